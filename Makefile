@@ -1,0 +1,48 @@
+# Two commands on a fresh machine with Python >= 3.11, git and make:
+#   make demo   installs, renders a small data set, extracts it and shows the result
+#   make test   installs the test extra and runs every check
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+DEMO   ?= demo
+
+.PHONY: demo test check format bench clean
+
+demo: $(VENV)/.installed
+	@echo "== demo: rendering a small data set in FaceForensics++ layout, then extracting it =="
+	$(BIN)/mgst-data demo --out $(DEMO)/videos
+	$(BIN)/mgst-data extract --src $(DEMO)/videos --out $(DEMO)/shards --workers 2
+	$(BIN)/mgst-data inspect $(DEMO)/shards --verify
+
+test: $(VENV)/.installed-test
+	@echo "== test: format, lint, types, layers, tests =="
+	$(MAKE) check
+
+check:
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest
+
+format:
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+$(VENV)/bin/python:
+	@echo "== making a virtual environment in $(VENV) =="
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(VENV)/bin/python setup.cfg pyproject.toml
+	@echo "== installing mgst and its dependencies (about two minutes, mostly torch) =="
+	$(BIN)/pip install -q --upgrade pip
+	$(BIN)/pip install -q -e .
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	@echo "== installing the test extra =="
+	$(BIN)/pip install -q -e ".[test]"
+	@touch $@
+
+clean:
+	rm -rf $(DEMO) build dist .mypy_cache .ruff_cache .pytest_cache

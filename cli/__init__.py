@@ -1,0 +1,1 @@
+"""The commands: options, build, run, show."""

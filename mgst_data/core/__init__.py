@@ -1,0 +1,38 @@
+"""Types, geometry and randomness that every other part speaks. Needs torch only; does no I/O."""
+
+from mgst_data.core.errors import (
+    ConfigMismatchError,
+    LayoutError,
+    LeakageError,
+    MgstError,
+    NoFaceError,
+    OutputError,
+    ShardError,
+    UsageError,
+    VideoError,
+)
+from mgst_data.core.records import FAKE, REAL, Detections, FaceTrack, VideoRecord
+from mgst_data.core.registry import Registry
+from mgst_data.core.rng import generator_for, seed_for
+from mgst_data.core.segment import Segment
+
+__all__ = [
+    "FAKE",
+    "REAL",
+    "ConfigMismatchError",
+    "Detections",
+    "FaceTrack",
+    "LayoutError",
+    "LeakageError",
+    "MgstError",
+    "NoFaceError",
+    "OutputError",
+    "Registry",
+    "Segment",
+    "ShardError",
+    "UsageError",
+    "VideoError",
+    "VideoRecord",
+    "generator_for",
+    "seed_for",
+]

@@ -1,0 +1,91 @@
+"""Errors that reach a user: one line that says what, where and what to do."""
+
+from __future__ import annotations
+
+
+class MgstError(Exception):
+    """The base of every error this toolkit raises on purpose.
+
+    Args:
+        what: What is wrong, without a full stop ("no video stream").
+        where: The file, folder or option it was found in.
+        hint: What to do about it.
+        reason: A short snake_case code that reports are counted by.
+    """
+
+    exit_code = 1
+    default_reason = "error"
+
+    def __init__(self, what: str, *, where: object = "", hint: str = "", reason: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = printable(where)
+        self.hint = hint
+        self.reason = reason or self.default_reason
+
+    def __str__(self) -> str:
+        line = f"{self.where}: {self.what}" if self.where else self.what
+        return f"{line} ({self.hint})" if self.hint else line
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Exceptions cross process borders; keyword-only arguments are lost by the default protocol.
+        return _rebuild, (type(self), self.what, self.where, self.hint, self.reason)
+
+
+class UsageError(MgstError):
+    """The command or call was asked for something that cannot be done as asked. Exit code 2."""
+
+    exit_code = 2
+    default_reason = "usage"
+
+
+class LayoutError(UsageError):
+    """A data set does not lie on disk as its layout says."""
+
+    default_reason = "layout"
+
+
+class LeakageError(UsageError):
+    """One identity appears in more than one split."""
+
+    default_reason = "leakage"
+
+
+class ConfigMismatchError(UsageError):
+    """A folder was written with another configuration than the one asked for."""
+
+    default_reason = "config_mismatch"
+
+
+class VideoError(MgstError):
+    """A video that cannot be read; ``reason`` says why."""
+
+    default_reason = "decode_error"
+
+
+class NoFaceError(MgstError):
+    """A video in which no usable face track was found."""
+
+    default_reason = "no_face"
+
+
+class ShardError(MgstError):
+    """A shard or report that does not follow the schema."""
+
+    default_reason = "bad_shard"
+
+
+class OutputError(MgstError):
+    """The output cannot be written: permissions, a full disk."""
+
+    default_reason = "output"
+
+
+def printable(value: object) -> str:
+    """Renders any path or text as valid, single-line UTF-8; undecodable bytes appear as ``\\xNN``."""
+    text = str(value).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def _rebuild(kind: type[MgstError], what: str, where: str, hint: str, reason: str) -> MgstError:
+    return kind(what, where=where, hint=hint, reason=reason)

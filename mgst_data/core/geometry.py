@@ -1,0 +1,131 @@
+"""Boxes, similarity transforms and landmark flips. Boxes are ``x0, y0, x1, y1`` in pixels."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+# Index tables: entry i is the landmark that lands on i when the picture is mirrored.
+FLIP_5 = (1, 0, 2, 4, 3)
+FLIP_68 = (
+    *range(16, -1, -1), *range(26, 16, -1), 27, 28, 29, 30, *range(35, 30, -1),
+    45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40,
+    *range(54, 47, -1), *range(59, 54, -1), *range(64, 59, -1), *range(67, 64, -1),
+)  # fmt: skip
+# The 13 forehead points of the common 81-point model are not stored from left to right.
+FOREHEAD_81 = (77, 75, 76, 68, 69, 70, 71, 80, 72, 73, 79, 74, 78)
+FLIP_81 = (
+    *FLIP_68,
+    *(dict(zip(FOREHEAD_81, reversed(FOREHEAD_81), strict=True))[i] for i in range(68, 81)),
+)
+FLIPS = {len(table): table for table in (FLIP_5, FLIP_68, FLIP_81)}
+
+LEFT_EYE_68, RIGHT_EYE_68 = slice(36, 42), slice(42, 48)
+
+
+def flip_landmarks(points: Float[Tensor, "*n k 2"], width: int) -> Float[Tensor, "*n k 2"]:
+    """Mirrors landmarks as ``frames.flip(-1)`` mirrors pixels: column x lands on ``width - 1 - x``.
+
+    Raises:
+        ValueError: if no flip table is known for this number of landmarks (5, 68 and 81 are).
+    """
+    k = points.shape[-2]
+    if k not in FLIPS:
+        raise ValueError(f"no flip table for {k} landmarks; known: {', '.join(map(str, FLIPS))}")
+    mirrored = torch.stack((width - 1 - points[..., 0], points[..., 1]), dim=-1)
+    return mirrored[..., list(FLIPS[k]), :]
+
+
+def box_size(boxes: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n 2"]:
+    """Width and height, never negative."""
+    return (boxes[..., 2:] - boxes[..., :2]).clamp_min(0)
+
+
+def box_centre(boxes: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n 2"]:
+    """The middle of each box."""
+    return (boxes[..., :2] + boxes[..., 2:]) / 2
+
+
+def box_around(centre: Float[Tensor, "*n 2"], size: Float[Tensor, "*n 2"]) -> Float[Tensor, "*n 4"]:
+    """Boxes from their middle and their width and height."""
+    return torch.cat((centre - size / 2, centre + size / 2), dim=-1)
+
+
+def square(boxes: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n 4"]:
+    """The square around each box's middle with the longer side of the box."""
+    side = box_size(boxes).amax(dim=-1, keepdim=True)
+    return box_around(box_centre(boxes), side.expand(*side.shape[:-1], 2))
+
+
+def enlarge(boxes: Float[Tensor, "*n 4"], margin: float) -> Float[Tensor, "*n 4"]:
+    """Moves every side outwards by ``margin`` times the box's width or height."""
+    return box_around(box_centre(boxes), box_size(boxes) * (1 + 2 * margin))
+
+
+def paired_iou(a: Float[Tensor, "*n 4"], b: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n"]:
+    """Intersection over union of boxes paired by broadcasting; 0 where both are empty."""
+    overlap = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp_min(0)
+    intersection = overlap.prod(dim=-1)
+    union = box_size(a).prod(dim=-1) + box_size(b).prod(dim=-1) - intersection
+    return intersection / union.clamp_min(1e-9)
+
+
+def iou(a: Float[Tensor, "n 4"], b: Float[Tensor, "m 4"]) -> Float[Tensor, "n m"]:
+    """Intersection over union of every box of ``a`` with every box of ``b``."""
+    return paired_iou(a[:, None], b[None, :])
+
+
+def apply_transform(matrix: Float[Tensor, "*n 2 3"], points: Float[Tensor, "*n k 2"]) -> Float[Tensor, "*n k 2"]:
+    """Maps points by affine matrices: ``x' = A x + b``."""
+    return points @ matrix[..., :2].mT + matrix[..., 2:].mT
+
+
+def invert_transform(matrix: Float[Tensor, "*n 2 3"]) -> Float[Tensor, "*n 2 3"]:
+    """The affine map that undoes ``matrix``."""
+    inverse = torch.linalg.inv(matrix[..., :2])
+    return torch.cat((inverse, -inverse @ matrix[..., 2:]), dim=-1)
+
+
+def similarity_transform(source: Float[Tensor, "*n k 2"], target: Float[Tensor, "*n k 2"]) -> Float[Tensor, "*n 2 3"]:
+    """Least-squares rotation, scale and translation that carries ``source`` onto ``target``.
+
+    Umeyama, "Least-squares estimation of transformation parameters between two point patterns" (1991), in the
+    plane, where the solution is linear: with z = x + iy, the factor is <z_source, z_target> / |z_source|^2.
+    """
+    source_mean, target_mean = source.mean(dim=-2, keepdim=True), target.mean(dim=-2, keepdim=True)
+    s, t = source - source_mean, target - target_mean
+    power = s.square().sum(dim=(-2, -1)).clamp_min(1e-12)
+    a = (s * t).sum(dim=(-2, -1)) / power
+    b = (s[..., 0] * t[..., 1] - s[..., 1] * t[..., 0]).sum(dim=-1) / power
+    linear = torch.stack((torch.stack((a, -b), dim=-1), torch.stack((b, a), dim=-1)), dim=-2)
+    return torch.cat((linear, target_mean.mT - linear @ source_mean.mT), dim=-1)
+
+
+def eye_distance(landmarks: Float[Tensor, "*n k 2"]) -> Float[Tensor, "*n"]:
+    """Distance between the eyes' centres (68 and 81 landmarks) or the two eye points (5).
+
+    Raises:
+        ValueError: for another number of landmarks.
+    """
+    k = landmarks.shape[-2]
+    if k == 5:
+        left, right = landmarks[..., 0, :], landmarks[..., 1, :]
+    elif k in (68, 81):
+        left, right = landmarks[..., LEFT_EYE_68, :].mean(dim=-2), landmarks[..., RIGHT_EYE_68, :].mean(dim=-2)
+    else:
+        raise ValueError(f"no eyes are known among {k} landmarks; known: 5, 68, 81")
+    return (right - left).norm(dim=-1)
+
+
+def interpolate_track(
+    known: Int[Tensor, " m"], values: Float[Tensor, "m *d"], wanted: Int[Tensor, " t"]
+) -> Float[Tensor, "t *d"]:
+    """Interpolates values known at ascending frames linearly to other frames; constant beyond the ends."""
+    right = torch.searchsorted(known, wanted).clamp(max=len(known) - 1)
+    left = (right - 1).clamp_min(0)
+    span = (known[right] - known[left]).clamp_min(1)
+    weight = ((wanted - known[left]) / span).clamp(0, 1)
+    weight = weight.reshape(-1, *[1] * (values.ndim - 1)).to(values)
+    start: Tensor = values[left]
+    return start.lerp(values[right], weight)

@@ -1,0 +1,1 @@
+"""One layout a file: a folder on disk becomes video records."""

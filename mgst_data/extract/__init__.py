@@ -1,0 +1,1 @@
+"""From video records to shards: the extractor, the job, the run."""

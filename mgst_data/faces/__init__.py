@@ -1,0 +1,1 @@
+"""Detection, tracking, landmarks and crops of faces."""

@@ -1,0 +1,1 @@
+"""The shard schema, its writer and its readers."""

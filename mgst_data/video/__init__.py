@@ -1,0 +1,1 @@
+"""Reading video: every frame, in order, upright."""

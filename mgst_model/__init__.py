@@ -1,0 +1,1 @@
+"""The multi-grained parallel spatio-temporal network for deepfake video detection."""
