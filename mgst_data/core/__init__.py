@@ -11,7 +11,7 @@ from mgst_data.core.errors import (
     UsageError,
     VideoError,
 )
-from mgst_data.core.records import FAKE, REAL, Detections, FaceTrack, VideoRecord
+from mgst_data.core.records import FAKE, REAL, Detections, FaceTrack, FrameBatch, VideoRecord
 from mgst_data.core.registry import Registry
 from mgst_data.core.rng import generator_for, seed_for
 from mgst_data.core.segment import Segment
@@ -22,6 +22,7 @@ __all__ = [
     "ConfigMismatchError",
     "Detections",
     "FaceTrack",
+    "FrameBatch",
     "LayoutError",
     "LeakageError",
     "MgstError",

@@ -82,7 +82,7 @@ class OutputError(MgstError):
 
 
 def printable(value: object) -> str:
-    """Renders any path or text as valid, single-line UTF-8; undecodable bytes appear as ``\\xNN``."""
+    """Renders any path or text as valid, single-line UTF-8; bytes that are no text appear in hexadecimal."""
     text = str(value).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 

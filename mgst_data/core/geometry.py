@@ -127,5 +127,5 @@ def interpolate_track(
     span = (known[right] - known[left]).clamp_min(1)
     weight = ((wanted - known[left]) / span).clamp(0, 1)
     weight = weight.reshape(-1, *[1] * (values.ndim - 1)).to(values)
-    start: Tensor = values[left]
-    return start.lerp(values[right], weight)
+    start = values[left]
+    return start + weight * (values[right] - start)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 REAL, FAKE = 0, 1
@@ -55,6 +55,35 @@ class VideoRecord:
     def identities(self) -> frozenset[str]:
         """Every identity that must not appear in another split."""
         return frozenset(key for key in (self.source_key, self.target_key) if key)
+
+
+@dataclass(frozen=True, slots=True)
+class FrameBatch:
+    """Consecutive frames of a video, upright.
+
+    Attributes:
+        frames: RGB; stored channels-last, so that ``frames.permute(0, 2, 3, 1).numpy()`` copies nothing.
+        index: Number of each frame in the video, in order of presentation, from 0.
+        pts: Time of presentation, seconds.
+        fps: Average rate of the stream, frames per second; 0 where unknown.
+        damage: Reason code of what was wrong with the stream up to the end of this batch; "" if nothing was.
+    """
+
+    frames: UInt8[Tensor, "n 3 h w"]
+    index: Int[Tensor, " n"]
+    pts: Float[Tensor, " n"]
+    fps: float
+    damage: str = ""
+
+    def __post_init__(self) -> None:
+        _same_length(frames=self.frames, index=self.index, pts=self.pts)
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __repr__(self) -> str:
+        n, _, h, w = self.frames.shape
+        return f"FrameBatch({n} frames of {h}x{w})"
 
 
 @dataclass(frozen=True, slots=True)
