@@ -115,7 +115,7 @@ def eye_distance(landmarks: Float[Tensor, "*n k 2"]) -> Float[Tensor, "*n"]:
         left, right = landmarks[..., LEFT_EYE_68, :].mean(dim=-2), landmarks[..., RIGHT_EYE_68, :].mean(dim=-2)
     else:
         raise ValueError(f"no eyes are known among {k} landmarks; known: 5, 68, 81")
-    return (right - left).norm(dim=-1)
+    return (right - left).square().sum(dim=-1).sqrt()
 
 
 def interpolate_track(
