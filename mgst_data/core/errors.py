@@ -83,8 +83,15 @@ class OutputError(MgstError):
 
 def printable(value: object) -> str:
     """Renders any path or text as valid, single-line UTF-8; bytes that are no text appear in hexadecimal."""
-    text = str(value).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    text = str(value)
+    return text if text.isprintable() else "".join(c if c.isprintable() else _escape(c) for c in text)
+
+
+def _escape(character: str) -> str:
+    # Python smuggles bytes that are no UTF-8 through file names as U+DC80 to U+DCFF.
+    if "\udc80" <= character <= "\udcff":
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode("ascii")
 
 
 def _rebuild(kind: type[MgstError], what: str, where: str, hint: str, reason: str) -> MgstError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 REAL, FAKE = 0, 1
 SPLITS = ("train", "val", "test")
+_KEY = re.compile(r"[A-Za-z0-9_-]{1,120}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +50,8 @@ class VideoRecord:
             raise ValueError(f"label is 0 (real) or 1 (fake), not {self.label!r}")
         if self.split not in (*SPLITS, ""):
             raise ValueError(f"split is one of {SPLITS} or '', not {self.split!r}")
-        if not self.key or not all(c.isascii() and (c.isalnum() or c in "_-") for c in self.key):
-            raise ValueError(f"key {self.key!r} has other characters than letters, digits, '_' and '-'")
+        if not _KEY.fullmatch(self.key):
+            raise ValueError(f"key {self.key!r} is not 1 to 120 letters, digits, '_' and '-'")
 
     @property
     def identities(self) -> frozenset[str]:
@@ -91,7 +93,7 @@ class Detections:
     """Faces found in a batch of frames, as flat columns of the same length n.
 
     Attributes:
-        frame: Index of the frame within the batch, non-decreasing.
+        frame: Index of the frame within the batch.
         boxes: ``x0, y0, x1, y1`` in pixels of the frame; not clipped to it.
         scores: Probability of a face, [0, 1].
         points: Left eye, right eye (as the viewer sees them), nose, left and right mouth corner, pixels.
@@ -126,7 +128,7 @@ class FaceTrack:
 
     Attributes:
         id: Number of the face within its video, in order of first appearance.
-        frame: Indices of the frames in the video, ascending by one.
+        frame: Indices of the frames in the video, ascending.
         boxes: Detector boxes ``x0, y0, x1, y1``.
         scores: Probability of a face per frame, [0, 1].
         points: The detector's five points.

@@ -1,0 +1,77 @@
+"""Any folder with ``real/`` and ``fake/``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from mgst_data.core import FAKE, REAL, LayoutError
+from mgst_data.core.errors import printable
+from mgst_data.datasets.layout import LAYOUTS, Note, Scan
+from mgst_data.datasets.tree import Tree, join
+
+LABELS = {"real": REAL, "fake": FAKE}
+SPLIT_FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+
+
+@LAYOUTS.register("folder")
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """``[train|val|test]/{real,fake}/``, videos directly in them or at any depth below.
+
+    The first folder below ``fake/`` names the method ("fake" for videos directly in it). Folder names count in any
+    case. Who is shown is unknown, so identity leakage cannot be checked: use a manifest to give identities.
+    """
+
+    looks_for: ClassVar[str] = "real/ and fake/, or train/, val/, test/ with them"
+
+    def recognises(self, root: Path) -> bool:
+        """Looks for a folder of either label, at the root or in a split."""
+        return root.is_dir() and any(True for _ in _classes(Tree.of(root)))
+
+    def scan(self, root: Path) -> Scan:
+        """Finds every video by its name's suffix.
+
+        Raises:
+            LayoutError: if there is no folder of either label.
+        """
+        tree = Tree.of(root)
+        notes: list[Note] = []
+        classes = list(_classes(tree))
+        if not classes:
+            raise LayoutError("has no real/ and no fake/", where=root, hint=f"expected {self.looks_for}")
+        absent = LABELS.keys() - {label for _, label, _ in classes}
+        notes += [Note(label, "is not there", "missing_folder") for label in absent]
+        for split, at in _places(tree):
+            strange = [name for name in tree.listing(at).folders if name.lower() not in LABELS]
+            strange = [name for name in strange if split or name.lower() not in SPLIT_FOLDERS]
+            notes += [Note(printable(join(at, n)), "is neither real/ nor fake/", "unknown_folder") for n in strange]
+            notes += [Note(printable(v), "lies outside real/ and fake/", "no_label") for v in tree.videos_in(at, [])]
+        records = []
+        for split, label, top in classes:
+            for at in tree.walk(top, notes):
+                below = at.removeprefix(top).strip("/").partition("/")[0]
+                method = printable(below) if label == "fake" and below not in ("", "videos") else label
+                for video in tree.videos_in(at, notes):
+                    record = tree.record(
+                        video, dataset=printable(tree.root.name), split=split, label=LABELS[label], method=method
+                    )
+                    records.append(record)
+        return Scan.of(records, notes)
+
+
+def _places(tree: Tree) -> Iterator[tuple[str, str]]:
+    """Split and name of every folder in which classes may lie."""
+    yield "", ""
+    for name in tree.listing().folders:
+        if name.lower() in SPLIT_FOLDERS:
+            yield SPLIT_FOLDERS[name.lower()], name
+
+
+def _classes(tree: Tree) -> Iterator[tuple[str, str, str]]:
+    """Split, label ("real", "fake") and name of every class folder."""
+    for split, at in _places(tree):
+        names = tree.listing(at).folders
+        yield from ((split, name.lower(), join(at, name)) for name in names if name.lower() in LABELS)

@@ -1,0 +1,245 @@
+"""Face detection: MTCNN's cascade over whole batches of frames.
+
+Networks and weights are those of facenet-pytorch; the cascade is ours. It follows Zhang et al., "Joint face detection
+and alignment using multi-task cascaded convolutional networks" (2016) as facenet-pytorch implements it, so that the
+same faces are found, but every stage runs on all frames and candidates at once: crops of any size come out of an
+integral image with four look-ups a pixel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.ops import batched_nms
+
+from mgst_data.core.geometry import square
+from mgst_data.core.records import Detections
+from mgst_data.core.registry import Registry
+
+# Side of what P-Net sees at once, pixels, and the step between two of its outputs.
+_CELL, _STRIDE = 12, 2
+# Candidates per forward pass of R-Net and O-Net: bounds the memory that a crowd takes.
+_BATCH = 256
+
+
+class FaceDetector(Protocol):
+    """Finds faces in a batch of frames of one size."""
+
+    def __call__(self, frames: UInt8[Tensor, "f 3 h w"]) -> Detections:
+        """All faces, by frame, and within a frame by falling score; boxes in pixels of the frames."""
+        ...
+
+
+DETECTORS: Registry[Callable[..., FaceDetector]] = Registry("mgst_data.detectors")
+
+
+@DETECTORS.register("mtcnn")
+class MTCNNDetector:
+    """MTCNN over batches.
+
+    Args:
+        min_face: Side of the smallest face to look for, pixels. The cost of the first stage falls with its square.
+        thresholds: Least probability of a face after each of the three stages.
+        factor: Ratio of two neighbouring scales of the image pyramid.
+        device: Where the networks run. Results come back on the CPU.
+    """
+
+    def __init__(
+        self,
+        *,
+        min_face: float = 20.0,
+        thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7),
+        factor: float = 0.709,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.min_face, self.thresholds, self.factor = min_face, thresholds, factor
+        self.device = torch.device(device)
+        self.pnet, self.rnet, self.onet = (load_network(name, self.device) for name in ("PNet", "RNet", "ONet"))
+
+    @torch.inference_mode()
+    def __call__(self, frames: UInt8[Tensor, "f 3 h w"]) -> Detections:
+        """All faces, by frame, and within a frame by falling score; boxes in pixels of the frames."""
+        integral = integral_image(frames.to(self.device))
+        frame, boxes = self._propose(integral)
+        frame, boxes = self._reject(integral, frame, boxes)
+        found = self._refine(integral, frame, boxes)
+        order = torch.argsort(found.scores, descending=True, stable=True)
+        order = order[torch.argsort(found.frame[order], stable=True)]
+        found = found[order]
+        return Detections(found.frame.cpu(), found.boxes.cpu(), found.scores.cpu(), found.points.cpu())
+
+    def _propose(self, integral: Tensor) -> tuple[Tensor, Tensor]:
+        """First stage: candidate boxes from a pyramid of the frames."""
+        height, width = integral.shape[1] - 1, integral.shape[2] - 1
+        columns: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
+        scale = _CELL / self.min_face
+        while min(height, width) * scale >= _CELL:
+            size = (int(height * scale + 1), int(width * scale + 1))
+            shift, probability = self.pnet(normalise(resize_area(integral, size)))
+            frame, row, column = (probability[:, 1] >= self.thresholds[0]).nonzero(as_tuple=True)
+            corner = torch.stack((column, row), dim=1) * _STRIDE
+            boxes = torch.cat(((corner + 1) / scale, (corner + _CELL) / scale), dim=1).floor()
+            scores = probability[frame, 1, row, column]
+            keep = batched_nms(boxes, scores, frame, 0.5)
+            shifts = shift.permute(0, 2, 3, 1)[frame, row, column]
+            columns.append((frame[keep], boxes[keep], scores[keep], shifts[keep]))
+            scale *= self.factor
+        if not columns:
+            return torch.zeros(0, dtype=torch.long, device=self.device), torch.zeros(0, 4, device=self.device)
+        frame, boxes, scores, shifts = (torch.cat(column) for column in zip(*columns, strict=True))
+        keep = batched_nms(boxes, scores, frame, 0.7)
+        frame, boxes, shifts = frame[keep], boxes[keep], shifts[keep]
+        extent = boxes[:, 2:] - boxes[:, :2]
+        return frame, square(boxes + shifts * extent.repeat(1, 2))
+
+    def _reject(self, integral: Tensor, frame: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
+        """Second stage: throws most candidates away."""
+        frame, boxes = _on_frame(frame, boxes, integral)
+        crops = crop_area(integral, frame, boxes, 24)
+        shift, probability = _in_batches(self.rnet, crops)
+        passed = probability[:, 1] > self.thresholds[1]
+        frame, boxes, shift, scores = frame[passed], boxes[passed], shift[passed], probability[passed, 1]
+        keep = batched_nms(boxes, scores, frame, 0.7)
+        return frame[keep], square(regress(boxes[keep], shift[keep]))
+
+    def _refine(self, integral: Tensor, frame: Tensor, boxes: Tensor) -> Detections:
+        """Third stage: the final box, probability and five points."""
+        frame, boxes = _on_frame(frame, boxes, integral)
+        shift, points, scores = apply_onet(self.onet, crop_area(integral, frame, boxes, 48))
+        passed = scores > self.thresholds[2]
+        found = Detections(
+            frame[passed],
+            regress(boxes[passed], shift[passed]),
+            scores[passed],
+            place_points(boxes[passed], points[passed]),
+        )
+        return found[_nms_by_smaller(found, 0.7)]
+
+
+def apply_onet(onet: nn.Module, crops: Float[Tensor, "n 3 48 48"]) -> tuple[Tensor, Tensor, Tensor]:
+    """Runs O-Net in bounded batches.
+
+    Returns:
+        Shifts of the box's sides (n, 4) and points (n, 5, 2), both in units of the box, and probabilities (n,).
+    """
+    shift, points, probability = _in_batches(onet, crops)
+    return shift, points.reshape(-1, 2, 5).mT, probability[:, 1]
+
+
+def place_points(boxes: Float[Tensor, "n 4"], points: Float[Tensor, "n 5 2"]) -> Float[Tensor, "n 5 2"]:
+    """From units of the box to pixels; the box counts both its end pixels, and from 1, as in the original."""
+    corner, size = boxes[:, None, :2], boxes[:, None, 2:] - boxes[:, None, :2]
+    return corner + points * (size + 1) - 1
+
+
+def integral_image(frames: UInt8[Tensor, "f 3 h w"]) -> Int[Tensor, "f h1 w1 3"]:
+    """Sums over all pixels above and left of each corner; one row and column more than the frames."""
+    # The largest sum must fit; 32 bits do up to 8.4 million pixels.
+    kind = torch.int32 if frames.shape[2] * frames.shape[3] * 255 < 2**31 else torch.int64
+    sums = frames.permute(0, 2, 3, 1).cumsum(1, dtype=kind).cumsum(2, dtype=kind)
+    return functional.pad(sums, (0, 0, 1, 0, 1, 0))
+
+
+def resize_area(integral: Int[Tensor, "f h1 w1 3"], size: tuple[int, int]) -> Float[Tensor, "f 3 h w"]:
+    """Averages over windows as ``torch.nn.functional.interpolate(mode="area")`` does, [0, 255]."""
+    top, bottom = _windows(torch.tensor([integral.shape[1] - 1], device=integral.device), size[0])
+    left, right = _windows(torch.tensor([integral.shape[2] - 1], device=integral.device), size[1])
+    rows = integral[:, bottom[0]] - integral[:, top[0]]
+    sums = rows[:, :, right[0]] - rows[:, :, left[0]]
+    area = (bottom[0] - top[0])[:, None] * (right[0] - left[0])[None, :]
+    return (sums / area[..., None]).float().permute(0, 3, 1, 2)
+
+
+def crop_area(
+    integral: Int[Tensor, "f h1 w1 3"], frame: Int[Tensor, " n"], boxes: Float[Tensor, "n 4"], size: int
+) -> Float[Tensor, "n 3 size size"]:
+    """Cuts boxes out of frames and averages them to ``size`` pixels, ready for R-Net and O-Net.
+
+    Boxes count pixels from 1 and include both ends, and are cut at the frame's border, as in the original.
+    """
+    x0, y0, x1, y1 = _cut_to_frame(boxes, integral).unbind(dim=1)
+    top, bottom = (edge + y0[:, None] for edge in _windows(y1 - y0, size))
+    left, right = (edge + x0[:, None] for edge in _windows(x1 - x0, size))
+    n = frame[:, None, None]
+
+    def corner(y: Tensor, x: Tensor) -> Tensor:
+        return integral[n, y[:, :, None], x[:, None, :]]
+
+    sums = corner(bottom, right) - corner(top, right) - corner(bottom, left) + corner(top, left)
+    area = (bottom - top)[:, :, None] * (right - left)[:, None, :]
+    return normalise((sums / area[..., None]).float().permute(0, 3, 1, 2))
+
+
+def load_network(name: str, device: torch.device) -> nn.Module:
+    """One of facenet-pytorch's PNet, RNet and ONet with its weights, frozen."""
+    try:
+        import facenet_pytorch
+    except ImportError as error:
+        raise ImportError("face detection needs facenet-pytorch: pip install facenet-pytorch") from error
+    network: nn.Module = getattr(facenet_pytorch, name)().eval().to(device, memory_format=torch.channels_last)
+    return network.requires_grad_(False)
+
+
+def _in_batches(network: nn.Module, crops: Tensor) -> tuple[Tensor, ...]:
+    # The networks cannot flatten an empty batch, so one blank crop stands in for it and its outputs are cut off.
+    padded = crops if len(crops) else crops.new_zeros(1, *crops.shape[1:])
+    outputs = [network(padded[start : start + _BATCH]) for start in range(0, len(padded), _BATCH)]
+    return tuple(torch.cat(output)[: len(crops)] for output in zip(*outputs, strict=True))
+
+
+def normalise(pixels: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
+    """From [0, 255] to about [-1, 1], as the networks were trained."""
+    return (pixels - 127.5) * 0.0078125
+
+
+def _windows(length: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """First and past-the-last pixel of each of ``size`` windows over lengths (n,): two tensors (n, size)."""
+    step = torch.arange(size + 1, device=length.device)
+    start = step[:-1] * length[:, None] // size
+    end = (step[1:] * length[:, None] + size - 1) // size
+    return start, end
+
+
+def _cut_to_frame(boxes: Tensor, integral: Tensor) -> Tensor:
+    height, width = integral.shape[1] - 1, integral.shape[2] - 1
+    x0, y0, x1, y1 = boxes.long().unbind(dim=1)
+    return torch.stack(((x0 - 1).clamp_min(0), (y0 - 1).clamp_min(0), x1.clamp_max(width), y1.clamp_max(height)), dim=1)
+
+
+def _on_frame(frame: Tensor, boxes: Tensor, integral: Tensor) -> tuple[Tensor, Tensor]:
+    """Drops boxes that hold no pixel of their frame."""
+    x0, y0, x1, y1 = _cut_to_frame(boxes, integral).unbind(dim=1)
+    inside = (x1 > x0) & (y1 > y0)
+    return frame[inside], boxes[inside]
+
+
+def regress(boxes: Float[Tensor, "n 4"], shift: Float[Tensor, "n 4"]) -> Float[Tensor, "n 4"]:
+    """Moves each side of a box by a share of the box's size."""
+    size = boxes[:, 2:] - boxes[:, :2] + 1
+    return boxes + shift * size.repeat(1, 2)
+
+
+def _nms_by_smaller(found: Detections, threshold: float) -> Tensor:
+    """Non-maximum suppression by intersection over the smaller box: removes a face found inside a face.
+
+    A box is kept unless a kept box of the same frame with a higher score covers more than ``threshold`` of the smaller
+    of the two. Solved for all boxes at once by repeating the rule until nothing changes.
+    """
+    boxes, scores = found.boxes, found.scores
+    low, high = (
+        torch.maximum(boxes[:, None, :2], boxes[None, :, :2]),
+        torch.minimum(boxes[:, None, 2:], boxes[None, :, 2:]),
+    )
+    area = (boxes[:, 2:] - boxes[:, :2] + 1).prod(dim=1)
+    overlap = (high - low + 1).clamp_min(0).prod(dim=2) / torch.minimum(area[:, None], area[None, :])
+    rank = torch.argsort(torch.argsort(scores, descending=True, stable=True))
+    beats = (overlap > threshold) & (rank[:, None] < rank[None, :]) & (found.frame[:, None] == found.frame[None, :])
+    keep = torch.ones_like(scores, dtype=torch.bool)
+    while not torch.equal(keep, settled := ~(beats & keep[:, None]).any(dim=0)):
+        keep = settled
+    return keep

@@ -1,0 +1,333 @@
+"""Follows faces through a video: detection on key frames, O-Net in between.
+
+A full detection costs tens of O-Net calls, and a face moves little from frame to frame. So the detector sees key frames
+only; faces of neighbouring key frames are linked, their boxes interpolated, and O-Net moves all interpolated boxes of a
+batch onto their faces at once. Where that is not safe - a face appears, vanishes or moves too far to be linked - O-Net
+follows it frame by frame, and where O-Net does not confirm a box, that frame is detected in full. The scheme is ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, UInt8
+from torch import Tensor
+
+from mgst_data.core.geometry import box_centre, box_size, iou, paired_iou
+from mgst_data.core.records import Detections, FaceTrack, FrameBatch
+from mgst_data.faces.cuts import CutFinder
+from mgst_data.faces.detect import FaceDetector
+from mgst_data.faces.refine import BoxRefiner
+
+# Overlap (IoU) of a face with one of the last key frame that makes them the same, if no third face comes near.
+_LINK = 0.35
+# Overlap at which two boxes on one frame lie on the same face.
+_SAME = 0.5
+# A refined box that overlaps its guess less than this has slipped onto something else.
+_SLIPPED = 0.3
+# How far a face can be from where it is looked for, in units of its size, to be taken for the same on the next frame.
+_REACH = 0.75
+_TOUCH = 1e-6
+# Key frames in a row on which the detector may miss a face that O-Net still confirms.
+_PATIENCE = 2
+
+
+@dataclass(slots=True, eq=False)
+class _Face:
+    """One face being followed: where it is thought to be, by position in the batch."""
+
+    id: int
+    boxes: dict[int, Tensor] = field(default_factory=dict)
+    missed: int = 0
+    alive: bool = True
+
+
+class Tracker:
+    """Turns the batches of one video, in order, into face tracks; a track that goes on keeps its id.
+
+    Args:
+        detector: Sees frames reduced by ``scale``.
+        refiner: Sees frames in full resolution.
+        scale: Reduction of frames before detection, at most 1.
+        key_interval: Shortest and longest distance between key frames. It doubles while faces stay where they are
+            expected, and falls back to the shortest where they come, go, or move otherwise than expected.
+        min_score: Least probability of a face, for detections and for O-Net to confirm a box.
+        min_face: Smaller faces are dropped; geometric mean of width and height, pixels.
+    """
+
+    def __init__(
+        self,
+        detector: FaceDetector,
+        refiner: BoxRefiner,
+        *,
+        scale: float = 1.0,
+        key_interval: tuple[int, int] = (8, 32),
+        min_score: float = 0.7,
+        min_face: float = 0.0,
+    ) -> None:
+        self.detector, self.refiner, self.scale = detector, refiner, scale
+        self.key_interval, self.min_score, self.min_face = key_interval, min_score, min_face
+        self._cuts = CutFinder()
+        self._interval = key_interval[0]
+        self._next_id = 0
+        # Faces of the last batch; each has its box at position -1, the frame before the batch.
+        self._live: list[_Face] = []
+        # Frames of this batch that were detected in full, by position.
+        self._found: dict[int, Detections] = {}
+
+    def __call__(self, batch: FrameBatch) -> list[FaceTrack]:
+        """The faces of a batch, each on a run of frames; landmarks are left empty (k = 0)."""
+        cuts = self._cuts(batch.frames)
+        keys = self._key_frames(cuts)
+        self._found = {}
+        self._detect(batch.frames, keys)
+        ended: list[_Face] = []
+        previous = -1
+        for key in keys:
+            if cuts[key]:
+                ended += self._live
+                self._live = []
+            ended += self._span(batch.frames, previous, key)
+            previous = key
+        tracks = self._settle(batch, ended + self._live)
+        last = len(batch) - 1
+        for face in self._live:
+            face.boxes = {-1: face.boxes[last]}
+        return tracks
+
+    def _key_frames(self, cuts: Bool[Tensor, " n"]) -> list[int]:
+        """Positions of key frames: at intervals, on both sides of each cut, and on the last frame."""
+        n = len(cuts)
+        starts = cuts.nonzero().flatten().tolist()
+        keys = {n - 1, *starts, *(start - 1 for start in starts if start > 0)}
+        for start, stop in zip([-1, *starts], [*starts, n], strict=True):
+            keys.update(range(start + self._interval, stop, self._interval))
+        return sorted(keys)
+
+    def _detect(self, frames: UInt8[Tensor, "n 3 h w"], positions: Iterable[int]) -> None:
+        """Detects frames in full that have not been yet."""
+        missing = [position for position in positions if position not in self._found]
+        if not missing:
+            return
+        found = self.detector(reduce_frames(frames, missing, self.scale))
+        found = Detections(found.frame, found.boxes / self.scale, found.scores, found.points / self.scale)
+        size = box_size(found.boxes).prod(dim=1).sqrt()
+        found = found[(found.scores >= self.min_score) & (size >= self.min_face)]
+        for i, position in enumerate(missing):
+            self._found[position] = found[found.frame == i]
+
+    def _span(self, frames: Tensor, start: int, stop: int) -> list[_Face]:
+        """Carries live faces from one key frame to the next; returns those that ended in between."""
+        found = self._found[stop]
+        before = _stack(face.boxes[start] for face in self._live)
+        pairs = _sure_pairs(iou(before, found.boxes), _LINK)
+        for i, j in pairs:
+            self._live[i].boxes |= _interpolate(start, stop, before[i], found.boxes[j])
+            self._live[i].missed = 0
+        lost = [face for i, face in enumerate(self._live) if i not in {i for i, _ in pairs}]
+        new = [j for j in range(len(found)) if j not in {j for _, j in pairs}]
+        if not lost and not new:
+            return []
+        self._interval = self.key_interval[0]
+        self._follow(frames, lost, range(start + 1, stop + 1))
+        arrived = [face for face in lost if stop in face.boxes]
+        overlap = iou(_stack(face.boxes[stop] for face in arrived), found.boxes[new])
+        matched = {i: new[j] for i, j in _pairs(overlap, _SAME)}
+        for i, face in enumerate(arrived):
+            face.missed = 0 if i in matched else face.missed + 1
+            face.alive = face.missed < _PATIENCE
+        fresh = []
+        for j in new:
+            if j not in matched.values():
+                fresh.append(_Face(self._next_id, {stop: found.boxes[j]}))
+                self._next_id += 1
+        gone = [face for face in lost if stop not in face.boxes or not face.alive]
+        self._follow(frames, fresh, range(stop - 1, start, -1))
+        self._live = [face for face in self._live if face not in gone] + _rejoin(fresh, gone)
+        return [face for face in gone if face not in self._live]
+
+    def _follow(self, frames: Tensor, faces: list[_Face], positions: range) -> None:
+        """Moves boxes frame by frame, each on from the one before, until the face is no longer seen."""
+        going = faces
+        for position in positions:
+            if not going:
+                return
+            origin = _stack(_expected(face.boxes, position, positions.step) for face in going)
+            seen = self.refiner(frames, torch.full((len(going),), position), origin)
+            boxes, stays = seen.boxes, self._kept(seen, origin)
+            if not bool(stays.all()):
+                self._detect(frames, [position])
+                boxes, stays = _nearest(boxes, stays, origin, self._found[position].boxes)
+            others = _stack(face.boxes[position] for face in self._live if position in face.boxes and face not in going)
+            stays = stays & (iou(boxes, others) < _SAME).all(dim=1)
+            going = [face for face, stay in zip(going, stays.tolist(), strict=True) if stay]
+            for face, box in zip(going, boxes[stays], strict=True):
+                face.boxes[position] = box
+
+    def _settle(self, batch: FrameBatch, faces: list[_Face]) -> list[FaceTrack]:
+        """Refines every box of the batch at once, mends those O-Net does not confirm, and makes tracks."""
+        rows = [
+            (face, position, box) for face in faces for position, box in sorted(face.boxes.items()) if position >= 0
+        ]
+        if not rows:
+            return []
+        owner = torch.tensor([face.id for face, _, _ in rows])
+        position = torch.tensor([position for _, position, _ in rows])
+        guess = _stack(box for _, _, box in rows)
+        seen = self.refiner(batch.frames, position, guess)
+        seen = self.refiner(batch.frames, position, torch.where(self._kept(seen, guess)[:, None], seen.boxes, guess))
+        kept = self._kept(seen, guess) & ~_collides(seen, guess)
+        calm = bool((kept & (paired_iou(seen.boxes, guess) > _SAME)).all())
+        longest = self.key_interval[1]
+        self._interval = min(2 * self._interval, longest) if calm else self.key_interval[0]
+        seen = self._mend(batch.frames, seen, guess, kept)
+        for (face, where, _), box in zip(rows, seen.boxes, strict=True):
+            face.boxes[where] = box
+        tracks = []
+        for face in sorted(faces, key=lambda face: face.id):
+            mine = seen[owner == face.id]
+            if face not in self._live or -1 not in face.boxes:
+                mine = mine[self._confirmed_span(mine, begins=-1 not in face.boxes, ends=face not in self._live)]
+            if len(mine):
+                index = batch.index[mine.frame]
+                tracks.append(FaceTrack(face.id, index, mine.boxes, mine.scores, mine.points, mine.points[:, :0]))
+        return tracks
+
+    def _kept(self, seen: Detections, guess: Tensor) -> Bool[Tensor, " n"]:
+        return (seen.scores >= self.min_score) & (paired_iou(seen.boxes, guess) > _SLIPPED)
+
+    def _mend(self, frames: Tensor, seen: Detections, guess: Tensor, kept: Tensor) -> Detections:
+        """Detects in full where O-Net failed; a box that is not found even then stays at its guess, with score 0."""
+        if bool(kept.all()):
+            return seen
+        boxes = torch.where(kept[:, None], seen.boxes, guess)
+        scores, points = seen.scores * kept, seen.points.clone()
+        failed = (~kept).nonzero().flatten()
+        positions = torch.unique(seen.frame[failed]).tolist()
+        self._detect(frames, positions)
+        found = _concatenate(self._found, positions)
+        taken = (iou(found.boxes, boxes) > _SAME) & (found.frame[:, None] == seen.frame) & kept
+        found = found[~taken.any(dim=1)]
+        nearness = _nearness(guess[failed], found.boxes) * (seen.frame[failed][:, None] == found.frame)
+        for i, j in _pairs(nearness, _TOUCH):
+            row = failed[i]
+            boxes[row], scores[row], points[row] = found.boxes[j], found.scores[j], found.points[j]
+        return Detections(seen.frame, boxes, scores, points)
+
+    def _confirmed_span(self, seen: Detections, *, begins: bool, ends: bool) -> slice:
+        """Cuts frames off a beginning or an end at which no face was confirmed."""
+        confirmed = (seen.scores >= self.min_score).nonzero().flatten()
+        if len(confirmed) == 0:
+            return slice(0, 0)
+        first = int(confirmed[0]) if begins else 0
+        return slice(first, int(confirmed[-1]) + 1 if ends else len(seen))
+
+
+def reduce_frames(frames: UInt8[Tensor, "n 3 h w"], positions: list[int], scale: float) -> UInt8[Tensor, "m 3 h2 w2"]:
+    """Picks frames and makes them smaller by averaging; a scale of 1 leaves them as they are."""
+    if scale == 1.0:
+        return frames[positions]
+    pictures = frames.permute(0, 2, 3, 1).numpy()
+    size = (round(frames.shape[3] * scale), round(frames.shape[2] * scale))
+    small = [cv2.resize(pictures[i], size, interpolation=cv2.INTER_AREA) for i in positions]
+    return torch.from_numpy(np.stack(small)).permute(0, 3, 1, 2)
+
+
+def _stack(boxes: Iterable[Tensor]) -> Float[Tensor, "n 4"]:
+    rows = list(boxes)
+    return torch.stack(rows) if rows else torch.zeros(0, 4)
+
+
+def _concatenate(found: dict[int, Detections], positions: list[int]) -> Detections:
+    """Detections of several frames in one, ``frame`` being the position."""
+    parts = [found[position] for position in positions]
+    return Detections(
+        torch.tensor(
+            [position for position, part in zip(positions, parts, strict=True) for _ in range(len(part))]
+        ).long(),
+        torch.cat([part.boxes for part in parts]),
+        torch.cat([part.scores for part in parts]),
+        torch.cat([part.points for part in parts]),
+    )
+
+
+def _expected(boxes: dict[int, Tensor], position: int, step: int) -> Tensor:
+    """Where a face should be next if it moves on as it did between the last two frames."""
+    last, before = boxes[position - step], boxes.get(position - 2 * step)
+    return last if before is None else 2 * last - before
+
+
+def _nearest(boxes: Tensor, stays: Tensor, origin: Tensor, found: Tensor) -> tuple[Tensor, Tensor]:
+    """Puts boxes that were lost onto the nearest detection within reach that no other box holds."""
+    free = found[~(iou(found, boxes[stays]) > _SAME).any(dim=1)]
+    nearness = _nearness(origin, free) * ~stays[:, None]
+    boxes, stays = boxes.clone(), stays.clone()
+    for i, j in _pairs(nearness, _TOUCH):
+        boxes[i], stays[i] = free[j], True
+    return boxes, stays
+
+
+def _nearness(origin: Float[Tensor, "n 4"], found: Float[Tensor, "m 4"]) -> Float[Tensor, "n m"]:
+    """1 for boxes with the same middle, falling to 0 at ``_REACH`` sizes of the first."""
+    size = box_size(origin).prod(dim=1).sqrt().clamp_min(1)
+    distance = (box_centre(origin)[:, None] - box_centre(found)[None]).norm(dim=2) / size[:, None]
+    nearness: Tensor = (1 - distance / _REACH).clamp_min(0)
+    return nearness
+
+
+def _interpolate(start: int, stop: int, first: Tensor, last: Tensor) -> dict[int, Tensor]:
+    return {at: torch.lerp(first, last, (at - start) / (stop - start)) for at in range(start + 1, stop + 1)}
+
+
+def _pairs(overlap: Float[Tensor, "n m"], threshold: float) -> list[tuple[int, int]]:
+    """Pairs rows with columns, the largest overlap first."""
+    rest, pairs = overlap.clone(), []
+    while rest.numel() and float(rest.max()) >= threshold:
+        i, j = divmod(int(rest.argmax()), rest.shape[1])
+        pairs.append((i, j))
+        rest[i], rest[:, j] = -1, -1
+    return pairs
+
+
+def _sure_pairs(overlap: Float[Tensor, "n m"], threshold: float) -> list[tuple[int, int]]:
+    """Pairs without a rival: nothing else in their row or column has half their overlap."""
+    sure = []
+    for i, j in _pairs(overlap, threshold):
+        rivals = (overlap[i] > overlap[i, j] / 2).sum() + (overlap[:, j] > overlap[i, j] / 2).sum()
+        if int(rivals) == 2:
+            sure.append((i, j))
+    return sure
+
+
+def _collides(seen: Detections, guess: Tensor) -> Bool[Tensor, " n"]:
+    """Marks boxes that moved onto another face's: of two on the same spot, the one further from its guess."""
+    n = len(seen)
+    same = (iou(seen.boxes, seen.boxes) > _SAME) & (seen.frame[:, None] == seen.frame[None, :])
+    same &= ~torch.eye(n, dtype=torch.bool)
+    moved = 1 - paired_iou(seen.boxes, guess)
+    order: Int[Tensor, " n"] = torch.argsort(torch.argsort(moved, stable=True), stable=True)
+    return (same & (order[:, None] > order[None, :])).any(dim=1)
+
+
+def _rejoin(fresh: list[_Face], gone: list[_Face]) -> list[_Face]:
+    """Joins faces that appeared with faces that vanished in the same place and span; returns what now lives."""
+    alive = []
+    for face in fresh:
+        first = min(face.boxes)
+        for other in gone:
+            last = max(other.boxes)
+            if float(paired_iou(face.boxes[first], other.boxes[last])) > _LINK:
+                if last + 1 < first:
+                    other.boxes |= _interpolate(last, first, other.boxes[last], face.boxes[first])
+                other.boxes |= {at: box for at, box in face.boxes.items() if at > last}
+                other.alive, other.missed = True, 0
+                gone.remove(other)
+                alive.append(other)
+                break
+        else:
+            alive.append(face)
+    return alive
