@@ -63,7 +63,7 @@ def enlarge(boxes: Float[Tensor, "*n 4"], margin: float) -> Float[Tensor, "*n 4"
     return box_around(box_centre(boxes), box_size(boxes) * (1 + 2 * margin))
 
 
-def paired_iou(a: Float[Tensor, "*n 4"], b: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n"]:
+def paired_iou(a: Float[Tensor, "*#n 4"], b: Float[Tensor, "*#n 4"]) -> Float[Tensor, "..."]:
     """Intersection over union of boxes paired by broadcasting; 0 where both are empty."""
     overlap = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp_min(0)
     intersection = overlap.prod(dim=-1)

@@ -1,16 +1,15 @@
-"""Which frames of a run of frames: pure functions of frame numbers and a generator."""
+"""Which frames of a run of consecutive frames: pure functions of their number and a generator."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Int
-from torch import Tensor
 
 
-def evenly_spaced(count: int, wanted: int) -> Int[Tensor, " t"]:
+def evenly_spaced(count: int, wanted: int) -> list[int]:
     """Positions of ``wanted`` out of ``count`` things: the middles of ``wanted`` equal parts.
 
     Raises:
@@ -18,44 +17,24 @@ def evenly_spaced(count: int, wanted: int) -> Int[Tensor, " t"]:
     """
     if not 0 <= wanted <= count:
         raise ValueError(f"cannot take {wanted} of {count}")
-    return (torch.arange(wanted) * 2 + 1) * count // (2 * max(wanted, 1))
-
-
-def windows(frames: Int[Tensor, " n"], length: int, stride: int = 1) -> Int[Tensor, "m t"]:
-    """Positions of every window of ``length`` frames that lie ``stride`` frames of the video apart.
-
-    Frame numbers are compared, not positions: a window never bridges a gap in the numbers.
-
-    Args:
-        frames: Numbers of the frames in the video, ascending.
-        length: Frames in a window.
-        stride: Distance between its frames, in frames of the video.
-    """
-    if not len(frames):
-        return torch.zeros(0, length, dtype=torch.long)
-    wanted = frames[:, None] + stride * torch.arange(length)
-    positions = torch.searchsorted(frames, wanted).clamp_max(len(frames) - 1)
-    return positions[(frames[positions] == wanted).all(dim=1)]
+    return [(2 * i + 1) * count // (2 * wanted) for i in range(wanted)]
 
 
 @runtime_checkable
 class FrameSampler(Protocol):
-    """Chooses frames: from the numbers of those at hand to the positions of those taken.
-
-    What does not fit is a ValueError; no frame is ever repeated or made up.
-    """
+    """Chooses frames of a run. What does not fit is a ValueError; no frame is ever repeated or made up."""
 
     @property
     def span(self) -> int:
-        """Consecutive frames that are enough for it to fit."""
+        """Length of the shortest run that it fits into."""
 
-    def __call__(self, frames: Int[Tensor, " n"], generator: torch.Generator) -> Int[Tensor, " t"]:
-        """Positions in ``frames`` (ascending numbers of frames in the video)."""
+    def __call__(self, count: int, generator: torch.Generator) -> Sequence[int]:
+        """Positions in a run of ``count`` frames, ascending."""
 
 
 @dataclass(frozen=True, slots=True)
 class RandomWindow:
-    """Consecutive frames (every ``stride``-th of the video) from a random start."""
+    """``length`` consecutive frames, or every ``stride``-th, from a random start."""
 
     length: int
     stride: int = 1
@@ -66,34 +45,34 @@ class RandomWindow:
 
     @property
     def span(self) -> int:
-        """Frames of the video from the first to the last of a window."""
+        """Frames from the first to the last of a window."""
         return (self.length - 1) * self.stride + 1
 
-    def __call__(self, frames: Int[Tensor, " n"], generator: torch.Generator) -> Int[Tensor, " t"]:
+    def __call__(self, count: int, generator: torch.Generator) -> range:
         """Positions of a window; raises ValueError if none fits."""
-        found = self._windows(frames)
-        return found[int(torch.randint(len(found), (), generator=generator))]
+        return self._window(int(torch.randint(self._starts(count), (), generator=generator)))
 
-    def _windows(self, frames: Int[Tensor, " n"]) -> Int[Tensor, "m t"]:
-        found = windows(frames, self.length, self.stride)
-        if not len(found):
-            raise ValueError(f"no {self.length} frames at a stride of {self.stride} among these {len(frames)}")
-        return found
+    def _starts(self, count: int) -> int:
+        if count < self.span:
+            raise ValueError(f"{count} frames are too few for {self.length} at a stride of {self.stride}")
+        return count - self.span + 1
+
+    def _window(self, start: int) -> range:
+        return range(start, start + self.span, self.stride)
 
 
 @dataclass(frozen=True, slots=True)
 class CentreWindow(RandomWindow):
     """The same from the middle: draws nothing, for evaluation."""
 
-    def __call__(self, frames: Int[Tensor, " n"], generator: torch.Generator) -> Int[Tensor, " t"]:  # noqa: ARG002
+    def __call__(self, count: int, generator: torch.Generator) -> range:  # noqa: ARG002
         """Positions of the middle window; raises ValueError if none fits."""
-        found = self._windows(frames)
-        return found[(len(found) - 1) // 2]
+        return self._window((self._starts(count) - 1) // 2)
 
 
 @dataclass(frozen=True, slots=True)
 class EvenlySpaced:
-    """``length`` frames spread over all of them; draws nothing and takes no notice of gaps."""
+    """``length`` frames spread over the whole run; draws nothing."""
 
     length: int
 
@@ -102,6 +81,6 @@ class EvenlySpaced:
         """As many frames as are taken."""
         return self.length
 
-    def __call__(self, frames: Int[Tensor, " n"], generator: torch.Generator) -> Int[Tensor, " t"]:  # noqa: ARG002
+    def __call__(self, count: int, generator: torch.Generator) -> list[int]:  # noqa: ARG002
         """Positions spread over all frames; raises ValueError if there are too few."""
-        return evenly_spaced(len(frames), self.length)
+        return evenly_spaced(count, self.length)

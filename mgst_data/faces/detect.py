@@ -9,7 +9,8 @@ integral image with four look-ups a pixel.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int, UInt8
@@ -27,6 +28,7 @@ _CELL, _STRIDE = 12, 2
 _BATCH = 256
 
 
+@runtime_checkable
 class FaceDetector(Protocol):
     """Finds faces in a batch of frames of one size."""
 
@@ -176,13 +178,21 @@ def crop_area(
 
 
 def load_network(name: str, device: torch.device) -> nn.Module:
-    """One of facenet-pytorch's PNet, RNet and ONet with its weights, frozen."""
+    """One of facenet-pytorch's PNet, RNet and ONet with the weights that it ships, frozen.
+
+    Raises:
+        ImportError: if facenet-pytorch is not installed.
+    """
     try:
         import facenet_pytorch
     except ImportError as error:
         raise ImportError("face detection needs facenet-pytorch: pip install facenet-pytorch") from error
-    network: nn.Module = getattr(facenet_pytorch, name)().eval().to(device, memory_format=torch.channels_last)
-    return network.requires_grad_(False)
+    # Made without memory: its own constructor would draw weights from the global generator first.
+    with torch.device("meta"):
+        network: nn.Module = getattr(facenet_pytorch, name)(pretrained=False)
+    weights = Path(facenet_pytorch.__file__).parent / "data" / f"{name.lower()}.pt"
+    network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True), assign=True)
+    return network.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
 
 
 def _in_batches(network: nn.Module, crops: Tensor) -> tuple[Tensor, ...]:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mgst_data.core.geometry import square
 from mgst_data.core.records import Detections
+from mgst_data.faces.crop import resize
 from mgst_data.faces.detect import apply_onet, load_network, normalise, place_points, regress
 
 _SIDE = 48
@@ -54,13 +55,13 @@ def cut_windows(
     low = boxes[:, :2].round()
     corners = torch.cat((low, torch.maximum(boxes[:, 2:].round(), low + 1)), dim=1)
     crops = np.zeros((len(boxes), _SIDE, _SIDE, 3), np.uint8)
-    for crop, picture, (x0, y0, x1, y1) in zip(crops, frame.tolist(), corners.long().tolist(), strict=True):
+    for i, (picture, (x0, y0, x1, y1)) in enumerate(zip(frame.tolist(), corners.long().tolist(), strict=True)):
         inside = pictures[picture, max(y0, 0) : max(y1, 0), max(x0, 0) : max(x1, 0)]
         if inside.size == 0:
             continue
         if x0 < 0 or y0 < 0 or x1 > width or y1 > height:
             border = (max(-y0, 0), max(y1 - height, 0), max(-x0, 0), max(x1 - width, 0))
             inside = cv2.copyMakeBorder(inside, *border, cv2.BORDER_CONSTANT)
-        cv2.resize(inside, (_SIDE, _SIDE), dst=crop, interpolation=cv2.INTER_AREA)
+        crops[i] = resize(inside, _SIDE)
     corners[:, :2] += 1
     return torch.from_numpy(crops).permute(0, 3, 1, 2).float(), corners

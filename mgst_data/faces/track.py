@@ -57,6 +57,9 @@ class Tracker:
             expected, and falls back to the shortest where they come, go, or move otherwise than expected.
         min_score: Least probability of a face, for detections and for O-Net to confirm a box.
         min_face: Smaller faces are dropped; geometric mean of width and height, pixels.
+
+    Attributes:
+        too_small: Detections dropped for their size so far.
     """
 
     def __init__(
@@ -71,6 +74,7 @@ class Tracker:
     ) -> None:
         self.detector, self.refiner, self.scale = detector, refiner, scale
         self.key_interval, self.min_score, self.min_face = key_interval, min_score, min_face
+        self.too_small = 0
         self._cuts = CutFinder()
         self._interval = key_interval[0]
         self._next_id = 0
@@ -116,7 +120,9 @@ class Tracker:
         found = self.detector(reduce_frames(frames, missing, self.scale))
         found = Detections(found.frame, found.boxes / self.scale, found.scores, found.points / self.scale)
         size = box_size(found.boxes).prod(dim=1).sqrt()
-        found = found[(found.scores >= self.min_score) & (size >= self.min_face)]
+        sure, large = found.scores >= self.min_score, size >= self.min_face
+        self.too_small += int((sure & ~large).sum())
+        found = found[sure & large]
         for i, position in enumerate(missing):
             self._found[position] = found[found.frame == i]
 

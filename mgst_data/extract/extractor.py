@@ -1,0 +1,151 @@
+"""Reader, detector, tracker, landmarks and crops, composed: a video goes in, chunks come out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib.metadata import version
+
+import torch
+from torch import Tensor
+
+from mgst_data.core.errors import NoFaceError
+from mgst_data.core.records import Detections, FaceTrack, FrameBatch, VideoRecord
+from mgst_data.extract.config import ExtractConfig
+from mgst_data.extract.masks import MaskFrames
+from mgst_data.extract.runs import TrackCutter, VideoInfo
+from mgst_data.extract.selection import select_chunks
+from mgst_data.faces.detect import DETECTORS
+from mgst_data.faces.landmarks import LANDMARK_MODELS
+from mgst_data.faces.refine import BoxRefiner
+from mgst_data.faces.track import Tracker
+from mgst_data.shards.schema import FaceChunk
+from mgst_data.video import READERS
+
+# Frames are reduced until the smallest face to be found has this side, pixels: about what the second stage looks at.
+_DETECTED_FACE = 20
+# Longest batch; batches of large frames are shorter, as the reader bounds their bytes.
+_BATCH = 32
+
+
+class Extractor:
+    """Extracts the face tracks of videos, one video after another, with the same models.
+
+    Args:
+        config: What the output depends on.
+        device: Where the networks run.
+        decode_threads: Threads that decode one video; 0 takes as many as there are cores.
+    """
+
+    def __init__(self, config: ExtractConfig, *, device: torch.device | str = "cpu", decode_threads: int = 1) -> None:
+        self.config = config
+        self.scale = min(1.0, _DETECTED_FACE / config.min_face)
+        self.reader = READERS.get(config.reader)(threads=decode_threads)
+        self.detector = DETECTORS.get(config.detector)(min_face=config.min_face * self.scale, device=device)
+        self.refiner = BoxRefiner(device=device)
+        self.landmarks = LANDMARK_MODELS.get(config.landmarks)(path=config.landmark_model or None)
+        self.models = {
+            "detector": f"{config.detector} (facenet-pytorch {version('facenet-pytorch')})",
+            "landmarks": self.landmarks.name,
+        }
+
+    def __call__(self, record: VideoRecord) -> Extraction:
+        """Begins a video; nothing is read before the result is iterated."""
+        return Extraction(self, record)
+
+
+class Extraction:
+    """The chunks of one video, made while they are iterated. Iterate once.
+
+    Attributes:
+        frames: Frames decoded so far.
+        tracks: Faces of which a chunk has come out so far.
+        notes: Reason code and text of defects that did not keep the video from being extracted.
+
+    Raises:
+        VideoError: while iterating, if the video cannot be read.
+        NoFaceError: at the end, if no chunk came out; its reason tells "no_face", "faces_too_small" and
+            "faces_too_brief" apart.
+    """
+
+    def __init__(self, extractor: Extractor, record: VideoRecord) -> None:
+        self.extractor, self.record = extractor, record
+        self.frames = 0
+        self.tracks = 0
+        self.notes: list[tuple[str, str]] = []
+        config = extractor.config
+        self._tracker = Tracker(
+            extractor.detector, extractor.refiner, scale=extractor.scale, min_face=float(config.min_face)
+        )
+        self._followed = 0
+
+    def __iter__(self) -> Iterator[FaceChunk]:
+        config = self.extractor.config
+        chunks = self._chunks()
+        if config.chunks or config.tracks == "main":
+            chunks = select_chunks(chunks, count=config.chunks, main_only=config.tracks == "main")
+        seen: set[int] = set()
+        for chunk in chunks:
+            seen.add(chunk.track)
+            self.tracks = len(seen)
+            yield chunk
+        if not seen:
+            raise self._no_face()
+
+    def _chunks(self) -> Iterator[FaceChunk]:
+        extractor = self.extractor
+        cutters: dict[int, TrackCutter] = {}
+        masks = MaskFrames(extractor.reader, self.record) if extractor.config.masks and self.record.mask_path else None
+        damage = ""
+        for batch in extractor.reader.chunks(self.record.path, _BATCH):
+            self.frames += len(batch)
+            damage = batch.damage
+            height, width = batch.frames.shape[2:]
+            info = VideoInfo(self.record, batch.fps, (width, height), extractor.models)
+            batch_masks = masks(batch) if masks else [None] * len(batch)
+            tracks = self._add_landmarks(batch, self._tracker(batch))
+            for ended in sorted(cutters.keys() - {track.id for track in tracks}):
+                yield from cutters.pop(ended).finish()
+            for track in tracks:
+                if track.id not in cutters:
+                    cutters[track.id] = TrackCutter(extractor.config, info, track.id)
+                    self._followed += 1
+                yield from cutters[track.id].add(track, batch, batch_masks)
+        for _, cutter in sorted(cutters.items()):
+            yield from cutter.finish()
+        if damage:
+            self.notes.append((damage, f"{self.record.video}: damaged, {self.frames} frames could be read"))
+        if masks:
+            self.notes += masks.notes
+
+    def _add_landmarks(self, batch: FrameBatch, tracks: list[FaceTrack]) -> list[FaceTrack]:
+        """Predicts the landmarks of all faces of a batch at once."""
+        if not tracks:
+            return []
+
+        def column(name: str) -> Tensor:
+            return torch.cat([getattr(track, name) for track in tracks])
+
+        position = torch.searchsorted(batch.index, column("frame"))
+        found = Detections(position, column("boxes"), column("scores"), column("points"))
+        landmarks = self.extractor.landmarks(batch.frames, found)
+        parts = torch.split(landmarks, [len(track) for track in tracks])
+        return [replace(track, landmarks=part) for track, part in zip(tracks, parts, strict=True)]
+
+    def _no_face(self) -> NoFaceError:
+        config, video = self.extractor.config, self.record.video
+        if self._followed:
+            return NoFaceError(
+                f"no face is seen clearly in {config.min_frames} frames on end",
+                where=video,
+                hint="lower --min-frames or --min-score to keep brief or doubtful faces",
+                reason="faces_too_brief",
+            )
+        if self._tracker.too_small:
+            return NoFaceError(
+                f"all faces are smaller than {config.min_face} pixels",
+                where=video,
+                hint="lower --min-face to keep them",
+                reason="faces_too_small",
+            )
+        return NoFaceError(f"no face in {self.frames} frames", where=video)
