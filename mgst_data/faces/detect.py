@@ -24,8 +24,9 @@ from mgst_data.core.registry import Registry
 
 # Side of what P-Net sees at once, pixels, and the step between two of its outputs.
 _CELL, _STRIDE = 12, 2
-# Candidates per forward pass of R-Net and O-Net: bounds the memory that a crowd takes.
-_BATCH = 256
+# Pixels per forward pass. On a CPU, what a pass works on should stay in the cache: with O-Net, batches of 64 take 1.6
+# times as long per face as batches of 32. On a GPU it bounds the memory that a crowd takes.
+_CPU_PIXELS, _GPU_PIXELS = 80_000, 2**24
 
 
 @runtime_checkable
@@ -82,7 +83,7 @@ class MTCNNDetector:
         scale = _CELL / self.min_face
         while min(height, width) * scale >= _CELL:
             size = (int(height * scale + 1), int(width * scale + 1))
-            shift, probability = self.pnet(normalise(resize_area(integral, size)))
+            shift, probability = in_batches(self.pnet, normalise(resize_area(integral, size)))
             frame, row, column = (probability[:, 1] >= self.thresholds[0]).nonzero(as_tuple=True)
             corner = torch.stack((column, row), dim=1) * _STRIDE
             boxes = torch.cat(((corner + 1) / scale, (corner + _CELL) / scale), dim=1).floor()
@@ -103,7 +104,7 @@ class MTCNNDetector:
         """Second stage: throws most candidates away."""
         frame, boxes = _on_frame(frame, boxes, integral)
         crops = crop_area(integral, frame, boxes, 24)
-        shift, probability = _in_batches(self.rnet, crops)
+        shift, probability = in_batches(self.rnet, crops)
         passed = probability[:, 1] > self.thresholds[1]
         frame, boxes, shift, scores = frame[passed], boxes[passed], shift[passed], probability[passed, 1]
         keep = batched_nms(boxes, scores, frame, 0.7)
@@ -129,7 +130,7 @@ def apply_onet(onet: nn.Module, crops: Float[Tensor, "n 3 48 48"]) -> tuple[Tens
     Returns:
         Shifts of the box's sides (n, 4) and points (n, 5, 2), both in units of the box, and probabilities (n,).
     """
-    shift, points, probability = _in_batches(onet, crops)
+    shift, points, probability = in_batches(onet, crops)
     return shift, points.reshape(-1, 2, 5).mT, probability[:, 1]
 
 
@@ -195,11 +196,14 @@ def load_network(name: str, device: torch.device) -> nn.Module:
     return network.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
 
 
-def _in_batches(network: nn.Module, crops: Tensor) -> tuple[Tensor, ...]:
-    # The networks cannot flatten an empty batch, so one blank crop stands in for it and its outputs are cut off.
-    padded = crops if len(crops) else crops.new_zeros(1, *crops.shape[1:])
-    outputs = [network(padded[start : start + _BATCH]) for start in range(0, len(padded), _BATCH)]
-    return tuple(torch.cat(output)[: len(crops)] for output in zip(*outputs, strict=True))
+def in_batches(network: nn.Module, pictures: Float[Tensor, "n 3 h w"]) -> tuple[Tensor, ...]:
+    """Runs a network on as many pictures at a time as suits the device; none at all are fine too."""
+    limit = _CPU_PIXELS if pictures.device.type == "cpu" else _GPU_PIXELS
+    size = max(1, limit // (pictures.shape[2] * pictures.shape[3]))
+    # The networks cannot flatten an empty batch, so one blank picture stands in for it and its outputs are cut off.
+    padded = pictures if len(pictures) else pictures.new_zeros(1, *pictures.shape[1:])
+    outputs = [network(padded[start : start + size]) for start in range(0, len(padded), size)]
+    return tuple(torch.cat(output)[: len(pictures)] for output in zip(*outputs, strict=True))
 
 
 def normalise(pixels: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
