@@ -14,26 +14,32 @@ from mgst_data.core.errors import (
 from mgst_data.core.records import FAKE, REAL, Detections, FaceTrack, FrameBatch, VideoRecord
 from mgst_data.core.registry import Registry
 from mgst_data.core.rng import generator_for, seed_for
+from mgst_data.core.sampling import CentreWindow, EvenlySpaced, FrameSampler, RandomWindow, evenly_spaced
 from mgst_data.core.segment import Segment
 
 __all__ = [
     "FAKE",
     "REAL",
+    "CentreWindow",
     "ConfigMismatchError",
     "Detections",
+    "EvenlySpaced",
     "FaceTrack",
     "FrameBatch",
+    "FrameSampler",
     "LayoutError",
     "LeakageError",
     "MgstError",
     "NoFaceError",
     "OutputError",
+    "RandomWindow",
     "Registry",
     "Segment",
     "ShardError",
     "UsageError",
     "VideoError",
     "VideoRecord",
+    "evenly_spaced",
     "generator_for",
     "seed_for",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -56,10 +56,15 @@ class _Run:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Cut:
-    """A finished run whose landmarks may still wait for the frames after it."""
+    """A finished run whose landmarks may still wait for the frames after it.
+
+    ``first`` and ``last`` bound the stretch of consecutive frames it lies in; ``last`` is None while that goes on.
+    """
 
     start: int
     stop: int
+    first: int
+    last: int | None
     transform: Float[Tensor, "2 3"]
     size: int
     images: tuple[bytes, ...]
@@ -69,9 +74,9 @@ class _Cut:
 class TrackCutter:
     """Turns one track into chunks; pixels are let go of as soon as they are cropped.
 
-    A run ends when it has ``frames`` frames, when the face has moved too far for one crop to show it in all of them, or
-    where masks begin or end. Landmarks are smoothed over the whole track: a chunk comes out once the ``CONTEXT`` frames
-    after it are known.
+    A run ends when it has ``frames`` frames, when the face has moved too far for one crop to show it in all of them,
+    where masks begin or end, and where frames are missing. Landmarks are smoothed over the whole stretch of consecutive
+    frames: a chunk comes out once the ``CONTEXT`` frames after it are known.
 
     Args:
         config: Of the extraction.
@@ -84,6 +89,7 @@ class TrackCutter:
         self.chunks = 0
         self._rows: deque[_Row] = deque()
         self._pruned = 0
+        self._stretch = 0
         self._run: _Run | None = None
         self._cuts: deque[_Cut] = deque()
 
@@ -114,6 +120,8 @@ class TrackCutter:
         yield from self._complete(ended=True)
 
     def _collect(self, row: _Row, picture: np.ndarray, mask: np.ndarray | None) -> None:
+        if self._rows and row.index != self._rows[-1].index + 1:
+            self._end_stretch()
         margin, run = self.config.margin, self._run
         box_reach = reach(row.box, margin)
         if run is not None:
@@ -135,6 +143,11 @@ class TrackCutter:
         if mask is not None:
             run.masks.append(keep(mask, box_reach, run.factor))
 
+    def _end_stretch(self) -> None:
+        self._close_run()
+        self._stretch = self._count
+        self._cuts = deque(replace(piece, last=piece.last or self._stretch) for piece in self._cuts)
+
     def _row(self, i: int) -> _Row:
         return self._rows[i - self._pruned]
 
@@ -144,7 +157,7 @@ class TrackCutter:
             return
         square, factor = run.square, run.factor
         if factor > 1:
-            square = Square(round(square.x0 / factor), round(square.y0 / factor), max(1, round(square.side / factor)))
+            square = Square(square.x0 // factor, square.y0 // factor, square.side // factor)
         size = self.config.size if self.config.upsample else min(self.config.size, square.side)
         how, quality = self.config.image_format, self.config.quality
         crops = (cut(patch, square, size) for patch in run.pictures)
@@ -152,6 +165,8 @@ class TrackCutter:
             _Cut(
                 run.start,
                 self._count,
+                self._stretch,
+                None,
                 crop_from_frame(square, factor, size),
                 size,
                 tuple(encode_image(crop, image_format=how, quality=quality) for crop in crops),
@@ -163,7 +178,7 @@ class TrackCutter:
         """Yields finished runs whose context is known, once the track is long enough to count."""
         if self._count < self.config.min_frames and not ended:
             return
-        while self._cuts and (ended or self._cuts[0].stop + CONTEXT <= self._count):
+        while self._cuts and (ended or self._cuts[0].last or self._cuts[0].stop + CONTEXT <= self._count):
             piece = self._cuts.popleft()
             chunk = self._chunk(piece)
             keep_from = max(0, piece.stop - CONTEXT)
@@ -179,8 +194,9 @@ class TrackCutter:
         scores = torch.tensor([row.score for row in rows])
         if self._count < self.config.min_frames or float(scores.median()) < self.config.min_score:
             return None
-        before = max(piece.start - CONTEXT, self._pruned)
-        around = [self._row(i).landmarks for i in range(before, min(piece.stop + CONTEXT, self._count))]
+        before = max(piece.start - CONTEXT, piece.first)
+        after = min(piece.stop + CONTEXT, piece.last or self._count)
+        around = [self._row(i).landmarks for i in range(before, after)]
         points = torch.stack(around)
         width, height = self.info.frame_size
         valid = check_landmarks(points, height, width)

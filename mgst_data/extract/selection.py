@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from mgst_data.core.sampling import evenly_spaced
 from mgst_data.shards.schema import FaceChunk
 
 
@@ -62,5 +63,4 @@ def _evenly(items: list[_Spooled], count: int) -> list[_Spooled]:
     pool = full if len(full) >= count else items
     if len(pool) <= count:
         return pool
-    # The middle of each of ``count`` equal stretches.
-    return [pool[(2 * i + 1) * len(pool) // (2 * count)] for i in range(count)]
+    return [pool[i] for i in evenly_spaced(len(pool), count)]

@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 import torch
 from hypothesis import given
@@ -15,7 +17,7 @@ def test_evenly_spaced_positions_are_distinct_ascending_and_at_equal_distances(c
     positions = evenly_spaced(count, wanted)
     assert len(positions) == wanted
     assert all(0 <= p < count for p in positions)
-    steps = {b - a for a, b in zip(positions, positions[1:], strict=False)}
+    steps = {b - a for a, b in itertools.pairwise(positions)}
     assert not steps or (min(steps) >= 1 and max(steps) - min(steps) <= 1)
 
 
@@ -30,7 +32,7 @@ def test_windows_lie_within_the_run_and_keep_their_stride(count, length, stride,
         positions = choose(count, generator)
         assert len(positions) == length
         assert 0 <= positions[0] <= positions[-1] < count
-        assert {b - a for a, b in zip(positions, positions[1:], strict=False)} <= {stride}
+        assert {b - a for a, b in itertools.pairwise(positions)} <= {stride}
 
 
 def test_a_random_window_reaches_every_start_and_depends_on_the_generator_alone(generator):

@@ -1,0 +1,65 @@
+"""Pictures as bytes.
+
+OpenCV carries libjpeg-turbo: it decodes as fast as torchvision and half again as fast as Pillow, to the same
+pixels, and writes straight into the channels-last arrays that batches are made of.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+from numpy import ndarray
+
+QUALITY = 95
+# Above 100 OpenCV writes WebP without loss.
+_PARAMETERS = {
+    "png": (cv2.IMWRITE_PNG_COMPRESSION, 3),
+    "webp": (cv2.IMWRITE_WEBP_QUALITY, 101),
+}
+FORMATS = ("jpg", *_PARAMETERS)
+
+
+def encode_image(rgb: UInt8[ndarray, "h w 3"], *, image_format: str = "jpg", quality: int = QUALITY) -> bytes:
+    """Encodes a picture: JPEG with full chroma (4:4:4), PNG, or WebP without loss.
+
+    Args:
+        rgb: The picture, channels last.
+        image_format: One of ``FORMATS``.
+        quality: 1 to 100, of JPEG only. Chroma is never thinned out: blending artefacts live there too.
+    """
+    bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
+    if image_format == "jpg":
+        chroma = (cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
+        return _encode(bgr, ".jpg", (cv2.IMWRITE_JPEG_QUALITY, quality, *chroma))
+    if image_format in _PARAMETERS:
+        return _encode(bgr, f".{image_format}", _PARAMETERS[image_format])
+    raise ValueError(f"image format is one of {FORMATS}, not {image_format!r}")
+
+
+def decode_image(data: bytes | memoryview) -> UInt8[ndarray, "h w 3"] | None:
+    """Decodes a picture to RGB; None if it is damaged."""
+    return _decode(data, cv2.IMREAD_COLOR_RGB)
+
+
+def encode_mask(mask: UInt8[ndarray, "h w"]) -> bytes:
+    """Encodes a manipulation mask (0 untouched, 255 manipulated) as PNG."""
+    return _encode(mask, ".png", _PARAMETERS["png"])
+
+
+def decode_mask(data: bytes | memoryview) -> UInt8[ndarray, "h w"] | None:
+    """Decodes a manipulation mask; None if it is damaged."""
+    return _decode(data, cv2.IMREAD_GRAYSCALE)
+
+
+def _encode(image: UInt8[ndarray, "h w *c"], extension: str, parameters: tuple[int, ...]) -> bytes:
+    done, data = cv2.imencode(extension, image, parameters)
+    if not done:
+        raise ValueError(f"a picture of {image.shape} cannot be written as {extension}")
+    return data.tobytes()
+
+
+def _decode(data: bytes | memoryview, flags: int) -> UInt8[ndarray, "h w *c"] | None:
+    # OpenCV gives None for what it cannot decode, but raises for no bytes at all.
+    image: UInt8[ndarray, "h w *c"] | None = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if len(data) else None
+    return image

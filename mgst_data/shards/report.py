@@ -1,0 +1,193 @@
+"""What became of every video, and the sums over them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from mgst_data.core import ShardError
+
+DONE, SKIPPED = "done", "skipped"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VideoReport:
+    """What became of one video.
+
+    Attributes:
+        key: Of its record; so are video, dataset, split, label and method.
+        status: "done" or "skipped".
+        reason: Code of why it was skipped ("no_face", "truncated", ...); "" if it was not.
+        message: The same for people: what, where, what to do.
+        frames: Frames decoded.
+        tracks: Faces stored.
+        chunks: Samples stored.
+        images: Crops stored.
+        seconds: Time it took.
+        notes: Reason code and text of every defect of a video that was kept.
+    """
+
+    key: str
+    video: str
+    dataset: str
+    split: str
+    label: int
+    method: str
+    status: str = DONE
+    reason: str = ""
+    message: str = ""
+    frames: int = 0
+    tracks: int = 0
+    chunks: int = 0
+    images: int = 0
+    seconds: float = 0.0
+    notes: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.status not in (DONE, SKIPPED):
+            raise ValueError(f"status of {self.key} is {DONE!r} or {SKIPPED!r}, not {self.status!r}")
+        if self.skipped != bool(self.reason):
+            raise ValueError(f"{self.key}: a video has a reason if and only if it is skipped")
+        if self.skipped and (self.tracks or self.chunks or self.images):
+            raise ValueError(f"{self.key}: a skipped video stores nothing")
+
+    @property
+    def skipped(self) -> bool:
+        """Whether nothing of it is stored."""
+        return self.status == SKIPPED
+
+
+@dataclass(frozen=True, slots=True)
+class SampleSpan:
+    """Where a sample lies in its shard: ``size`` bytes from ``offset`` on, holding ``frames`` crops."""
+
+    key: str
+    offset: int
+    size: int
+    frames: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShardFile:
+    """A file of a shard with what it takes to tell that a copy is whole."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShardReport:
+    """What became of a shard. Its file marks the shard as complete, and is the index to its samples.
+
+    A shard whose videos were all skipped has no samples and no files.
+    """
+
+    name: str
+    videos: tuple[VideoReport, ...]
+    samples: tuple[SampleSpan, ...] = ()
+    files: tuple[ShardFile, ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def skips(self) -> Counter[str]:
+        """Number of skipped videos by reason."""
+        return Counter(video.reason for video in self.videos if video.skipped)
+
+    def to_json(self) -> bytes:
+        """The report as the file beside its shard."""
+        return (json.dumps(dataclasses.asdict(self), indent=1) + "\n").encode()
+
+    @staticmethod
+    def from_json(data: bytes, *, where: object = "") -> ShardReport:
+        """Reads a report; raises ShardError if it is malformed."""
+        try:
+            raw = json.loads(data)
+            for video in raw["videos"]:
+                video["notes"] = tuple((str(reason), str(text)) for reason, text in video["notes"])
+            for name, kind in (("videos", VideoReport), ("samples", SampleSpan), ("files", ShardFile)):
+                raw[name] = tuple(_build(kind, item) for item in raw[name])
+            return _build(ShardReport, raw)
+        except KeyError as error:
+            what = f"malformed report: {error.args[0]!r} is missing"
+        except (TypeError, ValueError) as error:
+            what = f"malformed report: {error}"
+        raise ShardError(what, where=where, hint="delete it and extract again: its shard is made anew")
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Counts that add up."""
+
+    videos: int = 0
+    skipped: int = 0
+    frames: int = 0
+    tracks: int = 0
+    chunks: int = 0
+    images: int = 0
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(*(a + b for a, b in zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)))
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Sums over videos. ``videos`` counts the kept ones; ``skips`` and ``notes`` name videos by reason code."""
+
+    overall: Tally = Tally()
+    dataset: dict[str, Tally] = field(default_factory=dict)
+    split: dict[str, Tally] = field(default_factory=dict)
+    label: dict[str, Tally] = field(default_factory=dict)
+    method: dict[str, Tally] = field(default_factory=dict)
+    skips: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return dataclasses.asdict(self)
+
+
+def latest(reports: Iterable[ShardReport]) -> dict[str, VideoReport]:
+    """The last word on every video, by key: a later shard that tried it again wins."""
+    return {video.key: video for report in reports for video in report.videos}
+
+
+def summarise(reports: Iterable[ShardReport]) -> Totals:
+    """Adds up reports, given in the order of the plan; a video that was tried again counts once."""
+    videos = sorted(latest(reports).values(), key=lambda video: video.key)
+    groups: dict[str, dict[str, Tally]] = {"dataset": {}, "split": {}, "label": {}, "method": {}}
+    overall = Tally()
+    skips: defaultdict[str, tuple[str, ...]] = defaultdict(tuple)
+    notes: defaultdict[str, tuple[str, ...]] = defaultdict(tuple)
+    for video in videos:
+        tally = Tally(not video.skipped, video.skipped, video.frames, video.tracks, video.chunks, video.images)
+        overall += tally
+        for by, group in groups.items():
+            value = ("real", "fake")[video.label] if by == "label" else getattr(video, by)
+            group[value] = group.get(value, Tally()) + tally
+        if video.skipped:
+            skips[video.reason] += (video.video,)
+        for reason in dict.fromkeys(reason for reason, _ in video.notes):
+            notes[reason] += (video.video,)
+    return Totals(
+        overall,
+        **{by: dict(sorted(group.items())) for by, group in groups.items()},
+        skips=dict(skips),
+        notes=dict(notes),
+    )
+
+
+_SCALARS: dict[str, Any] = {"str": str, "int": int, "float": (int, float)}
+
+
+def _build(kind: type[T], values: dict[str, Any]) -> T:
+    for column in dataclasses.fields(kind):  # type: ignore[arg-type]
+        value = values[column.name]
+        if not isinstance(value, _SCALARS.get(str(column.type), object)):
+            raise TypeError(f"{column.name!r} is {value!r}")
+    return kind(**values)

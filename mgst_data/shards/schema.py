@@ -1,0 +1,275 @@
+"""What a shard's sample holds. The only file that knows its keys and codecs.
+
+A sample is a mapping from extension to bytes, as plain webdataset hands it over too. Nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, UInt8
+from numpy import ndarray
+from torch import Tensor
+
+from mgst_data.core import FAKE, ShardError, VideoRecord
+from mgst_data.shards.images import FORMATS, QUALITY, decode_image, decode_mask
+
+SCHEMA = 1
+Data = bytes | memoryview
+
+# KEY.json: what it takes from the record and from the chunk as it is, with its type; lists are written out below.
+_RECORD: dict[str, Any] = {
+    **dict.fromkeys(("key", "video", "dataset", "split", "method", "compression", "source_key", "target_key"), str),
+    "label": int,
+}
+_PLAIN: dict[str, Any] = {
+    "track": int, "chunk": int, "fps": (int, float), "crop_size": int, "image_format": str, "quality": int,
+    "models": dict,
+}  # fmt: skip
+_LISTS: dict[str, Any] = dict.fromkeys(("frame_indices", "pts", "frame_size", "crop_from_frame"), list)
+# KEY.*.npy and the types they are stored as.
+_ARRAYS = {"landmarks": "<f4", "landmarks_raw": "<f4", "valid": "|b1", "boxes": "<f4", "scores": "<f4"}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FaceChunk:
+    """A run of consecutive frames of one face track: one sample of a shard. t frames, k landmarks.
+
+    Attributes:
+        record: The video. Its ``path`` and ``mask_path`` are not stored: shards know no machine.
+        track: Number of the face within the video.
+        chunk: Number of the chunk within the track.
+        fps: Average rate of the video, frames per second; 0 where unknown.
+        frame_indices: Numbers of the frames in the video, ascending by one.
+        pts: Times of presentation, seconds, never descending.
+        frame_size: Width and height of the video.
+        crop_size: Side of the crops, pixels; they are square.
+        crop_from_frame: Affine map from pixels of the frame to pixels of the crop.
+        landmarks: Smoothed, crop pixels; coordinates outside the crop are kept.
+        landmarks_raw: As the landmark model gave them, crop pixels.
+        valid: False for landmarks that lie outside the picture or jump.
+        boxes: ``x0, y0, x1, y1`` of the face, crop pixels.
+        scores: Probability of a face, [0, 1].
+        images: The encoded crops.
+        masks: The encoded manipulation masks, one for every crop or none at all.
+        image_format: "jpg", "png" or "webp".
+        quality: Of JPEG; the other formats lose nothing.
+        models: Names and versions of the detector and the landmark model.
+    """
+
+    record: VideoRecord
+    track: int
+    chunk: int
+    fps: float
+    frame_indices: Int[Tensor, " t"]
+    pts: Float[Tensor, " t"]
+    frame_size: tuple[int, int]
+    crop_size: int
+    crop_from_frame: Float[Tensor, "2 3"]
+    landmarks: Float[Tensor, "t k 2"]
+    landmarks_raw: Float[Tensor, "t k 2"]
+    valid: Bool[Tensor, "t k"]
+    boxes: Float[Tensor, "t 4"]
+    scores: Float[Tensor, " t"]
+    images: tuple[Data, ...] = field(repr=False)
+    masks: tuple[Data, ...] = field(default=(), repr=False)
+    image_format: str = "jpg"
+    quality: int = QUALITY
+    models: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        problems = list(_problems(self))
+        if problems:
+            raise ValueError(f"{self.key}: {'; '.join(problems)}")
+
+    @property
+    def key(self) -> str:
+        """Name of the sample; no dot, no slash, so that every tool groups its members alike."""
+        return f"{self.record.key}-{self.track:02d}-{self.chunk:04d}"
+
+    def __len__(self) -> int:
+        return len(self.frame_indices)
+
+    def __repr__(self) -> str:
+        masks = " with masks" if self.masks else ""
+        return f"FaceChunk({self.key}, {len(self)} {self.image_format} crops of {self.crop_size} pixels{masks})"
+
+    def frames(self, positions: Sequence[int] | None = None) -> Iterator[UInt8[ndarray, "h w 3"]]:
+        """Decodes the crops at these positions, RGB; all by default. Raises ShardError for a damaged one."""
+        for i in range(len(self)) if positions is None else positions:
+            yield self._checked(decode_image(self.images[i]), "crop", i)
+
+    def mask_frames(self, positions: Sequence[int] | None = None) -> Iterator[UInt8[ndarray, "h w"]]:
+        """The same of the masks (0 untouched, 255 manipulated); nothing if there are none."""
+        for i in range(len(self.masks)) if positions is None or not self.masks else positions:
+            yield self._checked(decode_mask(self.masks[i]), "mask", i)
+
+    def _checked(self, image: UInt8[ndarray, "h w *c"] | None, kind: str, position: int) -> UInt8[ndarray, "h w *c"]:
+        if image is None:
+            raise ShardError(f"{kind} {position} is damaged", where=self.key)
+        height, width = image.shape[:2]
+        if not height == width == self.crop_size:
+            raise ShardError(f"{kind} {position} is {width}x{height}, not {self.crop_size} square", where=self.key)
+        return image
+
+
+def split_key(key: str) -> tuple[str, int, int]:
+    """Key of the video, number of the track and of the chunk, from the name of a sample."""
+    video, track, chunk = key.rsplit("-", 2)
+    return video, int(track), int(chunk)
+
+
+def encode_chunk(chunk: FaceChunk) -> dict[str, bytes]:
+    """The sample's members by extension. Equal chunks give equal bytes."""
+    info = {
+        "schema": SCHEMA,
+        **{name: getattr(chunk.record, name) for name in _RECORD},
+        **{name: getattr(chunk, name) for name in _PLAIN},
+        "frame_indices": chunk.frame_indices.tolist(),
+        "pts": chunk.pts.tolist(),
+        "frame_size": chunk.frame_size,
+        "crop_from_frame": chunk.crop_from_frame.tolist(),
+    }
+    # Escapes keep names that are no UTF-8 intact.
+    text = json.dumps(info, ensure_ascii=True, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    arrays = {f"{name}.npy": _encode_array(getattr(chunk, name), kind) for name, kind in _ARRAYS.items()}
+    images = {f"{i:03d}.{chunk.image_format}": bytes(data) for i, data in enumerate(chunk.images)}
+    masks = {f"{i:03d}.mask.png": bytes(data) for i, data in enumerate(chunk.masks)}
+    return {"json": text.encode(), **arrays, **images, **masks}
+
+
+def decode_chunk(sample: Mapping[str, Data]) -> FaceChunk:
+    """The chunk of a sample; its pictures stay encoded until they are asked for.
+
+    Raises:
+        ShardError: if a member is missing or does not follow the schema.
+    """
+    try:
+        info = _decode_info(sample["json"])
+        arrays: dict[str, Any] = {name: _decode_array(sample[f"{name}.npy"]) for name in _ARRAYS}
+        return FaceChunk(
+            record=VideoRecord(path="", **{name: info[name] for name in _RECORD}),
+            frame_indices=torch.tensor(info["frame_indices"], dtype=torch.long),
+            pts=torch.tensor(info["pts"], dtype=torch.float64),
+            frame_size=tuple(info["frame_size"]),
+            crop_from_frame=torch.tensor(info["crop_from_frame"], dtype=torch.float64),
+            images=_numbered(sample, f".{info['image_format']}"),
+            masks=_numbered(sample, ".mask.png"),
+            **arrays,
+            **{name: info[name] for name in _PLAIN},
+        )
+    except KeyError as error:
+        raise ShardError(f"{error.args[0]!r} is missing") from error
+    except (TypeError, ValueError) as error:
+        raise ShardError(str(error)) from error
+
+
+def verify_sample(sample: Mapping[str, Data]) -> list[str]:
+    """Everything in which a sample departs from the schema, every picture decoded; empty if it is sound."""
+    try:
+        chunk = decode_chunk(sample)
+    except ShardError as error:
+        return [str(error)]
+    expected = {"json", *(f"{name}.npy" for name in _ARRAYS)}
+    expected |= {f"{i:03d}.{chunk.image_format}" for i in range(len(chunk.images))}
+    expected |= {f"{i:03d}.mask.png" for i in range(len(chunk.masks))}
+    found = {name for name in sample if not name.startswith("__")}  # webdataset's own entries
+    problems = [f"unknown member {name!r}" for name in sorted(found - expected)]
+    for count, decode in ((len(chunk), chunk.frames), (len(chunk.masks), chunk.mask_frames)):
+        for i in range(count):
+            try:
+                next(decode([i]))
+            except ShardError as error:
+                problems.append(str(error))
+    return problems
+
+
+def _problems(chunk: FaceChunk) -> Iterator[str]:
+    t = len(chunk.frame_indices)
+    k = chunk.landmarks.shape[1] if chunk.landmarks.ndim == 3 else 0
+    shapes = {
+        "pts": (t,),
+        "landmarks": (t, k, 2),
+        "landmarks_raw": (t, k, 2),
+        "valid": (t, k),
+        "boxes": (t, 4),
+        "scores": (t,),
+        "crop_from_frame": (2, 3),
+    }
+    for name, shape in shapes.items():
+        found = tuple(getattr(chunk, name).shape)
+        if found != shape:
+            yield f"{name} {found} should be {shape}"
+        # A sum is finite only if every term is, and takes a fraction of the time of asking each.
+        elif not math.isfinite(getattr(chunk, name).sum()):
+            yield f"{name} is not finite everywhere"
+    if not t or not k:
+        yield "no frames or no landmarks"
+    if bool((chunk.frame_indices.diff() != 1).any()):
+        yield "frame_indices do not ascend by one"
+    if bool((chunk.pts.diff() < 0).any()):
+        yield "pts descend"
+    if (chunk.record.label == FAKE) == (chunk.record.method == "real"):
+        yield f"label {chunk.record.label} contradicts method {chunk.record.method!r}"
+    if len(chunk.images) != t:
+        yield f"{len(chunk.images)} crops for {t} frames"
+    if len(chunk.masks) not in (0, t):
+        yield f"{len(chunk.masks)} masks for {t} frames"
+    if chunk.image_format not in FORMATS:
+        yield f"image format {chunk.image_format!r} is none of {FORMATS}"
+
+
+def _decode_info(data: Data) -> dict[str, Any]:
+    info = json.loads(bytes(data))
+    if info["schema"] != SCHEMA:
+        raise ShardError(f"schema {info['schema']}, but this version reads {SCHEMA}", hint="extract again")
+    for name, kind in (_RECORD | _PLAIN | _LISTS).items():
+        if not isinstance(info[name], kind):
+            raise TypeError(f"{name!r} in the json is {info[name]!r}")
+    return dict(info)
+
+
+def _numbered(sample: Mapping[str, Data], suffix: str) -> tuple[Data, ...]:
+    # 000, 001, ... up to the first that is missing; a gap shows as a wrong count.
+    names = itertools.takewhile(sample.__contains__, _names(suffix, len(sample)))
+    return tuple(sample[name] for name in names)
+
+
+@lru_cache(maxsize=64)
+def _names(suffix: str, count: int) -> tuple[str, ...]:
+    return tuple(f"{i:03d}{suffix}" for i in range(count))
+
+
+def _encode_array(array: Tensor, kind: str) -> bytes:
+    stream = io.BytesIO()
+    contiguous = np.ascontiguousarray(array.cpu().numpy(), dtype=kind)
+    np.lib.format.write_array(stream, contiguous, version=(1, 0), allow_pickle=False)
+    return stream.getvalue()
+
+
+def _decode_array(data: Data) -> Tensor:
+    # 10 bytes of magic, version and length, then the header; it is the same for most samples, so it is parsed once.
+    length = 10 + int.from_bytes(data[8:10], "little")
+    shape, dtype = _array_header(bytes(data[:length]))
+    values: Any = np.frombuffer(data, dtype=dtype, offset=length).reshape(shape)
+    return torch.from_numpy(values.copy())
+
+
+@lru_cache(maxsize=256)
+def _array_header(header: bytes) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    stream = io.BytesIO(header)
+    if np.lib.format.read_magic(stream) != (1, 0):
+        raise ValueError("not a .npy array of version 1.0")
+    shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
+    if fortran or dtype.hasobject:
+        raise ValueError(f"an array of {dtype} in Fortran order or of objects")
+    return shape, dtype

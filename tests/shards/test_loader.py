@@ -1,0 +1,218 @@
+import dataclasses
+import itertools
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from synthetic_shards import chunk_of, record_of, write_shard
+
+from mgst_data.core import ShardError, UsageError
+from mgst_data.core.sampling import CentreWindow, EvenlySpaced, RandomWindow
+from mgst_data.shards import (
+    Draw,
+    SegmentDataset,
+    SegmentLoader,
+    SegmentSampler,
+    ShardReader,
+    encode_image,
+    encode_mask,
+    open_folder,
+    schema,
+    warn_and_skip,
+)
+from mgst_data.shards.images import decode_image
+
+
+@pytest.fixture
+def make_loader(make_folder):
+    reader = None
+
+    def make(choose=RandomWindow(3), *, size=None, workers=0, batch_size=4, on_error=None, folder=None, **options):  # noqa: B008
+        nonlocal reader
+        reader = folder or reader or ShardReader.open(make_folder())
+        handler = {"on_error": on_error} if on_error else {}
+        dataset = SegmentDataset(reader, choose, size=size, **handler)
+        return SegmentLoader(dataset, SegmentSampler(dataset.reader, batch_size, **options), workers=workers)
+
+    return make
+
+
+def content(batches):
+    return [(batch.keys, batch.frame_indices.tolist(), batch.frames.sum().item()) for batch in batches]
+
+
+def test_a_batch_holds_what_the_chunks_hold(make_loader):
+    loader = make_loader(CentreWindow(3), shuffle=False)
+    chunks = {chunk.key: chunk for chunk in loader.sampler.reader}
+    seen = []
+    for batch in loader:
+        assert batch.mask is None
+        assert batch.frames.dtype == torch.uint8
+        for i, key in enumerate(batch.keys):
+            chunk = chunks[key]
+            assert batch.frame_indices[i].tolist() == chunk.frame_indices[1:4].tolist()
+            pictures = np.stack(list(chunk.frames([1, 2, 3])))
+            assert np.array_equal(batch.frames[i].permute(0, 2, 3, 1).numpy(), pictures)
+            torch.testing.assert_close(batch.landmarks[i], chunk.landmarks[1:4])
+            assert batch.label[i] == chunk.record.label
+            assert batch.valid[i].tolist() == [bool(v.float().mean() >= 0.9) for v in chunk.valid[1:4]]
+        seen += batch.keys
+    assert seen == list(chunks)
+
+
+def test_only_the_frames_of_the_segments_are_decoded(make_loader, monkeypatch):
+    decoded = []
+    monkeypatch.setattr(schema, "decode_image", lambda data: decoded.append(1) or decode_image(data))
+    loader = make_loader(RandomWindow(2))
+    batches = list(loader)
+    assert len(decoded) == 2 * len(loader.sampler.reader) == 2 * sum(map(len, batches))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_batches_do_not_depend_on_the_number_of_workers(make_loader, workers):
+    alone, helped = make_loader(), make_loader(workers=workers)
+    for _ in range(2):  # two epochs
+        assert content(alone) == content(helped)
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_every_chunk_is_seen_once_over_processes_and_workers(make_loader, world):
+    batches = [batch for rank in range(world) for batch in make_loader(rank=rank, world=world, workers=rank % 2)]
+    keys = [key for batch in batches for key in batch.keys]
+    assert sorted(keys) == sorted(chunk.key for chunk in make_loader().sampler.reader)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_stopped_epoch_goes_on_with_exactly_the_rest(make_loader, workers):
+    whole, second = content(loader := make_loader()), content(loader)
+    stopped = make_loader(workers=workers)
+    begun = content(itertools.islice(stopped, 3))
+    state = pickle.loads(pickle.dumps(stopped.state_dict()))
+    resumed = make_loader(workers=workers)
+    resumed.load_state_dict(state)
+    assert len(resumed) == len(whole) - 3
+    assert begun + content(resumed) == whole
+    assert content(resumed) == second
+    # The loader that was stopped goes on in the same place.
+    assert content(stopped) == whole[3:]
+
+
+def test_the_state_of_other_shards_or_another_seed_is_refused(make_loader, make_folder):
+    state = make_loader().state_dict()
+    with pytest.raises(UsageError, match="another seed"):
+        make_loader(seed=1).load_state_dict(state)
+    other = ShardReader.open(make_folder("other", skip={"v00": "no_face"}))
+    with pytest.raises(UsageError, match="other shards"):
+        make_loader(folder=other).load_state_dict(state)
+
+
+def test_scaling_moves_landmarks_and_masks_with_the_picture(tmp_path):
+    size, at = 16, (4, 9)  # column, row
+    picture, mask = np.zeros((size, size, 3), np.uint8), np.zeros((size, size), np.uint8)
+    picture[at[1], at[0]] = mask[at[1], at[0]] = 255
+    base = chunk_of(record_of("v", label=1), image_format="png", k=1)
+    chunk = dataclasses.replace(
+        base,
+        landmarks=torch.tensor(at, dtype=torch.float32).expand(5, 1, 2).contiguous(),
+        images=(encode_image(picture, image_format="png"),) * 5,
+        masks=(encode_mask(mask),) * 5,
+    )
+    reader = folder_of(tmp_path, [chunk])
+    for wanted in (8, 12, 16, 48):
+        batch = SegmentDataset(reader, CentreWindow(1), size=wanted)[[Draw(0, 0)]]
+        assert batch.frames.shape == (1, 1, 3, wanted, wanted)
+        for image in (batch.frames[0, 0, 0].double(), batch.mask[0, 0, 0].double()):
+            rows, columns = torch.meshgrid(torch.arange(wanted), torch.arange(wanted), indexing="ij")
+            centre = torch.stack([(columns * image).sum(), (rows * image).sum()]) / image.sum()
+            torch.testing.assert_close(centre.float(), batch.landmarks[0, 0, 0], atol=0.3, rtol=0)
+
+
+def folder_of(path, chunks):
+    """A folder of one shard of these chunks, of one video each."""
+    records = [chunk.record for chunk in chunks]
+    by_key = {chunk.record.key: [chunk] for chunk in chunks}
+    with open_folder(path / "one", {}, records) as folder:
+        for task in folder.missing(records):
+            write_shard(path / "one", task, extract=lambda record: by_key[record.key])
+    return ShardReader.open(path / "one")
+
+
+def test_crops_of_several_sizes_need_a_size(tmp_path):
+    reader = folder_of(tmp_path, [chunk_of(record_of("a"), size=16), chunk_of(record_of("b"), size=24)])
+    draws = [Draw(0, 0), Draw(1, 0)]
+    with pytest.raises(UsageError, match=r"crops of \[16, 24\] pixels"):
+        SegmentDataset(reader, CentreWindow(2))[draws]
+    assert SegmentDataset(reader, CentreWindow(2), size=20)[draws].frames.shape == (2, 2, 3, 20, 20)
+
+
+def test_chunks_that_are_too_short_are_left_out(tmp_path):
+    reader = folder_of(tmp_path, [chunk_of(record_of("a"), t=5), chunk_of(record_of("b"), t=9)])
+    assert len(SegmentDataset(reader, RandomWindow(3, stride=3))) == 1
+    with pytest.raises(UsageError, match="no chunk has 10 frames; the longest has 9"):
+        SegmentDataset(reader, EvenlySpaced(10))
+
+
+def test_labels_come_from_the_masks_where_there_are_some(tmp_path, device):
+    half = np.zeros((16, 16), np.uint8)
+    half[:, :8] = 255
+    empty = np.zeros((16, 16), np.uint8)
+    masked = dataclasses.replace(chunk_of(record_of("a", label=1), t=2), masks=(encode_mask(half), encode_mask(empty)))
+    reader = folder_of(tmp_path, [masked, chunk_of(record_of("b", label=1), t=2), chunk_of(record_of("c"), t=2)])
+    order = [reader.videos.index(name) for name in "abc"]
+    batch = SegmentDataset(reader, EvenlySpaced(2))[[Draw(i, 0) for i in order]]
+    assert batch.has_mask.tolist() == [True, False, False]
+    segment = (batch.pin_memory() if device.type == "cuda" else batch).to_segment(device, grid=4)
+    assert segment.frames.device.type == device.type
+    assert segment.label.tolist() == [1, 1, 0]
+    assert segment.frame_label.tolist() == [[1, 0], [1, 1], [0, 0]]
+    assert segment.patch_label[0, 0].tolist() == [[1, 1, 0, 0]] * 4
+    assert segment.patch_label[1].min() == 1
+    assert not segment.mask[1:].any()
+    torch.testing.assert_close(segment.frames.cpu(), batch.frames.float() / 255)
+    assert torch.equal(segment.valid.cpu(), batch.valid)
+
+
+@pytest.fixture
+def damaged(make_folder):
+    """A reader whose first chunk has a damaged header and whose second has damaged pictures."""
+    out = make_folder()
+    reader = ShardReader.open(out)
+    path = out / reader.shards[reader.shard[0]].rsplit("/", 1)[1]
+    data = bytearray(path.read_bytes())
+    begin, end = int(reader.offset[1]), int(reader.offset[1] + reader.size[1])
+    data[begin:end] = data[begin:end].replace(b"\xff\xd8\xff\xe0", bytes(4))
+    data[int(reader.offset[0]) : int(reader.offset[0]) + 512] = bytes(512)
+    path.write_bytes(data)
+    return reader
+
+
+def test_a_damaged_chunk_ends_the_run_unless_told_otherwise(make_loader, damaged):
+    with pytest.raises(ShardError, match=r"\.tar"):
+        list(make_loader(folder=damaged))
+
+
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.filterwarnings("default"))])
+def test_damaged_chunks_are_left_out_and_counted_on_request(make_loader, damaged, workers):
+    loader = make_loader(folder=damaged, on_error=warn_and_skip, workers=workers)
+    if workers:
+        batches = list(loader)
+    else:
+        with pytest.warns(UserWarning, match=r"damaged|is damaged"):
+            batches = list(loader)
+    sound = {damaged[i].key for i in range(2, len(damaged))}
+    assert {key for batch in batches for key in batch.keys} == sound
+    assert loader.skipped == sum(batch.skipped for batch in batches) == 2
+
+
+def test_a_batch_of_which_nothing_is_left_is_an_error(damaged):
+    dataset = SegmentDataset(damaged, CentreWindow(2), on_error=lambda error: None)
+    with pytest.raises(ShardError, match="none of the 2 chunks of a batch"):
+        dataset[[Draw(0, 0), Draw(1, 0)]]
+
+
+def test_loader_and_dataset_have_to_agree(make_folder):
+    reader = ShardReader.open(make_folder())
+    dataset = SegmentDataset(reader, CentreWindow(2))
+    with pytest.raises(ValueError, match="not over the reader"):
+        SegmentLoader(dataset, SegmentSampler(reader.where(reader.label == 0), 2))

@@ -1,0 +1,175 @@
+import json
+import multiprocessing
+import os
+import signal
+
+import pytest
+from synthetic_shards import CONFIG, chunks_of, record_of, write_shard
+
+from mgst_data.core import ConfigMismatchError, MgstError, OutputError, ShardError, UsageError
+from mgst_data.shards import ShardFolder, open_folder, plan_shards, summarise
+
+
+def tars(out):
+    return {path.name: path.read_bytes() for path in out.glob("*.tar")}
+
+
+def run(out, records, *, config=CONFIG, retry="", **options):
+    """One run of the whole job; the names of the shards it made."""
+    with open_folder(out, config, records, videos_per_shard=3, retry=retry) as folder:
+        tasks = folder.missing(records)
+        for task in tasks:
+            write_shard(out, task, **options)
+        folder.finish()
+    return [task.name for task in tasks]
+
+
+def test_a_new_folder_plans_everything_and_ends_with_totals(tmp_path, records):
+    out = tmp_path / "deep" / "shards"
+    assert run(out, records) == [task.name for task in plan_shards(records, videos_per_shard=3)]
+    state = json.loads((out / "dataset.json").read_text())
+    assert state["config"] == CONFIG
+    assert state["totals"]["overall"]["videos"] == 15
+    assert state["totals"] == summarise(ShardFolder.read(out).reports()).as_dict()
+    assert run(out, records) == []
+    assert json.loads((out / "dataset.json").read_text()) == state
+
+
+def test_an_interrupted_run_goes_on_to_the_same_bytes(tmp_path, records, make_folder):
+    whole = make_folder("whole")
+    out = tmp_path / "broken"
+
+    def extract(record):
+        chunks = list(chunks_of(record))
+        yield chunks[0]
+        if record.key == "v07":
+            raise RuntimeError("stop")
+        yield from chunks[1:]
+
+    with pytest.raises(RuntimeError, match="stop"):
+        run(out, records, extract=extract)
+    tasks = plan_shards(records, videos_per_shard=3)
+    done = {path.stem for path in out.glob("train*.json")}
+    assert 0 < len(done) < len(tasks)
+    assert "totals" not in json.loads((out / "dataset.json").read_text())
+    (out / f"{tasks[-1].name}.tar.part").write_bytes(b"left by a killed process")
+
+    assert set(run(out, list(reversed(records)))) == {task.name for task in tasks} - done
+    assert tars(out) == tars(whole)
+    assert json.loads((out / "dataset.json").read_text()) == json.loads((whole / "dataset.json").read_text())
+    assert not list(out.glob("*.part"))
+
+
+def test_a_shard_whose_tar_was_lost_or_cut_is_made_again(make_folder, records):
+    out = make_folder()
+    whole = tars(out)
+    (out / "train-000000.tar").unlink()
+    (out / "train-000001.tar").write_bytes(whole["train-000001.tar"][:-1])
+    assert run(out, records) == ["train-000000", "train-000001"]
+    assert tars(out) == whole
+
+
+def test_another_config_is_refused_with_every_difference(make_folder, records):
+    out = make_folder()
+    config = {"frames": 32, "crop": {"size": 16}, "quality": 95}
+    with pytest.raises(ConfigMismatchError) as caught:
+        run(out, records, config=config)
+    line = str(caught.value)
+    assert "crop.margin: 0.3 -> unset; frames: 5 -> 32; quality: unset -> 95" in line
+    assert "crop.size" not in line
+
+
+def test_new_videos_are_appended_and_old_shards_stay_as_they_are(make_folder, records):
+    out = make_folder()
+    before = tars(out)
+    new = [*records, record_of("x0"), record_of("x1", split="val")]
+    assert run(out, new) == ["train-000004", "val-000000"]
+    assert {name: data for name, data in tars(out).items() if name in before} == before
+    # A video that is gone from the source is missed only where it is still to be done.
+    assert run(out, new[1:]) == []
+
+
+def test_a_planned_video_that_is_gone_is_named(tmp_path, records):
+    out = tmp_path / "shards"
+    with open_folder(out, CONFIG, records):
+        pass
+    with (
+        pytest.raises(UsageError, match="no longer in the source: v00"),
+        open_folder(out, CONFIG, records[1:]) as folder,
+    ):
+        folder.missing(records[1:])
+
+
+def test_skipped_videos_are_tried_again_on_request_and_their_latest_status_counts(tmp_path, records):
+    out = tmp_path / "shards"
+    run(out, records, skip={"v01": "no_face", "v05": "no_face", "w02": "decode_error"})
+    before = tars(out)
+    assert run(out, records) == []
+
+    assert run(out, records, retry="no_face", skip={"v05": "no_face"}) == ["train-000004"]
+    totals = ShardFolder.read(out).finish()
+    assert {reason: len(videos) for reason, videos in totals.skips.items()} == {"no_face": 1, "decode_error": 1}
+    assert totals.overall.videos == 13
+
+    assert run(out, records, retry="all") == ["train-000005", "test-000002"]
+    totals = ShardFolder.read(out).finish()
+    assert (totals.overall.videos, totals.overall.skipped, totals.skips) == (15, 0, {})
+    assert {name: data for name, data in tars(out).items() if name in before} == before
+    # Nothing is left to try; the same command again does nothing, and a reason never seen is a mistake.
+    assert run(out, records, retry="no_face") == run(out, records, retry="all") == []
+    with pytest.raises(UsageError, match=r"'nofaces'.*reasons here: decode_error, no_face"):
+        run(out, records, retry="nofaces")
+
+
+def test_an_interrupted_retry_is_not_planned_twice(tmp_path, records):
+    out = tmp_path / "shards"
+    run(out, records, skip={"v01": "no_face"})
+    with open_folder(out, CONFIG, records, retry="no_face"):
+        pass
+    assert run(out, records, retry="no_face") == ["train-000004"]
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path, records):
+    (tmp_path / "holiday.tar.part").write_bytes(b"precious")
+    with pytest.raises(UsageError, match="not empty"):
+        run(tmp_path, records)
+    assert (tmp_path / "holiday.tar.part").read_bytes() == b"precious"
+    with pytest.raises(UsageError, match="no shards here"):
+        ShardFolder.read(tmp_path)
+    with pytest.raises(UsageError, match="local folders only"), open_folder("s3://bucket/x", CONFIG, records):
+        pass
+
+
+def test_a_path_that_cannot_be_a_folder_is_an_output_error(tmp_path, records):
+    (tmp_path / "file").write_bytes(b"")
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(OutputError, match="file"):
+            run(out, records)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"schema": 99}', '{"schema": 1, "shards": [1], "config": {}}'])
+def test_a_malformed_state_is_an_error_that_names_the_file(tmp_path, text):
+    (tmp_path / "dataset.json").write_text(text)
+    with pytest.raises(ShardError, match=r"dataset\.json"):
+        ShardFolder.read(tmp_path)
+
+
+def hold(out, records, ready, die):
+    with open_folder(out, CONFIG, records, videos_per_shard=3):
+        ready.set()
+        die.wait()
+
+
+def test_two_runs_cannot_write_one_folder_and_a_killed_run_blocks_nobody(tmp_path, records):
+    out = tmp_path / "shards"
+    context = multiprocessing.get_context("fork")
+    ready, die = context.Event(), context.Event()
+    other = context.Process(target=hold, args=(out, records, ready, die))
+    other.start()
+    assert ready.wait(30)
+    with pytest.raises(MgstError, match=f"in use by another run .process {other.pid} on") as caught:
+        run(out, records)
+    assert caught.value.reason == "locked"
+    os.kill(other.pid, signal.SIGKILL)
+    other.join()
+    assert len(run(out, records)) == 6
