@@ -1,0 +1,141 @@
+"""Types that refuse nonsense, errors of one line, randomness by name, a registry that helps."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from importlib.metadata import EntryPoint
+
+import jaxtyping
+import pytest
+import torch
+
+import mgst_data.core as core
+from mgst_data.core import (
+    Detections,
+    FaceTrack,
+    FrameBatch,
+    MgstError,
+    Registry,
+    Segment,
+    UsageError,
+    VideoError,
+    VideoRecord,
+    generator_for,
+    seed_for,
+)
+from mgst_data.core import registry as registry_module
+from mgst_data.core.errors import printable
+
+
+def record(**changes):
+    fields = {"key": "a", "path": "/x/a.mp4", "video": "a.mp4", "dataset": "set", "split": "", "label": 0}
+    return VideoRecord(**{**fields, "method": "real", **changes})
+
+
+def test_the_public_names_exist():
+    assert sorted(core.__all__) == sorted(set(core.__all__))
+    assert all(hasattr(core, name) for name in core.__all__)
+
+
+def test_core_imports_torch_and_little_else():
+    heavy = ["av", "click", "cv2", "dlib", "facenet_pytorch", "fsspec", "rich", "skimage", "torchvision", "webdataset"]
+    code = f"import sys, mgst_data.core; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("change", [{"label": 2}, {"split": "dev"}, {"key": "a.b"}, {"key": ""}, {"key": "x" * 121}])
+def test_a_record_refuses_nonsense(change):
+    with pytest.raises(ValueError):
+        record(**change)
+
+
+def test_a_record_knows_whose_faces_it_shows():
+    assert record().identities == frozenset()
+    assert record(source_key="ffpp/003", target_key="ffpp/000").identities == {"ffpp/003", "ffpp/000"}
+
+
+@pytest.fixture
+def no_shape_checks():
+    """As users run it: without the checks that the tests add, the library's own must speak."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+def test_columns_of_different_length_are_refused(no_shape_checks):
+    with pytest.raises(ValueError, match="differ in length"):
+        Detections(torch.zeros(2, dtype=torch.long), torch.zeros(1, 4), torch.zeros(2), torch.zeros(2, 5, 2))
+
+
+def test_detections_are_indexed_like_a_table():
+    found = Detections(torch.arange(3), torch.zeros(3, 4), torch.tensor([0.2, 0.9, 0.8]), torch.zeros(3, 5, 2))
+    assert found[found.scores > 0.5].frame.tolist() == [1, 2]
+    assert len(found[:0]) == len(Detections.empty()) == 0
+
+
+def test_reprs_show_shapes_not_pixels():
+    frames = torch.zeros(4, 3, 8, 6, dtype=torch.uint8)
+    batch = FrameBatch(frames, torch.arange(4), torch.zeros(4), 25.0)
+    track = FaceTrack(
+        3, torch.arange(5, 9), torch.zeros(4, 4), torch.ones(4), torch.zeros(4, 5, 2), torch.zeros(4, 68, 2)
+    )
+    segment = Segment.of(frames[None], torch.zeros(1, 4, 68, 2))
+    assert repr(batch) == "FrameBatch(4 frames of 8x6)"
+    assert repr(track) == "FaceTrack(id 3, frames 5-8, 68 landmarks)"
+    assert repr(segment) == "Segment(1x4 frames of 8x6, 68 landmarks, torch.float32, cpu)"
+
+
+def test_a_segment_is_made_of_frames_and_landmarks(generator):
+    frames = torch.randint(0, 256, (2, 4, 3, 16, 16), dtype=torch.uint8, generator=generator)
+    segment = Segment.of(frames, torch.zeros(2, 4, 81, 2), label=torch.tensor([0, 1]))
+    assert float(segment.frames.max()) <= 1.0
+    assert segment.frame_label.tolist() == [[0.0] * 4, [1.0] * 4]
+    assert segment.patch_label.shape == (2, 4, 14, 14)
+    assert bool(segment.valid.all())
+
+
+def test_a_segment_refuses_frames_without_a_time_axis(no_shape_checks):
+    with pytest.raises(ValueError, match=r"\(b, t, 3, h, w\)"):
+        Segment.of(torch.zeros(4, 3, 8, 8), torch.zeros(4, 68, 2))
+    with pytest.raises(ValueError, match="landmarks"):
+        Segment.of(torch.zeros(1, 4, 3, 8, 8), torch.zeros(1, 3, 68, 2))
+
+
+def test_an_error_is_one_line_and_survives_a_process():
+    error = VideoError("no video stream", where="a\nb\udcff.mp4", hint="convert it", reason="no_video_stream")
+    line = str(error)
+    assert line == r"a\nb\xff.mp4: no video stream (convert it)"
+    copy = pickle.loads(pickle.dumps(error))
+    assert (str(copy), copy.reason, type(copy)) == (line, "no_video_stream", VideoError)
+    assert isinstance(copy, MgstError)
+    assert (VideoError("x").exit_code, UsageError("x").exit_code) == (1, 2)
+
+
+def test_whatever_is_printed_is_valid_text():
+    for text in ("plain", "é", "\x1b[31m", "a\tb", "\udc80", "\ud800"):
+        assert printable(text).encode("utf-8").isascii() or text == "é"
+        assert printable(text).isprintable()
+
+
+def test_streams_of_one_seed_are_independent():
+    names = [("a", 1), ("a1",), ("a", "1"), ("a",), (1,), ("1",)]
+    assert len({seed_for(0, *name) for name in names} | {seed_for(1, *name) for name in names}) == 2 * len(names)
+    draws = [torch.rand(4, generator=generator_for(0, "x", 3)) for _ in range(2)]
+    assert torch.equal(*draws)
+
+
+def test_a_registry_names_what_it_knows(monkeypatch):
+    things: Registry[str] = Registry("mgst_data.layouts")
+    things.register("faceforensics")("ours")
+    plugged = EntryPoint("celebdf", "sys:platform", "mgst_data.layouts")
+    monkeypatch.setattr(registry_module, "entry_points", lambda group: [plugged])
+    assert things.names() == ("faceforensics", "celebdf")
+    assert things.get("faceforensics") == "ours"
+    assert things.get("celebdf") == sys.platform
+    with pytest.raises(ValueError, match="already"):
+        things.register("faceforensics")("again")
+    with pytest.raises(UsageError, match=r"unknown layout 'facefrensics'.*did you mean 'faceforensics'"):
+        things.get("facefrensics")
