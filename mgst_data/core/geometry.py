@@ -76,8 +76,8 @@ def iou(a: Float[Tensor, "n 4"], b: Float[Tensor, "m 4"]) -> Float[Tensor, "n m"
     return paired_iou(a[:, None], b[None, :])
 
 
-def apply_transform(matrix: Float[Tensor, "*n 2 3"], points: Float[Tensor, "*n k 2"]) -> Float[Tensor, "*n k 2"]:
-    """Maps points by affine matrices: ``x' = A x + b``."""
+def apply_transform(matrix: Float[Tensor, "*#n 2 3"], points: Float[Tensor, "*#n k 2"]) -> Float[Tensor, "*m k 2"]:
+    """Maps points by affine matrices: ``x' = A x + b``; one matrix may serve many sets of points."""
     return points @ matrix[..., :2].mT + matrix[..., 2:].mT
 
 

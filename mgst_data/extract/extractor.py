@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.metadata import version
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -23,9 +24,11 @@ from mgst_data.shards.schema import FaceChunk
 from mgst_data.video import READERS
 
 # Frames are reduced until the smallest face to be found has this side, pixels: about what the second stage looks at.
-_DETECTED_FACE = 20
+_DETECTED_FACE = 20.0
 # Longest batch; batches of large frames are shorter, as the reader bounds their bytes.
 _BATCH = 32
+# Batches of a video without faces of which a frame is searched for smaller ones, to tell the user why.
+_LOOKS = 4
 
 
 class Extractor:
@@ -141,7 +144,7 @@ class Extraction:
                 hint="lower --min-frames or --min-score to keep brief or doubtful faces",
                 reason="faces_too_brief",
             )
-        if self._tracker.too_small:
+        if self._tracker.too_small or self._smaller_faces():
             return NoFaceError(
                 f"all faces are smaller than {config.min_face} pixels",
                 where=video,
@@ -149,3 +152,10 @@ class Extraction:
                 reason="faces_too_small",
             )
         return NoFaceError(f"no face in {self.frames} frames", where=video)
+
+    def _smaller_faces(self) -> bool:
+        """Whether a look at some frames finds faces that are too small to be looked for."""
+        extractor = self.extractor
+        detector = DETECTORS.get(extractor.config.detector)(min_face=_DETECTED_FACE)
+        batches = islice(extractor.reader.chunks(self.record.path, _BATCH), _LOOKS)
+        return any(len(detector(batch.frames[:1])) for batch in batches)

@@ -1,0 +1,193 @@
+"""A video goes in, chunks come out: every frame once, stable crops, landmarks on the face."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import skimage.data
+import torch
+
+from mgst_data.core import NoFaceError, VideoError, VideoRecord
+from mgst_data.core.geometry import apply_transform, eye_distance, invert_transform
+from mgst_data.extract.config import ExtractConfig
+from mgst_data.extract.extractor import Extractor
+from mgst_data.extract.selection import select_chunks
+from mgst_data.shards.schema import FaceChunk, encode_chunk, verify_sample
+
+Write = Callable[[str, list[np.ndarray]], Path]
+
+
+@pytest.fixture(scope="module")
+def write(tmp_path_factory) -> Write:
+    """Writes frames as a video without loss of position."""
+    folder = tmp_path_factory.mktemp("videos")
+
+    def write(name: str, frames: list[np.ndarray]) -> Path:
+        path = folder / name
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("libx264", rate=25, options={"crf": "12", "preset": "ultrafast"})
+            stream.height, stream.width = frames[0].shape[:2]
+            stream.pix_fmt = "yuv420p"
+            for frame in frames:
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
+            container.mux(stream.encode())
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="module")
+def talking(write: Write) -> Path:
+    """44 frames of the portrait drifting right by a pixel a frame."""
+    portrait = skimage.data.astronaut()
+    return write("talking.mp4", [np.roll(portrait, i, axis=1)[:320, :400] for i in range(44)])
+
+
+def record(path: Path, **changes) -> VideoRecord:
+    fields = {"key": "video", "path": str(path), "video": path.name, "dataset": "set", "split": "", "label": 0}
+    return VideoRecord(**{**fields, "method": "real", **changes})
+
+
+def extract(path: Path, config: ExtractConfig | None = None, **changes) -> list[FaceChunk]:
+    return list(Extractor(config or ExtractConfig())(record(path, **changes)))
+
+
+@pytest.fixture(scope="module")
+def chunks(talking: Path) -> list[FaceChunk]:
+    return extract(talking)
+
+
+def test_every_frame_of_the_face_comes_out_once(chunks):
+    assert [len(chunk) for chunk in chunks] == [32, 12]
+    assert torch.cat([chunk.frame_indices for chunk in chunks]).tolist() == list(range(44))
+    assert [(chunk.track, chunk.chunk) for chunk in chunks] == [(0, 0), (0, 1)]
+    torch.testing.assert_close(chunks[1].pts, torch.arange(32, 44, dtype=torch.float64) / 25)
+
+
+def test_every_sample_follows_the_schema(chunks):
+    for chunk in chunks:
+        assert verify_sample(encode_chunk(chunk)) == []
+
+
+def test_a_crop_shows_the_pixels_its_map_says(chunks, talking):
+    with av.open(str(talking)) as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    chunk = chunks[0]
+    for i in (0, 17, 31):
+        crop = next(chunk.frames([i])).astype(float)
+        # Some points of the crop, looked up in the frame.
+        points = torch.tensor([[20.0, 30.0], [70.0, 50.0], [100.0, 110.0]], dtype=torch.float64)
+        there = apply_transform(invert_transform(chunk.crop_from_frame), points).round().long()
+        for (x, y), (u, v) in zip(points.long().tolist(), there.tolist(), strict=True):
+            around = np.s_[y - 2 : y + 3, x - 2 : x + 3]
+            original = frames[i][v - 2 : v + 3, u - 2 : u + 3].astype(float)
+            assert abs(crop[around].mean() - original.mean()) < 12
+
+
+def test_landmarks_lie_on_the_face_and_move_with_it(chunks):
+    for chunk in chunks:
+        low, high = chunk.boxes[:, None, :2], chunk.boxes[:, None, 2:]
+        size = high - low
+        inside = (chunk.landmarks > low - 0.25 * size) & (chunk.landmarks < high + 0.25 * size)
+        assert inside.all()
+        assert chunk.valid.all()
+        drift = chunk.landmarks.mean(dim=1).diff(dim=0) / float(chunk.crop_from_frame[0, 0])
+        torch.testing.assert_close(drift.mean(dim=0), torch.tensor([1.0, 0.0]), atol=0.1, rtol=0)
+
+
+def test_chunks_are_smoothed_as_one_track(talking, chunks):
+    whole = extract(talking, ExtractConfig(frames=44))[0]
+    scale = invert_transform(whole.crop_from_frame), [invert_transform(chunk.crop_from_frame) for chunk in chunks]
+    parts = [apply_transform(back, chunk.landmarks.double()) for back, chunk in zip(scale[1], chunks, strict=True)]
+    together = apply_transform(scale[0], whole.landmarks.double())
+    error = (torch.cat(parts) - together).norm(dim=-1).max() / eye_distance(together).mean()
+    assert error < 1e-4
+
+
+def test_the_same_video_gives_the_same_bytes(talking, chunks):
+    again = extract(talking)
+    assert [encode_chunk(chunk) for chunk in again] == [encode_chunk(chunk) for chunk in chunks]
+
+
+def test_crops_are_not_enlarged_unless_asked(talking, chunks):
+    assert chunks[0].crop_size < 320
+    large = extract(talking, ExtractConfig(upsample=True))
+    assert {chunk.crop_size for chunk in large} == {320}
+    small = extract(talking, ExtractConfig(size=64))
+    assert {chunk.crop_size for chunk in small} == {64}
+
+
+def test_a_face_that_crosses_the_frame_gets_several_crops(write):
+    portrait = skimage.data.astronaut()[:300, 80:380]
+    frames = [np.pad(portrait, ((0, 0), (12 * i, 720 - 12 * i), (0, 0)), mode="edge")[:, :900] for i in range(40)]
+    chunks = extract(write("crossing.mp4", frames))
+    assert len(chunks) > 2
+    assert torch.cat([chunk.frame_indices for chunk in chunks]).tolist() == list(range(40))
+    for chunk in chunks:
+        assert chunk.boxes.min() >= 0
+        assert chunk.boxes.max() <= chunk.crop_size
+
+
+@pytest.mark.parametrize(("count", "expected"), [(1, [22]), (2, [11, 33])])
+def test_some_chunks_are_spaced_evenly(talking, count, expected):
+    config = ExtractConfig(frames=4, chunks=count, min_frames=4)
+    middles = [float(chunk.frame_indices.double().mean()) for chunk in extract(talking, config)]
+    assert middles == pytest.approx(expected, abs=3)
+
+
+def test_selected_chunks_keep_their_pictures(chunks):
+    chosen = list(select_chunks(iter(chunks), count=1))
+    assert [encode_chunk(chunk) for chunk in chosen] == [encode_chunk(chunks[0])]
+
+
+def test_the_main_face_is_the_largest_over_time(write):
+    portrait = skimage.data.astronaut()[:256, 80:336]
+    half = np.kron(portrait[::2, ::2], np.ones((1, 1, 1), np.uint8))
+    scene = np.full((256, 420, 3), 100, np.uint8)
+    scene[:, :256], scene[60:188, 280:408] = portrait, half
+    path = write("two.mp4", [np.roll(scene, i, axis=1) for i in range(10)])
+    everyone = extract(path, ExtractConfig(min_face=30))
+    assert {chunk.track for chunk in everyone} == {0, 1}
+    main = extract(path, ExtractConfig(min_face=30, tracks="main"))
+    assert len({chunk.track for chunk in main}) == 1
+    width = {chunk.track: float(chunk.boxes[0, 2] - chunk.boxes[0, 0]) for chunk in everyone}
+    assert width[main[0].track] == max(width.values())
+
+
+def test_masks_are_cut_like_the_frames_and_may_end_early(write, talking):
+    masks = []
+    for i in range(20):
+        mask = np.zeros((320, 400, 3), np.uint8)
+        mask[80:150, 190 + i : 250 + i] = 255
+        masks.append(mask)
+    path = write("mask.mp4", masks)
+    extraction = Extractor(ExtractConfig(masks=True))(record(talking, label=1, method="Deepfakes", mask_path=str(path)))
+    chunks = list(extraction)
+    assert [(len(chunk), len(chunk.masks)) for chunk in chunks] == [(20, 20), (24, 0)]
+    assert [reason for reason, _ in extraction.notes] == ["mask_short"]
+    mask = next(chunks[0].mask_frames([0]))
+    corner = apply_transform(chunks[0].crop_from_frame, torch.tensor([[220.0, 115.0]], dtype=torch.float64))
+    x, y = corner[0].round().long().tolist()
+    assert mask[y, x] > 200
+    assert mask[2, 2] < 50
+
+
+def test_no_face_tells_why(write, talking):
+    empty = write("empty.mp4", [np.full((120, 160, 3), 128, np.uint8)] * 12)
+    with pytest.raises(NoFaceError) as none:
+        extract(empty)
+    with pytest.raises(NoFaceError) as small:
+        extract(talking, ExtractConfig(min_face=300))
+    with pytest.raises(NoFaceError) as brief:
+        extract(talking, ExtractConfig(min_frames=100))
+    reasons = [caught.value.reason for caught in (none, small, brief)]
+    assert reasons == ["no_face", "faces_too_small", "faces_too_brief"]
+
+
+def test_a_missing_video_is_a_video_error(tmp_path):
+    with pytest.raises(VideoError):
+        extract(tmp_path / "none.mp4")
