@@ -1,0 +1,138 @@
+"""Frames that lie on disk as images: one file, a folder, or an archive of folders."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from itertools import groupby
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageOps
+
+from mgst_data.core import VideoError
+from mgst_data.video.batches import Picture
+from mgst_data.video.damage import CORRUPT_FRAMES
+from mgst_data.video.files import cannot_open, check_file, is_folder, is_url, not_a_video
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+ARCHIVE_SUFFIXES = (".tar.gz", ".tgz", ".tar")
+NOMINAL_FPS = 25.0
+
+
+def holds_images(path: str) -> bool:
+    """Whether a path is read as images: by its ending, or because it is a folder."""
+    named_so = path.lower().endswith((*IMAGE_SUFFIXES, *ARCHIVE_SUFFIXES))
+    return is_folder(path) or (named_so and not is_url(path))
+
+
+class ImageSource:
+    """An opened sequence of images, in order of the frame numbers in their names.
+
+    The number is the last one in the name and becomes the frame's index, gaps included. Where a name has no number
+    or two have the same, all are numbered anew in the order of their names. The folders of an archive follow each
+    other in the order of their names, with a gap between them. Images carry no times: 25 frames per second are
+    assumed for ``pts``, and ``fps`` stays 0. Images that cannot be decoded are left out (``damage``:
+    corrupt_frames).
+
+    Raises:
+        VideoError: missing, unreadable, empty_file, not_a_video (a broken archive), no_frames, decode_error.
+    """
+
+    fps = 0.0
+
+    def __init__(self, path: str) -> None:
+        self.damage = ""
+        self._path = path
+        with ExitStack() as stack:
+            try:
+                files = _find_images(path, stack)
+            except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+                raise not_a_video(path) from error
+            except OSError as error:
+                raise cannot_open(path, error) from error
+            self._resources = stack.pop_all()
+        self._images = _number(files)
+
+    def close(self) -> None:
+        """Lets go of files and decoders."""
+        self._resources.close()
+
+    def __iter__(self) -> Iterator[Picture]:
+        nothing = True
+        for index, file in self._images:
+            try:
+                rgb = _decode(file)
+            except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):  # as Pillow's decoders fail
+                self.damage = CORRUPT_FRAMES
+                continue
+            nothing = False
+            yield Picture(index, index / NOMINAL_FPS, rgb)
+        if nothing:
+            what, reason = ("no image can be decoded", "decode_error") if self._images else ("no images", "no_frames")
+            raise VideoError(what, where=self._path, hint="images are " + ", ".join(IMAGE_SUFFIXES), reason=reason)
+
+
+def _decode(file: Path) -> UInt8[np.ndarray, "h w 3"]:
+    with Image.open(file) as opened:
+        image = ImageOps.exif_transpose(opened)
+        if image.mode.startswith("I"):  # 16 bits of grey, which Pillow would clip at 255
+            image = Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
+        return np.asarray(image.convert("RGB"))
+
+
+def _find_images(path: str, stack: ExitStack) -> list[tuple[PurePosixPath, Path]]:
+    """Names (relative, as stored) and files of all images; an archive is unpacked into a temporary folder."""
+    if is_folder(path):
+        files = sorted(Path(path).iterdir())
+        return [(PurePosixPath(file.name), file) for file in files if _is_image(file.name)]
+    check_file(path)
+    if _is_image(path):
+        return [(PurePosixPath(Path(path).name), Path(path))]
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mgst-")))
+    found: list[tuple[PurePosixPath, Path]] = []
+    with tarfile.open(path) as archive:
+        for member in archive:
+            content = archive.extractfile(member) if member.isfile() and _is_image(member.name) else None
+            if content is not None:
+                # Under a name of ours: what an archive calls its members is never used as a path.
+                file = folder / f"{len(found)}{PurePosixPath(member.name).suffix}"
+                file.write_bytes(content.read())
+                found.append((PurePosixPath(member.name), file))
+    return found
+
+
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(IMAGE_SUFFIXES) and not PurePosixPath(name).name.startswith(".")
+
+
+def _number(files: Sequence[tuple[PurePosixPath, Path]]) -> list[tuple[int, Path]]:
+    """Frame numbers over all folders, ascending."""
+    ordered = sorted(files, key=lambda named: [_natural(part) for part in named[0].parts])
+    numbered: list[tuple[int, Path]] = []
+    for _, group in groupby(ordered, key=lambda named: named[0].parent):
+        images = list(group)
+        numbers = [_last_number(name) for name, _ in images]
+        known = [number for number in numbers if number is not None]
+        if len(set(known)) < len(images):
+            known = list(range(len(images)))
+        start = numbered[-1][0] + 2 - min(known) if numbered else 0
+        numbered += sorted((start + number, file) for number, (_, file) in zip(known, images, strict=True))
+    return numbered
+
+
+def _last_number(name: PurePosixPath) -> int | None:
+    digits = re.findall(r"\d+", name.stem)
+    return int(digits[-1]) if digits else None
+
+
+def _natural(text: str) -> list[tuple[int, int, str]]:
+    """A key that sorts "frame10" after "frame9"."""
+    parts = re.findall(r"\d+|\D+", text)
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts]

@@ -1,0 +1,190 @@
+"""Reading through PyAV, which brings its own FFmpeg: the default."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import BinaryIO
+
+import av
+import av.error
+from av.codec.context import CodecContext
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Disposition
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from mgst_data.core import VideoError
+from mgst_data.video.batches import Picture
+from mgst_data.video.damage import StreamHealth
+from mgst_data.video.files import (
+    cannot_open,
+    check_file,
+    is_url,
+    no_frame_decoded,
+    no_video_stream,
+    not_a_video,
+    open_bytes,
+)
+from mgst_data.video.picture import RGBConverter
+from mgst_data.video.reader import READERS, SourceReader
+
+
+@READERS.register("pyav")
+class PyAVReader(SourceReader):
+    """Reads videos with PyAV and the FFmpeg inside it; the options are those of :class:`SourceReader`."""
+
+    def open_video(self, path: str) -> PyAVSource:
+        """Opens a video file or URL."""
+        return PyAVSource(path, threads=self.threads)
+
+
+class PyAVSource:
+    """An opened video: its pictures in order, and the health of its stream.
+
+    Raises:
+        VideoError: if nothing can be read: missing, unreadable, empty_file, not_a_video, truncated,
+            no_video_stream, no_frames, decode_error.
+    """
+
+    def __init__(self, path: str, *, threads: int) -> None:
+        self._path = path
+        with ExitStack() as stack:
+            self._container = _open(path, stack)
+            self._stream = _video_stream(self._container, path)
+            self._resources = stack.pop_all()
+        self._stream.thread_type = "AUTO"
+        self._stream.thread_count = threads
+        self.fps = float(self._stream.average_rate or self._stream.guessed_rate or 0)
+        self._health = _promises(self._container, self._stream)
+
+    def close(self) -> None:
+        """Lets go of files and decoders."""
+        self._resources.close()
+
+    @property
+    def damage(self) -> str:
+        """See :class:`mgst_data.video.damage.StreamHealth`."""
+        return self._health.damage
+
+    def __iter__(self) -> Iterator[Picture]:
+        numbers = itertools.count()
+        converter = RGBConverter()
+        for frame, time in self._timed_frames():
+            yield from (Picture(next(numbers), at, rgb) for rgb, at in converter.push(frame, time))
+        yield from (Picture(next(numbers), at, rgb) for rgb, at in converter.flush())
+        self._health.finished = True
+        if self._health.frames == 0:
+            raise no_frame_decoded(self._path, damaged=self._health.broken)
+
+    def _timed_frames(self) -> Iterator[tuple[VideoFrame, float]]:
+        health, tick = self._health, float(self._stream.time_base or 0)
+        clock = Clock(tick, self.fps, has_pts=self._container.format.name != "avi")
+        for packet in self._packets():
+            for frame in self._decode(packet):
+                time = clock(frame)
+                health.frames += 1
+                health.broken |= frame.is_corrupt
+                health.end = time + frame.duration * tick
+                yield frame, time
+
+    def _packets(self) -> Iterator[Packet[VideoStream] | None]:
+        """All packets of the stream; None where reading fails, so that the decoder hands out what it holds."""
+        packets, health = self._container.demux(self._stream), self._health
+        while True:
+            try:
+                packet = next(packets, None)
+            except (av.FFmpegError, OSError):
+                health.cut = True
+                yield None
+                return
+            if packet is None:
+                return
+            if packet.size:
+                health.packets += 1
+                health.hidden += packet.is_discard
+                health.broken |= packet.is_corrupt
+                health.cut = packet.is_corrupt  # the last one decides: half a packet is where a cut file ends
+            yield packet
+
+    def _decode(self, packet: Packet[VideoStream] | None) -> list[VideoFrame]:
+        try:
+            frames = self._stream.decode(packet)
+        except av.FFmpegError:
+            self._health.broken = True
+            return []
+        if packet is not None and not frames and self._stream.codec_context.name == "vp8":
+            self._health.hidden += 1  # its "alternate reference" frames are never shown
+        return frames
+
+
+class Clock:
+    """Times of presentation that never run backwards, in seconds.
+
+    Of the two times that a frame carries, its own (pts) and that of the packet it came with (dts), the one that has
+    run backwards less often is believed, as FFmpeg's tools do. Where that one is missing, frames follow each other
+    at the stream's rate.
+
+    Args:
+        tick: Unit of the frames' times, seconds.
+        fps: Rate of the stream; 0 where unknown.
+        has_pts: False for containers that store no times of presentation: those reported for B-frames are guesses.
+    """
+
+    def __init__(self, tick: float, fps: float, *, has_pts: bool) -> None:
+        self._tick = tick
+        self._step = 1 / fps if fps else 0.0
+        self._last = -self._step
+        self._pts = self._dts = -(2**63)
+        self._pts_faults, self._dts_faults = int(not has_pts), 0
+
+    def __call__(self, frame: VideoFrame) -> float:
+        """The time of the next frame in order of output."""
+        if frame.pts is not None:
+            self._pts_faults += frame.pts <= self._pts
+            self._pts = frame.pts
+        if frame.dts is not None:
+            self._dts_faults += frame.dts <= self._dts
+            self._dts = frame.dts
+        trusted = frame.pts is not None and self._pts_faults <= self._dts_faults
+        ticks = frame.pts if trusted else frame.dts
+        time = self._last + self._step if ticks is None else ticks * self._tick
+        self._last = max(self._last, time)
+        return self._last
+
+
+def _open(path: str, stack: ExitStack) -> InputContainer:
+    try:
+        if is_url(path):
+            file: BinaryIO | str = stack.enter_context(open_bytes(path))
+        else:
+            check_file(path)
+            file = f"file:{path}"  # a name with a colon is no protocol
+        return stack.enter_context(av.open(file, "r", metadata_errors="replace"))
+    except (av.FFmpegError, OSError) as error:
+        raise cannot_open(path, error) if is_url(path) and isinstance(error, OSError) else not_a_video(path) from error
+
+
+def _video_stream(container: InputContainer, path: str) -> VideoStream:
+    """The best stream that is not a cover picture."""
+    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    if not streams:
+        raise no_video_stream(path)
+    best = container.streams.best("video")
+    stream = next((s for s in streams if s is best), streams[0])
+    if not isinstance(stream.codec_context, CodecContext):
+        raise VideoError("no decoder for its video", where=path, hint="convert it to H.264", reason="decode_error")
+    return stream
+
+
+def _promises(container: InputContainer, stream: VideoStream) -> StreamHealth:
+    """What the header says of the stream's length, as far as it can be relied on."""
+    if stream.frames and "mp4" in container.format.name:
+        return StreamHealth(promised=len(stream.index_entries), exact=True)  # edit lists are applied to the index
+    if stream.frames:
+        return StreamHealth(promised=stream.frames)
+    tag = re.fullmatch(r"(\d+):(\d+):([\d.]+)", stream.metadata.get("DURATION", ""))  # Matroska
+    return StreamHealth(seconds=int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3]) if tag else 0.0)

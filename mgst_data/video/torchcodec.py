@@ -1,0 +1,110 @@
+"""Reading through torchcodec and the system's FFmpeg: the second backend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+from mgst_data.core import UsageError
+from mgst_data.video.batches import Picture
+from mgst_data.video.damage import StreamHealth
+from mgst_data.video.files import no_frame_decoded, no_video_stream, not_a_video, open_bytes
+from mgst_data.video.reader import MAX_BYTES, READERS, SourceReader
+
+BLOCK_BYTES = 32 * 2**20  # decoded per call
+
+
+@READERS.register("torchcodec")
+class TorchCodecReader(SourceReader):
+    """Reads videos with torchcodec; the options are those of :class:`SourceReader`.
+
+    Matrix and range are swscale's choice: BT.601 wherever the stream names no matrix. Interlaced frames stay as they
+    are. Raises UsageError if torchcodec or the FFmpeg libraries that it needs are missing.
+    """
+
+    def __init__(self, *, threads: int = 1, max_bytes: int = MAX_BYTES, prefetch: int = 2) -> None:
+        _decoder_class()
+        super().__init__(threads=threads, max_bytes=max_bytes, prefetch=prefetch)
+
+    def open_video(self, path: str) -> TorchCodecSource:
+        """Opens a video file or URL."""
+        return TorchCodecSource(path, threads=self.threads)
+
+
+class TorchCodecSource:
+    """An opened video: its pictures in order, and the health of its stream.
+
+    Raises:
+        VideoError: see :class:`mgst_data.video.pyav.PyAVSource`.
+    """
+
+    def __init__(self, path: str, *, threads: int) -> None:
+        self._path = path
+        with ExitStack() as stack:
+            self._decoder = _open(path, threads, stack)
+            self._resources = stack.pop_all()
+        about = self._decoder.metadata
+        self.fps = float(about.average_fps_from_header or about.average_fps or 0)
+        self._block = max(1, min(8, BLOCK_BYTES // (3 * about.height * about.width)))
+        # Counts in headers include what an edit list hides, so that only the duration can be held against them.
+        self._health = StreamHealth(
+            seconds=(about.begin_stream_seconds_from_header or 0.0) + (about.duration_seconds_from_header or 0.0),
+            packets=len(self._decoder),
+            end=about.end_stream_seconds_from_content or 0.0,
+        )
+
+    def close(self) -> None:
+        """Lets go of files and decoders."""
+        self._resources.close()
+
+    @property
+    def damage(self) -> str:
+        """See :class:`mgst_data.video.damage.StreamHealth`."""
+        return self._health.damage
+
+    def __iter__(self) -> Iterator[Picture]:
+        total, index = len(self._decoder), 0
+        for start in range(0, total, self._block):
+            for frames in self._decode(start, min(start + self._block, total)):
+                for rgb, pts in zip(frames.data, frames.pts_seconds.tolist(), strict=True):
+                    yield Picture(index, pts, rgb.numpy())
+                    index += 1
+                self._health.frames = index
+        self._health.finished = True
+        if index == 0:
+            raise no_frame_decoded(self._path, damaged=self._health.broken)
+
+    def _decode(self, start: int, stop: int) -> Iterator[Any]:
+        try:
+            yield self._decoder.get_frames_in_range(start, stop)
+        except RuntimeError:
+            if stop - start == 1:
+                self._health.broken = True
+                return
+            middle = (start + stop) // 2  # narrows down to the frames that are broken and leaves out only those
+            yield from self._decode(start, middle)
+            yield from self._decode(middle, stop)
+
+
+def _open(path: str, threads: int, stack: ExitStack) -> Any:
+    # As an open file, because torchcodec takes names for UTF-8 and a colon in them for a protocol.
+    source = stack.enter_context(open_bytes(path))
+    try:
+        return _decoder_class()(source, dimension_order="NHWC", num_ffmpeg_threads=threads, seek_mode="exact")
+    except ValueError as error:
+        raise no_video_stream(path) from error
+    except RuntimeError as error:
+        raise not_a_video(path) from error
+
+
+def _decoder_class() -> Any:
+    try:
+        from torchcodec.decoders import VideoDecoder
+    except (ImportError, RuntimeError, OSError) as error:  # the latter two where FFmpeg's libraries are missing
+        raise UsageError(
+            "torchcodec cannot be loaded",
+            where="reader torchcodec",
+            hint="pip install 'mgst[torchcodec]' and install FFmpeg (apt install ffmpeg, conda install ffmpeg)",
+        ) from error
+    return VideoDecoder

@@ -1,0 +1,128 @@
+"""Batches: bounded, whole, ahead of their use and gone when nobody wants them."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from collections.abc import Generator, Iterator
+
+import numpy as np
+import pytest
+import torch
+
+from mgst_data.video.batches import BufferPool, Picture, ahead, fit_into, read_batches
+
+
+class Pictures:
+    fps = 25.0
+
+    def __init__(self, count: int, *, height: int = 4, width: int = 6, damage: str = "") -> None:
+        self.count, self.shape, self.final, self.damage = count, (height, width, 3), damage, ""
+
+    def __iter__(self) -> Iterator[Picture]:
+        for n in range(self.count):
+            yield Picture(n, n / 25, np.full(self.shape, n, np.uint8))
+        self.damage = self.final
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("count", "lengths"), [(0, []), (1, [1]), (4, [4]), (9, [4, 4, 1])])
+def test_every_picture_is_in_one_batch(count, lengths):
+    batches = list(read_batches(Pictures(count), size=4, max_bytes=10**6))
+    assert [len(batch) for batch in batches] == lengths
+    assert [n for batch in batches for n in batch.index.tolist()] == list(range(count))
+    assert [n for batch in batches for n in batch.frames.amax((1, 2, 3)).tolist()] == list(range(count))
+
+
+def test_batches_keep_to_their_bytes_but_hold_a_frame_at_least():
+    frame = 4 * 6 * 3
+    assert [len(b) for b in read_batches(Pictures(5), size=99, max_bytes=2 * frame)] == [2, 2, 1]
+    assert [len(b) for b in read_batches(Pictures(2), size=99, max_bytes=1)] == [1, 1]
+
+
+@pytest.mark.parametrize("count", [4, 5])
+def test_damage_found_at_the_end_is_told_by_the_last_batch(count):
+    batches = list(read_batches(Pictures(count, damage="truncated"), size=4, max_bytes=10**6))
+    assert [b.damage for b in batches[:-1]] == [""] * (len(batches) - 1)
+    assert batches[-1].damage == "truncated"
+
+
+def test_frames_are_channels_last():
+    (batch,) = read_batches(Pictures(2), size=4, max_bytes=10**6)
+    assert batch.frames.shape == (2, 3, 4, 6)
+    assert batch.frames.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_memory_is_used_again_only_when_nobody_holds_it():
+    pool = BufferPool((2, 3))
+    held = torch.from_numpy(pool.take()).T
+    assert pool.take().ctypes.data != held.data_ptr()
+    place = held.data_ptr()
+    del held
+    gc.collect()
+    assert place in {pool.take().ctypes.data, pool.take().ctypes.data}
+
+
+def test_kept_batches_stay_as_they_are():
+    batches = list(read_batches(Pictures(12), size=4, max_bytes=10**6))
+    assert torch.cat([b.frames for b in batches])[:, 0, 0, 0].tolist() == list(range(12))
+
+
+def test_another_size_is_scaled_to_fit_centred_on_black():
+    frame = np.full((10, 20, 3), 7, np.uint8)
+    fit_into(frame, np.full((40, 40, 3), 200, np.uint8))
+    assert (frame[:, 5:15] == 200).all()
+    assert (frame[:, :5] == 0).all()
+    assert (frame[:, 15:] == 0).all()
+
+
+def items(count: int, log: list[str], *, fail: bool = False) -> Generator[int, None, None]:
+    try:
+        for n in range(count):
+            log.append(f"{n} in {threading.current_thread().name.split('_')[0]}")
+            yield n
+        if fail:
+            raise LookupError("broken")
+    finally:
+        log.append("closed")
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_running_ahead_changes_nothing(count):
+    assert list(ahead(items(5, []), count)) == list(range(5))
+
+
+def test_work_is_done_in_another_thread_and_only_so_far():
+    log: list[str] = []
+    stream = ahead(items(9, log), 2)
+    next(stream)
+    stream.close()
+    assert log[0] == "0 in mgst-decode"
+    assert len(log) <= 3 + 1
+    assert log[-1] == "closed"
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_errors_cross_over_and_close(count):
+    log: list[str] = []
+    stream = ahead(items(2, log, fail=True), count)
+    assert [next(stream), next(stream)] == [0, 1]
+    with pytest.raises(LookupError, match="broken"):
+        next(stream)
+    assert log[-1] == "closed"
+
+
+def test_no_thread_survives_a_consumer_that_leaves():
+    log: list[str] = []
+
+    def leave() -> None:
+        for _ in ahead(items(100, log), 2):
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        leave()
+    gc.collect()
+    assert log[-1] == "closed"
+    assert not [t for t in threading.enumerate() if t.name.startswith("mgst-decode")]

@@ -1,0 +1,55 @@
+"""Tiny videos, encoded on the spot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.video.stream import VideoStream
+
+
+def plain_frames(count: int, *, width: int = 64, height: int = 48) -> list[av.VideoFrame]:
+    """Grey frames whose brightness is 10 + 8 n, so that each tells its number."""
+    return [
+        av.VideoFrame.from_ndarray(np.full((height, width, 3), 10 + 8 * n, np.uint8), format="rgb24")
+        for n in range(count)
+    ]
+
+
+def textured_frames(count: int, *, width: int = 64, height: int = 48) -> list[av.VideoFrame]:
+    """Noise that changes: packets large enough to damage them one by one."""
+    rng = np.random.default_rng(0)
+    noise = (rng.integers(0, 255, (height, width, 3), np.uint8) for _ in range(count))
+    return [av.VideoFrame.from_ndarray(rgb, format="rgb24") for rgb in noise]
+
+
+def encode(
+    path: Path,
+    frames: Iterable[av.VideoFrame],
+    *,
+    codec: str = "libx264",
+    pix_fmt: str = "yuv420p",
+    rate: int = 25,
+    ticks: Iterable[int] | None = None,
+    options: dict[str, str] | None = None,
+    container: dict[str, str] | None = None,
+    setup: Callable[[VideoStream], Any] = lambda stream: None,
+) -> str:
+    """Writes frames to a file; ``ticks`` are their times in milliseconds, ``setup`` sees the stream first."""
+    frames = list(frames)
+    with av.open(str(path), "w", options=container or {}) as out:
+        stream = out.add_stream(codec, rate=rate, options=options or {})
+        stream.width, stream.height, stream.pix_fmt = frames[0].width, frames[0].height, pix_fmt
+        times = [n * 1000 // rate for n in range(len(frames))] if ticks is None else list(ticks)
+        stream.codec_context.time_base = Fraction(1, 1000) if codec != "mpeg4" else Fraction(1, rate)
+        setup(stream)
+        for n, (frame, time) in enumerate(zip(frames, times, strict=True)):
+            frame.pts = time if codec != "mpeg4" else n
+            frame.time_base = stream.codec_context.time_base
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    return str(path)
