@@ -1,0 +1,35 @@
+"""``mgst-data demo``."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import click
+
+from .errors import debug_option
+from .options import Command
+
+
+@click.command(cls=Command)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to render into.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Another one gives other movements.")
+@debug_option
+def demo(out: Path, seed: int) -> None:
+    """Renders a small data set to try everything with.
+
+    A real portrait is moved like a talking head, and its face is swapped, in the layout of FaceForensics++.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress
+
+    from mgst_data.demo import render_demo
+
+    console = Console(stderr=True, highlight=False)
+    with Progress(
+        BarColumn(), MofNCompleteColumn(), console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task("", total=None)
+        videos = render_demo(out, seed=seed, progress=lambda done, total: bar.update(task, completed=done, total=total))
+    click.echo(f"{out}: {len(videos)} videos in the layout of FaceForensics++")
+    click.echo(f"next: mgst-data extract --src {shlex.quote(str(out))} --out shards")
