@@ -1,1 +1,8 @@
 """From video records to shards: the extractor, the job, the run."""
+
+from mgst_data.extract.config import ExtractConfig
+from mgst_data.extract.extractor import Extraction, Extractor
+from mgst_data.extract.job import ExtractJob
+from mgst_data.extract.run import RunSummary, Watcher, extract
+
+__all__ = ["ExtractConfig", "ExtractJob", "Extraction", "Extractor", "RunSummary", "Watcher", "extract"]

@@ -1,1 +1,5 @@
-"""Pictures for people: contact sheets and reports."""
+"""What was extracted, to be looked at."""
+
+from mgst_data.preview.sheet import contact_sheet, write_sheets
+
+__all__ = ["contact_sheet", "write_sheets"]

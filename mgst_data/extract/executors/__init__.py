@@ -1,1 +1,17 @@
-"""Ways to run jobs: serial, process, ray."""
+"""Who does the work: this process, several, or a Ray cluster."""
+
+from mgst_data.extract.executors.executor import EXECUTORS, Event, Executor, Work, available_cores
+from mgst_data.extract.executors.process import ProcessExecutor
+from mgst_data.extract.executors.ray import RayExecutor
+from mgst_data.extract.executors.serial import SerialExecutor
+
+__all__ = [
+    "EXECUTORS",
+    "Event",
+    "Executor",
+    "ProcessExecutor",
+    "RayExecutor",
+    "SerialExecutor",
+    "Work",
+    "available_cores",
+]

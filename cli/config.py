@@ -1,0 +1,135 @@
+"""Configurations: a TOML file, then flags, then ``--set``; each overrides what comes before."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from mgst_data.core import UsageError
+from mgst_data.extract import ExtractConfig
+
+T = TypeVar("T")
+Sections = dict[str, dict[str, Any]]
+_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceConfig:
+    """Which videos of a data set.
+
+    Attributes:
+        layout: Name of the layout; "auto" looks which one it is.
+        split: Only these splits.
+        method: Only these methods; the method of real videos is "real".
+        compression: Only these compressions.
+        limit: At most so many videos, spread evenly over labels and methods.
+        splits: Folder of the official split files, for layouts that have them.
+        reals: Where the real videos lie, for data sets that come without.
+        allow_leakage: Go on although a person is in two splits.
+    """
+
+    layout: str = "auto"
+    split: tuple[str, ...] = ()
+    method: tuple[str, ...] = ()
+    compression: tuple[str, ...] = ()
+    limit: int | None = None
+    splits: str = ""
+    reals: str = ""
+    allow_leakage: bool = False
+
+
+SECTIONS: dict[str, type] = {"source": SourceConfig, "extract": ExtractConfig}
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What a configuration can say about an extraction."""
+
+    source: SourceConfig
+    extract: ExtractConfig
+
+
+def build_config(path: Path | None, flags: Mapping[str, Any], overrides: Iterable[str]) -> Config:
+    """Merges a file, flags and overrides.
+
+    Args:
+        path: A TOML file with the tables ``source`` and ``extract``.
+        flags: Values by name, of either table.
+        overrides: ``"table.name=value"``, the value as in TOML; text needs no quotes.
+
+    Raises:
+        UsageError: for a name that there is not, with the one that may be meant, or a value that does not fit.
+    """
+    sections: Sections = {name: {} for name in SECTIONS}
+    if path is not None:
+        _merge(sections, _read(path), where=str(path))
+    for name, kind in SECTIONS.items():
+        own = {field.name for field in fields(kind)}
+        sections[name] |= {flag: value for flag, value in flags.items() if flag in own and value not in (None, ())}
+    for text in overrides:
+        _merge(sections, _override(text), where=f"--set {text}")
+    return Config(SourceConfig(**sections["source"]), ExtractConfig(**sections["extract"]))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError((error.strerror or "cannot be read").lower(), where=path, hint="check the path") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"is no valid TOML: {error}", where=path) from error
+
+
+def _override(text: str) -> Sections:
+    name, equals, value = text.partition("=")
+    section, dot, key = name.strip().partition(".")
+    if not (equals and dot):
+        raise UsageError("is not table.name=value", where=f"--set {text}", hint="such as --set extract.size=256")
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value.strip()
+    return {section: {key: parsed}}
+
+
+def _merge(sections: Sections, given: Mapping[str, Any], *, where: str) -> None:
+    for name, values in given.items():
+        _check_name(name, SECTIONS, "table", where)
+        if not isinstance(values, Mapping):
+            raise UsageError(
+                f"{name!r} is {values!r}, not a table", where=where, hint=f"write [{name}] above its values"
+            )
+        hints = get_type_hints(SECTIONS[name])
+        for key, value in values.items():
+            _check_name(key, hints, f"option {name}.", where)
+            sections[name][key] = _convert(value, hints[key], f"{name}.{key}", where)
+
+
+def _check_name(name: str, known: Iterable[str], what: str, where: str) -> None:
+    if name in known:
+        return
+    close = difflib.get_close_matches(name, list(known), n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(known)}"
+    raise UsageError(f"there is no {what}{'' if what.endswith('.') else ' '}{name}", where=where, hint=hint)
+
+
+def _convert(value: Any, hint: Any, name: str, where: str) -> Any:
+    if hint == tuple[str, ...]:
+        values = value.split(",") if isinstance(value, str) else value
+        if isinstance(values, list) and all(isinstance(item, str) for item in values):
+            return tuple(values)
+        raise UsageError(f"{name} is {value!r}, not a list of names", where=where)
+    if get_origin(hint) is Literal:
+        if value not in get_args(hint):
+            raise UsageError(f"{name} is {value!r}, not one of {', '.join(get_args(hint))}", where=where)
+        return value
+    kind = int if hint == (int | None) else hint
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        raise UsageError(f"{name} is {value!r}, not {_WORDS[kind]}", where=where)
+    return value

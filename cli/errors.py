@@ -1,0 +1,55 @@
+"""Errors as one line: what, where, what to do."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import Any
+
+import click
+
+INTERRUPTED = 130
+
+
+class Commands(click.Group):
+    """A group whose commands end with one line and an exit code, whatever happens."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the command; with ``--debug``, errors are not touched."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            ctx.exit(INTERRUPTED)
+        except _expected() as error:
+            if ctx.meta.get("debug"):
+                raise
+            click.echo(f"error: {error}", err=True)
+            ctx.exit(getattr(error, "exit_code", 1))
+
+
+def _expected() -> tuple[type[Exception], ...]:
+    # Only what has been imported can have been raised, and importing it takes seconds.
+    module = sys.modules.get("mgst_data.core.errors")
+    return (ImportError, module.MgstError) if module else (ImportError,)
+
+
+def _debug(ctx: click.Context, _: click.Parameter, value: bool) -> bool:
+    if value:
+        ctx.meta["debug"] = True
+        sys.excepthook = sys.__excepthook__
+    return value
+
+
+debug_option = click.option(
+    "--debug", is_flag=True, expose_value=False, callback=_debug, help="Show where an error comes from."
+)
+
+
+def show_unexpected(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:  # noqa: ARG001
+    """Takes the place of Python's traceback for what nobody foresaw."""
+    if issubclass(kind, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        return
+    where = "the same command with --debug shows where, which is worth a report"
+    click.echo(f"error: {kind.__name__}: {error} ({where})", err=True)

@@ -1,0 +1,74 @@
+"""``mgst-data inspect``."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from .errors import debug_option
+from .options import Command, json_option
+
+EPILOG = """\b
+Examples:
+  mgst-data inspect shards
+  mgst-data inspect shards --verify
+  mgst-data inspect s3://bucket/shards --json
+
+Exit codes: 0 sound, 1 damaged or not complete, 2 no shards there.
+"""
+
+
+@click.command(cls=Command, epilog=EPILOG)
+@click.argument("shards")
+@click.option("--verify", is_flag=True, help="Check every file and sample, and decode every picture.")
+@json_option
+@debug_option
+@click.pass_context
+def inspect(ctx: click.Context, /, shards: str, verify: bool, as_json: bool) -> None:
+    """Shows what is in a folder of shards.
+
+    SHARDS is a path or a URL. Sums by data set, split, label and method; every skipped video with its reason.
+    """
+    from rich.console import Console
+    from rich.progress import track
+
+    from mgst_data.core.errors import printable
+    from mgst_data.shards import ShardFolder, summarise, verify_shard
+    from mgst_data.shards.report import latest
+
+    from . import show
+
+    folder = ShardFolder.read(shards)
+    reports = list(folder.reports())
+    sums = summarise(reports)
+    videos = latest(reports)
+    bytes_ = sum(file.bytes for report in reports for file in report.files)
+    console = Console(stderr=True)
+    watched = track(reports, "verifying", console=console, transient=True, disable=not console.is_terminal)
+    problems = [problem for report in watched for problem in verify_shard(shards, report)] if verify else []
+    missing = len(folder.plan) - len(reports)
+    if as_json:
+        content = {
+            "folder": shards,
+            "shards": len(reports),
+            "planned": len(folder.plan),
+            "bytes": bytes_,
+            "config": folder.config,
+            "totals": sums.as_dict(),
+            "skipped": {video.video: [video.reason, video.message] for video in videos.values() if video.skipped},
+            **({"problems": problems} if verify else {}),
+        }
+        click.echo(json.dumps(content, indent=1))
+    else:
+        show.totals(sums, "dataset", "split", "label", "method")
+        ordered = [video for _, video in sorted(videos.items())]
+        show.skipped([video for video in ordered if video.skipped], sums)
+        show.damaged(ordered)
+        if verify:
+            show.problems(problems, samples=sum(len(report.samples) for report in reports))
+        show.line(f"\n{printable(shards)}: {show.count(len(reports), 'shard')}, {show.size(bytes_)}")
+        if missing:
+            show.line(f"{missing:,} of {len(folder.plan):,} shards are missing: the same extraction goes on from there")
+    if problems or missing:
+        ctx.exit(1)

@@ -1,0 +1,191 @@
+"""Tables and lines."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from mgst_data.core.errors import printable
+from mgst_data.core.records import SPLITS
+from mgst_data.datasets import Note, Scan
+from mgst_data.extract import RunSummary
+from mgst_data.shards import ShardFolder, Tally, Totals, VideoReport, plan_shards
+from mgst_data.shards.folder import STATE
+
+SHOWN = 20
+COLUMNS = ("kept", "skipped", "frames", "tracks", "chunks", "crops")
+
+
+def line(text: str = "", *, err: bool = False) -> None:
+    """Prints one line, however long; the terminal may wrap it, a file gets it whole."""
+    click.echo(text, err=err)
+
+
+def table(first: str, *columns: str) -> Table:
+    """A table of names and numbers."""
+    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    made.add_column(first, overflow="fold")
+    for column in columns:
+        made.add_column(column, justify="right", no_wrap=True)
+    return made
+
+
+def show_table(made: Table) -> None:
+    """Prints a table to stdout."""
+    Console(highlight=False).print(made)
+
+
+def scan(found: Scan) -> None:
+    """Says on stderr what was found, and what is amiss with it: one line per kind of defect."""
+    records = found.records
+    fakes = sum(record.label for record in records)
+    sets = ", ".join(sorted({record.dataset for record in records}))
+    line(f"{sets}: {count(len(records), 'video')}, {len(records) - fakes:,} real and {fakes:,} fake", err=True)
+    for reason, (note, *others) in by_reason(found.notes).items():
+        more = f" (and {len(others):,} more)" if others else ""
+        line(f"note ({reason}): {note.where}: {note.what}{more}", err=True)
+
+
+def by_reason(notes: Iterable[Note]) -> dict[str, list[Note]]:
+    """Notes in groups."""
+    groups: defaultdict[str, list[Note]] = defaultdict(list)
+    for note in notes:
+        groups[note.reason].append(note)
+    return groups
+
+
+def plan(found: Scan, out: Path | None, *, videos_per_shard: int, as_json: bool) -> None:
+    """Prints what would be extracted."""
+    folder = ShardFolder.read(out) if out is not None and Path(out, STATE).exists() else None
+    known = {key for keys in folder.plan.values() for key in keys} if folder else set()
+    new = plan_shards(
+        [record for record in found.records if record.key not in known], videos_per_shard=videos_per_shard
+    )
+    complete = sum(1 for _ in folder.reports()) if folder else 0
+    pending = len(folder.plan) - complete if folder else 0
+    counts = Counter((record.label, record.method, record.split) for record in found.records)
+    if as_json:
+        videos = [
+            {"label": label, "method": method, "split": split, "videos": count}
+            for (label, method, split), count in sorted(counts.items())
+        ]
+        notes = {reason: len(group) for reason, group in by_reason(found.notes).items()}
+        shards = {"complete": complete, "to_do": pending + len(new)}
+        line(json.dumps({"videos": videos, "shards": shards, "notes": notes}, indent=1))
+        return
+    splits = [split for split in (*SPLITS, "") if any(split == key[2] for key in counts)]
+    made = table("videos", *(split or "no split" for split in splits), "all")
+    for label, method in sorted({key[:2] for key in counts}):
+        row = [counts[label, method, split] for split in splits]
+        made.add_row(method, *(f"{number:,}" for number in (*row, sum(row))))
+    row = [sum(count for key, count in counts.items() if key[2] == split) for split in splits]
+    made.add_row()
+    made.add_row("all", *(f"{number:,}" for number in (*row, sum(row))), style="bold")
+    show_table(made)
+    line(f"\nshards: {pending + len(new):,} to do, {complete:,} complete; nothing was written")
+
+
+def totals(sums: Totals, *groups: str) -> None:
+    """Prints sums over videos: a table per group, and one row for all."""
+    made = table(groups[0], *COLUMNS)
+    for number, group in enumerate(groups):
+        if number:
+            made.add_row()
+            made.add_row(group, style="bold")
+        tallies: Mapping[str, Tally] = getattr(sums, group)
+        for name, tally in sorted(tallies.items(), key=lambda item: _rank(item[0])):
+            made.add_row(name or f"no {group}", *_numbers(tally))
+    made.add_row()
+    made.add_row("all", *_numbers(sums.overall), style="bold")
+    show_table(made)
+
+
+def summary(result: RunSummary) -> None:
+    """Prints what is in the folder after a run."""
+    totals(result.totals, "split")
+    skipped(result.skipped[:SHOWN], result.totals)
+    if result.skipped:
+        hidden = len(result.skipped) - SHOWN
+        if hidden > 0:
+            line(f"  and {hidden:,} more, listed by: mgst-data inspect {printable(result.folder)}")
+        line("\nto try them again: the same command with --retry-skipped, or --retry-skipped REASON")
+    line(f"\n{printable(result.folder)}: {count(result.shards, 'shard')}, {size(result.bytes)}")
+    if result.videos:
+        pace = f"{result.videos / result.seconds:.1f} videos/s, {result.frames / result.seconds:,.0f} frames/s"
+        line(f"this run: {result.videos:,} videos, {result.frames:,} frames in {duration(result.seconds)}; {pace}")
+
+
+def skipped(videos: Iterable[VideoReport], sums: Totals) -> None:
+    """Prints skipped videos under their reasons."""
+    groups: defaultdict[str, list[str]] = defaultdict(list)
+    for video in videos:
+        groups[video.reason].append(video.message)
+    for reason, messages in sorted(groups.items()):
+        _section(f"skipped ({reason}): {count(len(sums.skips[reason]), 'video')}", messages)
+
+
+def damaged(videos: Iterable[VideoReport]) -> None:
+    """Prints the defects of videos that were kept."""
+    groups: defaultdict[str, list[str]] = defaultdict(list)
+    for video in videos:
+        for reason, text in video.notes if not video.skipped else ():
+            groups[reason].append(text)
+    for reason, texts in sorted(groups.items()):
+        _section(f"kept, with a note ({reason}): {count(len(texts), 'video')}", texts)
+
+
+def problems(found: Sequence[str], *, samples: int) -> None:
+    """Prints what a check has found."""
+    _section(f"verified {count(samples, 'sample')}: {count(len(found), 'problem') if found else 'all sound'}", found)
+
+
+def interrupted(out: Path) -> None:
+    """Says on stderr what is there, and how to go on."""
+    if not Path(out, STATE).exists():
+        line("interrupted before anything was written", err=True)
+        return
+    folder = ShardFolder.read(out)
+    complete = sum(1 for _ in folder.reports())
+    there = f"{complete:,} of {count(len(folder.plan), 'shard')} complete"
+    line(f"interrupted: {there}; the same command goes on from there", err=True)
+
+
+def size(count: float) -> str:
+    """A number of bytes for people: ``"45.1 MB"``."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.1f} {unit}" if unit != "bytes" else f"{count:.0f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def count(number: int, what: str) -> str:
+    """``"1 video"``, ``"1,024 videos"``."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def duration(seconds: float) -> str:
+    """``"0:01:30"``; hours go beyond a day."""
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"
+
+
+def _section(heading: str, lines: Iterable[str]) -> None:
+    line("\n".join(("", heading, *(f"  {text}" for text in lines))))
+
+
+def _rank(name: str) -> tuple[int, str]:
+    """Splits in their usual order, real before fake, everything else by name."""
+    usual = (*SPLITS, "real", "fake")
+    return usual.index(name) if name in usual else len(usual), name
+
+
+def _numbers(tally: Tally) -> list[str]:
+    values = (tally.videos, tally.skipped, tally.frames, tally.tracks, tally.chunks, tally.images)
+    return [f"{value:,}" for value in values]

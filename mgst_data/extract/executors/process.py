@@ -1,0 +1,182 @@
+"""Tasks dealt to processes of this machine."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import traceback
+from collections import Counter, deque
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection, wait
+
+from mgst_data.core import MgstError, UsageError
+from mgst_data.extract.executors.executor import EXECUTORS, Event, Work, available_cores
+from mgst_data.shards import ShardTask, VideoReport
+
+# Workers are forked from a process that has done nothing but import: they start at once, share the memory of the
+# libraries, and inherit no CUDA context and no lock that a thread of this process holds.
+_CONTEXT = multiprocessing.get_context("forkserver")
+_IMPORTED = "mgst_data.extract"
+# Threads of a BLAS that nothing here uses, but that count against the limits of a container.
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+# Workers that a video may end before it is given up.
+_PATIENCE = 2
+
+
+@EXECUTORS.register("process")
+class ProcessExecutor:
+    """Works in child processes.
+
+    A worker that is killed or crashes is replaced and its task done anew; a video that ends its worker a second time
+    is left out of it. So a crash in a decoder, or a video too large for the memory, costs a video and not the run.
+
+    Args:
+        workers: Number of processes; None for one per core.
+
+    Raises:
+        UsageError: for less than one worker.
+    """
+
+    def __init__(self, *, workers: int | None = None) -> None:
+        if workers is not None and workers < 1:
+            raise UsageError(f"{workers} workers do no work", hint="give 1 or more")
+        self.workers = workers or available_cores()
+
+    def map(self, work: Work, tasks: Sequence[ShardTask]) -> Generator[Event, None, None]:
+        """See :class:`mgst_data.extract.executors.Executor`.
+
+        Raises:
+            MgstError: if no worker survives its start.
+        """
+        _CONTEXT.set_forkserver_preload([_IMPORTED])
+        waiting = deque(tasks)
+        crew: dict[Connection, _Worker] = {}
+        accidents = _Accidents()
+        reported: set[str] = set()
+        try:
+            while waiting or crew:
+                while waiting and len(crew) < self.workers:
+                    worker = _Worker(work)
+                    crew[worker.pipe] = worker
+                    worker.begin(waiting.popleft(), accidents.lost)
+                ready = wait([*crew])
+                for worker in [worker for pipe, worker in crew.items() if pipe in ready]:
+                    event = worker.receive()
+                    if isinstance(event, VideoReport):
+                        if event.key not in reported:
+                            reported.add(event.key)
+                            yield event
+                        continue
+                    if event is None:
+                        accidents.add(worker)
+                        waiting.appendleft(worker.task)
+                    else:
+                        yield event
+                    if event is None or not waiting:
+                        crew.pop(worker.pipe).stop()
+                    else:
+                        worker.begin(waiting.popleft(), accidents.lost)
+        finally:
+            for worker in crew.values():
+                worker.stop()
+
+
+class _Worker:
+    """A child process, the task it is on and how far it has come."""
+
+    def __init__(self, work: Work) -> None:
+        self.pipe, theirs = _CONTEXT.Pipe()
+        self.process = _CONTEXT.Process(target=_serve, args=(theirs, work), daemon=True)
+        with _start_quietly():
+            self.process.start()
+        theirs.close()
+
+    def begin(self, task: ShardTask, lost: Mapping[str, str]) -> None:
+        """Hands over a task."""
+        self.task, self._done = task, 0
+        with suppress(OSError):  # a worker that is dead already is found so by receive()
+            self.pipe.send((task, lost))
+
+    def receive(self) -> Event | None:
+        """The next event of the task; None if the process has ended. Raises what the work has raised."""
+        try:
+            event: Event | _Failure = self.pipe.recv()
+        except (EOFError, OSError):
+            return None
+        if isinstance(event, _Failure):
+            event.error.add_note(event.trace)
+            raise event.error
+        self._done += isinstance(event, VideoReport)
+        return event
+
+    @property
+    def video(self) -> str:
+        """Key of the video it is on."""
+        records = self.task.records
+        return records[min(self._done, len(records) - 1)].key
+
+    def stop(self) -> None:
+        """Ends the process at once, if it has not ended: what it leaves undone is removed by the run."""
+        self.pipe.close()
+        self.process.terminate()
+        self.process.join()
+
+
+class _Accidents:
+    """Counts the workers that each video has ended, and says which videos are lost."""
+
+    def __init__(self) -> None:
+        self.lost: dict[str, str] = {}
+        self._count: Counter[str] = Counter()
+
+    def add(self, worker: _Worker) -> None:
+        """Notes that a worker has ended; raises MgstError if it did so before it came to its first video."""
+        worker.process.join()
+        code = worker.process.exitcode or 0
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+        self._count[worker.video] += 1
+        if self._count[worker.video] == _PATIENCE:
+            self.lost[worker.video] = f"its worker {how}, {_PATIENCE} times"
+        elif self._count[worker.video] > _PATIENCE:
+            # The video was not touched this time: the workers die of something else.
+            hint = "if the memory runs out, use fewer --workers; the same command goes on"
+            raise MgstError(f"a worker {how} as it started, again and again", where=worker.task.name, hint=hint)
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """An error on its way to the parent, with what pickling takes from it: where it happened."""
+
+    error: Exception
+    trace: str
+
+
+def _serve(pipe: Connection, work: Work) -> None:
+    with suppress(EOFError, OSError):  # the parent has gone
+        while True:
+            task, lost = pipe.recv()
+            try:
+                for event in work(task, lost):
+                    pipe.send(event)
+            except Exception as error:  # noqa: BLE001 - not swallowed: it is raised in the parent
+                pipe.send(_Failure(error, traceback.format_exc()))
+
+
+@contextmanager
+def _start_quietly() -> Iterator[None]:
+    """Within it, processes start without BLAS threads, and deaf to Ctrl-C from their first moment on."""
+    resource_tracker.ensure_running()  # its own start would let the signal through again
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = {name: os.environ.get(name) for name in _ONE_THREAD}
+    os.environ.update(_ONE_THREAD)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            os.environ.update({name: value} if value is not None else {})
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)

@@ -1,0 +1,235 @@
+"""Bad input gets a clear answer: one line with what, where and what to do, and nothing else is lost."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import av
+import pytest
+from face_videos import empty_rooms, encode, faces
+
+LONG = "n" * 240
+LATIN = os.fsdecode(b"caf\xe9.mp4")
+
+
+def sound(path):
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("aac", rate=8000)
+        frame = av.AudioFrame(format="fltp", layout="mono", samples=1024)
+        frame.sample_rate = 8000
+        frame.planes[0].update(bytes(4096))
+        out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+
+
+def no_frames(path):
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        out.start_encoding()
+
+
+def cut(path, *, front):
+    data = encode(path, faces(40), front=front).read_bytes()
+    path.write_bytes(data[: len(data) * 3 // 4])
+
+
+def lie(path):
+    """An AVI whose header announces 12 frames of 10."""
+    data = bytearray(encode(path, faces(10), codec="mpeg4").read_bytes())
+    at = data.index(b"strh") + 40
+    assert int.from_bytes(data[at : at + 4], "little") == 10
+    data[at : at + 4] = (12).to_bytes(4, "little")
+    path.write_bytes(data)
+
+
+MAKE = {
+    "good.mp4": lambda path: encode(path, faces(10)),
+    "empty.mp4": lambda path: path.touch(),
+    "text.mp4": lambda path: path.write_text("not a video at all\n" * 50),
+    "sound.mp4": sound,
+    "no_frames.mp4": no_frames,
+    "cut_index.mp4": lambda path: cut(path, front=False),
+    "cut_frames.mp4": lambda path: cut(path, front=True),
+    "lie.avi": lie,
+    "gone.mp4": lambda path: path.symlink_to("/nowhere/at/all.mp4"),
+    "room.mp4": lambda path: encode(path, empty_rooms(10)),
+    "small.mp4": lambda path: encode(path, faces(10, (100, 100), side=60)),
+    "brief.mp4": lambda path: encode(path, faces(5)),
+    "border.mp4": lambda path: encode(path, faces(10, (-70, 20))),
+    "dots. and spaces.v2.mp4": lambda path: encode(path, faces(10)),
+    f"{LONG}.mp4": lambda path: encode(path, faces(10)),
+    LATIN: lambda path: encode(path, faces(10)),
+    "one/same.mp4": lambda path: encode(path, faces(10)),
+    "two/same.mp4": lambda path: encode(path, faces(10)),
+    "crowd.mp4": lambda path: encode(
+        path, faces(8, *((130 * i, 130 * j) for i in range(10) for j in range(5)), size=(1300, 650), side=130)
+    ),
+}  # fmt: skip
+SKIPPED = {
+    "empty.mp4": ("empty_file", "the file is empty"),
+    "text.mp4": ("not_a_video", "not a video"),
+    "sound.mp4": ("no_video_stream", "no video stream"),
+    "no_frames.mp4": ("no_(frames|video_stream)", ""),
+    "cut_index.mp4": ("truncated", "cut off before its index"),
+    "gone.mp4": ("missing", "no such file"),
+    "room.mp4": ("no_face", "no face in 10 frames"),
+    "small.mp4": ("faces_too_small", "smaller than 40 pixels"),
+    "brief.mp4": ("faces_too_brief", "--min-frames"),
+}
+NOTED = {"cut_frames.mp4": "truncated", "lie.avi": "wrong_frame_count"}
+
+
+@pytest.fixture(scope="module")
+def outcome(mgst_data, tmp_path_factory):
+    """Every bad video next to good ones, extracted at one go."""
+    root, out = tmp_path_factory.mktemp("bad") / "set", tmp_path_factory.mktemp("out")
+    for name, make in MAKE.items():
+        path = root / "real" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        make(path)
+    result = mgst_data("extract", "--src", root, "--out", out, "--executor", "serial", "--json")
+    assert result.exit_code == 0
+    reports = [json.loads(path.read_text()) for path in sorted(out.glob("all-*.json"))]
+    videos = {video["video"].removeprefix("real/"): video for report in reports for video in report["videos"]}
+    return root, json.loads(result.stdout), videos
+
+
+@pytest.mark.parametrize("name", SKIPPED)
+def test_a_video_that_cannot_be_used_is_skipped_and_says_why(outcome, name):
+    root, summary, videos = outcome
+    reason, words = SKIPPED[name]
+    video = videos[name]
+    assert (video["status"], video["chunks"]) == ("skipped", 0)
+    assert re.fullmatch(reason, video["reason"])
+    assert video["message"].startswith(f"real/{name}: ")
+    assert words in video["message"]
+    assert "\n" not in video["message"]
+    assert str(root) not in video["message"]
+    assert f"real/{name}" in summary["totals"]["skips"][video["reason"]]
+
+
+@pytest.mark.parametrize("name", sorted(MAKE.keys() - SKIPPED.keys(), key=str))
+def test_everything_else_is_kept_and_its_damage_noted(outcome, name):
+    _, summary, videos = outcome
+    shown = name.replace("\udce9", r"\xe9")
+    video = videos[shown]
+    assert (video["status"], video["reason"]) == ("done", "")
+    assert video["images"] >= 8
+    assert [reason for reason, _ in video["notes"]] == ([NOTED[name]] if name in NOTED else [])
+    assert not [video for video in summary["skipped"] if video["video"] == f"real/{shown}"]
+
+
+def test_nobody_in_a_crowd_is_lost(outcome):
+    assert outcome[2]["crowd.mp4"]["tracks"] == 50
+
+
+def test_names_that_are_the_same_stay_apart(outcome):
+    _, _, videos = outcome
+    assert videos["one/same.mp4"]["key"] != videos["two/same.mp4"]["key"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_video_that_may_not_be_read_is_skipped(mgst_data, tmp_path):
+    path = tmp_path / "set" / "real" / "a.mp4"
+    path.parent.mkdir(parents=True)
+    encode(path, faces(10)).chmod(0)
+    result = mgst_data("extract", "--src", tmp_path / "set", "--out", tmp_path / "out", "--executor", "serial")
+    assert "skipped (unreadable): real/a.mp4: " in result.stderr
+
+
+def source(root, kind):
+    """A source that no run can be made of."""
+    root.mkdir()
+    if kind == "missing":
+        return root / "nowhere"
+    if kind == "without videos":
+        (root / "real").mkdir()
+        (root / "fake").mkdir()
+    if kind == "malformed splits":
+        (root / "original_sequences" / "youtube" / "c23" / "videos").mkdir(parents=True)
+        encode(root / "original_sequences" / "youtube" / "c23" / "videos" / "000.mp4", faces(1))
+        (root / "splits").mkdir()
+        (root / "splits" / "train.json").write_text('[["000", "003"],')
+    if kind == "no metadata":
+        (root / "dfdc_train_part_0").mkdir()
+        encode(root / "dfdc_train_part_0" / "abc.mp4", faces(1))
+    if kind == "named twice":
+        encode(root / "a.mp4", faces(1))
+        (root / "list.csv").write_text("path,label\na.mp4,real\na.mp4,fake\n")
+        return root / "list.csv"
+    return root
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("missing", "nowhere: no such file or directory (check the path)"),
+        ("empty", "is empty (give the data set's folder)"),
+        ("without videos", "holds no video"),
+        ("malformed splits", "splits/train.json: is no valid JSON"),
+        ("no metadata", "metadata.json"),
+        ("named twice", "list.csv:3: 'a.mp4' is also in"),
+    ],
+)
+def test_a_source_that_cannot_be_understood_is_refused(mgst_data, tmp_path, kind, message):
+    result = mgst_data("extract", "--src", source(tmp_path / "set", kind), "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    line = result.stderr.splitlines()[-1]
+    assert line.startswith("error: ")
+    assert message in line
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_folder_that_cannot_be_one_is_refused(mgst_data, face_set, tmp_path):
+    (tmp_path / "file").write_text("")
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        result = mgst_data("extract", "--src", face_set, "--out", out, "--executor", "serial")
+        assert result.exit_code == 1
+        assert re.search(rf"error: {out}: .*file.* \(choose another output folder\)", result.stderr)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--landmark-model", "typo.dat"), "typo.dat: no such landmark file"),
+        (("--reader", "pyaw"), "unknown reader 'pyaw' (did you mean 'pyav'?"),
+        (("--detector", "mtcn"), "unknown detector 'mtcn' (did you mean 'mtcnn'?"),
+        (("--layout", "foldr"), "unknown layout 'foldr' (did you mean 'folder'?"),
+        (("--executor", "proces"), "unknown executor 'proces' (did you mean 'process'?"),
+        (("--workers", "0"), "0 workers do no work"),
+        (("--masks",), "the layout 'folder' has no option 'masks'"),
+        (("--splits", "."), "the layout 'folder' has no option 'splits'"),
+        (("--size", "5"), "size is 5, outside 16 to 4096"),
+        (("--config", "none.toml"), "none.toml: no such file"),
+        (("--set", "extract.sise=3"), "did you mean 'size'"),
+    ],
+)
+def test_an_option_that_cannot_be_followed_is_refused(mgst_data, face_set, tmp_path, arguments, message):
+    out = tmp_path / "out"
+    result = mgst_data("extract", "--src", face_set, "--out", out, "--layout", "folder", *arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr.splitlines()[-1]
+    assert not out.exists()
+
+
+def test_a_full_disk_ends_the_run_in_one_line_and_the_same_command_goes_on(face_set, tmp_path):
+    # A limit on the size of files stands in for a disk that is full.
+    command = [sys.executable, "-c", "from mgst_cli.data import main; main()"]
+    command += ["extract", "--src", face_set, "--out", tmp_path / "out", "--executor", "serial"]
+    command += ["--frames", "4", "--size", "64", "--videos-per-shard", "1", "--split"]
+    done = subprocess.run([*command, "test"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    before = sorted((tmp_path / "out").glob("*.tar"))
+    limited = ["bash", "-c", 'ulimit -f 20; exec "$@"', "bash", *command, "train"]
+    full = subprocess.run(limited, capture_output=True, text=True, check=False)
+    assert full.returncode == 1
+    line = full.stderr.splitlines()[-1]
+    assert line.startswith(f"error: {tmp_path}/out/train-")
+    assert "too large" in line.lower()
+    assert "Traceback" not in full.stderr
+    assert sorted((tmp_path / "out").glob("*.tar")) == before
+    assert not list((tmp_path / "out").glob("*.part"))

@@ -1,0 +1,90 @@
+from dataclasses import MISSING, fields
+from pathlib import Path
+
+import pytest
+from mgst_cli.config import SourceConfig, build_config
+from mgst_cli.extract import extract
+
+from mgst_data.core import UsageError
+from mgst_data.extract import ExtractConfig
+
+CONFIGS = sorted((Path(__file__).parents[2] / "configs" / "extract").glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+def test_every_shipped_file_builds(path):
+    build_config(path, {}, ())
+
+
+def test_the_default_file_names_every_option_with_its_default():
+    path = next(path for path in CONFIGS if path.name == "default.toml")
+    config = build_config(path, {}, ())
+    assert (config.source, config.extract) == (SourceConfig(), ExtractConfig())
+    text = path.read_text()
+    for kind in (SourceConfig, ExtractConfig):
+        assert not [field.name for field in fields(kind) if f"{field.name} = " not in text]
+
+
+def test_every_option_has_a_flag_that_tells_its_default():
+    flags = {parameter.name: parameter for parameter in extract.params}
+    for field in (*fields(ExtractConfig), *fields(SourceConfig)):
+        flag = flags[field.name]
+        assert flag.default in (None, ()), "defaults belong to the library"
+        shown = field.default
+        if (shown is not MISSING and type(shown) in (int, float)) or field.name in ("tracks", "layout", "reader"):
+            assert f"[{shown}]" in flag.help, field.name
+
+
+def test_flags_override_the_file_and_set_overrides_flags(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('[source]\nsplit = ["train"]\nlimit = 5\n[extract]\nsize = 100\nframes = 8\nmargin = 1\n')
+    flags = {"size": 200, "frames": None, "split": (), "method": ("real",), "masks": None, "workers": 3}
+    config = build_config(path, flags, ["extract.size=300", "extract.image_format=png", "source.compression=c23,c40"])
+    assert config.source == SourceConfig(split=("train",), limit=5, method=("real",), compression=("c23", "c40"))
+    assert config.extract == ExtractConfig(size=300, frames=8, margin=1.0, image_format="png")
+    assert type(config.extract.margin) is float
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("extract.sise=2", r"--set extract.sise=2: there is no option extract.sise \(did you mean 'size'\?\)"),
+        ("extrct.size=2", r"there is no table extrct \(did you mean 'extract'\?\)"),
+        ("train.lr=2", r"there is no table train \(there are: source, extract\)"),
+        ("size=2", "is not table.name=value"),
+        ("extract.size", "is not table.name=value"),
+        ("extract.size=big", "extract.size is 'big', not a whole number"),
+        ("extract.size=true", "extract.size is True, not a whole number"),
+        ("extract.margin=wide", "extract.margin is 'wide', not a number"),
+        ("extract.masks=1", "extract.masks is 1, not true or false"),
+        ("extract.reader=1", "extract.reader is 1, not text"),
+        ("source.split=[1]", r"source.split is \[1\], not a list of names"),
+        ("extract.size=1", "size is 1, outside 16 to 4096"),
+        ("extract.tracks=some", "extract.tracks is 'some', not one of all, main"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_with_what_may_be(override, message):
+    with pytest.raises(UsageError, match=message):
+        build_config(None, {}, [override])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"[extract\n", "is no valid TOML"),
+        (b"\xff\xfe", "is no valid TOML"),
+        (b"extract = 3\n", r"'extract' is 3, not a table .write \[extract\]"),
+        (b"[extract]\nsze = 3\n", "did you mean 'size'"),
+    ],
+)
+def test_a_bad_file_is_refused_with_its_name(tmp_path, content, message):
+    path = tmp_path / "bad.toml"
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match=message) as caught:
+        build_config(path, {}, ())
+    assert caught.value.where == str(path)
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="no such file"):
+        build_config(tmp_path / "none.toml", {}, ())

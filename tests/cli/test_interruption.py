@@ -1,0 +1,99 @@
+"""Whole runs in processes of their own: stopped in the middle, gone on with, and with any number of workers."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from face_videos import encode, faces
+
+VIDEOS = 6
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    root = tmp_path_factory.mktemp("source")
+    (root / "real").mkdir()
+    data = encode(root / "real" / "0.mp4", faces(30)).read_bytes()
+    for number in range(1, VIDEOS):
+        (root / "real" / f"{number}.mp4").write_bytes(data)
+    return root
+
+
+def start(source, out):
+    command = [sys.executable, "-c", "from mgst_cli.data import main; main()", "extract", "--videos-per-shard", "1"]
+    command += ["--src", source, "--out", out, "--workers", "2"]
+    # A session of its own, to which a signal goes as Ctrl-C in a terminal goes to all processes of a command.
+    return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def wait_for(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not (found := condition()) and time.monotonic() < end:
+        time.sleep(0.02)
+    return found
+
+
+def session(leader):
+    """Processes of the session that are not dead."""
+    alive = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            _, _, fields = stat.read_text().rpartition(")")
+        except OSError:
+            continue
+        state, _, _, its_session, *_ = fields.split()
+        if int(its_session) == leader and state != "Z":
+            alive.append(int(stat.parent.name))
+    return alive
+
+
+def tars(out):
+    return {path.name: path.read_bytes() for path in out.glob("*.tar")}
+
+
+def test_a_run_that_is_killed_and_interrupted_ends_in_the_same_bytes(mgst_data, source, tmp_path):
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    mgst_data("extract", "--videos-per-shard", 1, "--src", source, "--out", whole, "--executor", "serial")
+    assert len(tars(whole)) == VIDEOS
+
+    run = start(source, out)
+    assert wait_for(lambda: list(out.glob("*.part")))
+    run.kill()
+    run.communicate()
+    assert wait_for(lambda: not session(run.pid), seconds=30), "a worker was left behind"
+
+    run = start(source, out)
+    assert wait_for(lambda: list(out.glob("all-*.json")))
+    os.killpg(run.pid, signal.SIGINT)
+    _, messages = run.communicate(timeout=30)
+    assert run.returncode == 130
+    complete = len(list(out.glob("all-*.json")))
+    assert 0 < complete < VIDEOS
+    last = f"interrupted: {complete} of {VIDEOS} shards complete; the same command goes on from there"
+    assert messages.splitlines()[-1] == last
+    assert "Traceback" not in messages
+    assert not list(out.glob("*.part"))
+    assert wait_for(lambda: not session(run.pid), seconds=10)
+
+    run = start(source, out)
+    _, messages = run.communicate()
+    assert run.returncode == 0
+    assert f"; {complete} of {VIDEOS} are complete" in messages
+    assert tars(out) == tars(whole)
+
+
+def test_a_run_can_be_terminated_while_its_workers_start(source, tmp_path):
+    out = tmp_path / "out"
+    run = start(source, out)
+    assert wait_for(lambda: (out / "dataset.json").exists())
+    run.terminate()
+    _, messages = run.communicate(timeout=30)
+    assert run.returncode == 130
+    assert messages.splitlines()[-1].startswith(f"interrupted: 0 of {VIDEOS} shards complete")
+    assert "Traceback" not in messages
+    assert not list(out.glob("*.part"))
+    assert wait_for(lambda: not session(run.pid), seconds=10)

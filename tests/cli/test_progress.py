@@ -1,0 +1,86 @@
+import io
+import re
+
+import pytest
+from mgst_cli import progress
+from mgst_cli.progress import BarWatcher, LineWatcher, Pace, make_watcher
+from rich.console import Console
+
+from mgst_data.core import VideoRecord
+from mgst_data.shards import ShardReport, ShardTask, VideoReport
+
+
+def record_of(number):
+    path = f"videos/{number}.mp4"
+    return VideoRecord(f"v{number}", f"/data/{path}", path, dataset="set", split="train", label=0, method="real")
+
+
+def report_of(number, reason=""):
+    about = {"key": f"v{number}", "video": f"videos/{number}.mp4", "dataset": "set", "split": "train", "label": 0}
+    status = "skipped" if reason else "done"
+    message = f"videos/{number}.mp4: no face" if reason else ""
+    return VideoReport(**about, method="real", status=status, reason=reason, message=message, frames=250)
+
+
+TASKS = [ShardTask("train-000000", tuple(map(record_of, range(10))))]
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that stands still until it is moved: ``clock(seconds)``."""
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "perf_counter", lambda: now[0])
+
+    def move(seconds):
+        now[0] += seconds
+
+    return move
+
+
+def test_rates_are_of_what_is_done_and_the_time_left_runs_down(clock):
+    pace = Pace()
+    pace.begin(TASKS)
+    assert str(pace) == "0/10 videos  starting"
+    clock(4)
+    pace.add(report_of(0))
+    pace.add(report_of(1, "no_face"))
+    assert str(pace) == "2/10 videos  0.5/s  125 frames/s  0:00:16 left  1 skipped"
+    clock(6)
+    assert str(pace) == "2/10 videos  0.5/s  125 frames/s  0:00:10 left  1 skipped"
+    clock(60)
+    assert "0:00:00 left" in str(pace)
+
+
+def test_outside_a_terminal_lines_come_now_and_then_and_one_for_every_skipped_video(clock):
+    file = io.StringIO()
+    watcher = LineWatcher(Console(file=file, width=20), interval=5)
+    watcher.begin(TASKS, planned=3)
+    for number in range(10):
+        clock(2)
+        watcher.see(report_of(number, "no_face" if number == 3 else ""))
+    watcher.see(ShardReport("train-000000", ()))
+    assert file.getvalue().splitlines() == [
+        "extracting 10 videos into 1 shard; 2 of 3 are complete",
+        "3/10 videos  0.5/s  125 frames/s  0:00:14 left",
+        "skipped (no_face): videos/3.mp4: no face",
+        "6/10 videos  0.5/s  125 frames/s  0:00:08 left  1 skipped",
+        "9/10 videos  0.5/s  125 frames/s  0:00:02 left  1 skipped",
+    ]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_bar_fits_the_terminal(monkeypatch, clock, width):
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=True, width=width, legacy_windows=False)
+    monkeypatch.setattr(progress, "Console", lambda **_: console)
+    with make_watcher() as watcher:
+        assert isinstance(watcher, BarWatcher)
+        watcher.begin([ShardTask("train-000000", TASKS[0].records * 12_000)], planned=1)
+        for number in range(9000):
+            clock(0.9)
+            watcher.see(report_of(number, "no_face" if number % 10 == 0 else ""))
+        watcher._progress.refresh()
+    shown = [re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", line) for line in re.split(r"[\r\n]", file.getvalue())]
+    assert max(map(len, shown)) <= width
+    last = next(line for line in reversed(shown) if "videos" in line)
+    assert last.strip("━╸╺ ") == "9,000/120,000 videos  1.1/s  278 frames/s  27:45:00 left  900 skipped"

@@ -1,0 +1,135 @@
+import importlib.util
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import closing
+
+import pytest
+from fakes import DeadOnArrival, FakeWork, task_of
+
+from mgst_data.core import MgstError, OutputError, UsageError
+from mgst_data.extract.executors import EXECUTORS, ProcessExecutor, SerialExecutor, available_cores
+from mgst_data.shards import ShardReport, VideoReport
+
+TASKS = [task_of("train-000000", "a", "b"), task_of("train-000001", "c"), task_of("test-000000", "d", "e", "f")]
+
+
+def videos(events):
+    return [event.key for event in events if isinstance(event, VideoReport)]
+
+
+def shards(events):
+    return {event.name: event for event in events if isinstance(event, ShardReport)}
+
+
+@pytest.mark.parametrize("executor", [SerialExecutor(), ProcessExecutor(workers=2)], ids=["serial", "process"])
+def test_every_video_is_reported_once_and_before_its_shard(tmp_path, executor):
+    events = list(executor.map(FakeWork(tmp_path), TASKS))
+    assert sorted(videos(events)) == list("abcdef")
+    for task in TASKS:
+        own = [record.key for record in task.records]
+        at = [events.index(event) for event in events if getattr(event, "key", "") in own]
+        assert [events[i].key for i in at] == own
+        assert events.index(shards(events)[task.name]) > max(at)
+    assert not multiprocessing.active_children()
+
+
+def test_a_killed_worker_costs_nothing_but_its_time(tmp_path):
+    tasks = [task_of("train-000000", "a", "dieonce", "b"), task_of("train-000001", "c")]
+    events = list(ProcessExecutor(workers=1).map(FakeWork(tmp_path), tasks))
+    assert videos(events) == ["a", "dieonce", "b", "c"]
+    assert not any(video.skipped for shard in shards(events).values() for video in shard.videos)
+
+
+def test_a_video_that_kills_every_worker_is_left_out_and_named(tmp_path):
+    events = list(ProcessExecutor(workers=1).map(FakeWork(tmp_path), [task_of("train-000000", "a", "die", "b")]))
+    assert videos(events) == ["a", "die", "b"]
+    skipped = [video for video in shards(events)["train-000000"].videos if video.skipped]
+    assert [(video.key, video.reason) for video in skipped] == [("die", "worker_died")]
+    assert "SIGKILL, 2 times" in skipped[0].message
+
+
+def test_workers_that_cannot_even_start_end_the_run(tmp_path):
+    with pytest.raises(MgstError, match=r"train-000000: a worker was killed by SIGKILL as it started"):
+        list(ProcessExecutor(workers=1).map(DeadOnArrival(), TASKS))
+    assert not multiprocessing.active_children()
+
+
+@pytest.mark.parametrize(("kind", "error"), [("raise", OutputError), ("bug", ZeroDivisionError)])
+def test_an_error_of_the_work_stops_all_and_arrives_whole(tmp_path, kind, error):
+    tasks = [task_of("train-000000", "wait"), task_of("train-000001", kind)]
+    with pytest.raises(error) as caught:
+        list(ProcessExecutor(workers=2).map(FakeWork(tmp_path), tasks))
+    assert "fakes.py" in "".join(caught.value.__notes__)  # where it happened, for --debug
+    if kind == "raise":
+        assert (caught.value.where, caught.value.hint) == ("train-000001", "free some")
+    assert not multiprocessing.active_children()
+
+
+def test_an_interrupt_ends_the_workers_at_once_whatever_they_do(tmp_path):
+    def interrupt():
+        while not (tmp_path / "wait").exists():
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    events = ProcessExecutor(workers=1).map(FakeWork(tmp_path), [task_of("train-000000", "a", "wait")])
+    threading.Thread(target=interrupt).start()
+    with closing(events), pytest.raises(KeyboardInterrupt):
+        list(events)
+    assert not multiprocessing.active_children()
+
+
+def test_the_environment_and_the_signals_are_left_as_they_were(tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    with closing(ProcessExecutor(workers=1).map(FakeWork(tmp_path), TASKS)) as events:
+        next(events)
+        assert os.environ["OMP_NUM_THREADS"] == "7"
+        assert "MKL_NUM_THREADS" not in os.environ
+        assert not signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    assert not multiprocessing.active_children()
+
+
+def test_workers_are_as_many_as_asked_for_or_one_per_core():
+    assert ProcessExecutor().workers == available_cores() <= len(os.sched_getaffinity(0))
+    with pytest.raises(UsageError, match="0 workers"):
+        ProcessExecutor(workers=0)
+    with pytest.raises(UsageError, match="1 worker, not 2"):
+        SerialExecutor(workers=2)
+
+
+def test_executors_are_found_by_name():
+    assert tuple(EXECUTORS)[:3] == ("process", "ray", "serial")
+    with pytest.raises(UsageError, match="did you mean 'process'"):
+        EXECUTORS.get("proces")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("ray") is not None, reason="Ray is installed")
+def test_without_ray_its_executor_names_the_extra():
+    with pytest.raises(ImportError, match=r"mgst\[ray\]"):
+        EXECUTORS.get("ray")(workers=2)
+
+
+RAY = """
+from pathlib import Path
+from fakes import FakeWork
+from test_executors import TASKS, shards, videos
+from mgst_data.extract.executors import EXECUTORS
+events = list(EXECUTORS.get("ray")(workers=2).map(FakeWork(Path()), TASKS))
+print(sorted(videos(events)), sorted(shards(events)))
+"""
+
+
+@pytest.mark.slow
+def test_ray_does_the_same(tmp_path):
+    pytest.importorskip("ray")
+    # In a process of its own: Ray takes no generator for one that is wrapped in a check of its types.
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    run = subprocess.run(
+        [sys.executable, "-c", RAY], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    assert run.stdout == f"{list('abcdef')} {sorted(task.name for task in TASKS)}\n"

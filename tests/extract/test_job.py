@@ -1,0 +1,93 @@
+import pickle
+
+import cv2
+import pytest
+import torch
+from fakes import FakeExtractor, task_of
+
+from mgst_data.core import OutputError
+from mgst_data.extract import ExtractConfig, ExtractJob, job
+from mgst_data.shards import VideoReport
+
+
+@pytest.fixture(autouse=True)
+def _fake_extractor(monkeypatch):
+    job._load.cache_clear()
+    monkeypatch.setattr(FakeExtractor, "made", 0)
+    monkeypatch.setattr(job, "Extractor", FakeExtractor)
+    yield
+    job._load.cache_clear()
+
+
+def run(folder, task, *, lost=None, **options):
+    *videos, shard = ExtractJob(ExtractConfig(), folder, **options)(task, lost or {})
+    return {video.key: video for video in videos}, shard
+
+
+def test_bad_videos_are_skipped_with_their_reason_and_the_others_kept(tmp_path):
+    videos, shard = run(tmp_path, task_of("train-000000", "a", "empty", "noface", "bug", "cut", "b"))
+    assert {key: video.reason for key, video in videos.items()} == {
+        "a": "", "empty": "empty_file", "noface": "no_face", "bug": "internal_error", "cut": "", "b": "",
+    }  # fmt: skip
+    assert [sample.key for sample in shard.samples] == [
+        f"{key}-00-{number:04d}" for key in ("a", "cut", "b") for number in (0, 1)
+    ]
+    kept = videos["a"]
+    assert (kept.frames, kept.tracks, kept.chunks, kept.images) == (6, 1, 2, 6)
+    assert videos["cut"].notes == (("truncated", "videos/cut.mp4: damaged"),)
+    assert tuple(videos.values()) == shard.videos
+
+
+def test_a_message_is_one_line_that_names_the_video_by_its_place_in_the_data_set(tmp_path):
+    videos, _ = run(tmp_path, task_of("train-000000", "empty", "bug"))
+    assert videos["empty"].message == "videos/empty.mp4: the file is empty (copy it again)"
+    assert videos["bug"].message.startswith("videos/bug.mp4: ZeroDivisionError: division\\nby zero (")
+
+
+def test_a_lost_video_is_not_touched(tmp_path):
+    videos, shard = run(tmp_path, task_of("train-000000", "a", "b"), lost={"a": "its worker was killed"})
+    assert videos["a"].reason == "worker_died"
+    assert videos["a"].message.startswith("videos/a.mp4: its worker was killed (")
+    assert {sample.key for sample in shard.samples} == {"b-00-0000", "b-00-0001"}
+
+
+def test_debug_raises_what_nobody_foresaw_and_skips_the_rest_as_ever(tmp_path):
+    with pytest.raises(ZeroDivisionError):
+        run(tmp_path, task_of("train-000000", "a", "bug"), debug=True)
+    assert not list(tmp_path.iterdir())
+    videos, _ = run(tmp_path, task_of("train-000000", "empty"), debug=True)
+    assert videos["empty"].skipped
+
+
+@pytest.mark.parametrize(("key", "error"), [("full", OutputError), ("stop", KeyboardInterrupt)])
+def test_what_concerns_all_videos_is_raised_and_leaves_nothing_half_done(tmp_path, key, error):
+    with pytest.raises(error):
+        run(tmp_path, task_of("train-000000", "a", key))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_job_that_is_abandoned_leaves_nothing_half_done(tmp_path):
+    events = ExtractJob(ExtractConfig(), tmp_path)(task_of("train-000000", "a", "b"), {})
+    assert isinstance(next(events), VideoReport)
+    assert [path.suffix for path in tmp_path.iterdir()] == [".part"]
+    events.close()
+    assert not list(tmp_path.iterdir())
+
+
+def test_models_are_loaded_once_per_process_and_a_job_can_be_sent_to_another(tmp_path):
+    for name in ("train-000000", "train-000001"):
+        copy = pickle.loads(pickle.dumps(ExtractJob(ExtractConfig(), tmp_path)))
+        list(copy(task_of(name, "a"), {}))
+    assert FakeExtractor.made == 1
+
+
+def test_work_is_done_on_one_thread_and_the_settings_come_back(tmp_path):
+    before = torch.get_num_threads(), cv2.getNumThreads(), torch.backends.cudnn.deterministic
+    torch.set_num_threads(2)
+    events = ExtractJob(ExtractConfig(), tmp_path)(task_of("train-000000", "a"), {})
+    next(events)
+    assert (torch.get_num_threads(), cv2.getNumThreads(), torch.backends.cudnn.deterministic) == (1, 1, True)
+    events.close()
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(before[0])
+    assert (torch.get_num_threads(), cv2.getNumThreads(), torch.backends.cudnn.deterministic) == before

@@ -1,0 +1,139 @@
+import json
+
+import pytest
+from fakes import FakeExtractor, record_of
+
+from mgst_data.core import ConfigMismatchError, OutputError, UsageError
+from mgst_data.datasets import Note, Scan
+from mgst_data.extract import ExtractConfig, Watcher, extract, job, run
+from mgst_data.extract.run import find_device
+from mgst_data.shards import ShardReader, VideoReport
+
+
+@pytest.fixture(autouse=True)
+def _fake_extractor(monkeypatch):
+    job._load.cache_clear()
+    monkeypatch.setattr(job, "Extractor", FakeExtractor)
+    monkeypatch.setattr(run, "Extractor", FakeExtractor)
+    yield
+    job._load.cache_clear()
+
+
+def scan_of(*keys, **about):
+    return Scan(tuple(record_of(key, **about) for key in keys))
+
+
+def go(scan, out, *, config=None, **options):
+    options = {"executor": "serial", "device": "cpu", "videos_per_shard": 2, **options}
+    return extract(scan, config or ExtractConfig(), out, **options)
+
+
+def tars(out):
+    return {path.name: path.read_bytes() for path in out.glob("*.tar")}
+
+
+class Notebook(Watcher):
+    def __init__(self):
+        self.tasks, self.planned, self.events = (), 0, []
+
+    def begin(self, tasks, planned):
+        self.tasks, self.planned = tasks, planned
+
+    def see(self, event):
+        self.events.append(event)
+
+
+def test_a_run_extracts_everything_once_and_the_next_does_nothing(tmp_path):
+    first, second = Notebook(), Notebook()
+    summary = go(scan_of("a", "b", "empty", "c", "noface"), tmp_path / "out", watcher=first)
+    assert summary.complete
+    assert (summary.shards, summary.planned, len(first.tasks), first.planned) == (3, 3, 3, 3)
+    assert (summary.totals.overall.videos, summary.totals.overall.skipped) == (3, 2)
+    assert [video.key for video in summary.skipped] == ["empty", "noface"]
+    assert (summary.videos, summary.frames) == (5, 3 * 6 + 3)
+    assert summary.bytes == sum(path.stat().st_size for path in (tmp_path / "out").glob("*.tar"))
+    assert sum(isinstance(event, VideoReport) for event in first.events) == 5
+    assert len(ShardReader.open(tmp_path / "out")) == 6
+
+    again = go(scan_of("a", "b", "empty", "c", "noface"), tmp_path / "out", watcher=second)
+    assert (again.videos, again.frames, again.totals, again.skipped) == (0, 0, summary.totals, summary.skipped)
+    assert (len(second.tasks), second.planned, second.events) == (0, 3, [])
+
+
+def test_an_interrupted_run_keeps_what_is_complete_and_goes_on_to_the_same_bytes(tmp_path, monkeypatch):
+    scan = scan_of(*"abcdef")
+    go(scan, tmp_path / "whole")
+
+    class Interrupt(Notebook):
+        def see(self, event):
+            super().see(event)
+            if len(self.events) == 4:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        go(scan, tmp_path / "broken", watcher=Interrupt())
+    assert len(tars(tmp_path / "broken")) == 1
+    assert not list((tmp_path / "broken").glob("*.part"))
+    assert go(scan, tmp_path / "broken").videos == 4
+    assert tars(tmp_path / "broken") == tars(tmp_path / "whole")
+
+
+def test_a_full_disk_ends_the_run_and_what_is_complete_is_kept(tmp_path):
+    with pytest.raises(OutputError, match="disk is full"):
+        go(scan_of("a", "b", "c", "full", "d", "e"), tmp_path, videos_per_shard=1)
+    done = len(tars(tmp_path))
+    assert done < 6
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_skipped_videos_are_tried_again_on_request(tmp_path, monkeypatch):
+    scan = scan_of("a", "empty", "noface")
+    go(scan, tmp_path)
+    summary = go(scan, tmp_path, retry="no_face")
+    assert (summary.videos, summary.planned) == (1, 3)
+    assert go(scan, tmp_path, retry="all").videos == 2
+    with pytest.raises(UsageError, match="reasons here: empty_file, no_face"):
+        go(scan, tmp_path, retry="nope")
+
+
+def test_another_config_is_refused_and_the_difference_named(tmp_path):
+    go(scan_of("a"), tmp_path)
+    with pytest.raises(ConfigMismatchError, match=r"extract\.size: 320 -> 256"):
+        go(scan_of("a"), tmp_path, config=ExtractConfig(size=256))
+
+
+def test_another_split_of_the_same_video_is_refused(tmp_path):
+    go(scan_of("a", "b", split="train"), tmp_path)
+    with pytest.raises(UsageError, match=r"videos/a\.mp4: is in the split 'test' now, but in 'train'"):
+        go(scan_of("a", "b", split="test"), tmp_path)
+
+
+def test_notes_of_the_scan_are_stored_beside_the_shards(tmp_path):
+    scan = Scan((record_of("a"),), (Note("x.mp4", "listed, but not there", "missing_video"),))
+    go(scan, tmp_path)
+    stored = json.loads((tmp_path / "notes.json").read_text())
+    assert stored == {"notes": [{"where": "x.mp4", "what": "listed, but not there", "reason": "missing_video"}]}
+
+
+def test_what_cannot_be_done_is_found_out_before_anything_is_written(tmp_path, monkeypatch):
+    def no_model(config):
+        raise UsageError("no such landmark file", where=config.landmark_model)
+
+    monkeypatch.setattr(run, "Extractor", no_model)
+    for options, message in (
+        ({"executor": "proces"}, "did you mean 'process'"),
+        ({"workers": 3}, "1 worker, not 3"),
+        ({"config": ExtractConfig(landmark_model="typo.dat")}, "typo.dat: no such landmark file"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            go(scan_of("a"), tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_devices(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert find_device("auto") == find_device("cpu") == "cpu"
+    with pytest.raises(UsageError, match="no CUDA device"):
+        find_device("cuda")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert (find_device("auto"), find_device("cuda"), find_device("cpu")) == ("cuda", "cuda", "cpu")
