@@ -78,7 +78,7 @@ class DlibLandmarks:
             proportion.
 
     Attributes:
-        name: Of the file, with the number of landmarks.
+        name: The versions of dlib and of the file, with the number of landmarks.
         count: The number of landmarks, K, as the file has it.
 
     Raises:
@@ -95,7 +95,7 @@ class DlibLandmarks:
         self._box = self._dlib.rectangle(_MARGIN, _MARGIN, _MARGIN + _SIDE, _MARGIN + _SIDE)
         self._targets = _turned_faces(views)
         self.count = len(self._points(np.zeros((_SIDE, _SIDE), dtype=np.uint8)))
-        self.name = f"dlib {self.count} points ({path.name})"
+        self.name = f"dlib {self._dlib.__version__}, {self.count} points ({path.name})"
 
     def __call__(self, frames: UInt8[Tensor, "f 3 h w"], found: Detections) -> Float[Tensor, "n k 2"]:
         """Landmarks of all faces. Frames stored channels-last are not copied.
