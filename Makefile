@@ -11,7 +11,7 @@ DEMO   ?= demo
 demo: $(VENV)/.installed
 	@echo "== demo: rendering a small data set in FaceForensics++ layout, then extracting it =="
 	$(BIN)/mgst-data demo --out $(DEMO)/videos
-	$(BIN)/mgst-data extract --src $(DEMO)/videos --out $(DEMO)/shards --workers 2
+	$(BIN)/mgst-data extract --src $(DEMO)/videos --out $(DEMO)/shards --masks --videos-per-shard 4
 	$(BIN)/mgst-data inspect $(DEMO)/shards --verify
 
 test: $(VENV)/.installed-test

@@ -32,7 +32,7 @@ from mgst_data.core.registry import Registry
 
 # Where MTCNN's left eye, right eye, left and right mouth corner lie in the box of dlib's HOG detector, in units of its
 # side from its upper left corner. Fitted by benchmarks/fit_landmark_box.py
-FACE_IN_BOX = ((0.2907, 0.2907), (0.7093, 0.2907), (0.3279, 0.7541), (0.6721, 0.7541))
+FACE_IN_BOX = ((0.2881, 0.2907), (0.7119, 0.2907), (0.3303, 0.7498), (0.6697, 0.7498))
 _EYES_AND_MOUTH = [0, 1, 3, 4]
 
 # Patch: the side of the box, and what is shown around it, pixels. dlib gives whole pixels; with 256 of them the error

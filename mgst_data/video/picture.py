@@ -119,7 +119,9 @@ class RGBConverter:
             except (av.BlockingIOError, av.EOFError):
                 return
             plane = rgb.planes[0]
-            rows = np.frombuffer(cast("bytes", plane), np.uint8).reshape(rgb.height, plane.line_size)
+            rows = np.frombuffer(cast("bytes", plane), np.uint8).reshape(rgb.height, abs(plane.line_size))
+            if plane.line_size < 0:  # stored from the bottom up: what vflip does to frames that came as RGB
+                rows = rows[::-1]
             yield rows[:, : rgb.width * 3].reshape(rgb.height, rgb.width, 3), self._times.popleft()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -137,7 +138,7 @@ class Clock:
     def __init__(self, tick: float, fps: float, *, has_pts: bool) -> None:
         self._tick = tick
         self._step = 1 / fps if fps else 0.0
-        self._last = -self._step
+        self._last = -math.inf
         self._pts = self._dts = -(2**63)
         self._pts_faults, self._dts_faults = int(not has_pts), 0
 
@@ -151,7 +152,7 @@ class Clock:
             self._dts = frame.dts
         trusted = frame.pts is not None and self._pts_faults <= self._dts_faults
         ticks = frame.pts if trusted else frame.dts
-        time = self._last + self._step if ticks is None else ticks * self._tick
+        time = max(self._last, -self._step) + self._step if ticks is None else ticks * self._tick
         self._last = max(self._last, time)
         return self._last
 

@@ -112,6 +112,13 @@ def test_the_display_matrix_is_applied(tmp_path, angle, flip, size, red, green):
         assert frame[channel, height // 4 + row * height // 2, width // 4 + column * width // 2] > 200
 
 
+def test_rgb_is_flipped_without_a_copy_in_between(tmp_path):
+    """Frames that need no conversion reach the filters with rows stored from the bottom up."""
+    turn = lambda stream: stream.set_display_rotation(0, vflip=True)  # noqa: E731
+    path = encode(tmp_path / "raw.mov", [corner_frame()], codec="rawvideo", pix_fmt="rgb24", setup=turn)
+    assert np.array_equal(read(path)[0].permute(1, 2, 0).numpy(), corner_frame().to_ndarray()[::-1])
+
+
 def wave_planes(pix_fmt: str, width: int, height: int) -> tuple[av.VideoFrame, list[np.ndarray]]:
     """A frame of smooth waves in a planar format, and its samples."""
     frame = av.VideoFrame(width, height, pix_fmt)

@@ -1,0 +1,20 @@
+"""What setup.cfg says of the packages is what lies on disk."""
+
+from __future__ import annotations
+
+import configparser
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_every_package_is_installed():
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    listed = set(config["options"]["packages"].split())
+    found = {
+        ".".join(path.parent.relative_to(ROOT).parts)
+        for top in ("mgst_data", "mgst_model")
+        for path in (ROOT / top).rglob("__init__.py")
+    }
+    assert listed == found | {"mgst_cli"}
