@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from pathlib import Path
 
 import av
@@ -23,7 +24,7 @@ def render_demo(
     out: Path,
     *,
     seed: int = 0,
-    people: int = 12,
+    people: int = 8,
     frames: int = 64,
     size: tuple[int, int] = (384, 288),
     progress: Callable[[int, int], None] | None = None,
@@ -31,8 +32,8 @@ def render_demo(
     """Renders people who talk, fakes of them with masks, and identity-disjoint splits.
 
     Everything is made from the one portrait that scikit-image ships; the same arguments give the same bytes. People
-    are paired, and in each pair both faces are swapped, as in the original data set: ``000_001`` shows person 000
-    with the face of 001. The two fakes of a pair are made by one method each.
+    are paired, and in each pair both faces are swapped by both methods, as in the original data set: ``000_001`` shows
+    person 000 with the face of 001.
 
     Args:
         out: Root of the data set; files of the same names are replaced.
@@ -60,7 +61,7 @@ def render_demo(
             for done in work:
                 videos += done.result()
                 if progress is not None:
-                    progress(len(videos), 2 * people)
+                    progress(len(videos), 3 * people)
     except OSError as error:
         raise OutputError(
             error.strerror or str(error), where=out, hint="choose a folder that can be written"
@@ -74,8 +75,8 @@ def render_pair(out: Path, pair: tuple[int, int], seed: int, frames: int, size: 
     films = {number: list(person.film()) for number, person in people.items()}
     real = out / "original_sequences" / "youtube" / COMPRESSION / "videos"
     videos = [write_video(real / f"{number:03}.mp4", film) for number, film in films.items()]
-    for (target, source), (name, method) in zip((pair, pair[::-1]), METHODS.items(), strict=True):
-        random = np.random.default_rng(seed_for(seed, "swap", target, source))
+    for (target, source), (name, method) in product((pair, pair[::-1]), METHODS.items()):
+        random = np.random.default_rng(seed_for(seed, name, target, source))
         fakes, masks = zip(*swap(people[target], people[source], films[target], method, random), strict=True)
         folder, video = out / "manipulated_sequences" / name, f"videos/{target:03}_{source:03}.mp4"
         videos.append(write_video(folder / COMPRESSION / video, fakes))
