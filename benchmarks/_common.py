@@ -88,11 +88,11 @@ def synchronise() -> None:
         torch.cuda.synchronize()
 
 
-def write_result(name: str, figures: Mapping[str, Any]) -> Path:
+def write_result(name: str, figures: Mapping[str, Any], *, folder: Path = RESULTS) -> Path:
     """Writes ``results/NAME.json``: the figures, and commit, device and versions they were measured with."""
     result = {"benchmark": name, "commit": commit(), "device": device(), "versions": versions(), "figures": figures}
-    path = RESULTS / f"{name}.json"
-    path.parent.mkdir(exist_ok=True)
+    path = folder / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(result, indent=2, default=_plain) + "\n")
     return path
 

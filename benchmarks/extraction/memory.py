@@ -1,0 +1,68 @@
+"""Memory of one worker: the most it takes at 1080p, and whether it grows from video to video."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from extraction.clips import GROUPS, Clips, record
+from extraction.report import Figure, Section, alone, resident_bytes
+from mgst_data.extract import ExtractConfig, ExtractJob
+from mgst_data.shards import ShardTask, VideoReport
+
+PEAK_FRAMES = 250
+VIDEOS, FRAMES, EVERY = 200, 24, 10
+# Videos after which nothing is set up for the first time any more.
+SETTLED = 50
+MB, GB = 1e6, 1e9
+
+
+def run(clips: Clips, *, quick: bool) -> Section:
+    """A fresh worker for each 1080p clip; then one for 200 short videos of all sizes."""
+    names = (*GROUPS["1080p"][:2], GROUPS["crowd"][0])[: 1 if quick else None]
+    peaks = {name: alone(peak, clips.trimmed(clips.real(name), 32 if quick else PEAK_FRAMES)) for name in names}
+    print({name: f"{row['peak_gb']:.2f} GB" for name, row in peaks.items()}, flush=True)
+    # Ten sizes and codecs in turn, so that every tenth video finds the worker in the same state.
+    mixed = [name for group in ("256", "512", "720p") for name in GROUPS[group][-3:]] + [GROUPS["1080p"][1]]
+    paths = [clips.trimmed(clips.real(name), FRAMES) for name in mixed]
+    growth = alone(grow, paths, 40 if quick else VIDEOS)
+    settled = np.array(
+        [[row["videos"], row["rss_mb"]] for row in growth if row["videos"] >= (20 if quick else SETTLED)]
+    )
+    slope = 100 * float(np.polyfit(settled[:, 0], settled[:, 1], 1)[0])
+    figures = (
+        Figure("peak of a worker at 1080p", max(row["peak_gb"] for row in peaks.values()), "GB", at_most=1.5),
+        # What two runs of the same differ by.
+        Figure("growth of a worker once warm", slope, "MB / 100 videos", at_most=5),
+    )
+    details = {"peak": peaks, "growth": growth, "videos_of": mixed, "frames_per_video": FRAMES}
+    return Section(figures, details)
+
+
+def peak(path: Path) -> dict[str, float]:
+    """The most memory that a worker has held, and the part in the pages of libraries, which all workers share."""
+    work([path], 1)
+    return {"peak_gb": resident_bytes("VmHWM") / GB, "libraries_gb": resident_bytes("RssFile") / GB}
+
+
+def grow(paths: list[Path], videos: int) -> list[dict[str, Any]]:
+    """Resident memory of a worker after so many videos."""
+    rows = []
+    for done in range(EVERY, videos + 1, EVERY):
+        work(paths, EVERY)
+        rows.append({"videos": done, "rss_mb": resident_bytes("VmRSS") / MB})
+    marks = {20, 50, 100, 150, 200}
+    print({row["videos"]: f"{row['rss_mb']:.0f} MB" for row in rows if row["videos"] in marks}, flush=True)
+    return rows
+
+
+def work(paths: list[Path], videos: int) -> None:
+    """What a worker does with a task: the videos in turn, into one shard."""
+    records = tuple(record(paths[i % len(paths)], f"video{i}") for i in range(videos))
+    with tempfile.TemporaryDirectory() as folder:
+        for event in ExtractJob(ExtractConfig(), Path(folder))(ShardTask("all-000000", records), {}):
+            if isinstance(event, VideoReport) and event.skipped:
+                raise RuntimeError(event.message)

@@ -1,0 +1,120 @@
+"""Figures beside what they should be, and measuring in a process of its own."""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import cv2
+import torch
+
+T = TypeVar("T")
+
+SPAWN = multiprocessing.get_context("spawn")
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One number.
+
+    Attributes:
+        name: What was measured.
+        value: NaN where there was nothing to measure.
+        unit: Of the value and the target.
+        at_least: Target from below; None for none.
+        at_most: Target from above; None for none.
+    """
+
+    name: str
+    value: float
+    unit: str = ""
+    at_least: float | None = None
+    at_most: float | None = None
+
+    @property
+    def target(self) -> str:
+        """In words; "" where the figure stands for itself."""
+        bounds = (("≥", self.at_least), ("≤", self.at_most))
+        return " ".join(f"{sign} {bound:g}" for sign, bound in bounds if bound is not None)
+
+    @property
+    def reached(self) -> bool | None:
+        """Whether the target is met; None without one."""
+        if not self.target:
+            return None
+        low = -math.inf if self.at_least is None else self.at_least
+        high = math.inf if self.at_most is None else self.at_most
+        return low <= self.value <= high
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {name: getattr(self, name) for name in ("name", "value", "unit", "target", "reached")}
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """What a section found: figures for the table, and all that they were made from."""
+
+    figures: tuple[Figure, ...]
+    details: Mapping[str, Any]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"targets": [plain(figure.as_dict()) for figure in self.figures], **plain(self.details)}
+
+
+def plain(value: Any) -> Any:
+    """Floats rounded, and None for NaN, which JSON does not know; whatever they lie in."""
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, float):
+        return round(value, 6) if math.isfinite(value) else None
+    return value
+
+
+def one_thread() -> None:
+    """Nothing in this process computes on more than one thread."""
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+
+
+def alone(work: Callable[..., T], *arguments: object, pinned: bool = True) -> T:
+    """Calls ``work`` in a fresh process with one thread; ``pinned`` to one core, unless the system cannot."""
+    with ProcessPoolExecutor(1, mp_context=SPAWN, initializer=_prepare, initargs=(pinned,)) as pool:
+        return pool.submit(work, *arguments).result()
+
+
+def in_parallel(work: Callable[..., T], *columns: list[Any]) -> list[T]:
+    """Maps ``work`` over all cores, a process with one thread each; results in order."""
+    with ProcessPoolExecutor(cores(), mp_context=SPAWN, initializer=_prepare, initargs=(False,)) as pool:
+        return list(pool.map(work, *columns))
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def resident_bytes(field: str) -> int:
+    """``VmRSS``, the memory this process holds now; ``RssFile``, its part in files; ``VmHWM``, the most it has held.
+
+    Not ``ru_maxrss``: that of a child process begins with its parent's.
+    """
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1]) * 1024
+    raise OSError(f"/proc/self/status has no {field}")
+
+
+def _prepare(pinned: bool) -> None:
+    if pinned and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    one_thread()

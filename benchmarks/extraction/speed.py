@@ -1,0 +1,161 @@
+"""Frames a second of the whole pipeline, beside the pipeline people use, on the same clips."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from extraction.clips import GROUPS, Clips, pixels, record
+from extraction.pipelines import Ours, Peer
+from extraction.report import SPAWN, Figure, Section, alone, cores, one_thread
+from mgst_data.extract import ExtractConfig, ExtractJob
+from mgst_data.extract.executors import ProcessExecutor
+from mgst_data.shards import ShardTask, VideoReport
+
+FRAMES = 100
+# One turn: the peer is slow, so ours runs before, between and after it and a slow moment shows in its spread.
+TURN = ("ours", "peer", "ours", "peer_min_face_40", "ours")
+# Clips whose frames are as small as this get a second turn; the peer does them in seconds.
+TWICE = ("512", "256")
+TARGETS = {"1080p": 15.0, "720p": 15.0, "512": 8.0}
+WARM_UP = 8
+
+Clip = tuple[str, str, Path]
+
+
+def run(clips: Clips, *, quick: bool) -> Section:
+    """Times both pipelines on one core, clip by clip, and on all cores, all clips at once."""
+    groups = {group: names[-1:] for group, names in GROUPS.items() if group in ("720p", "256")} if quick else GROUPS
+    frames = 24 if quick else FRAMES
+    chosen = [
+        (group, name, clips.trimmed(clips.real(name), frames)) for group, names in groups.items() for name in names
+    ]
+    warm_up = clips.trimmed(clips.real(GROUPS["256"][0]), WARM_UP)
+    rows = alone(one_core, chosen, warm_up)
+    together = all_cores([path for _, _, path in chosen], warm_up)
+    figures, medians = _figures(rows, together)
+    details = {
+        "frames_per_clip": frames,
+        "turn": TURN,
+        "clips": rows,
+        "median_by_group": medians,
+        "all_cores": together,
+    }
+    return Section(tuple(figures), details)
+
+
+def one_core(clips: list[Clip], warm_up: Path) -> list[dict[str, Any]]:
+    """Every pipeline on every clip, in turns. Processor time, all threads of the process together."""
+    works: dict[str, Callable[[Path], tuple[int, int]]] = {
+        "ours": Ours(),
+        "peer": Peer(),
+        "peer_min_face_40": Peer(min_face=40),
+    }
+    for work in works.values():
+        work(warm_up)
+    rows = []
+    for group, name, path in clips:
+        rates: dict[str, list[float]] = defaultdict(list)
+        counts = {}
+        for pipeline in TURN * (2 if group in TWICE else 1):
+            start = time.process_time()
+            counts[pipeline] = frames, _ = works[pipeline](path)
+            rates[pipeline].append(frames / (time.process_time() - start))
+        row: dict[str, Any] = {"clip": name, "group": group}
+        for pipeline, mine in rates.items():
+            frames, crops = counts[pipeline]
+            row[pipeline] = {"fps": statistics.median(mine), "low": min(mine), "high": max(mine), "runs": len(mine)}
+            row[pipeline] |= {"frames": frames, "crops": crops}
+        row["ratio"] = row["ours"]["fps"] / row["peer"]["fps"]
+        row["ratio_min_face_40"] = row["ours"]["fps"] / row["peer_min_face_40"]["fps"]
+        rows.append(row)
+        print(
+            f"{group:>6} {name:40} ours {row['ours']['fps']:6.1f}/s, peer {row['peer']['fps']:5.1f}/s,"
+            f" {row['ratio']:5.1f}x ({row['ratio_min_face_40']:.1f}x with min_face_size=40)",
+            flush=True,
+        )
+    return rows
+
+
+def all_cores(paths: list[Path], warm_up: Path) -> dict[str, Any]:
+    """All clips, dealt to one process per core: wall clock, from when the processes have their models."""
+    # The longest work first, or one core ends up alone with it.
+    paths = sorted(paths, key=pixels, reverse=True)
+    ours_frames, ours_seconds = zip(*(_our_processes(paths, warm_up) for _ in range(3)), strict=True)
+    peer_frames, peer_seconds = _peer_processes(paths, warm_up)
+    ours = {
+        "fps": ours_frames[0] / statistics.median(ours_seconds),
+        "low": ours_frames[0] / max(ours_seconds),
+        "high": ours_frames[0] / min(ours_seconds),
+        "runs": len(ours_seconds),
+    }
+    peer = {"fps": peer_frames / peer_seconds, "runs": 1}
+    print(f"all {cores()} cores: ours {ours['fps']:.1f}/s, peer {peer['fps']:.1f}/s", flush=True)
+    return {"cores": cores(), "ours": ours, "peer": peer, "ratio": ours["fps"] / peer["fps"]}
+
+
+def _our_processes(paths: list[Path], warm_up: Path) -> tuple[int, float]:
+    """Frames and seconds of a real run, shards written."""
+    workers = cores()
+    tasks = [ShardTask(f"warm-{i:06d}", (record(warm_up, f"warm{i}"),)) for i in range(workers)]
+    tasks += [ShardTask(f"all-{i:06d}", (record(path, f"clip{i}"),)) for i, path in enumerate(paths)]
+    frames = 0
+    with tempfile.TemporaryDirectory() as folder:
+        start = None
+        for event in ProcessExecutor(workers=workers).map(ExtractJob(ExtractConfig(), Path(folder)), tasks):
+            if isinstance(event, VideoReport):
+                if event.skipped:
+                    raise RuntimeError(event.message)
+                frames += event.frames if event.key.startswith("clip") else 0
+            elif start is None:
+                # Only the first worker is ready; what the others still need is on our account.
+                start = time.perf_counter()
+        if start is None:
+            raise RuntimeError("the run gave no shard")
+        return frames, time.perf_counter() - start
+
+
+def _peer_processes(paths: list[Path], warm_up: Path) -> tuple[int, float]:
+    ready = SPAWN.Barrier(cores() + 1)
+    with SPAWN.Pool(cores(), initializer=_load_peer, initargs=(warm_up, ready)) as pool:
+        ready.wait()
+        start = time.perf_counter()
+        frames = sum(pool.imap_unordered(_run_peer, paths))
+        return frames, time.perf_counter() - start
+
+
+def _load_peer(warm_up: Path, ready: Any) -> None:
+    one_thread()
+    _peer()(warm_up)
+    ready.wait()
+
+
+def _run_peer(path: Path) -> int:
+    return _peer()(path)[0]
+
+
+@lru_cache(maxsize=1)
+def _peer() -> Peer:
+    """The models, once per process."""
+    return Peer()
+
+
+def _figures(rows: list[dict[str, Any]], together: dict[str, Any]) -> tuple[list[Figure], dict[str, Any]]:
+    medians: dict[str, dict[str, float]] = {}
+    figures = []
+    for group in dict.fromkeys(row["group"] for row in rows):
+        mine = [row for row in rows if row["group"] == group]
+        medians[group] = {name: statistics.median(row[name] for row in mine) for name in ("ratio", "ratio_min_face_40")}
+        medians[group] |= {f"{p}_fps": statistics.median(row[p]["fps"] for row in mine) for p in ("ours", "peer")}
+        figures += [
+            Figure(f"{group}: ours / peer, one core", medians[group]["ratio"], "x", at_least=TARGETS.get(group)),
+            Figure(f"{group}: the same, peer with min_face_size=40", medians[group]["ratio_min_face_40"], "x"),
+        ]
+    figures.append(Figure(f"all clips: ours / peer, all {together['cores']} cores", together["ratio"], "x"))
+    return figures, medians
