@@ -22,7 +22,7 @@ from mgst_data.faces.cuts import CutFinder
 from mgst_data.faces.detect import MTCNNDetector
 from mgst_data.faces.track import Tracker
 
-FRAMES = 200
+FRAMES = 150
 # Of the reference. The detector is this project's at full resolution, which a test holds equal to facenet-pytorch's.
 MIN_FACE, MIN_SCORE, MIN_RUN = 40, 0.9, 5
 # On every so many frames the detector looks again, through a slightly different pyramid of sizes: where it does not

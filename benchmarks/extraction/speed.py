@@ -18,11 +18,11 @@ from mgst_data.extract import ExtractConfig, ExtractJob
 from mgst_data.extract.executors import ProcessExecutor
 from mgst_data.shards import ShardTask, VideoReport
 
-FRAMES = 100
+FRAMES = 64
 # One turn: the peer is slow, so ours runs before, between and after it and a slow moment shows in its spread.
 TURN = ("ours", "peer", "ours", "peer_min_face_40", "ours")
-# Clips whose frames are as small as this get a second turn; the peer does them in seconds.
-TWICE = ("512", "256")
+# Groups that get a second turn: the peer does them in seconds.
+TWICE = ("256",)
 TARGETS = {"1080p": 15.0, "720p": 15.0, "512": 8.0}
 WARM_UP = 8
 

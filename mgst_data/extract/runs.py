@@ -49,6 +49,7 @@ class _Run:
     start: int
     factor: int
     square: Square
+    boxes: Float[np.ndarray, "frames 4"]
     reaches: list[Square] = field(default_factory=list)
     pictures: list[Patch] = field(default_factory=list)
     masks: list[Patch] = field(default_factory=list)
@@ -125,18 +126,21 @@ class TrackCutter:
         margin, run = self.config.margin, self._run
         box_reach = reach(row.box, margin)
         if run is not None:
-            boxes = np.stack([*(self._row(i).box for i in range(run.start, self._count)), row.box])
-            square = stable_square(boxes, margin)
-            full = len(run.pictures) == self.config.frames
-            fits = all(held.holds(square) for held in (*run.reaches, box_reach))
-            if full or not fits or bool(run.masks) != (mask is not None):
+            length = len(run.pictures)
+            goes_on = length < self.config.frames and bool(run.masks) == (mask is not None)
+            if goes_on:
+                run.boxes[length] = row.box
+                square = stable_square(run.boxes[: length + 1], margin)
+                goes_on = all(held.holds(square) for held in (*run.reaches, box_reach))
+            if not goes_on:
                 self._close_run()
                 run = None
             else:
                 run.square = square
         if run is None:
-            square = stable_square(row.box[None], margin)
-            run = self._run = _Run(self._count, reduction(row.box, margin, self.config.size), square)
+            boxes = np.tile(row.box, (self.config.frames, 1))
+            square = stable_square(boxes[:1], margin)
+            run = self._run = _Run(self._count, reduction(row.box, margin, self.config.size), square, boxes)
         self._rows.append(row)
         run.reaches.append(box_reach)
         run.pictures.append(keep(picture, box_reach, run.factor))

@@ -115,9 +115,9 @@ def resize(picture: UInt8[np.ndarray, "h w *c"], size: int) -> UInt8[np.ndarray,
     """
     if picture.shape[:2] == (size, size):
         return np.ascontiguousarray(picture)
-    channels_last = torch.from_numpy(picture.reshape(*picture.shape[:2], -1)).permute(2, 0, 1)[None]
+    planes = torch.from_numpy(np.ascontiguousarray(picture)).reshape(*picture.shape[:2], -1).permute(2, 0, 1)[None]
     mode = "bilinear" if size < picture.shape[0] else "bicubic"
-    scaled = functional.interpolate(channels_last, size=(size, size), mode=mode, antialias=True)
+    scaled = functional.interpolate(planes, size=(size, size), mode=mode, antialias=True)
     return np.ascontiguousarray(scaled[0].permute(1, 2, 0).numpy()).reshape(size, size, *picture.shape[2:])
 
 

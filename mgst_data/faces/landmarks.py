@@ -101,7 +101,7 @@ class DlibLandmarks:
         UsageError: if the file is missing or is no shape predictor.
     """
 
-    def __init__(self, path: str | Path | None = None, *, views: int = 2) -> None:
+    def __init__(self, path: str | Path | None = None, *, views: int = 1) -> None:
         if views < 1:
             raise ValueError(f"at least one view is needed, not {views}")
         self._dlib = _import_dlib()

@@ -29,6 +29,8 @@ _LINK = 0.35
 _SAME = 0.5
 # A refined box that overlaps its guess less than this has slipped onto something else.
 _SLIPPED = 0.3
+# O-Net sees a face well enough to place its box in one go if the guess overlaps the face as much as this.
+_NEAR = 0.8
 # How far a face can be from where it is looked for, in units of its size, to be taken for the same on the next frame.
 _REACH = 0.75
 _TOUCH = 1e-6
@@ -56,6 +58,7 @@ class Tracker:
         key_interval: Shortest and longest distance between key frames. It doubles while faces stay where they are
             expected, and falls back to the shortest where they come, go, or move otherwise than expected.
         min_score: Least probability of a face, for detections and for O-Net to confirm a box.
+        start_score: Least probability of a face for a track to begin with it.
         min_face: Smaller faces are dropped; geometric mean of width and height, pixels.
 
     Attributes:
@@ -68,12 +71,14 @@ class Tracker:
         refiner: BoxRefiner,
         *,
         scale: float = 1.0,
-        key_interval: tuple[int, int] = (8, 32),
+        key_interval: tuple[int, int] = (12, 32),
         min_score: float = 0.7,
+        start_score: float = 0.9,
         min_face: float = 0.0,
     ) -> None:
         self.detector, self.refiner, self.scale = detector, refiner, scale
-        self.key_interval, self.min_score, self.min_face = key_interval, min_score, min_face
+        self.key_interval, self.min_face = key_interval, min_face
+        self.min_score, self.start_score = min_score, start_score
         self.too_small = 0
         self._cuts = CutFinder()
         self._interval = key_interval[0]
@@ -136,7 +141,8 @@ class Tracker:
             self._live[i].missed = 0
         lost = [face for i, face in enumerate(self._live) if i not in {i for i, _ in pairs}]
         new = [j for j in range(len(found)) if j not in {j for _, j in pairs}]
-        if not lost and not new:
+        sure = (found.scores >= self.start_score).tolist()
+        if not lost and not any(sure[j] for j in new):
             return []
         self._interval = self.key_interval[0]
         self._follow(frames, lost, range(start + 1, stop + 1))
@@ -148,7 +154,7 @@ class Tracker:
             face.alive = face.missed < _PATIENCE
         fresh = []
         for j in new:
-            if j not in matched.values():
+            if sure[j] and j not in matched.values():
                 fresh.append(_Face(self._next_id, {stop: found.boxes[j]}))
                 self._next_id += 1
         gone = [face for face in lost if stop not in face.boxes or not face.alive]
@@ -184,8 +190,7 @@ class Tracker:
         owner = torch.tensor([face.id for face, _, _ in rows])
         position = torch.tensor([position for _, position, _ in rows])
         guess = _stack(box for _, _, box in rows)
-        seen = self.refiner(batch.frames, position, guess)
-        seen = self.refiner(batch.frames, position, torch.where(self._kept(seen, guess)[:, None], seen.boxes, guess))
+        seen = self._refine(batch.frames, position, guess)
         kept = self._kept(seen, guess) & ~_collides(seen, guess)
         calm = bool((kept & (paired_iou(seen.boxes, guess) > _SAME)).all())
         longest = self.key_interval[1]
@@ -202,6 +207,18 @@ class Tracker:
                 index = batch.index[mine.frame]
                 tracks.append(FaceTrack(face.id, index, mine.boxes, mine.scores, mine.points, mine.points[:, :0]))
         return tracks
+
+    def _refine(self, frames: Tensor, position: Tensor, guess: Tensor) -> Detections:
+        """Refines all boxes, and those that had to move far a second time."""
+        first = self.refiner(frames, position, guess)
+        far = (self._kept(first, guess) & (paired_iou(first.boxes, guess) < _NEAR)).nonzero().flatten()
+        second = self.refiner(frames, position[far], first.boxes[far])
+        return Detections(
+            position,
+            first.boxes.index_copy(0, far, second.boxes),
+            first.scores.index_copy(0, far, second.scores),
+            first.points.index_copy(0, far, second.points),
+        )
 
     def _kept(self, seen: Detections, guess: Tensor) -> Bool[Tensor, " n"]:
         return (seen.scores >= self.min_score) & (paired_iou(seen.boxes, guess) > _SLIPPED)
