@@ -34,6 +34,8 @@ _NEAR = 0.8
 # How far a face can be from where it is looked for, in units of its size, to be taken for the same on the next frame.
 _REACH = 0.75
 _TOUCH = 1e-6
+# Frames for which a face may be out of sight and still be the same when it shows again in the same place.
+_GAP = 12
 # Key frames in a row on which the detector may miss a face that O-Net still confirms.
 _PATIENCE = 2
 
@@ -85,6 +87,8 @@ class Tracker:
         self._next_id = 0
         # Faces of the last batch; each has its box at position -1, the frame before the batch.
         self._live: list[_Face] = []
+        # Faces that were lost before the last key frame of this batch and may show again.
+        self._gone: list[_Face] = []
         # Frames of this batch that were detected in full, by position.
         self._found: dict[int, Detections] = {}
 
@@ -98,10 +102,12 @@ class Tracker:
         previous = -1
         for key in keys:
             if cuts[key]:
-                ended += self._live
-                self._live = []
+                ended += self._live + self._gone
+                self._live, self._gone = [], []
             ended += self._span(batch.frames, previous, key)
             previous = key
+        ended += self._gone
+        self._gone = []
         tracks = self._settle(batch, ended + self._live)
         last = len(batch) - 1
         for face in self._live:
@@ -132,8 +138,9 @@ class Tracker:
             self._found[position] = found[found.frame == i]
 
     def _span(self, frames: Tensor, start: int, stop: int) -> list[_Face]:
-        """Carries live faces from one key frame to the next; returns those that ended in between."""
+        """Carries live faces from one key frame to the next; returns those that have ended for good."""
         found = self._found[stop]
+        ended, self._gone = self._gone, []
         before = _stack(face.boxes[start] for face in self._live)
         pairs = _sure_pairs(iou(before, found.boxes), _LINK)
         for i, j in pairs:
@@ -143,7 +150,7 @@ class Tracker:
         new = [j for j in range(len(found)) if j not in {j for _, j in pairs}]
         sure = (found.scores >= self.start_score).tolist()
         if not lost and not any(sure[j] for j in new):
-            return []
+            return ended
         self._interval = self.key_interval[0]
         self._follow(frames, lost, range(start + 1, stop + 1))
         arrived = [face for face in lost if stop in face.boxes]
@@ -159,8 +166,10 @@ class Tracker:
                 self._next_id += 1
         gone = [face for face in lost if stop not in face.boxes or not face.alive]
         self._follow(frames, fresh, range(stop - 1, start, -1))
-        self._live = [face for face in self._live if face not in gone] + _rejoin(fresh, gone)
-        return [face for face in gone if face not in self._live]
+        missing = ended + gone
+        self._live = [face for face in self._live if face not in gone] + _rejoin(fresh, missing)
+        self._gone = [face for face in gone if face in missing]
+        return [face for face in ended if face in missing]
 
     def _follow(self, frames: Tensor, faces: list[_Face], positions: range) -> None:
         """Moves boxes frame by frame, each on from the one before, until the face is no longer seen."""
@@ -337,13 +346,13 @@ def _collides(seen: Detections, guess: Tensor) -> Bool[Tensor, " n"]:
 
 
 def _rejoin(fresh: list[_Face], gone: list[_Face]) -> list[_Face]:
-    """Joins faces that appeared with faces that vanished in the same place and span; returns what now lives."""
+    """Joins faces that appeared with faces that vanished there shortly before, and takes those off ``gone``."""
     alive = []
     for face in fresh:
         first = min(face.boxes)
         for other in gone:
             last = max(other.boxes)
-            if float(paired_iou(face.boxes[first], other.boxes[last])) > _LINK:
+            if first - last <= _GAP and float(paired_iou(face.boxes[first], other.boxes[last])) > _LINK:
                 if last + 1 < first:
                     other.boxes |= _interpolate(last, first, other.boxes[last], face.boxes[first])
                 other.boxes |= {at: box for at, box in face.boxes.items() if at > last}

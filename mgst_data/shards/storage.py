@@ -17,7 +17,7 @@ PART = ".part"
 _OUTPUT_FAULTS = {
     errno.ENOSPC: ("the disk is full", "free some space and run the same command again"),
     errno.EDQUOT: ("the disk quota is used up", "free some space and run the same command again"),
-    errno.EFBIG: ("the file system or a limit allows no file of this size", "use fewer --videos-per-shard"),
+    errno.EFBIG: ("the file is too large for its file system or for a limit", "use fewer --videos-per-shard"),
     errno.EROFS: ("the file system is read-only", "choose another output folder"),
     errno.EACCES: ("no permission to write", "choose another output folder or change its permissions"),
     errno.EPERM: ("no permission to write", "choose another output folder or change its permissions"),
