@@ -42,7 +42,7 @@ def figures_table(results: Path = RESULTS) -> str:
         device, versions = about["device"], about["versions"]
         lines += [
             "",
-            f"Measured on {device['cores']} cores ({device['cpu']}), Python {versions['python']}, "
+            f"Measured on one core and on all two of an {device['cpu']}, Python {versions['python']}, "
             f"torch {versions['torch']}, at commit `{about['commit']}`.",
         ]
     return "\n".join(lines)
