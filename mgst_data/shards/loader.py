@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
@@ -204,7 +205,6 @@ class SegmentLoader:
             sampler=sampler,
             num_workers=workers,
             pin_memory=pin_memory,
-            worker_init_fn=_one_thread,
             persistent_workers=workers > 0,
             generator=generator_for(sampler.seed, "workers"),
         )
@@ -214,7 +214,9 @@ class SegmentLoader:
 
     def __iter__(self) -> Iterator[SegmentBatch]:
         sampler, begin = self.sampler, self.sampler.position
-        for number, batch in enumerate(self._batches, start=1):
+        with _without_opencv_threads():
+            batches = iter(self._batches)  # starts the workers
+        for number, batch in enumerate(batches, start=1):
             sampler.position = begin + number * sampler.stride
             self.skipped += batch.skipped
             yield batch
@@ -263,5 +265,15 @@ def _decode(
     return True
 
 
-def _one_thread(worker: int) -> None:  # noqa: ARG001
-    cv2.setNumThreads(1)  # one process a core; torch sees to its own threads
+@contextmanager
+def _without_opencv_threads() -> Iterator[None]:
+    """Ends OpenCV's threads for a while: a forked process inherits the pool but not its threads, and waits for them.
+
+    A process that is forked meanwhile keeps OpenCV on one thread, as suits one process a core.
+    """
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)

@@ -2,6 +2,7 @@ import dataclasses
 import itertools
 import pickle
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -74,6 +75,18 @@ def test_batches_do_not_depend_on_the_number_of_workers(make_loader, workers):
     alone, helped = make_loader(), make_loader(workers=workers)
     for _ in range(2):  # two epochs
         assert content(alone) == content(helped)
+
+
+@pytest.mark.timeout(60)
+def test_workers_start_although_opencv_has_threads(make_loader):
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(2)
+    try:
+        cv2.GaussianBlur(np.zeros((2000, 2000, 3), np.uint8), (31, 31), 5)  # makes OpenCV start its pool
+        assert content(make_loader(workers=2)) == content(make_loader())
+        assert cv2.getNumThreads() == 2
+    finally:
+        cv2.setNumThreads(before)
 
 
 @pytest.mark.parametrize("world", [2, 3])
