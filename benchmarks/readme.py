@@ -22,16 +22,19 @@ def figures_table(results: Path = RESULTS) -> str:
     """Every figure with its target, as a Markdown table, and what it was measured on."""
     lines = ["| what | figure | target | reached |", "|---|--:|--:|---|"]
     about: dict[str, Any] = {}
+    commits: dict[str, None] = {}
     for section in SECTIONS:
         path = results / f"extract_{section}.json"
         if not path.exists():
             continue
         result = json.loads(path.read_text())
         about = result
+        commits[result["commit"]] = None
         lines += [_row(section, figure) for figure in result["figures"]["targets"]]
     loader = results / "loader.json"
     if loader.exists():
         result = json.loads(loader.read_text())
+        commits[result["commit"]] = None
         for row in result["figures"]["one_core"]:
             if row["size"] == result["figures"]["crop"]:
                 share = row["share"]
@@ -40,10 +43,12 @@ def figures_table(results: Path = RESULTS) -> str:
                 lines.append(f"| {name} | {share:.0%} | ≥ 80% | {reached} |")
     if about:
         device, versions = about["device"], about["versions"]
+        measured = ", ".join(f"`{commit}`" for commit in commits)
         lines += [
             "",
             f"Measured on one core and on all two of an {device['cpu']}, Python {versions['python']}, "
-            f"torch {versions['torch']}, at commit `{about['commit']}`.",
+            f"torch {versions['torch']}, at commits {measured} in the order of the rows; "
+            "a + marks one with changes that were not committed.",
         ]
     return "\n".join(lines)
 
