@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+import cv2
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
@@ -142,18 +143,24 @@ def place_points(boxes: Float[Tensor, "n 4"], points: Float[Tensor, "n 5 2"]) ->
 
 def integral_image(frames: UInt8[Tensor, "f 3 h w"]) -> Int[Tensor, "f h1 w1 3"]:
     """Sums over all pixels above and left of each corner; one row and column more than the frames."""
+    pictures = frames.permute(0, 2, 3, 1)
     # The largest sum must fit; 32 bits do up to 8.4 million pixels.
-    kind = torch.int32 if frames.shape[2] * frames.shape[3] * 255 < 2**31 else torch.int64
-    sums = frames.permute(0, 2, 3, 1).cumsum(1, dtype=kind).cumsum(2, dtype=kind)
-    return functional.pad(sums, (0, 0, 1, 0, 1, 0))
+    small = frames.shape[2] * frames.shape[3] * 255 < 2**31
+    if frames.device.type == "cpu" and small:
+        sums = torch.empty(len(frames), frames.shape[2] + 1, frames.shape[3] + 1, 3, dtype=torch.int32)
+        for picture, out in zip(pictures.contiguous().numpy(), sums.numpy(), strict=True):
+            cv2.integral(picture, out, sdepth=cv2.CV_32S)
+        return sums
+    kind = torch.int32 if small else torch.int64
+    return functional.pad(pictures.cumsum(1, dtype=kind).cumsum(2, dtype=kind), (0, 0, 1, 0, 1, 0))
 
 
 def resize_area(integral: Int[Tensor, "f h1 w1 3"], size: tuple[int, int]) -> Float[Tensor, "f 3 h w"]:
     """Averages over windows as ``torch.nn.functional.interpolate(mode="area")`` does, [0, 255]."""
     top, bottom = _windows(torch.tensor([integral.shape[1] - 1], device=integral.device), size[0])
     left, right = _windows(torch.tensor([integral.shape[2] - 1], device=integral.device), size[1])
-    rows = integral[:, bottom[0]] - integral[:, top[0]]
-    sums = rows[:, :, right[0]] - rows[:, :, left[0]]
+    rows = integral.index_select(1, bottom[0]) - integral.index_select(1, top[0])
+    sums = rows.index_select(2, right[0]) - rows.index_select(2, left[0])
     area = (bottom[0] - top[0])[:, None] * (right[0] - left[0])[None, :]
     return (sums / area[..., None]).float().permute(0, 3, 1, 2)
 

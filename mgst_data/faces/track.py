@@ -3,7 +3,9 @@
 A full detection costs tens of O-Net calls, and a face moves little from frame to frame. So the detector sees key frames
 only; faces of neighbouring key frames are linked, their boxes interpolated, and O-Net moves all interpolated boxes of a
 batch onto their faces at once. Where that is not safe - a face appears, vanishes or moves too far to be linked - O-Net
-follows it frame by frame, and where O-Net does not confirm a box, that frame is detected in full. The scheme is ours.
+follows it frame by frame, and where O-Net does not confirm a box, that frame is detected in full. A batch that ends
+between two key frames of a calm video ends on an O-Net look at the faces known; a face that appears in it is found by
+the next key frame, and followed back to the first frame of that one's batch. The scheme is ours.
 """
 
 from __future__ import annotations
@@ -47,7 +49,6 @@ class _Face:
     id: int
     boxes: dict[int, Tensor] = field(default_factory=dict)
     missed: int = 0
-    alive: bool = True
 
 
 class Tracker:
@@ -85,6 +86,8 @@ class Tracker:
         self._cuts = CutFinder()
         self._interval = key_interval[0]
         self._next_id = 0
+        # Frames between the last key frame and this batch.
+        self._age = 0
         # Faces of the last batch; each has its box at position -1, the frame before the batch.
         self._live: list[_Face] = []
         # Faces that were lost before the last key frame of this batch and may show again.
@@ -106,21 +109,23 @@ class Tracker:
                 self._live, self._gone = [], []
             ended += self._span(batch.frames, previous, key)
             previous = key
+        last = len(batch) - 1
+        self._age = last - previous if keys else self._age + len(batch)
+        if previous < last:
+            ended += self._reach_end(batch.frames, previous, last)
         ended += self._gone
         self._gone = []
         tracks = self._settle(batch, ended + self._live)
-        last = len(batch) - 1
         for face in self._live:
             face.boxes = {-1: face.boxes[last]}
         return tracks
 
     def _key_frames(self, cuts: Bool[Tensor, " n"]) -> list[int]:
-        """Positions of key frames: at intervals, on both sides of each cut, and on the last frame."""
-        n = len(cuts)
+        """Positions of key frames: at intervals, and on both sides of each cut."""
         starts = cuts.nonzero().flatten().tolist()
-        keys = {n - 1, *starts, *(start - 1 for start in starts if start > 0)}
-        for start, stop in zip([-1, *starts], [*starts, n], strict=True):
-            keys.update(range(start + self._interval, stop, self._interval))
+        keys = {*starts, *(start - 1 for start in starts if start > 0)}
+        for start, stop in zip([-1 - self._age, *starts], [*starts, len(cuts)], strict=True):
+            keys.update(range(max(start + self._interval, 0), stop, self._interval))
         return sorted(keys)
 
     def _detect(self, frames: UInt8[Tensor, "n 3 h w"], positions: Iterable[int]) -> None:
@@ -136,6 +141,20 @@ class Tracker:
         found = found[sure & large]
         for i, position in enumerate(missing):
             self._found[position] = found[found.frame == i]
+
+    def _reach_end(self, frames: Tensor, start: int, last: int) -> list[_Face]:
+        """Carries live faces to the end of the batch, which is no key frame unless it has to be one."""
+        if self._live and self._interval > self.key_interval[0]:
+            before = _stack(face.boxes[start] for face in self._live)
+            seen = self._refine(frames, torch.full((len(before),), last), before)
+            surely = _sure_pairs(iou(before, seen.boxes), _LINK)
+            if bool(self._kept(seen, before).all()) and [(i, i) for i in range(len(before))] == sorted(surely):
+                for face, here, there in zip(self._live, before, seen.boxes, strict=True):
+                    face.boxes |= _interpolate(start, last, here, there)
+                return []
+        self._age = 0
+        self._detect(frames, [last])
+        return self._span(frames, start, last)
 
     def _span(self, frames: Tensor, start: int, stop: int) -> list[_Face]:
         """Carries live faces from one key frame to the next; returns those that have ended for good."""
@@ -158,13 +177,12 @@ class Tracker:
         matched = {i: new[j] for i, j in _pairs(overlap, _SAME)}
         for i, face in enumerate(arrived):
             face.missed = 0 if i in matched else face.missed + 1
-            face.alive = face.missed < _PATIENCE
         fresh = []
         for j in new:
             if sure[j] and j not in matched.values():
                 fresh.append(_Face(self._next_id, {stop: found.boxes[j]}))
                 self._next_id += 1
-        gone = [face for face in lost if stop not in face.boxes or not face.alive]
+        gone = [face for face in lost if stop not in face.boxes or face.missed >= _PATIENCE]
         self._follow(frames, fresh, range(stop - 1, start, -1))
         missing = ended + gone
         self._live = [face for face in self._live if face not in gone] + _rejoin(fresh, missing)
@@ -207,6 +225,9 @@ class Tracker:
         seen = self._mend(batch.frames, seen, guess, kept)
         for (face, where, _), box in zip(rows, seen.boxes, strict=True):
             face.boxes[where] = box
+        # A track that has lost its face and coasts on another's would take that one over.
+        coasting = self._coasting(seen) & (position == len(batch) - 1)
+        self._live = [face for face in self._live if face.id not in owner[coasting].tolist()]
         tracks = []
         for face in sorted(faces, key=lambda face: face.id):
             mine = seen[owner == face.id]
@@ -216,6 +237,12 @@ class Tracker:
                 index = batch.index[mine.frame]
                 tracks.append(FaceTrack(face.id, index, mine.boxes, mine.scores, mine.points, mine.points[:, :0]))
         return tracks
+
+    def _coasting(self, seen: Detections) -> Bool[Tensor, " n"]:
+        """Marks boxes without a face of their own that lie on one another track holds."""
+        sure = seen.scores >= self.min_score
+        same = (iou(seen.boxes, seen.boxes) > _SAME) & (seen.frame[:, None] == seen.frame[None, :])
+        return ~sure & (same & sure[None, :]).any(dim=1)
 
     def _refine(self, frames: Tensor, position: Tensor, guess: Tensor) -> Detections:
         """Refines all boxes, and those that had to move far a second time."""
@@ -347,7 +374,7 @@ def _collides(seen: Detections, guess: Tensor) -> Bool[Tensor, " n"]:
 
 def _rejoin(fresh: list[_Face], gone: list[_Face]) -> list[_Face]:
     """Joins faces that appeared with faces that vanished there shortly before, and takes those off ``gone``."""
-    alive = []
+    joined = []
     for face in fresh:
         first = min(face.boxes)
         for other in gone:
@@ -356,10 +383,10 @@ def _rejoin(fresh: list[_Face], gone: list[_Face]) -> list[_Face]:
                 if last + 1 < first:
                     other.boxes |= _interpolate(last, first, other.boxes[last], face.boxes[first])
                 other.boxes |= {at: box for at, box in face.boxes.items() if at > last}
-                other.alive, other.missed = True, 0
+                other.missed = 0
                 gone.remove(other)
-                alive.append(other)
+                joined.append(other)
                 break
         else:
-            alive.append(face)
-    return alive
+            joined.append(face)
+    return joined

@@ -49,6 +49,29 @@ def test_batches_may_be_of_any_length(moving):
         assert (paired_iou(boxes, whole) > 0.8).all()
 
 
+def test_key_frames_of_a_calm_video_do_not_depend_on_its_batches(moving):
+    seen: list[int] = []
+
+    def detector(frames):
+        seen.append(len(frames))
+        return MTCNNDetector(min_face=30.0)(frames)
+
+    frames = moving[:1].expand(96, -1, -1, -1)
+    tracker = Tracker(detector, BoxRefiner(), key_interval=(4, 24))
+    for start in range(0, 96, 8):
+        (track,) = tracker(batch_of(frames[start : start + 8], start))
+        assert track.frame.tolist() == list(range(start, start + 8))
+    # Distances between key frames double from 4 to 24, so there are fewer than one for each of the 12 batches.
+    assert sum(seen) <= 8
+
+
+def test_a_track_that_lost_its_face_does_not_take_over_another(moving):
+    tracker = Tracker(MTCNNDetector(min_face=30.0), BoxRefiner())
+    held = torch.tensor([[100.0, 100.0, 200.0, 200.0], [110.0, 100.0, 210.0, 200.0], [400.0, 100.0, 500.0, 200.0]])
+    seen = Detections(torch.tensor([0, 0, 0]), held, torch.tensor([0.99, 0.0, 0.0]), torch.zeros(3, 5, 2))
+    assert tracker._coasting(seen).tolist() == [False, True, False]
+
+
 def test_a_face_that_comes_and_goes_has_just_its_frames(moving):
     frames = moving.clone()
     frames[:7], frames[19:] = 0, 0
