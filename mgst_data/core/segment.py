@@ -1,4 +1,4 @@
-"""A segment: T consecutive frames of one face with everything that is known of them."""
+"""A segment: T consecutive frames of one face with everything that is known of them; and a pair of them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import dataclasses
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
+
+from mgst_data.core import labels
 
 PATCH_GRID = 14
 
@@ -17,13 +19,13 @@ class Segment:
     """A batch of B segments of T frames.
 
     Attributes:
-        frames: RGB in [0, 1].
-        landmarks: Pixels of the frames; column x, then row y.
-        valid: False where a frame has no usable face; augmentations leave such frames untouched.
+        frames: RGB in [0, 1]; float32, float16 or bfloat16.
+        landmarks: Pixels of the frames; column x, then row y. float32 whatever the frames are.
+        valid: False where a frame has no usable face; augmentations that need one leave such frames untouched.
         mask: Manipulated share of every pixel, [0, 1].
         label: Share of manipulation of the segment: 0 real, 1 fake.
         frame_label: The same for every frame.
-        patch_label: The same for every patch of a G x G grid.
+        patch_label: The same for every patch of a G x G grid; the mean of ``mask`` there, where the mask is known.
     """
 
     frames: Float[Tensor, "b t 3 h w"]
@@ -54,7 +56,7 @@ class Segment:
     @staticmethod
     def of(
         frames: Tensor,
-        landmarks: Tensor,
+        landmarks: Tensor | None = None,
         *,
         valid: Tensor | None = None,
         label: Tensor | None = None,
@@ -63,35 +65,118 @@ class Segment:
         """Makes a segment from frames and landmarks alone.
 
         Args:
-            frames: ``(b, t, 3, h, w)``; uint8 is divided by 255, floats are taken as [0, 1].
-            landmarks: ``(b, t, k, 2)`` pixels.
-            valid: ``(b, t)``; all frames by default.
+            frames: ``(b, t, 3, h, w)``, or ``(n, 3, h, w)`` for n single pictures, which become segments of one frame;
+                uint8 is divided by 255, floats are taken as [0, 1].
+            landmarks: ``(b, t, k, 2)`` or ``(n, k, 2)`` pixels; may be left out if no augmentation needs them.
+            valid: ``(b, t)``; by default all frames whose landmarks are finite.
             label: ``(b,)``; all real by default. Frames and patches of a fake get its label.
             grid: Patches per side.
 
         Raises:
             ValueError: if the shapes do not match.
         """
+        if frames.ndim == 4:
+            frames = frames[:, None]
+            landmarks = landmarks[:, None] if landmarks is not None and landmarks.ndim == 3 else landmarks
         if frames.ndim != 5 or frames.shape[2] != 3:
-            raise ValueError(f"frames are (b, t, 3, h, w), not {tuple(frames.shape)}")
+            raise ValueError(f"frames are (b, t, 3, h, w) or (n, 3, h, w), not {tuple(frames.shape)}")
         if frames.dtype == torch.uint8:
             frames = frames.float() / 255
+        if landmarks is None:
+            landmarks = torch.zeros(*frames.shape[:2], 0, 2)
+        landmarks = landmarks.to(device=frames.device, dtype=torch.float32)
+        if valid is None:
+            valid = landmarks.isfinite().flatten(2).all(dim=2)
         b, t, _, h, w = frames.shape
         label = frames.new_zeros(b) if label is None else label.to(frames)
         return Segment(
             frames=frames,
-            landmarks=landmarks.to(device=frames.device, dtype=torch.float32),
-            valid=torch.ones(b, t, dtype=torch.bool, device=frames.device) if valid is None else valid,
+            landmarks=landmarks,
+            valid=valid.to(frames.device),
             mask=frames.new_zeros(b, t, 1, h, w),
             label=label,
             frame_label=label[:, None].expand(b, t).clone(),
             patch_label=label[:, None, None, None].expand(b, t, grid, grid).clone(),
         )
 
-    def to(self, device: torch.device | str) -> Segment:
-        """The same segment on another device."""
-        return Segment(**{f.name: getattr(self, f.name).to(device) for f in dataclasses.fields(self)})
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __getitem__(self, rows: slice | Int[Tensor, " n"]) -> Segment:
+        """Some segments of the batch."""
+        return Segment(**{name: value[rows] for name, value in self._fields()})
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Segment:
+        """The same segment on another device; ``dtype`` changes frames, mask and labels, never the landmarks."""
+
+        def moved(name: str, value: Tensor) -> Tensor:
+            fixed = dtype is None or name in ("landmarks", "valid")
+            return value.to(device) if fixed else value.to(device, dtype)
+
+        return Segment(**{name: moved(name, value) for name, value in self._fields()})
 
     def replace(self, **changes: Tensor) -> Segment:
         """The same segment with some fields exchanged."""
         return dataclasses.replace(self, **changes)
+
+    def _fields(self) -> list[tuple[str, Tensor]]:
+        return [(f.name, getattr(self, f.name)) for f in dataclasses.fields(self)]
+
+
+@dataclass(frozen=True, slots=True)
+class RealFakePair:
+    """A pseudo-fake and its real twin: the segment it was made from, with the same recolouring.
+
+    Attributes:
+        real: The twin; label 0.
+        fake: The same where ``fake.mask`` is 0, to the bit. ``fake.frame_label`` is the frame gate.
+    """
+
+    real: Segment
+    fake: Segment
+
+    def __post_init__(self) -> None:
+        if self.real.frames.shape != self.fake.frames.shape:
+            shapes = f"{tuple(self.real.frames.shape)} and {tuple(self.fake.frames.shape)}"
+            raise ValueError(f"twins have the same shape, not {shapes}")
+
+    def __len__(self) -> int:
+        return len(self.fake)
+
+    def __getitem__(self, rows: slice | Int[Tensor, " n"]) -> RealFakePair:
+        """Some pairs of the batch."""
+        return RealFakePair(self.real[rows], self.fake[rows])
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> RealFakePair:
+        """See :meth:`Segment.to`."""
+        return RealFakePair(self.real.to(device, dtype), self.fake.to(device, dtype))
+
+    def both(self) -> Segment:
+        """Real twins, then fakes, as one batch: what a detector trains on."""
+        pairs = zip(self.real._fields(), self.fake._fields(), strict=True)
+        return Segment(**{name: torch.cat((real, fake)) for (name, real), (_, fake) in pairs})
+
+    @property
+    def severity(self) -> Float[Tensor, "b t"]:
+        """Mean of the mask over the face; see :func:`mgst_data.core.labels.severity`."""
+        return labels.severity(self.fake.mask, self.fake.landmarks)
+
+    @property
+    def boundary(self) -> Float[Tensor, "b t 1 h w"]:
+        """Where the blend is half and half; see :func:`mgst_data.core.labels.boundary`."""
+        return labels.boundary(self.fake.mask)
+
+    @property
+    def patch_mask(self) -> Bool[Tensor, "b t g g"]:
+        """Patches that are manipulated; see :func:`mgst_data.core.labels.binary_patches`."""
+        return labels.binary_patches(self.fake.patch_label)
+
+    @property
+    def transition(self) -> Float[Tensor, "b t-1"]:
+        """1 where the gate opens or closes from one frame to the next."""
+        return labels.transition(self.fake.frame_label)
+
+    @property
+    def temporal_patches(self) -> Float[Tensor, "b t-1 g g"]:
+        """Change of the mask on the face; see :func:`mgst_data.core.labels.temporal_patches`."""
+        return labels.temporal_patches(self.fake.mask, self.fake.landmarks, self.fake.patch_label.shape[-1])

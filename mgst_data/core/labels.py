@@ -1,0 +1,82 @@
+"""What is known of a pseudo-fake, from its mask: labels for segments, frames and patches."""
+
+from __future__ import annotations
+
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn import functional
+
+from mgst_data.core.geometry import similarity_transform
+from mgst_data.core.polygons import hull_mask
+
+# Share of a patch that has to be manipulated for the patch to count as such.
+PATCH_THRESHOLD = 0.04
+# Side at which masks are compared from frame to frame: patches of 14 x 14 need no more.
+_COMPARED = 112
+# Landmarks that move with the head and hardly with the mouth: nose, eyes and their corners (68 points).
+_RIGID_68 = (*range(27, 36), *range(36, 48))
+
+
+def patches(mask: Float[Tensor, "b t 1 h w"], grid: int) -> Float[Tensor, "b t grid grid"]:
+    """Mean of the mask over each of ``grid`` x ``grid`` patches."""
+    b, t, _, h, w = mask.shape
+    return functional.adaptive_avg_pool2d(mask.reshape(b * t, 1, h, w), grid).reshape(b, t, grid, grid)
+
+
+def binary_patches(patch_label: Float[Tensor, "b t g g"]) -> Bool[Tensor, "b t g g"]:
+    """Patches of which more than 4 % is manipulated; the threshold is ours."""
+    return patch_label > PATCH_THRESHOLD
+
+
+def boundary(mask: Float[Tensor, "b t 1 h w"]) -> Float[Tensor, "b t 1 h w"]:
+    """4 M (1 - M): 1 where both faces are mixed half and half, 0 where there is only one [Face X-ray, CVPR 2020]."""
+    return 4 * mask * (1 - mask)
+
+
+def severity(mask: Float[Tensor, "b t 1 h w"], landmarks: Float[Tensor, "b t k 2"]) -> Float[Tensor, "b t"]:
+    """Mean of the mask over the convex hull of the landmarks, [0, 1]; 0 where that is empty. Ours."""
+    b, t, _, h, w = mask.shape
+    side = min(_COMPARED, h)
+    scale = landmarks.new_tensor((side / w, side / h))
+    face = hull_mask((landmarks + 0.5) * scale - 0.5, (side, side))[:, :, None].to(mask.dtype)
+    small = functional.adaptive_avg_pool2d(mask.reshape(b * t, 1, h, w), side).reshape(b, t, 1, side, side)
+    share: Tensor = (small * face).sum(dim=(2, 3, 4)) / face.sum(dim=(2, 3, 4)).clamp_min(1)
+    return share
+
+
+def transition(gate: Float[Tensor, "b t"]) -> Float[Tensor, "b t-1"]:
+    """1 where the gate differs from that of the frame before."""
+    return (gate[:, 1:] != gate[:, :-1]).to(gate.dtype)
+
+
+def temporal_patches(
+    mask: Float[Tensor, "b t 1 h w"], landmarks: Float[Tensor, "b t k 2"], grid: int
+) -> Float[Tensor, "b t-1 grid grid"]:
+    """Change of the mask from one frame to the next, on the face and not in the picture.
+
+    The mask of frame t - 1 is carried along with the head (the similarity between the landmarks of eyes and nose)
+    before it is subtracted from that of frame t: with steady parameters and a moving head, a plain |M_t - M_t-1| would
+    show the motion of the head. Ours.
+
+    Raises:
+        ValueError: for another number of landmarks than 68 or 81.
+    """
+    b, t, _, h, w = mask.shape
+    if landmarks.shape[2] not in (68, 81):
+        raise ValueError(f"no rigid part is known of {landmarks.shape[2]} landmarks; known: 68, 81")
+    if t == 1:
+        return mask.new_zeros(b, 0, grid, grid)
+    side = min(_COMPARED, h)
+    small = functional.adaptive_avg_pool2d(mask.reshape(b * t, 1, h, w), side).reshape(b, t, 1, side, side)
+    # In [-1, 1], where grid_sample looks points up; from frame t back to t - 1.
+    rigid = (landmarks[:, :, list(_RIGID_68)].nan_to_num() + 0.5) * landmarks.new_tensor((2 / w, 2 / h)) - 1
+    back = similarity_transform(rigid[:, 1:], rigid[:, :-1]).flatten(0, 1)
+    where = functional.affine_grid(back, [len(back), 1, side, side], align_corners=False)
+    before = functional.grid_sample(small[:, :-1].flatten(0, 1).float(), where, align_corners=False)
+    change = (small[:, 1:].flatten(0, 1) - before).abs()
+    return functional.adaptive_avg_pool2d(change, grid).reshape(b, t - 1, grid, grid).to(mask.dtype)
+
+
+def frame_label_of(mask: Float[Tensor, "b t 1 h w"]) -> Float[Tensor, "b t"]:
+    """1 where any pixel of a frame is manipulated."""
+    return (mask.flatten(2).amax(dim=2) > 0).to(mask.dtype)
