@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import tempfile
+import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from extraction.clips import GROUPS, Clips, record
+from extraction.clips import GROUPS, Clips
 from extraction.report import Figure, Section, alone, resident_bytes
-from mgst_data.extract import ExtractConfig, ExtractJob
-from mgst_data.shards import ShardTask, VideoReport
+from extraction.worker import work
 
 PEAK_FRAMES = 250
 VIDEOS, FRAMES, EVERY = 200, 24, 10
 # Videos after which nothing is set up for the first time any more.
 SETTLED = 50
-MB, GB = 1e6, 1e9
+MB = 1e6
 
 
 def run(clips: Clips, *, quick: bool) -> Section:
     """A fresh worker for each 1080p clip; then one for 200 short videos of all sizes."""
     names = (*GROUPS["1080p"][:2], GROUPS["crowd"][0])[: 1 if quick else None]
-    peaks = {name: alone(peak, clips.trimmed(clips.real(name), 32 if quick else PEAK_FRAMES)) for name in names}
+    peaks = {name: peak(clips.trimmed(clips.real(name), 32 if quick else PEAK_FRAMES)) for name in names}
     print({name: f"{row['peak_gb']:.2f} GB" for name, row in peaks.items()}, flush=True)
     # Ten sizes and codecs in turn, so that every tenth video finds the worker in the same state.
     mixed = [name for group in ("256", "512", "720p") for name in GROUPS[group][-3:]] + [GROUPS["1080p"][1]]
@@ -43,9 +44,14 @@ def run(clips: Clips, *, quick: bool) -> Section:
 
 
 def peak(path: Path) -> dict[str, float]:
-    """The most memory that a worker has held, and the part in the pages of libraries, which all workers share."""
-    work([path], 1)
-    return {"peak_gb": resident_bytes("VmHWM") / GB, "libraries_gb": resident_bytes("RssFile") / GB}
+    """The most memory that a worker has held, and the part in the pages of libraries, which all workers share.
+
+    Its process is a new one, not a copy of this one: what benchmarks import is no worker's.
+    """
+    command = [sys.executable, "-m", "extraction.worker", str(path)]
+    done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=True)
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
 
 
 def grow(paths: list[Path], videos: int) -> list[dict[str, Any]]:
@@ -57,12 +63,3 @@ def grow(paths: list[Path], videos: int) -> list[dict[str, Any]]:
     marks = {20, 50, 100, 150, 200}
     print({row["videos"]: f"{row['rss_mb']:.0f} MB" for row in rows if row["videos"] in marks}, flush=True)
     return rows
-
-
-def work(paths: list[Path], videos: int) -> None:
-    """What a worker does with a task: the videos in turn, into one shard."""
-    records = tuple(record(paths[i % len(paths)], f"video{i}") for i in range(videos))
-    with tempfile.TemporaryDirectory() as folder:
-        for event in ExtractJob(ExtractConfig(), Path(folder))(ShardTask("all-000000", records), {}):
-            if isinstance(event, VideoReport) and event.skipped:
-                raise RuntimeError(event.message)

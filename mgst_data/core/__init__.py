@@ -15,7 +15,7 @@ from mgst_data.core.records import FAKE, REAL, Detections, FaceTrack, FrameBatch
 from mgst_data.core.registry import Registry
 from mgst_data.core.rng import generator_for, seed_for
 from mgst_data.core.sampling import CentreWindow, EvenlySpaced, FrameSampler, RandomWindow, evenly_spaced
-from mgst_data.core.segment import Segment
+from mgst_data.core.segment import RealFakePair, Segment
 
 __all__ = [
     "FAKE",
@@ -33,6 +33,7 @@ __all__ = [
     "NoFaceError",
     "OutputError",
     "RandomWindow",
+    "RealFakePair",
     "Registry",
     "Segment",
     "ShardError",

@@ -11,7 +11,7 @@ from mgst_data.core import FrameBatch, Registry
 from mgst_data.video.batches import PictureSource, ahead, read_batches
 from mgst_data.video.images import ImageSource, holds_images
 
-MAX_BYTES = 96 * 2**20  # 16 frames of 1080p, one of 8K
+MAX_BYTES = 88 * 2**20  # 14 frames of 1080p, 32 of 720p; a single one if it is larger
 
 
 @runtime_checkable

@@ -1,0 +1,33 @@
+"""A worker by itself: what it does with videos, in a process that has loaded nothing else.
+
+python -m extraction.worker VIDEO    # prints its peak as JSON
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+from extraction.clips import record
+from extraction.report import one_thread, resident_bytes
+from mgst_data.extract import ExtractConfig, ExtractJob
+from mgst_data.shards import ShardTask, VideoReport
+
+GB = 1e9
+
+
+def work(paths: list[Path], videos: int) -> None:
+    """What a worker does with a task: the videos in turn, into one shard."""
+    records = tuple(record(paths[i % len(paths)], f"video{i}") for i in range(videos))
+    with tempfile.TemporaryDirectory() as folder:
+        for event in ExtractJob(ExtractConfig(), Path(folder))(ShardTask("all-000000", records), {}):
+            if isinstance(event, VideoReport) and event.skipped:
+                raise RuntimeError(event.message)
+
+
+if __name__ == "__main__":
+    one_thread()
+    work([Path(sys.argv[1])], 1)
+    print(json.dumps({"peak_gb": resident_bytes("VmHWM") / GB, "libraries_gb": resident_bytes("RssFile") / GB}))

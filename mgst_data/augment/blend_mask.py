@@ -1,0 +1,198 @@
+"""Which pixels of a frame come from the source of a blend, and how much of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from mgst_data.augment import draw
+from mgst_data.augment.base import Params, rows_of
+from mgst_data.augment.mask_edge import elastic_field, field_nodes, soften, warp_mask
+from mgst_data.augment.regions import REGIONS, region_mask
+from mgst_data.augment.scale import enlarge
+from mgst_data.augment.source_warp import REFERENCE, Noise
+from mgst_data.core.geometry import eye_distance
+
+# Pictures from this side on have masks of half their resolution: an edge is soft over several pixels anyway.
+_HALVED = 192
+# Weights below this would not change a pixel of 8 bits.
+_FAINT = 1 / 512
+
+
+@dataclass(frozen=True)
+class MaskParams(Params):
+    """What was drawn.
+
+    Attributes:
+        region: Number in the table of regions.
+        elastic: White noise under the elastic field.
+        size: Side of the picture that kernels are meant for, pixels.
+        shrink: Kernel of the first blur, pixels.
+        soften: Kernel of the second blur, pixels.
+        sigma: Of the second blur, pixels.
+        ratio: Largest weight of the source.
+        landmark_noise: In units of the distance between the eyes.
+        edge_noise: Factor on all kernels, less 1.
+        ratio_noise: Factor on the ratio, less 1.
+    """
+
+    region: Int[Tensor, " b"]
+    elastic: Float[Tensor, "b 2 g g"]
+    size: Int[Tensor, " b"]
+    shrink: Int[Tensor, " b"]
+    soften: Int[Tensor, " b"]
+    sigma: Float[Tensor, " b"]
+    ratio: Float[Tensor, " b"]
+    landmark_noise: Float[Tensor, "b t k 2"]
+    edge_noise: Float[Tensor, "b t"]
+    ratio_noise: Float[Tensor, "b t"]
+
+
+class BlendMask:
+    """Draws a region of the face, warps it elastically, shrinks it, softens its edge and scales it.
+
+    Kernels, elastic field and ratios are those of self-blended images (CVPR 2022); what drifts over time is ours.
+
+    Args:
+        regions: How likely each of :data:`mgst_data.augment.regions.REGIONS` is.
+        elastic: Strength and width of the elastic field, in pixels of a picture of 256: alpha and sigma of Simard et
+            al. (2003), as albumentations and imgaug count them. Strength 0 leaves it out.
+        size_range: Sides of the picture that the kernels are meant for, pixels: the smaller, the larger they are.
+        shrink_range: Kernels of the blur after which all but its ones go; odd, pixels.
+        soften_range: Kernels of the blur that makes the edge soft; odd, pixels.
+        sigma_range: Widths of the Gaussian in that kernel, pixels.
+        ratios: Largest weights of the source, each as likely.
+        landmark_drift_range: Standard deviation of the landmarks, in units of the distance between the eyes.
+        edge_drift: Standard deviation of the factor on the kernels.
+        ratio_drift: Of the factor on the weight.
+
+    Raises:
+        ValueError: for a range that makes no sense, or a region that is not known.
+    """
+
+    def __init__(
+        self,
+        *,
+        regions: Mapping[str, float],
+        elastic: tuple[float, float] = (50.0, 7.0),
+        size_range: tuple[int, int] = (192, 256),
+        shrink_range: tuple[int, int] = (5, 25),
+        soften_range: tuple[int, int] = (5, 25),
+        sigma_range: tuple[float, float] = (5.0, 45.0),
+        ratios: Sequence[float] = (0.25, 0.5, 0.75, 1.0, 1.0, 1.0),
+        landmark_drift_range: tuple[float, float] = (0.003, 0.015),
+        edge_drift: float = 0.1,
+        ratio_drift: float = 0.05,
+    ) -> None:
+        unknown = [name for name in regions if name not in REGIONS]
+        if unknown:
+            raise ValueError(f"no region is called {unknown[0]!r}; known: {', '.join(REGIONS)}")
+        for name, value in (("size_range", size_range), ("shrink_range", shrink_range), ("soften_range", soften_range)):
+            draw.check_range(name, value, low=1)
+        draw.check_range("sigma_range", sigma_range, low=0.1)
+        draw.check_range("landmark_drift_range", landmark_drift_range, low=0)
+        if not ratios or not 0 < min(ratios) <= max(ratios) <= 1:
+            raise ValueError(f"ratios are in (0, 1], not {tuple(ratios)}")
+        self.regions, self.elastic, self.size_range = dict(regions), elastic, size_range
+        self.shrink_range, self.soften_range, self.sigma_range = shrink_range, soften_range, sigma_range
+        self.ratios, self.landmark_drift_range = tuple(ratios), landmark_drift_range
+        self.edge_drift, self.ratio_drift = edge_drift, ratio_drift
+
+    def sample(self, b: int, k: int, noise: Noise, generator: torch.Generator) -> MaskParams:
+        """Draws for ``b`` segments with ``k`` landmarks; ``noise`` gives what drifts over time, see SelfBlend."""
+        nodes = field_nodes(self.elastic[1] / REFERENCE)
+        spread = draw.uniform((b,), *self.landmark_drift_range, generator)[:, None, None, None]
+        return MaskParams(
+            region=draw.choose((b,), [*self.regions.values()], generator),
+            elastic=torch.randn(b, 2, nodes, nodes, generator=generator),
+            size=draw.integers((b,), *self.size_range, generator),
+            shrink=draw.odd((b,), *self.shrink_range, generator),
+            soften=draw.odd((b,), *self.soften_range, generator),
+            sigma=draw.uniform((b,), *self.sigma_range, generator),
+            ratio=draw.pick((b,), self.ratios, generator),
+            landmark_noise=spread * noise((k, 2)),
+            edge_noise=self.edge_drift * noise(()),
+            ratio_noise=self.ratio_drift * noise(()),
+        )
+
+    def apply(
+        self, landmarks: Float[Tensor, "b t k 2"], size: tuple[int, int], params: MaskParams
+    ) -> Float[Tensor, "b t h w"]:
+        """Weights of the source, [0, 1]; 0 all over where a mask came to nothing.
+
+        Of pictures with a side of at least 192 the mask comes at half their resolution: :meth:`enlarge` it.
+
+        Args:
+            landmarks: 68 or 81, finite, pixels of the picture.
+            size: Of the picture, height and width.
+            params: On the CPU.
+        """
+        here = params.to(landmarks.device)
+        step = _step(size)
+        small = (-(-size[0] // step), -(-size[1] // step))
+        eyes = eye_distance(landmarks)
+        moved = landmarks + here.landmark_noise * eyes[..., None, None]
+        mask = self._region((moved + 0.5) / step - 0.5, small, params.region)
+        if self.elastic[0] > 0:
+            mask = warp_mask(mask, self._field(landmarks, eyes, size, small, here.elastic))
+        per_pixel = self._edge(params.region).to(landmarks.device, non_blocking=True) * (small[0] / here.size)
+        kernel = per_pixel[:, None] * (1 + here.edge_noise).clamp_min(0.1)
+        mask = soften(
+            mask,
+            kernel * ((here.shrink - 1) / 2)[:, None],
+            kernel * (here.soften / 2)[:, None],
+            kernel * here.sigma[:, None],
+        )
+        weight = (here.ratio[:, None] * (1 + here.ratio_noise)).clamp(0, 1)
+        return ((mask - _FAINT) * (weight[..., None, None] / (1 - _FAINT))).clamp_(min=0)
+
+    @staticmethod
+    def enlarge(mask: Float[Tensor, "b t h w"], size: tuple[int, int]) -> Float[Tensor, "b t 1 h2 w2"]:
+        """The mask at the resolution of the picture, height and width."""
+        step = _step(size)
+        return (mask if step == 1 else enlarge(mask, step, size))[:, :, None]
+
+    def _region(
+        self, landmarks: Float[Tensor, "b t k 2"], size: tuple[int, int], region: Int[Tensor, " b"]
+    ) -> Float[Tensor, "b t h w"]:
+        """Region by region, the segments that have it; to a compiler, all segments and a choice."""
+        compiling = torch.compiler.is_compiling()
+        mask = landmarks.new_zeros(*landmarks.shape[:2], *size)
+        for number, name in enumerate(self.regions):
+            if self.regions[name] == 0:
+                continue
+            if compiling:
+                mine = (region == number).to(landmarks.device)[:, None, None, None]
+                mask = torch.where(mine, region_mask(landmarks, REGIONS[name], size), mask)
+                continue
+            rows = rows_of(region == number).to(landmarks.device, non_blocking=True)
+            if len(rows):
+                mask = mask.index_copy(0, rows, region_mask(landmarks[rows], REGIONS[name], size))
+        return mask
+
+    def _edge(self, region: Int[Tensor, " b"]) -> Float[Tensor, " b"]:
+        return torch.tensor([REGIONS[name].edge for name in self.regions])[region]
+
+    def _field(
+        self, landmarks: Tensor, eyes: Tensor, size: tuple[int, int], small: tuple[int, int], noise: Tensor
+    ) -> Float[Tensor, "b t 2 h w"]:
+        """The elastic field, in pictures.
+
+        A uniform noise of +-1 under a normalised Gaussian of width sigma has the standard deviation
+        1 / (sqrt(3) * 2 * sqrt(pi) * sigma), sigma in pixels; alpha is the factor on it.
+        """
+        alpha, sigma = self.elastic
+        deviation = alpha / (math.sqrt(3) * 2 * math.sqrt(math.pi) * sigma) / REFERENCE
+        centre = (landmarks.mean(dim=2) + 0.5) / landmarks.new_tensor((size[1], size[0]))
+        scale = (eyes / eyes.mean(dim=1, keepdim=True).clamp_min(1e-6)).clamp(0.25, 4)
+        return deviation * elastic_field(noise, centre, scale, small, sigma / REFERENCE)
+
+
+def _step(size: tuple[int, int]) -> int:
+    """Pixels of the picture to one of the mask."""
+    return 2 if min(size) >= _HALVED else 1

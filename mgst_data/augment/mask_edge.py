@@ -1,0 +1,113 @@
+"""The edge of a mask: warped elastically, shrunk and softened, for a whole batch by matrix products.
+
+Gaussian and box filters of a size that differs from frame to frame are products with a band matrix from either side,
+which suits CPUs and tensor cores alike; so is a smooth random field, a sum of Gaussian bumps.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+# Reach of the field on either side of the face's centre, in pictures.
+_REACH = 0.6
+# A mask whose blurred peak is lower than this has been wiped out.
+_NOTHING = 0.05
+
+
+def field_nodes(sigma: float) -> int:
+    """Bumps per side of an elastic field, one every ``sigma`` pictures."""
+    return math.ceil(2 * _REACH / sigma) + 1
+
+
+def elastic_field(
+    noise: Float[Tensor, "b 2 g g"],
+    centre: Float[Tensor, "b t 2"],
+    scale: Float[Tensor, "b t"],
+    size: tuple[int, int],
+    sigma: float,
+) -> Float[Tensor, "b t 2 h w"]:
+    """A smooth random field that moves with the face; every value has a standard deviation of 1.
+
+    White noise under a Gaussian of width ``sigma`` [Simard et al., 2003], but fixed to the head instead of the picture,
+    so that the edge of a mask does not crawl over a moving face; that is ours.
+
+    Args:
+        noise: Standard normal; ``g`` is :func:`field_nodes`.
+        centre: Of the face, in pictures.
+        scale: Size of the face, relative to its mean over the segment.
+        size: Height and width.
+        sigma: Width of the Gaussian, in pictures.
+    """
+    nodes = torch.linspace(-_REACH, _REACH, noise.shape[-1], device=noise.device)
+
+    def bumps(count: int, middle: Tensor) -> Float[Tensor, "b t count g"]:
+        at = (torch.arange(count, device=noise.device) + 0.5) / count
+        along = (at - middle[..., None]) / scale[..., None]
+        return torch.exp(-0.5 * ((along[..., None] - nodes) / sigma).square())
+
+    step = 2 * _REACH / (noise.shape[-1] - 1)
+    rows = bumps(size[0], centre[..., 1])[:, :, None]
+    columns = bumps(size[1], centre[..., 0])[:, :, None] * (step / (sigma * math.sqrt(math.pi)))
+    return rows @ noise[:, None] @ columns.mT
+
+
+def warp_mask(mask: Float[Tensor, "b t h w"], shift: Float[Tensor, "b t 2 h w"]) -> Float[Tensor, "b t h w"]:
+    """Looks every pixel up where the field points to; ``shift`` is in pictures, x then y."""
+    b, t, h, w = mask.shape
+    x = (torch.arange(w, device=mask.device) * 2 + 1) / w - 1
+    y = (torch.arange(h, device=mask.device) * 2 + 1) / h - 1
+    grid = torch.stack((x + 2 * shift[:, :, 0], y[:, None] + 2 * shift[:, :, 1]), dim=-1)
+    warped = functional.grid_sample(mask.reshape(b * t, 1, h, w), grid.flatten(0, 1), align_corners=False)
+    return warped.reshape(b, t, h, w)
+
+
+def soften(
+    mask: Float[Tensor, "b t h w"],
+    shrink: Float[Tensor, "b t"],
+    reach: Float[Tensor, "b t"],
+    sigma: Float[Tensor, "b t"],
+) -> Float[Tensor, "b t h w"]:
+    """Shrinks a mask and softens its edge, as two Gaussian blurs do between which all values below 1 go to 0.
+
+    What is left of 1 after the first blur are the pixels whose whole kernel lies inside: an erosion by a square. So the
+    first blur is none here, and its radius need not be whole. Beyond the picture the mask goes on as at its border.
+
+    Args:
+        mask: [0, 1].
+        shrink: Radius of the first kernel, pixels: half of its size less a half.
+        reach: Half the size of the second kernel, pixels.
+        sigma: Width of the Gaussian in it, pixels.
+
+    Returns:
+        Values in [0, 1]; the largest of a frame is 1, unless nothing is left of it.
+    """
+    h, w = mask.shape[-2:]
+    window, blur = _window(w, shrink + 0.5), _gaussian(w, reach, sigma)
+    windows, blurs = (window, blur) if h == w else (_window(h, shrink + 0.5), _gaussian(h, reach, sigma))
+    outside = ((1 - mask) @ window).clamp_(max=1)
+    outside = (windows @ outside).clamp_(max=1)
+    soft = (1 - blurs @ outside @ blur.mT).clamp_(min=0)
+    peak = soft.amax(dim=(2, 3), keepdim=True)
+    return soft * ((peak > _NOTHING) / peak.clamp_min(_NOTHING))
+
+
+def _window(size: int, reach: Float[Tensor, "b t"]) -> Float[Tensor, "b t size size"]:
+    """Share of pixel j that lies within ``reach`` of the middle of pixel i."""
+    at = torch.arange(size, dtype=reach.dtype, device=reach.device)
+    distance = (at[:, None] - at).abs()
+    return (reach[..., None, None] + 0.5 - distance).clamp_(0, 1)
+
+
+def _gaussian(size: int, reach: Float[Tensor, "b t"], sigma: Float[Tensor, "b t"]) -> Float[Tensor, "b t size size"]:
+    """Weights of a truncated Gaussian; each row has the sum 1."""
+    at = torch.arange(size, dtype=reach.dtype, device=reach.device)
+    profile = torch.exp(-0.5 * (at / sigma[..., None]).square()) * (reach[..., None] + 0.5 - at).clamp(0, 1)
+    # The matrix has one value on each diagonal.
+    both = torch.cat((profile.flip(-1), profile[..., 1:]), dim=-1)
+    weights = both.unfold(-1, size, 1).flip(-2)
+    return weights / weights.sum(dim=-1, keepdim=True)

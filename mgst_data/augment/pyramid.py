@@ -1,0 +1,40 @@
+"""Blending in a Laplacian pyramid: coarse structure over a wide edge, fine structure over a narrow one."""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+
+def pyramid_blend(
+    target: Float[Tensor, "n c h w"], source: Float[Tensor, "n c h w"], mask: Float[Tensor, "n 1 h w"], levels: int
+) -> Float[Tensor, "n c h w"]:
+    """Blends every band of two pictures with the mask of its own resolution [Burt & Adelson, 1983].
+
+    Args:
+        target: Where the mask is 0.
+        source: Where it is 1.
+        mask: [0, 1].
+        levels: Bands, the coarsest included; fewer where the pictures are too small for them.
+
+    Returns:
+        The blend, [0, 1]. It differs from the target some way beyond the mask too.
+    """
+    # A blend is the target and the difference, taken up band by band: one pyramid instead of two.
+    rest, weight = source - target, mask
+    bands = []
+    for _ in range(levels - 1):
+        if min(rest.shape[-2:]) < 4:
+            break
+        small = functional.avg_pool2d(rest, 2, ceil_mode=True)
+        bands.append((rest - _enlarge(small, rest), weight))
+        rest, weight = small, functional.avg_pool2d(weight, 2, ceil_mode=True)
+    blended = rest * weight
+    for band, share in reversed(bands):
+        blended = _enlarge(blended, band) + band * share
+    return (target + blended).clamp_(0, 1)
+
+
+def _enlarge(small: Tensor, like: Tensor) -> Tensor:
+    return functional.interpolate(small, size=like.shape[-2:], mode="bilinear", align_corners=False)

@@ -1,0 +1,118 @@
+"""How the source of a blend is moved away from the target."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mgst_data.augment import draw
+from mgst_data.augment.base import Params
+
+# Side that sizes in pixels refer to.
+REFERENCE = 256
+Noise = Callable[[Sequence[int]], Tensor]
+
+
+@dataclass(frozen=True)
+class WarpParams(Params):
+    """What was drawn: shifts in pictures, factors, degrees; what is added in single frames is their noise.
+
+    Attributes:
+        translation: To the right and down.
+        scale: Factor.
+        rotation: Clockwise.
+        translation_noise: Added to the translation.
+        scale_noise: Factor, less 1.
+        rotation_noise: Added to the rotation.
+    """
+
+    translation: Float[Tensor, "b 2"]
+    scale: Float[Tensor, " b"]
+    rotation: Float[Tensor, " b"]
+    translation_noise: Float[Tensor, "b t 2"]
+    scale_noise: Float[Tensor, "b t"]
+    rotation_noise: Float[Tensor, "b t"]
+
+
+class SourceWarp:
+    """Shifts, scales and turns the source about the middle of the face.
+
+    Translation and scale are those of self-blended images (CVPR 2022); there they are about the middle of the picture.
+    Jumps, drawn anew for every frame, are those of video-level blending [StA, CVPR 2025]. The rest is ours.
+
+    Args:
+        translation: Largest shift to either side, and up or down, in pictures.
+        scale_range: Factors.
+        rotation_range: Degrees, to either side.
+        translation_drift: Standard deviation of the noise of the shift, in pictures.
+        scale_drift: Of the factor.
+        jump_translation_range: Length of a jump in either direction, in pixels of a picture of 256.
+        jump_scale_range: Deviation of its factor from 1, up or down.
+        jump_rotation_range: Degrees, to either side.
+
+    Raises:
+        ValueError: for a range that makes no sense.
+    """
+
+    def __init__(
+        self,
+        *,
+        translation: tuple[float, float] = (0.03, 0.015),
+        scale_range: tuple[float, float] = (0.95, 1 / 0.95),
+        rotation_range: tuple[float, float] = (0.0, 0.0),
+        translation_drift: float = 0.003,
+        scale_drift: float = 0.005,
+        jump_translation_range: tuple[float, float] = (0.0, 0.0),
+        jump_scale_range: tuple[float, float] = (0.0, 0.0),
+        jump_rotation_range: tuple[float, float] = (0.0, 0.0),
+    ) -> None:
+        draw.check_range("scale_range", scale_range, low=0.1, high=10)
+        draw.check_range("jump_scale_range", jump_scale_range, low=0, high=0.9)
+        for name, value in (("rotation_range", rotation_range), ("jump_rotation_range", jump_rotation_range)):
+            draw.check_range(name, value, low=0, high=180)
+        draw.check_range("jump_translation_range", jump_translation_range, low=0)
+        self.translation, self.scale_range, self.rotation_range = translation, scale_range, rotation_range
+        self.translation_drift, self.scale_drift = translation_drift, scale_drift
+        self.jump_translation_range, self.jump_scale_range = jump_translation_range, jump_scale_range
+        self.jump_rotation_range = jump_rotation_range
+
+    def sample(self, b: int, t: int, noise: Noise, generator: torch.Generator) -> WarpParams:
+        """Draws for ``b`` segments of ``t`` frames; ``noise`` gives what drifts over time, see SelfBlend."""
+
+        def either_way(shape: Sequence[int], size: tuple[float, float]) -> Tensor:
+            sign = draw.chance(shape, 0.5, generator) * 2.0 - 1
+            return sign * draw.uniform(shape, *size, generator)
+
+        jump = either_way((b, t, 2), self.jump_translation_range) / REFERENCE
+        return WarpParams(
+            translation=draw.uniform((b, 2), -1, 1, generator) * torch.tensor(self.translation),
+            scale=draw.uniform((b,), *self.scale_range, generator),
+            rotation=either_way((b,), self.rotation_range),
+            translation_noise=self.translation_drift * noise((2,)) + jump,
+            scale_noise=self.scale_drift * noise(()) + either_way((b, t), self.jump_scale_range),
+            rotation_noise=either_way((b, t), self.jump_rotation_range),
+        )
+
+    def matrix(
+        self, centre: Float[Tensor, "b t 2"], size: tuple[int, int], params: WarpParams
+    ) -> Float[Tensor, "b t 2 3"]:
+        """From where a pixel lands back to where it came from, as :func:`mgst_data.augment.warp.affine_grid` wants it.
+
+        Args:
+            centre: Of the face, pixels.
+            size: Of the picture, height and width.
+            params: On the device of the centre.
+        """
+        picture = torch.stack((centre.new_full((), size[1]), centre.new_full((), size[0])))
+        shift = (params.translation[:, None] + params.translation_noise) * picture
+        scale = (params.scale[:, None] * (1 + params.scale_noise)).clamp_min(0.1)
+        angle = (params.rotation[:, None] + params.rotation_noise) * (math.pi / 180)
+        cos, sin = angle.cos() / scale, angle.sin() / scale
+        x, y = (centre + shift).unbind(dim=-1)
+        rows = (cos, sin, centre[..., 0] - cos * x - sin * y), (-sin, cos, centre[..., 1] + sin * x - cos * y)
+        return torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
