@@ -9,7 +9,7 @@ from pathlib import Path
 from jaxtyping import install_import_hook
 
 # Shapes and types of every annotated function of the library are checked while the tests run.
-install_import_hook(["mgst_data", "mgst_model"], "beartype.beartype")
+install_import_hook(["mgst_data", "mgst_model"], "typechecks.check")
 
 import pytest
 import torch

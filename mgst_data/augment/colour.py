@@ -81,8 +81,8 @@ def shift_hsv(
     away = (g + b).sub_(r).sub_(low).add_(chroma).div_(chroma.clamp_min(_GREY)).copysign_(g - b)
     # In turns; 1.5 more than (-0.5, 0.5], so that frac wraps upwards.
     angle = away.mul_(1 / 6).add_(torch.remainder(turn, 1) + 1.0).frac_()
-    share = chroma.div_(high.clamp_min(_GREY)).add_(more).clamp_(0, 1)
-    top = high.add_(lighter).clamp_(0, 1)
+    share = (chroma / high.clamp_min(_GREY)).add_(more).clamp_(0, 1)
+    top = (high + lighter).clamp_(0, 1)
     span = share.mul_(top)
     # Six times a chroma, as angles are in turns; each channel is a trapezium over the circle.
     six, bottom = span * 6, top - span
@@ -99,10 +99,10 @@ def rgb_to_lab(rgb: Float[Tensor, "*n 3 h w"]) -> Float[Tensor, "*n 3 h w"]:
     """
     wide = _wide(rgb)
     linear = _power(wide.clamp(_KNEE, 1).add_(0.055).div_(1.055), 2.4)
-    linear.add_(wide.clamp_max(_KNEE).sub_(_KNEE), alpha=1 / 12.92)
+    linear = linear.add(wide.clamp_max(_KNEE).sub_(_KNEE), alpha=1 / 12.92)
     x, y, z = (_cube_root(channel) for channel in _mix(_TO_WHITE, linear))
     light = y.mul(116).sub_(16)
-    return torch.stack((light, x.sub_(y).mul_(500), y.sub(z).mul_(200)), dim=-3).to(rgb.dtype)
+    return torch.stack((light, x.sub(y).mul_(500), y.sub(z).mul_(200)), dim=-3).to(rgb.dtype)
 
 
 def lab_to_rgb(lab: Float[Tensor, "*n 3 h w"]) -> Float[Tensor, "*n 3 h w"]:
@@ -111,8 +111,8 @@ def lab_to_rgb(lab: Float[Tensor, "*n 3 h w"]) -> Float[Tensor, "*n 3 h w"]:
     y = light.add(16).div_(116)
     x, z = torch.add(y, a, alpha=1 / 500), torch.sub(y, b, alpha=1 / 200)
     linear = torch.stack(_mix(_FROM_WHITE, torch.stack([_cube(channel) for channel in (x, y, z)], dim=-3)), dim=-3)
-    rgb = _power(linear.clamp(_LINEAR_KNEE, 1), 1 / 2.4).mul_(1.055).sub_(0.055)
-    rgb.add_(linear.clamp_(0, _LINEAR_KNEE).sub_(_LINEAR_KNEE), alpha=12.92)
+    rgb = _power(linear.clamp(_LINEAR_KNEE, 1), 1 / 2.4).mul(1.055).sub_(0.055)
+    rgb = rgb.add(linear.clamp(0, _LINEAR_KNEE).sub_(_LINEAR_KNEE), alpha=12.92)
     return rgb.clamp_(0, 1).to(lab.dtype)
 
 
@@ -141,12 +141,12 @@ def match_colour(
     mean, deviation = _statistics(ours, weight, together)
     wanted, spread = _statistics(theirs, weight, together)
     scale = spread / deviation
-    return lab_to_rgb(ours.mul_(scale).add_(wanted - mean * scale)).to(source.dtype)
+    return lab_to_rgb(torch.addcmul(wanted - mean * scale, ours, scale)).to(source.dtype)
 
 
 def _statistics(lab: Tensor, weight: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     mean = (lab * weight).sum(dim=dims, keepdim=True)
-    variance = (lab - mean).square_().mul_(weight).sum(dim=dims, keepdim=True)
+    variance = (lab - mean).square().mul(weight).sum(dim=dims, keepdim=True)
     return mean, variance.clamp_min(_FLAT**2).sqrt()
 
 
@@ -172,14 +172,17 @@ def _mix(matrix: tuple[tuple[float, ...], ...], pictures: Tensor) -> list[Tensor
 
 
 def _power(base: Tensor, exponent: float) -> Tensor:
-    """A power of fresh, positive numbers, in place; a quarter faster than ``pow`` and as exact as float32 needs."""
+    """A power of fresh, positive numbers, in place; a quarter faster than ``pow`` and as exact as float32 needs.
+
+    The result must not be changed in place: its gradient is made of it.
+    """
     return base.log_().mul_(exponent).exp_()
 
 
 def _cube_root(channel: Tensor) -> Tensor:
     """CIE's cube root with its straight piece near black."""
     straight = channel.clamp_max(_DELTA**3).sub_(_DELTA**3)
-    return _power(channel.clamp_min_(_DELTA**3), 1 / 3).add_(straight, alpha=1 / (3 * _DELTA**2))
+    return _power(channel.clamp_min(_DELTA**3), 1 / 3).add(straight, alpha=1 / (3 * _DELTA**2))
 
 
 def _cube(channel: Tensor) -> Tensor:

@@ -172,11 +172,11 @@ class RealFakePair:
         return labels.binary_patches(self.fake.patch_label)
 
     @property
-    def transition(self) -> Float[Tensor, "b t-1"]:
-        """1 where the gate opens or closes from one frame to the next."""
+    def transition(self) -> Float[Tensor, "b s"]:
+        """1 where the gate opens or closes from one frame to the next; s = t - 1."""
         return labels.transition(self.fake.frame_label)
 
     @property
-    def temporal_patches(self) -> Float[Tensor, "b t-1 g g"]:
-        """Change of the mask on the face; see :func:`mgst_data.core.labels.temporal_patches`."""
+    def temporal_patches(self) -> Float[Tensor, "b s g g"]:
+        """Change of the mask on the face, s = t - 1; see :func:`mgst_data.core.labels.temporal_patches`."""
         return labels.temporal_patches(self.fake.mask, self.fake.landmarks, self.fake.patch_label.shape[-1])

@@ -1,0 +1,93 @@
+"""Noise over time, and the elastic edge of masks."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from mgst_data.augment import draw
+from mgst_data.augment.drift import autoregressive
+from mgst_data.augment.mask_edge import elastic_field, field_nodes, soften
+from mgst_data.augment.scale import enlarge, mean_of_nine, reduce
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.5, 0.9])
+def test_noise_is_stationary_and_correlated_as_asked(rho, generator):
+    noise = autoregressive(torch.full((4000,), rho), (6, 2), generator)
+    assert noise.shape == (4000, 6, 2)
+    torch.testing.assert_close(noise.std(dim=0), torch.ones(6, 2), rtol=0, atol=0.05)
+    lagged = (noise[:, 1:] * noise[:, :-1]).mean(dim=(0, 2))
+    torch.testing.assert_close(lagged, torch.full((5,), rho), rtol=0, atol=0.05)
+
+
+def test_noise_of_a_single_value_per_frame(generator):
+    assert autoregressive(torch.tensor([0.3, 0.0]), (5,), generator).shape == (2, 5)
+
+
+def test_the_elastic_field_has_unit_deviation_and_moves_with_the_face(generator, device):
+    sigma = 7 / 256
+    nodes = field_nodes(sigma)
+    noise = torch.randn(16, 2, nodes, nodes, generator=generator).to(device)
+    centre = torch.tensor([[0.5, 0.5], [0.5 + 16 / 128, 0.5]]).expand(16, 2, 2).to(device)
+    field = elastic_field(noise, centre, torch.ones(16, 2, device=device), (128, 128), sigma)
+    assert float(field.std()) == pytest.approx(1, abs=0.05)
+    torch.testing.assert_close(field[:, 1, :, :, 32:112], field[:, 0, :, :, 16:96], rtol=0, atol=1e-3)
+
+
+def test_softening_shrinks_by_the_kernel_and_blurs_over_it(device):
+    mask = torch.zeros(1, 1, 65, 65, device=device)
+    mask[..., 12:53, 12:53] = 1
+    one = torch.ones(1, 1, device=device)
+    hard = soften(mask, 4 * one, 0.5 * one, 1e-3 * one)
+    expected = torch.zeros_like(mask)
+    expected[..., 16:49, 16:49] = 1
+    torch.testing.assert_close(hard, expected, rtol=0, atol=1e-5)
+    # A wide Gaussian cut off at 4.5 pixels is a box: the edge is a ramp of nine pixels, half way at the shrunk edge.
+    ramp = soften(mask, 4 * one, 4.5 * one, 1e3 * one)[0, 0, 32]
+    torch.testing.assert_close(
+        ramp[11:22].cpu(), torch.arange(11) / 9 * (torch.arange(11) <= 9) + (torch.arange(11) > 9)
+    )
+
+
+def test_a_mask_goes_on_beyond_the_picture():
+    one = torch.ones(1, 1)
+    torch.testing.assert_close(soften(torch.ones(1, 1, 32, 32), 5 * one, 5 * one, 9 * one), torch.ones(1, 1, 32, 32))
+
+
+def test_a_mask_smaller_than_the_kernel_is_gone():
+    mask = torch.zeros(1, 1, 32, 32)
+    mask[..., 14:18, 14:18] = 1
+    one = torch.ones(1, 1)
+    assert soften(mask, 5 * one, 3 * one, 9 * one).abs().sum() == 0
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4])
+@pytest.mark.parametrize("size", [(24, 36), (25, 34)])
+def test_scaling_by_whole_factors_is_what_torch_does(factor, size, generator):
+    picture = torch.rand(2, 3, *size, generator=generator)
+    small = reduce(picture, factor)
+    if size == (24, 36):
+        torch.testing.assert_close(small, torch.nn.functional.avg_pool2d(picture, factor))
+    large = enlarge(small, factor, size)
+    full = torch.nn.functional.interpolate(small, scale_factor=factor, mode="bilinear", align_corners=False)
+    torch.testing.assert_close(large, full[..., : size[0], : size[1]])
+
+
+def test_the_mean_of_nine_pixels(generator):
+    picture = torch.rand(1, 2, 7, 9, generator=generator)
+    padded = torch.nn.functional.pad(picture, (1, 1, 1, 1), mode="replicate")
+    torch.testing.assert_close(mean_of_nine(picture), torch.nn.functional.avg_pool2d(padded, 3, stride=1))
+
+
+def test_draws_have_the_ranges_they_are_given(generator):
+    odd = draw.odd((2000,), 5, 25, generator)
+    assert sorted(set(odd.tolist())) == list(range(5, 26, 2))
+    chosen = draw.choose((4000,), (1, 0, 3), generator)
+    assert (chosen != 1).all()
+    assert float((chosen == 2).float().mean()) == pytest.approx(0.75, abs=0.04)
+    assert set(draw.pick((200,), (0.25, 1.0), generator).tolist()) == {0.25, 1.0}
+    assert math.isclose(float(draw.uniform((4000,), -1, 3, generator).mean()), 1, abs_tol=0.1)
+    with pytest.raises(ValueError, match="weights are at least 0"):
+        draw.choose((3,), (0, 0), generator)
