@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,7 +96,11 @@ class Apply(Augmentation[ApplyParams]):
 
     def apply(self, segment: Segment, params: ApplyParams) -> Segment:
         """Augments those that were drawn."""
-        return _apply_to_rows(self.augmentation, segment, rows_of(params.active), params.inner)
+        return _to_rows(self.augmentation.apply, segment, rows_of(params.active), params.inner)
+
+    def apply_to_pair(self, pair: RealFakePair, params: ApplyParams) -> RealFakePair:
+        """Augments those twins that were drawn."""
+        return _to_rows_of_pair(self.augmentation, pair, rows_of(params.active), params.inner)
 
     def __repr__(self) -> str:
         return f"Apply({self.augmentation!r}, p={self.p:g})"
@@ -143,14 +147,29 @@ class OneOf(Augmentation[OneOfParams]):
     def apply(self, segment: Segment, params: OneOfParams) -> Segment:
         """Does to each segment what was chosen for it."""
         for number, (option, mine) in enumerate(zip(self.options, params.options, strict=True)):
-            segment = _apply_to_rows(option, segment, rows_of(params.choice == number), mine)
+            segment = _to_rows(option.apply, segment, rows_of(params.choice == number), mine)
         return segment
 
+    def apply_to_pair(self, pair: RealFakePair, params: OneOfParams) -> RealFakePair:
+        """Does to both twins what was chosen for them."""
+        for number, (option, mine) in enumerate(zip(self.options, params.options, strict=True)):
+            pair = _to_rows_of_pair(option, pair, rows_of(params.choice == number), mine)
+        return pair
 
-def _apply_to_rows(
-    augmentation: Augmentation[Any], segment: Segment, rows: Int[Tensor, " n"], params: Params
+
+def _to_rows(
+    apply: Callable[[Segment, Any], Segment], segment: Segment, rows: Int[Tensor, " n"], params: Params
 ) -> Segment:
     if len(rows) == 0:
         return segment
     some = segment[rows.to(segment.frames.device, non_blocking=True)]
-    return merge_rows(segment, rows, augmentation.apply(some, params[rows]))
+    return merge_rows(segment, rows, apply(some, params[rows]))
+
+
+def _to_rows_of_pair(
+    augmentation: Augmentation[Any], pair: RealFakePair, rows: Int[Tensor, " n"], params: Params
+) -> RealFakePair:
+    if len(rows) == 0:
+        return pair
+    some = augmentation.apply_to_pair(pair[rows.to(pair.fake.frames.device, non_blocking=True)], params[rows])
+    return RealFakePair(merge_rows(pair.real, rows, some.real), merge_rows(pair.fake, rows, some.fake))

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mgst_data.augment import Apply, Augmentation, OneOf, Params, SegmentSequential, SelfBlend
+from mgst_data.augment.patch import PatchPaste
 from mgst_data.core import RealFakePair, Segment, generator_for
 
 
@@ -113,6 +114,19 @@ def test_apply_leaves_the_others_as_they_are(make_segment, device):
     for p, expected in ((0.0, False), (1.0, True)):
         after = Apply(Light(0.5), p=p)(segment, generator=generator_for(1))
         assert ((offset_of(after, segment) > 0.4) == expected).all()
+
+
+def test_twins_are_taken_together(make_segment):
+    segment = make_segment(40, 2, 32)
+    pair = RealFakePair(segment, segment)
+    for step in (Apply(Mark(0.5), p=0.5), OneOf(Mark(0.5), Mark(0.5))):
+        after = step(pair, generator=generator_for(0))
+        assert torch.equal(after.real.frames, segment.frames)
+        assert torch.equal(after.fake.label > 0, offset_of(after.fake, segment) > 0.4)
+    after = Apply(Light(0.5), p=0.5)(pair, generator=generator_for(0))
+    assert torch.equal(after.real.frames, after.fake.frames)
+    paste = Apply(PatchPaste(p=1.0), p=0.5)
+    assert isinstance(paste(pair, generator=generator_for(0)), RealFakePair)
 
 
 def test_one_of_does_what_was_chosen(make_segment, device):

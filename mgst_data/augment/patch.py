@@ -1,0 +1,286 @@
+"""Patches of whole segments: boxes that are erased, and tubes, patches followed through time, that are exchanged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from mgst_data.augment import draw
+from mgst_data.augment.base import AUGMENTATIONS, Augmentation, Params
+from mgst_data.augment.runs import between, check_counts, check_frames, run_of, share_of
+from mgst_data.augment.tubes import Tubes, TubesParams, blocks_of, shown_instead
+from mgst_data.augment.warp import beyond_mask, with_pixels
+from mgst_data.core.labels import patches
+from mgst_data.core.segment import RealFakePair, Segment
+
+
+@dataclass(frozen=True)
+class ErasedParams(Params):
+    """Boxes ``x0, y0, x1, y1`` in shares of width and height, the frames each is seen in, and the colour of all."""
+
+    box: Float[Tensor, "b n 4"]
+    seen: Bool[Tensor, "b n t"]
+    colour: Float[Tensor, "b 3"]
+
+
+class _Erasing(Augmentation[ErasedParams]):
+    """What augmentations share that erase boxes; they differ in what they draw.
+
+    An erased pixel is no longer manipulated: its mask is 0, and patch labels fall with it. A frame whose mask is lost,
+    all of it, is real again; see :func:`mgst_data.augment.warp.with_pixels`.
+    """
+
+    def __init__(self, *, side_range: tuple[float, float], p_colour: float) -> None:
+        draw.check_range("side_range", side_range, low=0.0, high=1.0)
+        draw.check_share("p_colour", p_colour)
+        self.side_range, self.p_colour = side_range, p_colour
+
+    def _boxes(self, b: int, n: int, generator: torch.Generator) -> Float[Tensor, "b n 4"]:
+        """Boxes that lie in the picture."""
+        side = draw.uniform((b, n, 2), *self.side_range, generator)
+        corner = draw.uniform((b, n, 2), 0.0, 1.0, generator) * (1 - side)
+        return torch.cat((corner, corner + side), dim=2)
+
+    def _colours(self, b: int, generator: torch.Generator) -> Float[Tensor, "b 3"]:
+        """Black, or any colour."""
+        return draw.uniform((b, 3), 0.0, 1.0, generator) * draw.chance((b, 1), self.p_colour, generator)
+
+    def apply(self, segment: Segment, params: ErasedParams) -> Segment:
+        """Erases what was drawn."""
+        b, t, _, h, w = segment.frames.shape
+        x0, y0, x1, y1 = params.box.unbind(dim=2)
+        row, column = (torch.arange(h) + 0.5) / h, (torch.arange(w) + 0.5) / w
+        rows = (row >= y0[..., None]) & (row < y1[..., None])
+        columns = (column >= x0[..., None]) & (column < x1[..., None])
+        seen = (params.seen[:, :, :, None] & rows[:, :, None]).flatten(2)
+        device = segment.frames.device
+        # In how many of the boxes each pixel lies: a product of rows and columns, summed over boxes.
+        boxes = seen.float().to(device, non_blocking=True).mT @ columns.float().to(device, non_blocking=True)
+        kept = (boxes < 0.5).reshape(b, t, 1, h, w)
+        colour = params.colour.to(device, segment.frames.dtype, non_blocking=True)[:, None, :, None, None]
+        left = patches(kept.to(segment.mask.dtype), segment.patch_label.shape[-1])
+        return with_pixels(
+            segment,
+            torch.where(kept, segment.frames, colour),
+            segment.mask.masked_fill(~kept, 0),
+            beyond_mask(segment) * left,
+        )
+
+
+@AUGMENTATIONS.register("cut_out")
+class CutOut(_Erasing):
+    """Erases one box, in all frames at the same place [TALL, ICCV 2023]. Label-preserving, per patch.
+
+    The ranges are ours.
+
+    Args:
+        side_range: Width and height of the box, each by itself, share of the picture's.
+        p_colour: How likely the box has a colour; otherwise it is black.
+    """
+
+    def __init__(self, *, side_range: tuple[float, float] = (0.1, 0.4), p_colour: float = 0.5) -> None:
+        super().__init__(side_range=side_range, p_colour=p_colour)
+
+    def __repr__(self) -> str:
+        return f"CutOut(side_range={self.side_range}, p_colour={self.p_colour:g})"
+
+    def sample(self, segment: Segment, generator: torch.Generator) -> ErasedParams:
+        """Draws a box for each segment."""
+        b, t = segment.frames.shape[:2]
+        seen = torch.ones(b, 1, t, dtype=torch.bool)
+        return ErasedParams(self._boxes(b, 1, generator), seen, self._colours(b, generator))
+
+
+@AUGMENTATIONS.register("erasing_tubes")
+class ErasingTubes(_Erasing):
+    """Erases several boxes, each at its place through a run of frames. Label-preserving, per patch. Ours.
+
+    Args:
+        count_range: Boxes.
+        share_range: Share of the frames that a box is seen in, a run of at least one.
+        side_range: Width and height of a box, each by itself, share of the picture's.
+        p_colour: How likely the boxes have a colour; otherwise they are black.
+    """
+
+    def __init__(
+        self,
+        *,
+        count_range: tuple[int, int] = (1, 4),
+        share_range: tuple[float, float] = (0.2, 1.0),
+        side_range: tuple[float, float] = (0.05, 0.25),
+        p_colour: float = 0.5,
+    ) -> None:
+        super().__init__(side_range=side_range, p_colour=p_colour)
+        check_counts("count_range", count_range, low=1)
+        draw.check_range("share_range", share_range, low=0.0, high=1.0)
+        self.count_range, self.share_range = count_range, share_range
+
+    def __repr__(self) -> str:
+        return (
+            f"ErasingTubes(count_range={self.count_range}, share_range={self.share_range}, "
+            f"side_range={self.side_range}, p_colour={self.p_colour:g})"
+        )
+
+    def sample(self, segment: Segment, generator: torch.Generator) -> ErasedParams:
+        """Draws boxes for each segment, and a run of frames for each box."""
+        (b, t), n = segment.frames.shape[:2], self.count_range[1]
+        count = draw.integers((b, 1), *self.count_range, generator)
+        length = share_of(t, self.share_range, generator, (b * n,)).clamp_min(1)
+        seen = run_of(t, between(0, t - length, generator), length).reshape(b, n, t)
+        seen &= (torch.arange(n) < count)[:, :, None]
+        return ErasedParams(self._boxes(b, n, generator), seen, self._colours(b, generator))
+
+
+@AUGMENTATIONS.register("tube_swap")
+class TubeSwap(Tubes):
+    """Lets patches change places, two by two, through a run of frames. Label-making, per patch; values are ours.
+
+    Args:
+        count_range: Patches, both of a pair counted; as many as the grid has.
+        share_range: Share of the frames, a run of at least one.
+        feather: Share of a patch's side over which pixels fade in, from either edge.
+    """
+
+    multiple = 2
+
+    def sample(self, segment: Segment, generator: torch.Generator) -> TubesParams:
+        """Draws pairs of patches for each segment, and a run."""
+        patch, active = self._patches(segment, generator)
+        b, t = segment.frames.shape[:2]
+        run = _run(t, self.share_range, torch.zeros(b, dtype=torch.long), generator)
+        return TubesParams(
+            patch=patch,
+            source=patch.reshape(b, -1, 2).flip(2).flatten(1),
+            active=active,
+            shown=torch.where(run, torch.arange(t), -1),
+        )
+
+
+@AUGMENTATIONS.register("tube_freeze")
+class TubeFreeze(Tubes):
+    """Lets patches stand still at the first frame of a run. Label-making, per patch; values are ours.
+
+    The first frame of the run itself stays as it is, and is not marked.
+
+    Args:
+        count_range: Patches; as many as the grid has.
+        share_range: Share of the frames, a run of at least two.
+        feather: Share of a patch's side over which pixels fade in, from either edge.
+
+    Raises:
+        ValueError: when drawing, if segments have one frame.
+    """
+
+    def sample(self, segment: Segment, generator: torch.Generator) -> TubesParams:
+        """Draws patches for each segment, and a run."""
+        check_frames(self, segment, 2)
+        patch, active = self._patches(segment, generator)
+        b, t = segment.frames.shape[:2]
+        # The run without its first frame, which is the one shown.
+        run = _run(t, self.share_range, torch.ones(b, dtype=torch.long), generator)
+        before = run.float().argmax(dim=1, keepdim=True) - 1
+        return TubesParams(patch=patch, source=patch, active=active, shown=torch.where(run, before, -1))
+
+
+@AUGMENTATIONS.register("tube_lag")
+class TubeLag(Tubes):
+    """Lets patches lag behind by some frames through a run of them. Label-making, per patch; values are ours.
+
+    Args:
+        count_range: Patches; as many as the grid has.
+        share_range: Share of the frames, a run of at least one.
+        lag_range: Frames that patches lag behind; as far as segments allow.
+        feather: Share of a patch's side over which pixels fade in, from either edge.
+
+    Raises:
+        ValueError: when drawing, if segments are no longer than the smallest lag.
+    """
+
+    def __init__(
+        self,
+        *,
+        count_range: tuple[int, int] = (2, 20),
+        share_range: tuple[float, float] = (0.25, 1.0),
+        lag_range: tuple[int, int] = (1, 3),
+        feather: float = 0.25,
+    ) -> None:
+        super().__init__(count_range=count_range, share_range=share_range, feather=feather)
+        check_counts("lag_range", lag_range, low=1)
+        self.lag_range = lag_range
+
+    def _options(self) -> str:
+        return f"{super()._options()}, lag_range={self.lag_range}"
+
+    def sample(self, segment: Segment, generator: torch.Generator) -> TubesParams:
+        """Draws patches for each segment, a run, and how far they lag behind."""
+        check_frames(self, segment, self.lag_range[0] + 1)
+        patch, active = self._patches(segment, generator)
+        b, t = segment.frames.shape[:2]
+        lag = draw.integers((b,), self.lag_range[0], min(self.lag_range[1], t - 1), generator)
+        run = _run(t, self.share_range, lag, generator)
+        return TubesParams(
+            patch=patch, source=patch, active=active, shown=torch.where(run, torch.arange(t) - lag[:, None], -1)
+        )
+
+
+@AUGMENTATIONS.register("patch_paste")
+class PatchPaste(Tubes):
+    """Shows the real twin in patches of the fake, through a run of frames. Label-making, per patch; values are ours.
+
+    What is left is a fake in parts: the mask falls to 0 where the real twin shows, and labels follow, down to a real
+    segment where nothing is left of it; see :func:`mgst_data.augment.warp.with_pixels`.
+
+    Args:
+        p: How likely a pair gets patches.
+        count_range: Patches; as many as the grid has.
+        share_range: Share of the frames, a run of at least one.
+        feather: Share of a patch's side over which pixels fade in, from either edge.
+    """
+
+    def __init__(
+        self,
+        *,
+        p: float = 1.0,
+        count_range: tuple[int, int] = (2, 20),
+        share_range: tuple[float, float] = (0.25, 1.0),
+        feather: float = 0.25,
+    ) -> None:
+        super().__init__(count_range=count_range, share_range=share_range, feather=feather)
+        draw.check_share("p", p)
+        self.p = p
+
+    def _options(self) -> str:
+        return f"p={self.p:g}, {super()._options()}"
+
+    def sample(self, segment: Segment, generator: torch.Generator) -> TubesParams:
+        """Draws patches for each pair, and a run."""
+        patch, active = self._patches(segment, generator)
+        b, t = segment.frames.shape[:2]
+        run = _run(t, self.share_range, torch.zeros(b, dtype=torch.long), generator)
+        active = active & draw.chance((b, 1), self.p, generator)
+        return TubesParams(patch=patch, source=patch, active=active, shown=torch.where(run, torch.arange(t), -1))
+
+    def apply(self, segment: Segment, params: TubesParams) -> Segment:  # noqa: ARG002
+        """Raises TypeError: a segment alone has no twin."""
+        raise TypeError(f"{self!r} needs twins, a RealFakePair, not a Segment")
+
+    def apply_to_pair(self, pair: RealFakePair, params: TubesParams) -> RealFakePair:
+        """Shows the real twin in the tubes of the fake."""
+        fake = pair.fake
+        blocks = blocks_of(fake, params, self.feather)
+        left = torch.ones_like(fake.mask[:, :, 0]).index_put(blocks.there, (1 - blocks.weight).to(fake.mask.dtype))
+        left = left[:, :, None]
+        frames = shown_instead(fake.frames, pair.real.frames, blocks)
+        beyond = beyond_mask(fake) * patches(left, fake.patch_label.shape[-1])
+        return RealFakePair(pair.real, with_pixels(fake, frames, fake.mask * left, beyond))
+
+
+def _run(
+    t: int, share_range: tuple[float, float], lag: Int[Tensor, " b"], generator: torch.Generator
+) -> Bool[Tensor, "b t"]:
+    """A run of frames for each segment, at least one, that leaves out as many at the start of the segment."""
+    length = share_of(t, share_range, generator, lag.shape).clamp_min(1).minimum(t - lag)
+    return run_of(t, between(lag, t - length, generator), length)
