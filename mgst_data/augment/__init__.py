@@ -10,30 +10,83 @@ Someone with another detector needs three names::
 
 from mgst_data.augment.base import AUGMENTATIONS, Augmentation, Params, Step
 from mgst_data.augment.blend_mask import BlendMask
+from mgst_data.augment.compression import H264, BlockCodec, FrameCodec, Jpeg
 from mgst_data.augment.containers import Apply, OneOf, SegmentSequential
 from mgst_data.augment.drift import GATE_MODES
+from mgst_data.augment.geometric import Affine, CropMargin, HorizontalFlip
+from mgst_data.augment.patch import CutOut, ErasingTubes, PatchPaste, TubeFreeze, TubeLag, TubeSwap
+from mgst_data.augment.photometric import (
+    ColourJitter,
+    Downscale,
+    GaussianBlur,
+    GaussianNoise,
+    Greyscale,
+    Sharpen,
+)
 from mgst_data.augment.presets import PRESETS
+from mgst_data.augment.recipes import RECIPES, robust, temporal_fakes, train_default
 from mgst_data.augment.recolour import Recolour
 from mgst_data.augment.regions import REGIONS, Part, Region
 from mgst_data.augment.self_blend import SelfBlend, SelfBlendParams
 from mgst_data.augment.source_warp import SourceWarp
+from mgst_data.augment.temporal import (
+    BoundaryJitter,
+    DropFrames,
+    Freeze,
+    Reverse,
+    ShuffleWindow,
+    SpliceLag,
+    Stride,
+    TimeMask,
+)
 
 __all__ = [
     "AUGMENTATIONS",
     "GATE_MODES",
+    "H264",
     "PRESETS",
+    "RECIPES",
     "REGIONS",
+    "Affine",
     "Apply",
     "Augmentation",
     "BlendMask",
+    "BlockCodec",
+    "BoundaryJitter",
+    "ColourJitter",
+    "CropMargin",
+    "CutOut",
+    "Downscale",
+    "DropFrames",
+    "ErasingTubes",
+    "FrameCodec",
+    "Freeze",
+    "GaussianBlur",
+    "GaussianNoise",
+    "Greyscale",
+    "HorizontalFlip",
+    "Jpeg",
     "OneOf",
     "Params",
     "Part",
+    "PatchPaste",
     "Recolour",
     "Region",
+    "Reverse",
     "SegmentSequential",
     "SelfBlend",
     "SelfBlendParams",
+    "Sharpen",
+    "ShuffleWindow",
     "SourceWarp",
+    "SpliceLag",
     "Step",
+    "Stride",
+    "TimeMask",
+    "TubeFreeze",
+    "TubeLag",
+    "TubeSwap",
+    "robust",
+    "temporal_fakes",
+    "train_default",
 ]

@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn import functional
 
 from mgst_data.augment import draw
 from mgst_data.augment.base import Params, rows_of
 from mgst_data.augment.mask_edge import elastic_field, field_nodes, soften, warp_mask
-from mgst_data.augment.regions import REGIONS, region_mask
+from mgst_data.augment.regions import REGIONS, extend_forehead, region_mask
 from mgst_data.augment.scale import enlarge
 from mgst_data.augment.source_warp import REFERENCE, Noise
 from mgst_data.core.geometry import eye_distance
@@ -121,9 +122,13 @@ class BlendMask:
         )
 
     def apply(
-        self, landmarks: Float[Tensor, "b t k 2"], size: tuple[int, int], params: MaskParams
+        self,
+        landmarks: Float[Tensor, "b t k 2"],
+        size: tuple[int, int],
+        params: MaskParams,
+        shown: Bool[Tensor, "b t"],
     ) -> Float[Tensor, "b t h w"]:
-        """Weights of the source, [0, 1]; 0 all over where a mask came to nothing.
+        """Weights of the source, [0, 1]; 0 all over where a mask came to nothing, or is not shown.
 
         Of pictures with a side of at least 192 the mask comes at half their resolution: :meth:`enlarge` it.
 
@@ -131,25 +136,28 @@ class BlendMask:
             landmarks: 68 or 81, finite, pixels of the picture.
             size: Of the picture, height and width.
             params: On the CPU.
+            shown: Frames whose mask is wanted.
         """
         here = params.to(landmarks.device)
         step = _step(size)
         small = (-(-size[0] // step), -(-size[1] // step))
         eyes = eye_distance(landmarks)
-        moved = landmarks + here.landmark_noise * eyes[..., None, None]
-        mask = self._region((moved + 0.5) / step - 0.5, small, params.region)
+        moved = (landmarks + here.landmark_noise * eyes[..., None, None] + 0.5) / step - 0.5
+        edge = torch.tensor([REGIONS[name].edge for name in self.regions])[params.region] * (small[0] / params.size)
+        kernel = edge[:, None] * (1 + params.edge_noise).clamp_min(0.1)
+        shrink = kernel * ((params.shrink - 1) / 2)[:, None]
+        reach = kernel * (params.soften / 2)[:, None]
+        window = self._window(moved, small, reach, shown)
+        mask = self._region(moved, window, params.region)
         if self.elastic[0] > 0:
-            mask = warp_mask(mask, self._field(landmarks, eyes, size, small, here.elastic))
-        per_pixel = self._edge(params.region).to(landmarks.device, non_blocking=True) * (small[0] / here.size)
-        kernel = per_pixel[:, None] * (1 + here.edge_noise).clamp_min(0.1)
-        mask = soften(
+            mask = warp_mask(mask, self._field(landmarks, eyes, size, small, here.elastic, window), small)
+        mask = soften(mask, *(_there(value, mask) for value in (shrink, reach, kernel * params.sigma[:, None])))
+        weight = (here.ratio[:, None] * (1 + here.ratio_noise)).clamp(0, 1) * shown / (1 - _FAINT)
+        mask = ((mask - _FAINT) * weight[..., None, None]).clamp_(min=0)
+        return functional.pad(
             mask,
-            kernel * ((here.shrink - 1) / 2)[:, None],
-            kernel * (here.soften / 2)[:, None],
-            kernel * here.sigma[:, None],
+            (window[1].start, small[1] - window[1].stop, window[0].start, small[0] - window[0].stop),
         )
-        weight = (here.ratio[:, None] * (1 + here.ratio_noise)).clamp(0, 1)
-        return ((mask - _FAINT) * (weight[..., None, None] / (1 - _FAINT))).clamp_(min=0)
 
     @staticmethod
     def enlarge(mask: Float[Tensor, "b t h w"], size: tuple[int, int]) -> Float[Tensor, "b t 1 h2 w2"]:
@@ -157,11 +165,48 @@ class BlendMask:
         step = _step(size)
         return (mask if step == 1 else enlarge(mask, step, size))[:, :, None]
 
+    def enlarge_part(
+        self, mask: Float[Tensor, "b t h w"], part: tuple[slice, slice], size: tuple[int, int]
+    ) -> Float[Tensor, "b t 1 h2 w2"]:
+        """The same of some rows and columns of the mask, around which it is 0 or has its border."""
+        step = _step(size)
+        rows, columns = part
+        inner = mask[:, :, rows, columns]
+        large = (
+            min(rows.stop * step, size[0]) - rows.start * step,
+            min(columns.stop * step, size[1]) - columns.start * step,
+        )
+        return (inner if step == 1 else enlarge(inner, step, large))[:, :, None]
+
+    def _window(
+        self,
+        landmarks: Float[Tensor, "b t k 2"],
+        size: tuple[int, int],
+        reach: Float[Tensor, "b t"],
+        shown: Bool[Tensor, "b t"],
+    ) -> tuple[slice, slice]:
+        """Rows and columns beyond which all masks are 0. On other devices than a CPU, which one would have to wait for,
+        and for a compiler, that is all of the picture.
+        """
+        whole = slice(0, size[0]), slice(0, size[1])
+        if torch.compiler.is_compiling() or landmarks.device.type != "cpu" or not bool(shown.any()):
+            return whole
+        points = extend_forehead(landmarks.detach())[shown].flatten(0, 1)
+        face = points.amax(dim=0) - points.amin(dim=0)
+        # Parts may be larger than the hull of their points; what the elastic field moves is a few deviations at most.
+        margin = float(reach.max()) + 0.1 * float(face.max()) + 6 * self._deviation() * max(size) + 2
+        low, high = (points.amin(dim=0) - margin).tolist(), (points.amax(dim=0) + margin).tolist()
+        window = [slice(max(int(low[i]), 0), min(int(high[i]) + 1, size[1 - i])) for i in (1, 0)]
+        return (window[0], window[1]) if all(part.start < part.stop for part in window) else whole
+
     def _region(
-        self, landmarks: Float[Tensor, "b t k 2"], size: tuple[int, int], region: Int[Tensor, " b"]
+        self, landmarks: Float[Tensor, "b t k 2"], window: tuple[slice, slice], region: Int[Tensor, " b"]
     ) -> Float[Tensor, "b t h w"]:
         """Region by region, the segments that have it; to a compiler, all segments and a choice."""
         compiling = torch.compiler.is_compiling()
+        size = (window[0].stop - window[0].start, window[1].stop - window[1].start)
+        corner = torch.stack([landmarks.new_full((), window[i].start) for i in (1, 0)])
+        landmarks = landmarks - corner
         mask = landmarks.new_zeros(*landmarks.shape[:2], *size)
         for number, name in enumerate(self.regions):
             if self.regions[name] == 0:
@@ -175,22 +220,34 @@ class BlendMask:
                 mask = mask.index_copy(0, rows, region_mask(landmarks[rows], REGIONS[name], size))
         return mask
 
-    def _edge(self, region: Int[Tensor, " b"]) -> Float[Tensor, " b"]:
-        return torch.tensor([REGIONS[name].edge for name in self.regions])[region]
-
-    def _field(
-        self, landmarks: Tensor, eyes: Tensor, size: tuple[int, int], small: tuple[int, int], noise: Tensor
-    ) -> Float[Tensor, "b t 2 h w"]:
-        """The elastic field, in pictures.
+    def _deviation(self) -> float:
+        """Standard deviation of the elastic field, in pictures.
 
         A uniform noise of +-1 under a normalised Gaussian of width sigma has the standard deviation
         1 / (sqrt(3) * 2 * sqrt(pi) * sigma), sigma in pixels; alpha is the factor on it.
         """
         alpha, sigma = self.elastic
-        deviation = alpha / (math.sqrt(3) * 2 * math.sqrt(math.pi) * sigma) / REFERENCE
-        centre = (landmarks.mean(dim=2) + 0.5) / landmarks.new_tensor((size[1], size[0]))
+        return alpha / (math.sqrt(3) * 2 * math.sqrt(math.pi) * sigma) / REFERENCE
+
+    def _field(
+        self,
+        landmarks: Tensor,
+        eyes: Tensor,
+        size: tuple[int, int],
+        small: tuple[int, int],
+        noise: Tensor,
+        window: tuple[slice, slice],
+    ) -> Float[Tensor, "b t 2 h w"]:
+        """The elastic field, in pictures."""
+        picture = torch.stack((landmarks.new_full((), size[1]), landmarks.new_full((), size[0])))
+        centre = (landmarks.mean(dim=2) + 0.5) / picture
         scale = (eyes / eyes.mean(dim=1, keepdim=True).clamp_min(1e-6)).clamp(0.25, 4)
-        return deviation * elastic_field(noise, centre, scale, small, sigma / REFERENCE)
+        sigma = self.elastic[1] / REFERENCE
+        return self._deviation() * elastic_field(noise, centre, scale, small, sigma, window)
+
+
+def _there(value: Tensor, like: Tensor) -> Tensor:
+    return value.to(like.device, non_blocking=True)
 
 
 def _step(size: tuple[int, int]) -> int:

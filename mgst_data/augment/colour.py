@@ -79,8 +79,8 @@ def shift_hsv(
     # With u = (channel - low) / chroma, the distance from red along the hexagon is 1 - u_r + u_g + u_b on both sides;
     # the sign of G - B tells the sides apart.
     away = (g + b).sub_(r).sub_(low).add_(chroma).div_(chroma.clamp_min(_GREY)).copysign_(g - b)
-    # In turns; 1.5 more than (-0.5, 0.5], so that frac wraps upwards.
-    angle = away.mul_(1 / 6).add_(torch.remainder(turn, 1) + 1.0).frac_()
+    # In turns, and above 0, so that frac wraps around.
+    angle = torch.add(torch.remainder(turn, 1) + 1, away, alpha=1 / 6).frac_()
     share = (chroma / high.clamp_min(_GREY)).add_(more).clamp_(0, 1)
     top = (high + lighter).clamp_(0, 1)
     span = share.mul_(top)
@@ -131,11 +131,12 @@ def match_colour(
     Args:
         source: Pictures to recolour, as a whole.
         target: Pictures whose colour they get.
-        weight: How much each pixel counts in the statistics of both, at least 0.
+        weight: How much each pixel counts in the statistics of both, at least 0; it may lack dimensions that the
+            pictures have, or have 1 there.
         together: Dimensions that share one mean: rows and columns by default, so that each frame is matched for itself;
             (-4, -2, -1) for all frames of (b, t, 3, h, w) at once, which cannot flicker.
     """
-    weight = _wide(weight)
+    weight = _wide(weight).expand(*source.shape[:-3], 1, *source.shape[-2:])
     weight = weight / weight.sum(dim=together, keepdim=True).clamp_min(_GREY)
     ours, theirs = rgb_to_lab(_wide(source)), rgb_to_lab(_wide(target))
     mean, deviation = _statistics(ours, weight, together)

@@ -30,6 +30,7 @@ def elastic_field(
     scale: Float[Tensor, "b t"],
     size: tuple[int, int],
     sigma: float,
+    window: tuple[slice, slice],
 ) -> Float[Tensor, "b t 2 h w"]:
     """A smooth random field that moves with the face; every value has a standard deviation of 1.
 
@@ -40,29 +41,42 @@ def elastic_field(
         noise: Standard normal; ``g`` is :func:`field_nodes`.
         centre: Of the face, in pictures.
         scale: Size of the face, relative to its mean over the segment.
-        size: Height and width.
+        size: Of the whole picture, height and width.
         sigma: Width of the Gaussian, in pictures.
+        window: Rows and columns that are wanted.
     """
     nodes = torch.linspace(-_REACH, _REACH, noise.shape[-1], device=noise.device)
 
-    def bumps(count: int, middle: Tensor) -> Float[Tensor, "b t count g"]:
-        at = (torch.arange(count, device=noise.device) + 0.5) / count
+    def bumps(wanted: slice, count: int, middle: Tensor) -> Float[Tensor, "b t n g"]:
+        at = (torch.arange(wanted.start, wanted.stop, device=noise.device) + 0.5) / count
         along = (at - middle[..., None]) / scale[..., None]
         return torch.exp(-0.5 * ((along[..., None] - nodes) / sigma).square())
 
     step = 2 * _REACH / (noise.shape[-1] - 1)
-    rows = bumps(size[0], centre[..., 1])[:, :, None]
-    columns = bumps(size[1], centre[..., 0])[:, :, None] * (step / (sigma * math.sqrt(math.pi)))
+    rows = bumps(window[0], size[0], centre[..., 1])[:, :, None]
+    columns = bumps(window[1], size[1], centre[..., 0])[:, :, None] * (step / (sigma * math.sqrt(math.pi)))
     return rows @ noise[:, None] @ columns.mT
 
 
-def warp_mask(mask: Float[Tensor, "b t h w"], shift: Float[Tensor, "b t 2 h w"]) -> Float[Tensor, "b t h w"]:
-    """Looks every pixel up where the field points to; ``shift`` is in pictures, x then y."""
+def warp_mask(
+    mask: Float[Tensor, "b t h w"], shift: Float[Tensor, "b t 2 h w"], size: tuple[int, int]
+) -> Float[Tensor, "b t h w"]:
+    """Looks every pixel up where the field points to.
+
+    Args:
+        mask: Of a picture, or of a window of it.
+        shift: To the right and down, in pictures.
+        size: Of the whole picture, height and width.
+    """
     b, t, h, w = mask.shape
     x = (torch.arange(w, device=mask.device) * 2 + 1) / w - 1
     y = (torch.arange(h, device=mask.device) * 2 + 1) / h - 1
-    grid = torch.stack((x + 2 * shift[:, :, 0], y[:, None] + 2 * shift[:, :, 1]), dim=-1)
-    warped = functional.grid_sample(mask.reshape(b * t, 1, h, w), grid.flatten(0, 1), align_corners=False)
+    # All x lie before all y in memory: written in turns they would take several times as long.
+    grid = shift.flatten(0, 1).new_empty(b * t, 2, h, w)
+    grid[:, 0] = shift[:, :, 0].flatten(0, 1) * (2 * size[1] / w) + x
+    grid[:, 1] = shift[:, :, 1].flatten(0, 1) * (2 * size[0] / h) + y[:, None]
+    flat = mask.reshape(b * t, 1, h, w)
+    warped = functional.grid_sample(flat, grid.permute(0, 2, 3, 1), align_corners=False, padding_mode="border")
     return warped.reshape(b, t, h, w)
 
 

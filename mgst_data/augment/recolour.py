@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -91,6 +92,11 @@ class Recolour:
         self.brightness, self.contrast, self.contrast_p = brightness, contrast, contrast_p
         self.degrade_p, self.sharpen_p, self.factors, self.sharpen_range = degrade_p, sharpen_p, factors, sharpen_range
 
+    @property
+    def period(self) -> int:
+        """Side of the blocks that a picture may be worked off in without a difference, pixels."""
+        return math.lcm(*self.factors)
+
     def sample(self, b: int, generator: torch.Generator) -> RecolourParams:
         """Draws for ``b`` segments."""
         units = torch.tensor(self.hsv_shift) / torch.tensor((_HUE_UNITS, _UNITS, _UNITS))
@@ -120,15 +126,17 @@ class Recolour:
         """
         here = params.to(frames.device)
         shift = (here.rgb_shift[:, None] + drift).to(frames.dtype)
-        frames = (frames + shift[..., None, None]).clamp_(0, 1)
+        if _any(params.rgb_shift != 0, shift != 0):
+            frames = (frames + shift[..., None, None]).clamp_(0, 1)
 
         def change_hsv(some: Tensor, rows: Tensor | slice) -> Tensor:
             hue, saturation, value = here.hsv_shift[rows].to(some.dtype)[:, :, None].unbind(dim=1)
             return shift_hsv(some, hue, saturation, value)
 
         frames = on_rows(frames, params.hsv, change_hsv)
-        factor, offset = (_per_segment(value, frames) for value in (here.contrast, here.brightness))
-        frames = (frames * factor).add_(offset).clamp_(0, 1)
+        if _any((params.contrast != 1) | (params.brightness != 0)):
+            factor, offset = (_per_segment(value, frames) for value in (here.contrast, here.brightness))
+            frames = (frames * factor).add_(offset).clamp_(0, 1)
         for step in sorted({*self.factors}):
             coarser = (params.degrade == DOWNSCALE) & (params.factor == step)
             frames = on_rows(frames, coarser, partial(_coarsen_rows, factor=step))
@@ -173,6 +181,13 @@ def coarsen(frames: Float[Tensor, "b t 3 h w"], factor: int) -> Float[Tensor, "b
 def sharpen(frames: Float[Tensor, "b t 3 h w"], alpha: Float[Tensor, "b 1 1 1 1"]) -> Float[Tensor, "b t 3 h w"]:
     """Mixes in the picture under the kernel with 9 in the middle and -1 around it, with weight ``alpha``; [0, 1]."""
     return torch.lerp(frames, mean_of_nine(frames), -9 * alpha).clamp_(0, 1)
+
+
+def _any(*conditions: Tensor) -> bool:
+    """Whether one of them holds anywhere, or would have to be asked of a device or a compiler."""
+    if torch.compiler.is_compiling() or any(condition.device.type != "cpu" for condition in conditions):
+        return True
+    return any(bool(condition.any()) for condition in conditions)
 
 
 def _per_segment(value: Float[Tensor, " b"], frames: Tensor) -> Float[Tensor, "b 1 1 1 1"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 from mgst_data.augment import draw
 from mgst_data.augment.base import AUGMENTATIONS, Params, Step
 from mgst_data.augment.blend_mask import BlendMask, MaskParams
+from mgst_data.augment.blend_tiles import BlendPlan, blend_in_tiles, suits_tiles
 from mgst_data.augment.colour import match_colour
 from mgst_data.augment.drift import GATE_MODES, autoregressive, sample_gate
 from mgst_data.augment.presets import PRESETS
@@ -27,8 +29,6 @@ from mgst_data.core.segment import RealFakePair, Segment
 _BANDS = 5
 # Weight of a mask from which on a pyramid's blend is shown unmixed.
 _UNMIXED = 0.25
-# Bytes of frames that are worked off at once on a CPU: with what is made of them they should stay in its cache.
-_TILE = 2**20
 
 
 @dataclass(frozen=True)
@@ -187,17 +187,17 @@ class SelfBlend(Step[SelfBlendParams]):
         # Whatever a frame without a face holds, it must not spoil others by being no number.
         landmarks = segment.landmarks.masked_fill(~usable[..., None, None], 0)
         opened = here.gate & usable
-        mask = self.mask.apply(landmarks, size, params.mask) * opened[:, :, None, None]
-        plan = _Plan(
+        mask = self.mask.apply(landmarks, size, params.mask, opened)
+        plan = BlendPlan(
             mask=mask.to(frames.dtype),
             matrix=self.warp.matrix(landmarks.mean(dim=2), size, here.warp),
             colour=here.colour_noise,
-            recoloured=usable.to(frames.dtype),
+            usable=usable.to(frames.dtype),
             from_source=here.recolour_source.to(frames.dtype),
             opened=opened,
         )
-        worked_off = _in_tiles if _fits_cache(frames) else SelfBlend._compose
-        target, fake, mask = worked_off(self, frames, plan, params)
+        work_off = partial(blend_in_tiles, self) if suits_tiles(frames) else self._at_once
+        target, fake, mask = work_off(frames, plan, params)
         return _pair(segment, target, fake, mask, opened)
 
     def apply_any(self, data: Segment | RealFakePair, params: SelfBlendParams) -> RealFakePair:
@@ -210,25 +210,27 @@ class SelfBlend(Step[SelfBlendParams]):
         """Draws and blends."""
         return self.apply(segment, self.sample(segment, generator))
 
-    def _target(
-        self, frames: Float[Tensor, "b t 3 h w"], plan: _Plan, params: SelfBlendParams
+    def recoloured(
+        self, frames: Float[Tensor, "b t 3 h w"], plan: BlendPlan, params: SelfBlendParams
     ) -> tuple[Float[Tensor, "b t 3 h w"], Float[Tensor, "b t 3 h w"]]:
         """Recoloured frames, and the real twins: these, or the frames as they are."""
         recoloured = self.recolour.apply(frames, params.recolour, plan.colour)
         # Choices by weights of 0 and 1 are exact, and on a CPU ten times as fast as torch.where.
-        chosen = (1 - plan.from_source[:, None]) * plan.recoloured
+        chosen = (1 - plan.from_source[:, None]) * plan.usable
         return recoloured, torch.lerp(frames, recoloured, chosen[:, :, None, None, None])
 
-    def _compose(
-        self, frames: Float[Tensor, "b t 3 h w"], plan: _Plan, params: SelfBlendParams
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Recolours, moves and blends; gives the real twins, the fakes and the masks."""
-        b, t, c, h, w = frames.shape
-        recoloured, target = self._target(frames, plan, params)
-        source = torch.lerp(frames, recoloured, plan.from_source[:, None, None, None, None])
-        grid = affine_grid(plan.matrix.flatten(0, 1), (h, w))
-        source = resample(source.reshape(b * t, c, h, w), grid).reshape(frames.shape)
-        mask = self.mask.enlarge(plan.mask, (h, w))
+    def mixed(
+        self,
+        target: Float[Tensor, "b t 3 h w"],
+        source: Float[Tensor, "b t 3 y x"],
+        matrix: Float[Tensor, "b t 2 3"],
+        mask: Float[Tensor, "b t 1 h w"],
+        params: SelfBlendParams,
+    ) -> Float[Tensor, "b t 3 h w"]:
+        """The fakes: the source is moved, and blended into the target."""
+        (b, t, c, h, w), (y, x) = target.shape, source.shape[3:]
+        grid = affine_grid(matrix.flatten(0, 1), (h, w), (y, x))
+        source = resample(source.reshape(b * t, c, y, x), grid).reshape(target.shape)
         if self.match_colour > 0:
             source = on_rows(
                 source, params.match_colour, lambda some, rows: match_colour(some, target[rows], mask[rows])
@@ -243,60 +245,16 @@ class SelfBlend(Step[SelfBlendParams]):
                 return torch.lerp(target[rows], banded, (mask[rows] / _UNMIXED).clamp_max(1))
 
             fake = on_rows(fake, params.pyramid, blend_bands)
-        return target, fake, mask
+        return fake
 
-
-@dataclass(frozen=True)
-class _Plan:
-    """What the pixels of a batch need to be blended, on their device."""
-
-    mask: Float[Tensor, "b t h2 w2"]
-    matrix: Float[Tensor, "b t 2 3"]
-    colour: Float[Tensor, "b t 3"]
-    recoloured: Float[Tensor, "b t"]
-    from_source: Float[Tensor, " b"]
-    opened: Bool[Tensor, "b t"]
-
-    def tile(self, i: int, run: slice) -> _Plan:
-        """Some frames of segment ``i``."""
-        own = slice(i, i + 1)
-        return _Plan(
-            self.mask[own, run],
-            self.matrix[own, run],
-            self.colour[own, run],
-            self.recoloured[own, run],
-            self.from_source[own],
-            self.opened[own, run],
-        )
-
-
-def _fits_cache(frames: Tensor) -> bool:
-    """Whether to work a batch off in pieces that fit the cache: on a CPU, where nothing is differentiated.
-
-    A batch of segments is tens of megabytes, so that each of some twenty passes over it would go to memory and back.
-    """
-    eager = not torch.compiler.is_compiling()
-    return eager and frames.device.type == "cpu" and not (torch.is_grad_enabled() and frames.requires_grad)
-
-
-def _in_tiles(
-    blend: SelfBlend, frames: Float[Tensor, "b t 3 h w"], plan: _Plan, params: SelfBlendParams
-) -> tuple[Tensor, Tensor, Tensor]:
-    """What :meth:`SelfBlend._compose` gives, a few frames at a time."""
-    b, t = frames.shape[:2]
-    step = max(1, _TILE // (frames[0, 0].numel() * frames.element_size()))
-    target, fake, mask = torch.empty_like(frames), torch.empty_like(frames), torch.empty_like(frames[:, :, :1])
-    for i in range(b):
-        mine = params[i : i + 1]
-        for start in range(0, t, step):
-            run = slice(start, min(start + step, t))
-            here, tile = (slice(i, i + 1), run), plan.tile(i, run)
-            if bool(plan.opened[here].any()):
-                target[here], fake[here], mask[here] = blend._compose(frames[here], tile, mine)
-            else:
-                target[here] = fake[here] = blend._target(frames[here], tile, mine)[1]
-                mask[here] = 0
-    return target, fake, mask
+    def _at_once(
+        self, frames: Float[Tensor, "b t 3 h w"], plan: BlendPlan, params: SelfBlendParams
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Real twins, fakes and masks of a whole batch."""
+        recoloured, target = self.recoloured(frames, plan, params)
+        source = torch.lerp(frames, recoloured, plan.from_source[:, None, None, None, None])
+        mask = self.mask.enlarge(plan.mask, (frames.shape[3], frames.shape[4]))
+        return target, self.mixed(target, source, plan.matrix, mask, params), mask
 
 
 def _pair(

@@ -15,8 +15,10 @@ from mgst_data.core.labels import PATCH_THRESHOLD, frame_label_of, patches
 from mgst_data.core.segment import Segment
 
 
-def affine_grid(matrix: Float[Tensor, "n 2 3"], size: tuple[int, int]) -> Float[Tensor, "n h w 2"]:
-    """Where each pixel of a picture is looked up in one of the same size, as ``grid_sample`` wants it.
+def affine_grid(
+    matrix: Float[Tensor, "n 2 3"], size: tuple[int, int], source: tuple[int, int] | None = None
+) -> Float[Tensor, "n h w 2"]:
+    """Where each pixel of a picture is looked up in another, as ``grid_sample`` wants it.
 
     A sum of one term per row and one per column: on a CPU tens of times as fast as
     ``torch.nn.functional.affine_grid``, which multiplies matrices. Coordinates in half precision would miss by
@@ -24,7 +26,8 @@ def affine_grid(matrix: Float[Tensor, "n 2 3"], size: tuple[int, int]) -> Float[
 
     Args:
         matrix: From pixels that come out to pixels that are looked up.
-        size: Height and width.
+        size: Height and width of what comes out.
+        source: Of what is looked up in; the same by default.
 
     Returns:
         x and y in [-1, 1], -1 and 1 being the outer edges of the picture (``align_corners=False``).
@@ -34,7 +37,8 @@ def affine_grid(matrix: Float[Tensor, "n 2 3"], size: tuple[int, int]) -> Float[
     column = torch.arange(width, dtype=torch.float32, device=matrix.device)
     row = torch.arange(height, dtype=torch.float32, device=matrix.device)
     # Filled on the device: a tensor made of a list would be copied there, and the CPU would wait for it.
-    to_unit = torch.cat((column.new_full((1, 1), 2 / width), column.new_full((1, 1), 2 / height)))
+    from_height, from_width = source or size
+    to_unit = torch.cat((column.new_full((1, 1), 2 / from_width), column.new_full((1, 1), 2 / from_height)))
     along = matrix[:, :, 0, None] * column + (matrix[:, :, 2, None] + 0.5)
     down = matrix[:, :, 1, None] * row
     # All x lie before all y in memory: adding in strides of two would take ten times as long.

@@ -1,0 +1,50 @@
+"""Sequences of augmentations that go well together; each is made anew, to be changed at will. Ours."""
+
+from __future__ import annotations
+
+from mgst_data.augment.compression import BlockCodec, Jpeg
+from mgst_data.augment.containers import Apply, OneOf, SegmentSequential
+from mgst_data.augment.geometric import Affine, CropMargin, HorizontalFlip
+from mgst_data.augment.patch import CutOut, ErasingTubes, TubeFreeze, TubeLag, TubeSwap
+from mgst_data.augment.photometric import ColourJitter, Downscale, GaussianBlur, GaussianNoise, Greyscale
+from mgst_data.augment.temporal import BoundaryJitter, Reverse, ShuffleWindow, SpliceLag, TimeMask
+
+
+def train_default() -> SegmentSequential:
+    """What training uses after self-blending: all label-preserving, mild, and the same for both twins.
+
+    Frames keep their number and size, and no frame is repeated: a frozen run would look like a forgery.
+    """
+    return SegmentSequential(
+        HorizontalFlip(p=0.5),
+        CropMargin(side_range=(0.85, 1.0)),
+        ColourJitter(p=0.5),
+        Apply(OneOf(GaussianBlur(sigma_range=(0.2, 1.5)), GaussianNoise(sigma_range=(0.0, 0.03)), Downscale()), p=0.3),
+        Jpeg(quality_range=(40, 100), p=0.5),
+    )
+
+
+def robust() -> SegmentSequential:
+    """The same and more of it, for detectors that have to stand compression, low resolution and hidden parts."""
+    return SegmentSequential(
+        HorizontalFlip(p=0.5),
+        CropMargin(side_range=(0.8, 1.0)),
+        Apply(Affine(), p=0.3),
+        ColourJitter(brightness_range=(-0.2, 0.2), contrast_range=(0.7, 1.3), saturation_range=(0.5, 1.5), p=0.7),
+        Greyscale(p=0.05),
+        Apply(Reverse(p=1.0), p=0.2),
+        TimeMask(p=0.3),
+        Apply(OneOf(CutOut(), ErasingTubes()), p=0.3),
+        Apply(OneOf(GaussianBlur(sigma_range=(0.5, 3.0)), GaussianNoise(sigma_range=(0.0, 0.08)), Downscale()), p=0.5),
+        OneOf(Jpeg(quality_range=(30, 100)), BlockCodec(qp_range=(23, 42)), weights=(0.6, 0.4)),
+    )
+
+
+def temporal_fakes() -> SegmentSequential:
+    """Label-making: puts at most one temporal inconsistency, of frames or of patches, on top of a pseudo-fake."""
+    frames = OneOf(ShuffleWindow(), SpliceLag(), BoundaryJitter())
+    tubes = OneOf(TubeSwap(), TubeFreeze(), TubeLag())
+    return SegmentSequential(Apply(OneOf(frames, tubes, weights=(0.4, 0.6)), p=0.5))
+
+
+RECIPES = {"train_default": train_default, "robust": robust, "temporal_fakes": temporal_fakes}
