@@ -89,27 +89,32 @@ def _override(text: str) -> Sections:
     section, dot, key = name.strip().partition(".")
     if not (equals and dot):
         raise UsageError("is not table.name=value", where=f"--set {text}", hint="such as --set extract.size=256")
+    return {section: {key: parse_value(value)}}
+
+
+def parse_value(text: str) -> Any:
+    """A value as TOML has it; anything else is text, which needs no quotes here."""
     try:
-        parsed = tomllib.loads(f"value = {value}")["value"]
+        return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        parsed = value.strip()
-    return {section: {key: parsed}}
+        return text.strip()
 
 
 def _merge(sections: Sections, given: Mapping[str, Any], *, where: str) -> None:
     for name, values in given.items():
-        _check_name(name, SECTIONS, "table", where)
+        check_name(name, SECTIONS, "table", where)
         if not isinstance(values, Mapping):
             raise UsageError(
                 f"{name!r} is {values!r}, not a table", where=where, hint=f"write [{name}] above its values"
             )
         hints = get_type_hints(SECTIONS[name])
         for key, value in values.items():
-            _check_name(key, hints, f"option {name}.", where)
+            check_name(key, hints, f"option {name}.", where)
             sections[name][key] = _convert(value, hints[key], f"{name}.{key}", where)
 
 
-def _check_name(name: str, known: Iterable[str], what: str, where: str) -> None:
+def check_name(name: str, known: Iterable[str], what: str, where: str) -> None:
+    """Raises UsageError, with the name that may be meant, unless a name is one of those known."""
     if name in known:
         return
     close = difflib.get_close_matches(name, list(known), n=1)

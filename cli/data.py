@@ -12,6 +12,7 @@ from .demo import demo
 from .errors import Commands, show_unexpected
 from .extract import extract
 from .inspect import inspect
+from .preview_blend import preview_blend
 from .sheet import sheet
 
 EPILOG = """\b
@@ -33,7 +34,7 @@ def data() -> None:
     """Prepares face video: tracks the faces of a data set and stores them as shards."""
 
 
-for command in (extract, inspect, sheet, demo):
+for command in (extract, inspect, sheet, preview_blend, demo):
     data.add_command(command)
 
 

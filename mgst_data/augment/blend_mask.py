@@ -93,6 +93,10 @@ class BlendMask:
         unknown = [name for name in regions if name not in REGIONS]
         if unknown:
             raise ValueError(f"no region is called {unknown[0]!r}; known: {', '.join(REGIONS)}")
+        if sum(regions.values()) <= 0 or min(regions.values()) < 0:
+            raise ValueError(f"chances of regions are at least 0, and one of them more, not {dict(regions)}")
+        if elastic[0] < 0 or elastic[1] < 1:
+            raise ValueError(f"elastic is (alpha, sigma), at least (0, 1), not {elastic}")
         for name, value in (("size_range", size_range), ("shrink_range", shrink_range), ("soften_range", soften_range)):
             draw.check_range(name, value, low=1)
         draw.check_range("sigma_range", sigma_range, low=0.1)

@@ -14,11 +14,13 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from mgst_data.augment.recolour import add_colour
+
 if TYPE_CHECKING:
     from mgst_data.augment.self_blend import SelfBlend, SelfBlendParams
 
-# Bytes of frames that are worked off at once.
-_TILE = 2**20
+# Bytes of frames that are worked off at once: fewer would fit the cache better, but the calls themselves take time.
+_TILE = 2**22
 # Pixels around what is looked up in the source that its recolouring may need to see.
 _MARGIN = 4
 
@@ -30,7 +32,7 @@ class BlendPlan:
     Attributes:
         mask: Weights of the source, as :class:`mgst_data.augment.BlendMask` gives them.
         matrix: From pixels of the fake to pixels of the source.
-        colour: Added to the channels of the recoloured side.
+        colour: Added to the channels of the source.
         usable: 1 where there is a face, 0 elsewhere.
         from_source: 1 if the source is recoloured, 0 if the target is.
         opened: Frames that are blended.
@@ -110,7 +112,9 @@ def _blend_box(
         from_rows, from_columns = rows, columns
     source = frames[..., from_rows, from_columns]
     if bool(params.recolour_source[0]):
-        source = blend.recolour.apply(source, params.recolour, plan.colour)
+        source = blend.recolour.apply(source, params.recolour)
+    if bool((plan.colour != 0).any()):
+        source = add_colour(source, plan.colour)
     blended = blend.mixed(
         target[..., rows, columns],
         source,

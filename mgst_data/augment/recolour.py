@@ -114,20 +114,16 @@ class Recolour:
             alpha=draw.uniform((b,), *self.sharpen_range, generator),
         )
 
-    def apply(
-        self, frames: Float[Tensor, "b t 3 h w"], params: RecolourParams, drift: Float[Tensor, "b t 3"]
-    ) -> Float[Tensor, "b t 3 h w"]:
+    def apply(self, frames: Float[Tensor, "b t 3 h w"], params: RecolourParams) -> Float[Tensor, "b t 3 h w"]:
         """Recoloured frames, [0, 1].
 
         Args:
             frames: [0, 1].
             params: On the CPU.
-            drift: Added to the channels of each frame, beside the shift of the segment; on the device of the frames.
         """
         here = params.to(frames.device)
-        shift = (here.rgb_shift[:, None] + drift).to(frames.dtype)
-        if _any(params.rgb_shift != 0, shift != 0):
-            frames = (frames + shift[..., None, None]).clamp_(0, 1)
+        if _any(params.rgb_shift != 0):
+            frames = add_colour(frames, here.rgb_shift[:, None])
 
         def change_hsv(some: Tensor, rows: Tensor | slice) -> Tensor:
             hue, saturation, value = here.hsv_shift[rows].to(some.dtype)[:, :, None].unbind(dim=1)
@@ -142,6 +138,11 @@ class Recolour:
             frames = on_rows(frames, coarser, partial(_coarsen_rows, factor=step))
         alpha = _per_segment(here.alpha, frames)
         return on_rows(frames, params.degrade == SHARPEN, lambda some, rows: sharpen(some, alpha[rows]))
+
+
+def add_colour(frames: Float[Tensor, "b t 3 h w"], colour: Float[Tensor, "b s 3"]) -> Float[Tensor, "b t 3 h w"]:
+    """Adds to the channels of every frame (s = t) or segment (s = 1); [0, 1]."""
+    return (frames + colour.to(frames.dtype)[..., None, None]).clamp_(0, 1)
 
 
 def on_rows(
@@ -183,11 +184,9 @@ def sharpen(frames: Float[Tensor, "b t 3 h w"], alpha: Float[Tensor, "b 1 1 1 1"
     return torch.lerp(frames, mean_of_nine(frames), -9 * alpha).clamp_(0, 1)
 
 
-def _any(*conditions: Tensor) -> bool:
-    """Whether one of them holds anywhere, or would have to be asked of a device or a compiler."""
-    if torch.compiler.is_compiling() or any(condition.device.type != "cpu" for condition in conditions):
-        return True
-    return any(bool(condition.any()) for condition in conditions)
+def _any(condition: Bool[Tensor, "..."]) -> bool:
+    """Whether it holds anywhere; a compiler is told that it does. On the CPU, so that no device is waited for."""
+    return torch.compiler.is_compiling() or bool(condition.any())
 
 
 def _per_segment(value: Float[Tensor, " b"], frames: Tensor) -> Float[Tensor, "b 1 1 1 1"]:

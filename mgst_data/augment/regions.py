@@ -55,12 +55,12 @@ REGIONS = {
     "inner": Region((Part(tuple(range(17, 68)), grow=1.15),), edge=0.7),
     "parts": Region(
         (
-            Part(tuple(range(36, 42)), grow=2.0),
-            Part(tuple(range(42, 48)), grow=2.0),
+            Part(tuple(range(36, 42)), grow=2.5),
+            Part(tuple(range(42, 48)), grow=2.5),
             Part(tuple(range(27, 36)), grow=1.3),
             Part(tuple(range(48, 60)), grow=1.3),
         ),
-        edge=0.4,
+        edge=0.2,
     ),
     "lower": Region((Part((*range(3, 14), *range(31, 36))),), edge=0.6),
 }

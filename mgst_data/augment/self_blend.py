@@ -19,7 +19,7 @@ from mgst_data.augment.colour import match_colour
 from mgst_data.augment.drift import GATE_MODES, autoregressive, sample_gate
 from mgst_data.augment.presets import PRESETS
 from mgst_data.augment.pyramid import pyramid_blend
-from mgst_data.augment.recolour import Recolour, RecolourParams, on_rows
+from mgst_data.augment.recolour import Recolour, RecolourParams, add_colour, on_rows
 from mgst_data.augment.source_warp import SourceWarp, WarpParams
 from mgst_data.augment.warp import affine_grid, resample
 from mgst_data.core import labels
@@ -38,7 +38,7 @@ class SelfBlendParams(Params):
     Attributes:
         recolour_source: Whether the source is recoloured; the target is otherwise.
         recolour: How.
-        colour_noise: Added to the channels of the recoloured side, frame by frame.
+        colour_noise: Added to the channels of the source, frame by frame.
         warp: How the source is moved.
         mask: How the mask is made.
         gate_mode: Number in :data:`mgst_data.augment.drift.GATE_MODES`.
@@ -91,8 +91,9 @@ class SelfBlend(Step[SelfBlendParams]):
         gate: How likely each of :data:`mgst_data.augment.drift.GATE_MODES` is.
         rho_range: Correlation of the noise of neighbouring frames: 0 flickers, near 1 drifts.
         steady_p: How likely the noise is left out.
-        drift: Factor on all that drifts over time; 0 switches it off and changes no other draw.
-        colour_drift: Standard deviation of the recoloured side's channels, [0, 1].
+        drift: Factor on all that drifts over time; 0 switches it off and changes no other draw. Jumps of the source are
+            not drift: the options of the warp have them.
+        colour_drift: Standard deviation of the channels of the source, [0, 1]; a real twin must not flicker.
         match_colour: How likely the source gets the mean and deviation of the target's colours within the mask.
         pyramid: How likely the blend is made in a Laplacian pyramid.
 
@@ -123,6 +124,8 @@ class SelfBlend(Step[SelfBlendParams]):
         unknown = [name for name in self.gate if name not in GATE_MODES]
         if unknown:
             raise ValueError(f"no gate mode is called {unknown[0]!r}; known: {', '.join(GATE_MODES)}")
+        if sum(self.gate.values()) <= 0 or min(self.gate.values()) < 0:
+            raise ValueError(f"chances of gate modes are at least 0, and one of them more, not {self.gate}")
         for name, share in (
             ("recolour_source", recolour_source),
             ("steady_p", steady_p),
@@ -139,12 +142,20 @@ class SelfBlend(Step[SelfBlendParams]):
     def preset(name: str, **changes: Any) -> SelfBlend:
         """One of :data:`mgst_data.augment.PRESETS`, with some options changed.
 
+        Args:
+            name: Of the preset.
+            changes: Options; of ``mask``, ``warp`` and ``recolour``, what is not named stays as in the preset.
+
         Raises:
             ValueError: if there is no such preset.
         """
         if name not in PRESETS:
             raise ValueError(f"no preset is called {name!r}; known: {', '.join(PRESETS)}")
-        return SelfBlend(**{**PRESETS[name], **changes})
+        options = dict(PRESETS[name])
+        for key, value in changes.items():
+            parts = key in ("mask", "warp", "recolour")
+            options[key] = {**options.get(key, {}), **value} if parts else value
+        return SelfBlend(**options)
 
     def sample(self, segment: Segment, generator: torch.Generator) -> SelfBlendParams:
         """Draws for every segment of a batch.
@@ -214,7 +225,7 @@ class SelfBlend(Step[SelfBlendParams]):
         self, frames: Float[Tensor, "b t 3 h w"], plan: BlendPlan, params: SelfBlendParams
     ) -> tuple[Float[Tensor, "b t 3 h w"], Float[Tensor, "b t 3 h w"]]:
         """Recoloured frames, and the real twins: these, or the frames as they are."""
-        recoloured = self.recolour.apply(frames, params.recolour, plan.colour)
+        recoloured = self.recolour.apply(frames, params.recolour)
         # Choices by weights of 0 and 1 are exact, and on a CPU ten times as fast as torch.where.
         chosen = (1 - plan.from_source[:, None]) * plan.usable
         return recoloured, torch.lerp(frames, recoloured, chosen[:, :, None, None, None])
@@ -253,6 +264,7 @@ class SelfBlend(Step[SelfBlendParams]):
         """Real twins, fakes and masks of a whole batch."""
         recoloured, target = self.recoloured(frames, plan, params)
         source = torch.lerp(frames, recoloured, plan.from_source[:, None, None, None, None])
+        source = add_colour(source, plan.colour)
         mask = self.mask.enlarge(plan.mask, (frames.shape[3], frames.shape[4]))
         return target, self.mixed(target, source, plan.matrix, mask, params), mask
 

@@ -76,6 +76,13 @@ def test_drift_moves_a_still_segment(make_segment, generator):
     assert ((pair.fake.mask - pair.fake.mask[:, :1]).abs().amax(dim=(1, 2, 3, 4)) > 0).all()
 
 
+def test_what_drifts_is_the_source_and_never_the_real_twin(make_segment):
+    for seed in range(4):
+        blend = SelfBlend(steady_p=0.0, colour_drift=0.1, recolour_source=seed % 2, gate={"all": 1.0})
+        pair = blend(make_segment(3, 5, 64, still=True), generator=generator_for(seed))
+        torch.testing.assert_close(pair.real.frames, pair.real.frames[:, :1].expand_as(pair.real.frames))
+
+
 def test_no_drift_changes_no_other_draw(make_segment):
     segment = make_segment()
     with_drift, without = (SelfBlend(drift=d).sample(segment, generator_for(5)) for d in (1.0, 0.0))
@@ -274,6 +281,7 @@ def test_presets_are_plain_values_to_be_changed(make_segment, generator):
         SelfBlend(**options)
         changed = SelfBlend.preset(name, recolour_source=1.0)
         assert changed.sample(make_segment(50, 1, 16), generator).recolour_source.all()
+        assert SelfBlend.preset(name, mask={"ratios": (1.0,)}).mask.regions == options["mask"]["regions"]
 
 
 def test_parameters_can_be_written_down(make_segment, generator):
@@ -294,6 +302,9 @@ def test_parameters_can_be_written_down(make_segment, generator):
         ({"mask": {"ratios": (0.0, 1.0)}}, "ratios are in"),
         ({"warp": {"scale_range": (1.1, 0.9)}}, "scale_range is"),
         ({"rho_range": (0.0, 1.0)}, "rho_range is"),
+        ({"gate": {"all": 0.0}}, "chances of gate modes"),
+        ({"mask": {"regions": {"hull": -1.0}}}, "chances of regions"),
+        ({"mask": {"elastic": (50.0, 0.0)}}, "elastic is"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options, message):

@@ -1,0 +1,188 @@
+"""Draws self-blends of a source, writes them as video, contact sheet and JSON, and says so."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from mgst_data.core import generator_for
+from mgst_data.core.errors import printable
+from mgst_data.extract.segment import Clip
+from mgst_data.preview.blend import BlendDraw, blend_sheet, caption, describe, drifting, film, recoloured, repeats
+from mgst_data.preview.video import encode_video
+from mgst_data.shards import encode_image
+from mgst_data.shards.storage import output_errors, write_atomic
+
+from . import show
+from .blend_options import build_blend
+from .clips import clip_from_video, clips_from_shards
+
+FPS = 8
+# Each draw is repeated until it has been shown for so long.
+SECONDS = 4.0
+# Significant digits of the numbers in the JSON.
+DIGITS = 4
+REDRAW = "SelfBlend(**options).sample(segment, generator_for(seed, 'preview', draw)); numbers here are rounded"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What to blend.
+
+    Attributes:
+        path: A video or picture; with ``shard`` a folder of shards, or one of them.
+        shard: See there.
+        frames: Of a segment, at most.
+        size: Of a frame, pixels.
+    """
+
+    path: str
+    shard: bool
+    frames: int
+    size: int
+
+    @property
+    def name(self) -> str:
+        """What files made of it begin with."""
+        if "://" in self.path:
+            return PurePosixPath(self.path.partition("?")[0]).stem
+        path = Path(self.path)
+        return path.resolve().name if path.is_dir() else path.stem
+
+    def clips(self, count: int) -> list[Clip]:
+        """At most ``count`` segments, at least one."""
+        if self.shard:
+            return clips_from_shards(self.path, count=count, frames=self.frames, size=self.size)
+        return [clip_from_video(self.path, frames=self.frames, size=self.size)]
+
+
+def preview(source: Source, out: Path, *, preset: str, chosen: Mapping[str, Any], seed: int, count: int) -> None:
+    """Draws, writes and shows.
+
+    Args:
+        source: What to blend.
+        out: Folder; made if it does not exist.
+        preset: Name of the options that ``chosen`` began with.
+        chosen: Keyword arguments of the blend.
+        seed: Of all draws.
+        count: How many.
+    """
+    stem = f"{source.name}-{preset}"
+    with _progress() as progress:
+        looking = progress.add_task("looking for a face", total=None)
+        clips = source.clips(count)
+        progress.remove_task(looking)
+        mine = [clips[i % len(clips)] for i in range(count)]
+        draws = draw_blends(chosen, mine, seed)
+        titles = [f"{i}   {caption(draw.facts)}" for i, draw in enumerate(draws)]
+        if len(clips) > 1:
+            titles = [f"{title}   {printable(clip.source)}" for title, clip in zip(titles, mine, strict=True)]
+        with output_errors(out):
+            out.mkdir(parents=True, exist_ok=True)
+        total = sum(len(draw) * repeats(len(draw), fps=FPS, seconds=SECONDS) for draw in draws)
+        pictures = progress.track(film(draws, titles=titles, fps=FPS, seconds=SECONDS), total, description="drawing")
+        record = {"source": printable(source.path), "preset": preset, "seed": seed, "options": chosen}
+        record |= {"redraw": REDRAW, "digits": DIGITS, "draws": drawn(draws, mine)}
+        files = {
+            out / f"{stem}.mp4": encode_video(pictures, fps=FPS),
+            out / f"{stem}.png": encode_image(blend_sheet(draws, titles=titles), image_format="png"),
+            out / f"{stem}.json": to_json(record).encode(),
+        }
+    for path, data in files.items():
+        write_atomic(path, data)
+    for clip in clips:
+        show_clip(clip, source.frames)
+    show_draws(draws)
+    for path in files:
+        show.line(printable(path))
+
+
+def draw_blends(chosen: Mapping[str, Any], clips: Sequence[Clip], seed: int) -> list[BlendDraw]:
+    """Blends each clip; draw i depends on the seed and on i alone."""
+    blend = build_blend(chosen)
+    draws = []
+    for i, clip in enumerate(clips):
+        params = blend.sample(clip.segment, generator_for(seed, "preview", i))
+        pair = blend.apply(clip.segment, params)
+        draws.append(BlendDraw(pair, params, describe(blend, params, pair)))
+    return draws
+
+
+def drawn(draws: Sequence[BlendDraw], clips: Sequence[Clip]) -> list[dict[str, Any]]:
+    """All that was drawn, for JSON."""
+    return [
+        {
+            "draw": i,
+            "source": printable(clip.source),
+            "frames": clip.frame_indices.tolist(),
+            "facts": dict(draw.facts),
+            "blended": draw.gate.tolist(),
+            "params": draw.params.as_dict(),
+        }
+        for i, (draw, clip) in enumerate(zip(draws, clips, strict=True))
+    ]
+
+
+def to_json(record: Any) -> str:
+    """JSON with a line for each value of an object, arrays of numbers on one line, and numbers of four digits."""
+    return _lines(record, "\n") + "\n"
+
+
+def _lines(value: Any, newline: str) -> str:
+    inner = newline + " "
+    if isinstance(value, Mapping) and value:
+        items = (f"{json.dumps(key)}: {_lines(item, inner)}" for key, item in value.items())
+        return "{" + inner + f",{inner}".join(items) + newline + "}"
+    if isinstance(value, list) and value and isinstance(value[0], Mapping):
+        return "[" + inner + f",{inner}".join(_lines(item, inner) for item in value) + newline + "]"
+    return json.dumps(_rounded(value), separators=(",", ":"), allow_nan=False)
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.{DIGITS}g}") + 0.0  # no -0.0
+    return [_rounded(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def show_clip(clip: Clip, wanted: int) -> None:
+    """Says which frames were taken, and on stderr what is amiss with them."""
+    source, first, last = printable(clip.source), int(clip.frame_indices[0]), int(clip.frame_indices[-1])
+    show.line(f"{source}: {f'frames {first} to {last}' if last > first else f'frame {first}'}")
+    if len(clip) < wanted:
+        show.line(f"note: {source}: {show.count(len(clip), 'frame')} instead of {wanted}: there are no more", err=True)
+    unusable = int((~clip.segment.valid).sum())
+    if unusable:
+        show.line(f"note: {source}: no good landmarks in {show.count(unusable, 'frame')}, left as is", err=True)
+
+
+def show_draws(draws: Iterable[BlendDraw]) -> None:
+    """Prints a table of what was drawn."""
+    made = show.table("draw", "region", "ratio", "gate", "drift", "recoloured", "mask")
+    for i, draw in enumerate(draws):
+        facts = draw.facts
+        made.add_row(
+            str(i),
+            facts["region"],
+            f"{facts['ratio']:.2f}",
+            f"{facts['gate']} {facts['blended']}/{facts['frames']}",
+            drifting(facts, rho=False),
+            recoloured(facts),
+            f"{facts['severity']:.2f}",
+        )
+    show.show_table(made)
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    """What is being done, on stderr; nothing is shown outside a terminal."""
+    console = Console(stderr=True, highlight=False)
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        yield progress
