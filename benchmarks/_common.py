@@ -26,6 +26,9 @@ PACKAGES = (
     "facenet-pytorch",
     "dlib-bin",
     "webdataset",
+    "albumentations",
+    "kornia",
+    "timm",
 )
 
 

@@ -41,6 +41,12 @@ def figures_table(results: Path = RESULTS) -> str:
                 name = f"loader against bare JPEG decoding, one core, {row['frames']} frames per segment"
                 reached = "yes" if share >= 0.8 else "**no**"
                 lines.append(f"| {name} | {share:.0%} | ≥ 80% | {reached} |")
+    augment = results / "augment.json"
+    if augment.exists():
+        result = json.loads(augment.read_text())
+        commits[result["commit"]] = None
+        lines += [_row("augmentation", figure) for figure in result["figures"]["targets"] if figure["target"]]
+        lines += [_row("augmentation", figure) for figure in result["figures"]["targets"] if _telling(figure)]
     if about:
         device, versions = about["device"], about["versions"]
         measured = ", ".join(f"`{commit}`" for commit in commits)
@@ -51,6 +57,11 @@ def figures_table(results: Path = RESULTS) -> str:
             "a + marks one with changes that were not committed.",
         ]
     return "\n".join(lines)
+
+
+def _telling(figure: dict[str, Any]) -> bool:
+    """Whether a figure without a target belongs on the page: the comparisons, not how time grows."""
+    return not figure["target"] and figure["section"] == "speed"
 
 
 def _row(section: str, figure: dict[str, Any]) -> str:

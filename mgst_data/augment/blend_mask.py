@@ -21,6 +21,8 @@ from mgst_data.core.geometry import eye_distance
 
 # Pictures from this side on have masks of half their resolution: an edge is soft over several pixels anyway.
 _HALVED = 192
+# What that adds to the square of a kernel's reach, pixels of the mask; fitted to masks made at full resolution.
+_ENLARGED = 0.75
 # Weights below this would not change a pixel of 8 bits.
 _FAINT = 1 / 512
 
@@ -149,8 +151,13 @@ class BlendMask:
         moved = (landmarks + here.landmark_noise * eyes[..., None, None] + 0.5) / step - 0.5
         edge = torch.tensor([REGIONS[name].edge for name in self.regions])[params.region] * (small[0] / params.size)
         kernel = edge[:, None] * (1 + params.edge_noise).clamp_min(0.1)
+        if not torch.compiler.is_compiling() and bool((params.edge_noise == 0).all()):
+            kernel = kernel[:, :1]
         shrink = kernel * ((params.shrink - 1) / 2)[:, None]
         reach = kernel * (params.soften / 2)[:, None]
+        if step > 1:
+            # Making the mask larger again softens its edge too.
+            reach = (reach.square() - _ENLARGED).clamp_min(0.25).sqrt()
         window = self._window(moved, small, reach, shown)
         mask = self._region(moved, window, params.region)
         if self.elastic[0] > 0:
@@ -186,7 +193,7 @@ class BlendMask:
         self,
         landmarks: Float[Tensor, "b t k 2"],
         size: tuple[int, int],
-        reach: Float[Tensor, "b t"],
+        reach: Float[Tensor, "b s"],
         shown: Bool[Tensor, "b t"],
     ) -> tuple[slice, slice]:
         """Rows and columns beyond which all masks are 0. On other devices than a CPU, which one would have to wait for,

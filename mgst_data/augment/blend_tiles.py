@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from mgst_data.augment.pages import new_zeros
 from mgst_data.augment.recolour import add_colour
 
 if TYPE_CHECKING:
@@ -71,8 +72,9 @@ def blend_in_tiles(
     """Real twins, fakes and masks."""
     b, t = frames.shape[:2]
     step = max(1, _TILE // (frames[0, 0].numel() * frames.element_size()))
-    target, fake = torch.empty_like(frames), torch.empty_like(frames)
-    mask = frames.new_zeros(b, t, 1, *frames.shape[3:])
+    shape, dtype = tuple(frames.shape), frames.dtype
+    target, fake = new_zeros(shape, dtype), new_zeros(shape, dtype)
+    mask = new_zeros((b, t, 1, *shape[3:]), dtype)
     for i in range(b):
         mine = params[i : i + 1]
         for start in range(0, t, step):

@@ -82,14 +82,16 @@ def warp_mask(
 
 def soften(
     mask: Float[Tensor, "b t h w"],
-    shrink: Float[Tensor, "b t"],
-    reach: Float[Tensor, "b t"],
-    sigma: Float[Tensor, "b t"],
+    shrink: Float[Tensor, "b s"],
+    reach: Float[Tensor, "b s"],
+    sigma: Float[Tensor, "b s"],
 ) -> Float[Tensor, "b t h w"]:
     """Shrinks a mask and softens its edge, as two Gaussian blurs do between which all values below 1 go to 0.
 
     What is left of 1 after the first blur are the pixels whose whole kernel lies inside: an erosion by a square. So the
     first blur is none here, and its radius need not be whole. Beyond the picture the mask goes on as at its border.
+
+    Kernels may be those of single frames (s = t), or the same for all frames of a segment (s = 1), which is faster.
 
     Args:
         mask: [0, 1].
@@ -103,21 +105,27 @@ def soften(
     h, w = mask.shape[-2:]
     window, blur = _window(w, shrink + 0.5), _gaussian(w, reach, sigma)
     windows, blurs = (window, blur) if h == w else (_window(h, shrink + 0.5), _gaussian(h, reach, sigma))
-    outside = ((1 - mask) @ window).clamp_(max=1)
-    outside = (windows @ outside).clamp_(max=1)
-    soft = (1 - blurs @ outside @ blur.mT).clamp_(min=0)
+    outside = _times(1 - mask, window).clamp_(max=1)
+    outside = _times(outside.mT, windows.mT).clamp_(max=1)
+    soft = (1 - _times(_times(outside, blurs.mT).mT, blur.mT)).clamp_(min=0)
     peak = soft.amax(dim=(2, 3), keepdim=True)
     return soft * ((peak > _NOTHING) / peak.clamp_min(_NOTHING))
 
 
-def _window(size: int, reach: Float[Tensor, "b t"]) -> Float[Tensor, "b t size size"]:
+def _times(mask: Float[Tensor, "b t h w"], kernel: Float[Tensor, "b s w w"]) -> Float[Tensor, "b t h w"]:
+    """Every row of every frame, times the kernel of its frame, or of its segment: one product for all frames then."""
+    b, t, h, w = mask.shape
+    return mask @ kernel if kernel.shape[1] == t else (mask.reshape(b, t * h, w) @ kernel[:, 0]).reshape(b, t, h, w)
+
+
+def _window(size: int, reach: Float[Tensor, "b s"]) -> Float[Tensor, "b s size size"]:
     """Share of pixel j that lies within ``reach`` of the middle of pixel i."""
     at = torch.arange(size, dtype=reach.dtype, device=reach.device)
     distance = (at[:, None] - at).abs()
     return (reach[..., None, None] + 0.5 - distance).clamp_(0, 1)
 
 
-def _gaussian(size: int, reach: Float[Tensor, "b t"], sigma: Float[Tensor, "b t"]) -> Float[Tensor, "b t size size"]:
+def _gaussian(size: int, reach: Float[Tensor, "b s"], sigma: Float[Tensor, "b s"]) -> Float[Tensor, "b s size size"]:
     """Weights of a truncated Gaussian; each row has the sum 1."""
     at = torch.arange(size, dtype=reach.dtype, device=reach.device)
     profile = torch.exp(-0.5 * (at / sigma[..., None]).square()) * (reach[..., None] + 0.5 - at).clamp(0, 1)

@@ -53,6 +53,13 @@ def test_softening_shrinks_by_the_kernel_and_blurs_over_it(device):
     )
 
 
+def test_one_kernel_for_all_frames_is_the_same_kernel_for_each(generator, device):
+    mask = torch.rand(2, 3, 20, 28, generator=generator).to(device)
+    shrink, reach, sigma = (torch.rand(2, 1, generator=generator).to(device) * 3 + 1 for _ in range(3))
+    each = soften(mask, *(value.expand(2, 3) for value in (shrink, reach, sigma)))
+    torch.testing.assert_close(soften(mask, shrink, reach, sigma), each)
+
+
 def test_a_mask_goes_on_beyond_the_picture():
     one = torch.ones(1, 1)
     torch.testing.assert_close(soften(torch.ones(1, 1, 32, 32), 5 * one, 5 * one, 9 * one), torch.ones(1, 1, 32, 32))

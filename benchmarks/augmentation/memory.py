@@ -1,0 +1,67 @@
+"""The most memory that self-blending takes, in bytes per byte of frames that it is given.
+
+python -m augmentation.memory PRESET SEGMENTS FRAMES SIZE    # of a fresh process, as JSON
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from extraction.report import Figure, Section, one_thread, resident_bytes
+
+from mgst_data.augment import SelfBlend
+from mgst_data.core import Segment, generator_for
+
+PRESETS = ("sbi", "frame_random")
+TARGET = 6
+
+
+def run(faces: object, *, quick: bool) -> Section:  # noqa: ARG001 - noise does
+    """A fresh process for each preset."""
+    shape = (2, 4, 128) if quick else (8, 16, 256)
+    rows = {preset: in_fresh_process(preset, *shape) for preset in PRESETS}
+    print({preset: f"{row['times_the_frames']:.2f} x" for preset, row in rows.items()}, flush=True)
+    figures = [
+        Figure(f"peak memory of `{preset}` / bytes of its frames", row["times_the_frames"], "x", at_most=TARGET)
+        for preset, row in rows.items()
+    ]
+    return Section(tuple(figures), {"shape": shape, "peaks": rows})
+
+
+def in_fresh_process(*setting: object) -> dict[str, Any]:
+    """Its peak; a process that did other things before has had another one."""
+    command = [sys.executable, "-m", "augmentation.memory", *map(str, setting)]
+    done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def peak(preset: str, b: int, t: int, size: int) -> dict[str, float]:
+    """Resident memory beyond that of the libraries: the batch itself, its twins, and all in between."""
+    blend, generator = SelfBlend.preset(preset), generator_for(0, "memory")
+    # What is set up on the first call is no part of it.
+    blend(random_segment(1, 1, size), generator=generator)
+    before = resident_bytes("VmRSS")
+    segment = random_segment(b, t, size)
+    frames = segment.frames.numel() * segment.frames.element_size()
+    for _ in range(3):
+        blend(segment, generator=generator)
+    taken = resident_bytes("VmHWM") - before
+    return {"frames_mb": frames / 1e6, "peak_mb": taken / 1e6, "times_the_frames": taken / frames}
+
+
+def random_segment(b: int, t: int, size: int) -> Segment:
+    """Noise, and landmarks that span half of it."""
+    generator = generator_for(0, "segment")
+    landmarks = torch.rand(b, t, 68, 2, generator=generator) * (size / 2) + size / 4
+    return Segment.of(torch.rand(b, t, 3, size, size, generator=generator), landmarks)
+
+
+if __name__ == "__main__":
+    one_thread()
+    print(json.dumps(peak(sys.argv[1], *map(int, sys.argv[2:]))))

@@ -1,0 +1,101 @@
+"""What others blend and recolour with: albumentations picture by picture, plain OpenCV, kornia in batches."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+# Read when albumentations is imported, which looks for newer versions otherwise.
+os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
+
+import albumentations as alb
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Float
+from kornia import augmentation as kornia
+from numpy import ndarray
+from torch import Tensor, nn
+
+from augmentation.faces import Faces
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "augment"))
+import reference
+
+Blend = Callable[[ndarray, ndarray], reference.Blend]
+
+
+class AlbumentationsBlend:
+    """Self-blended images as they are commonly made: pictures of 8 bits, one by one, by albumentations.
+
+    Operations, probabilities and ranges are those of the preset ``sbi``; albumentations has nothing for the hull, the
+    blurs of the mask and the blend, which are OpenCV and NumPy.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        self.random = np.random.default_rng(seed)
+        units, tenth = (-0.3, 0.3), (-0.1, 0.1)
+        filters = {"downscale": cv2.INTER_AREA, "upscale": cv2.INTER_LINEAR}
+        coarser = [alb.Downscale(scale_range=(s, s), interpolation_pair=filters, p=1) for s in (0.5, 0.25)]
+        colours = [
+            alb.RGBShift((-20, 20), (-20, 20), (-20, 20), p=0.3),
+            alb.HueSaturationValue(units, units, units, p=0.3),
+            alb.RandomBrightnessContrast(brightness_limit=tenth, contrast_limit=tenth, p=0.3),
+        ]
+        degraded = alb.OneOf([alb.OneOf(coarser, p=1), alb.Sharpen(alpha=(0.2, 0.5), lightness=(1, 1), p=1)], p=1)
+        shift, scale = {"x": (-0.03, 0.03), "y": (-0.015, 0.015)}, (0.95, 1 / 0.95)
+        move = alb.Affine(translate_percent=shift, scale=scale, border_mode=cv2.BORDER_REPLICATE, p=1)
+        elastic = alb.ElasticTransform(alpha=50, sigma=7, noise_distribution="uniform", p=1)
+        self.recolour = alb.Compose([alb.Compose(colours, p=1), degraded], p=1, seed=seed)
+        self.move, self.elastic = alb.Compose([move], p=1, seed=seed), alb.Compose([elastic], p=1, seed=seed)
+
+    def __call__(self, picture: ndarray, landmarks: ndarray) -> reference.Blend:
+        """Blends a picture (h, w, 3) with 68 landmarks."""
+        mask = self.elastic(image=reference.hull(picture.shape[:2], landmarks, self.random))["image"]
+        source, target = picture, picture
+        if self.random.random() < 0.5:
+            source = self.recolour(image=source)["image"]
+        else:
+            target = self.recolour(image=target)["image"]
+        source = self.move(image=source)["image"]
+        mask = reference.soften(mask, self.random) * np.float32(self.random.choice(reference.RATIOS))
+        fake = mask[..., None] * source + (1 - mask[..., None]) * target
+        return reference.Blend(target, fake.astype(np.uint8), mask)
+
+
+def opencv_blend(seed: int = 0) -> Blend:
+    """The reference that the tests hold the preset ``sbi`` against."""
+    random = np.random.default_rng(seed)
+    return lambda picture, landmarks: reference.self_blend(picture, landmarks, random)
+
+
+def blend_all(blend: Blend, faces: Faces) -> list[reference.Blend]:
+    """Every picture of every segment, one by one; the pictures stay 8 bits."""
+    pictures = faces.pictures.permute(0, 1, 3, 4, 2).flatten(0, 1).contiguous().numpy()
+    return [blend(*one) for one in zip(pictures, faces.landmarks.flatten(0, 1).numpy(), strict=True)]
+
+
+def as_tensors(blends: list[reference.Blend]) -> list[Float[Tensor, "n c h w"]]:
+    """What a network is given: real twins, fakes and masks as floats."""
+    twins = [torch.from_numpy(np.stack(pictures)) for pictures in list(zip(*blends, strict=True))[:2]]
+    masks = torch.from_numpy(np.stack([blend.mask for blend in blends]))
+    return [*(twin.permute(0, 3, 1, 2).float() / 255 for twin in twins), masks[:, None]]
+
+
+def kornia_sequence(*steps: nn.Module) -> nn.Module:
+    """Steps on (b, t, 3, h, w), the same for all frames of a segment."""
+    return kornia.VideoSequential(*steps, data_format="BTCHW", same_on_frame=True)
+
+
+def kornia_steps() -> dict[str, nn.Module]:
+    """Ranges as those of this project's; contrast and brightness are what kornia understands by them."""
+    return {
+        "colour": kornia.ColorJiggle((0.9, 1.1), (0.9, 1.1), (0.8, 1.2), (-0.02, 0.02), p=1.0),
+        "blur": kornia.RandomGaussianBlur((13, 13), (0.2, 2.0), p=1.0),
+        "noise": kornia.RandomGaussianNoise(std=0.025, p=1.0),
+        "grey": kornia.RandomGrayscale(p=1.0),
+        "sharpen": kornia.RandomSharpness((0.2, 0.5), p=1.0),
+        "jpeg": kornia.RandomJPEG((40.0, 100.0), p=1.0),
+    }

@@ -1,0 +1,95 @@
+"""Self-blending and photometric steps: speed, memory and scaling, against albumentations, OpenCV and kornia.
+
+    python benchmarks/bench_augment.py                # everything; results/augment.json and plots beside it
+    python benchmarks/bench_augment.py --only speed   # one section; its JSON goes to a temporary folder
+    python benchmarks/bench_augment.py --quick        # a smoke run: see that it works
+
+Needs the extra "bench", and for the sections on a GPU "train". Faces are those of a folder of clips (--clips, or the
+environment variable MGST_CLIPS); without one, of rendered videos. README.md says what each section measures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+# Before torch and OpenCV are imported, and inherited by every process: one thread each, so that a core is a core.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from _common import RESULTS, write_result
+from augmentation import accelerator, memory, scaling, speed
+from augmentation.faces import find_faces
+from extraction.report import Section, one_thread
+from rich.console import Console
+from rich.table import Table
+
+SECTIONS: dict[str, Callable[..., Section]] = {"speed": speed.run, "memory": memory.run, "scaling": scaling.run}
+# In this order: what a compiler cannot do must not lose what came before.
+ON_CUDA: dict[str, Callable[..., Section]] = {
+    "cuda_eager": accelerator.eager,
+    "cuda_scaling": partial(scaling.sweep, device="cuda"),
+    "cuda_compiled": accelerator.compiled,
+}
+
+
+def show(sections: dict[str, Section]) -> None:
+    """All figures with their targets."""
+    table = Table(title="Augmentation", title_justify="left")
+    for heading in ("section", "figure", "value", "target", "reached"):
+        table.add_column(heading, justify="right" if heading in ("value", "target") else "left")
+    words = {True: "[green]yes[/]", False: "[red]no[/]", None: ""}
+    for name, section in sections.items():
+        for figure in section.figures:
+            value = f"{figure.value:,.3f}".rstrip("0").rstrip(".")
+            table.add_row(name, figure.name, f"{value} {figure.unit}", figure.target, words[figure.reached])
+        table.add_section()
+    Console().print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clips", help="folder with real/ and fake/")
+    parser.add_argument("--only", choices=[*SECTIONS, *ON_CUDA], action="append", help="one section; can be repeated")
+    parser.add_argument("--quick", action="store_true", help="see that it works; the figures mean little")
+    parser.add_argument(
+        "--out", type=Path, help="folder of JSON and plots; results/ by default, a temporary one for a part or --quick"
+    )
+    options = parser.parse_args()
+    sections = SECTIONS | (ON_CUDA if torch.cuda.is_available() else {})
+    missing = [name for name in options.only or () if name not in sections]
+    if missing:
+        parser.error(f"{missing[0]}: there is no CUDA device")
+    part = options.quick or options.only
+    out = options.out or (Path(tempfile.gettempdir(), "bench_augment") if part else RESULTS)
+    one_thread()
+    try:
+        faces = find_faces(options.clips, quick=options.quick)
+    except FileNotFoundError as error:
+        parser.error(str(error))
+    done: dict[str, Section] = {}
+    figures: dict[str, Any] = {"quick": options.quick, "faces": faces.origin, "targets": []}
+    for name in options.only or sections:
+        print(f"-- {name}", flush=True)
+        began = time.perf_counter()
+        done[name] = sections[name](faces, quick=options.quick)
+        found = done[name].as_dict()
+        figures["targets"] += [{"section": name, **target} for target in found.pop("targets")]
+        figures[name] = {"seconds": round(time.perf_counter() - began, 1), **found}
+        print(write_result("augment", figures, folder=out), flush=True)
+        if name.endswith("scaling"):
+            device = name.removesuffix("scaling").removesuffix("_") or "cpu"
+            path = out / f"augment_scaling_{device}.png"
+            print(scaling.draw(found["rows"], scaling.title(device), path), flush=True)
+    show(done)
+
+
+if __name__ == "__main__":
+    main()
