@@ -138,6 +138,10 @@ class SelfBlend(Step[SelfBlendParams]):
         self.drift, self.colour_drift = drift, colour_drift
         self.match_colour, self.pyramid = match_colour, pyramid
 
+    def __repr__(self) -> str:
+        regions = self.mask.regions
+        return f"SelfBlend(regions={regions}, gate={self.gate}, drift={self.drift:g})"
+
     @staticmethod
     def preset(name: str, **changes: Any) -> SelfBlend:
         """One of :data:`mgst_data.augment.PRESETS`, with some options changed.

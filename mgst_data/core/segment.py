@@ -25,7 +25,8 @@ class Segment:
         mask: Manipulated share of every pixel, [0, 1].
         label: Share of manipulation of the segment: 0 real, 1 fake.
         frame_label: The same for every frame.
-        patch_label: The same for every patch of a G x G grid; the mean of ``mask`` there, where the mask is known.
+        patch_label: The same for every patch of a G x G grid: the mean of ``mask`` there, where the mask is known, or 1
+            for patches that were exchanged as a whole.
     """
 
     frames: Float[Tensor, "b t 3 h w"]

@@ -1,0 +1,155 @@
+"""The examples run as their docstrings say, on data of a few pixels."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from mgst_data.augment import SelfBlend
+from mgst_data.core import generator_for
+from mgst_data.shards import open_folder
+from mgst_data.testing import example_segment
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def _examples_may_be_imported(monkeypatch) -> Iterator[None]:
+    """Networks are made from, and loaders shuffle by, the global generator."""
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    monkeypatch.syspath_prepend(ROOT / "tests" / "shards")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
+
+
+def steps(printed: str) -> list[float]:
+    """The loss of every step."""
+    lines = [re.fullmatch(r"loss (\d+\.\d+), accuracy (\d\.\d\d)", line) for line in printed.splitlines()]
+    assert all(lines)
+    return [float(line[1]) for line in lines]
+
+
+def write_png(frame: Tensor, path: Path) -> None:
+    Image.fromarray(frame.movedim(0, 2).numpy()).save(path)
+
+
+def write_frames(root: Path, *, k: int, several: bool) -> None:
+    """Two videos of four frames as DeepfakeBench stores them, or with several faces to a frame as SBI does."""
+    made = example_segment(b=2, t=4, size=64, k=k)
+    for video, frames, landmarks in zip("ab", made.frames, made.landmarks.nan_to_num(20), strict=True):
+        for folder in ("frames", "landmarks"):
+            (root / "c23" / folder / video).mkdir(parents=True)
+        for i in range(4):
+            write_png((frames[i] * 255).byte(), root / "c23" / "frames" / video / f"{i:03d}.png")
+            points = landmarks[i].numpy()
+            stored = np.stack((points, points + 3)) if several else points
+            np.save(root / "c23" / "landmarks" / video / f"{i:03d}.npy", stored)
+
+
+@pytest.mark.parametrize(("k", "several"), [(81, False), (68, True)])
+def test_the_image_classifier_trains(tmp_path, capsys, k, several):
+    pytest.importorskip("timm", reason="the example needs timm")
+    write_frames(tmp_path, k=k, several=several)
+    options = ["--model", "test_resnet", "--size", "48", "--batch", "4", "--epochs", "2"]
+    importlib.import_module("image_classifier").main([str(tmp_path), *options])
+    losses = steps(capsys.readouterr().out)
+    assert len(losses) == 4
+    assert all(map(math.isfinite, losses))
+
+
+def test_the_image_classifier_finds_landmarks_where_they_are(tmp_path):
+    pytest.importorskip("timm", reason="the example needs timm")
+    read = importlib.import_module("image_classifier").read
+    # A face of 40 pixels near the right edge; white are two pixels around two of its landmarks.
+    points = np.array([[60.0, 20.0], [100.0, 60.0], [61.0, 21.0], [99.0, 59.0]], dtype=np.float32)
+    frame = torch.zeros(3, 90, 110, dtype=torch.uint8)
+    for x, y in points[2:].astype(int):
+        frame[:, y - 2 : y + 3, x - 2 : x + 3] = 255
+    for folder in ("frames", "landmarks"):
+        (tmp_path / folder / "a").mkdir(parents=True)
+    write_png(frame, tmp_path / "frames" / "a" / "0.png")
+    np.save(tmp_path / "landmarks" / "a" / "0.npy", points[None])
+    crops, landmarks = read([tmp_path / "landmarks" / "a" / "0.npy"], 128)
+    assert crops.shape == (1, 3, 128, 128)
+    assert landmarks.shape == (1, 4, 2)
+    for number in (2, 3):
+        half = torch.zeros(128, 128)
+        x, y = landmarks[0, number]
+        half[int(y) - 12 : int(y) + 13, int(x) - 12 : int(x) + 13] = 1
+        rows, columns = ((crops[0, 0] > 127) & (half > 0)).nonzero().unbind(1)
+        assert abs(columns.float().mean() - x) < 0.6
+        assert abs(rows.float().mean() - y) < 0.6
+
+
+@pytest.fixture
+def shards(tmp_path: Path) -> Path:
+    """Three real videos and a fake one."""
+    synthetic = importlib.import_module("synthetic_shards")
+
+    def extract(record):
+        yield synthetic.chunk_of(record, t=6, k=68, size=32)
+
+    records = [synthetic.record_of(f"v{i}", label=int(i == 3)) for i in range(4)]
+    with open_folder(tmp_path / "shards", synthetic.CONFIG, records, videos_per_shard=2) as folder:
+        for task in folder.missing(records):
+            synthetic.write_shard(tmp_path / "shards", task, extract=extract)
+        folder.finish()
+    return tmp_path / "shards"
+
+
+def test_the_clip_model_trains_on_the_real_videos(shards, capsys):
+    options = ["--model", "mc3_18", "--frames", "5", "--size", "32", "--batch", "3", "--epochs", "2"]
+    importlib.import_module("clip_model").main([str(shards), *options])
+    losses = steps(capsys.readouterr().out)
+    assert len(losses) == 2  # three videos, a batch an epoch
+    assert all(map(math.isfinite, losses))
+
+
+def test_the_collate_function_shows_its_speed(capsys):
+    importlib.import_module("collate").main(["--count", "8", "--size", "32", "--batch", "4"])
+    assert re.fullmatch(r"8 fakes of 8 faces, \d+ a second\n", capsys.readouterr().out)
+
+
+def blended(workers: int, *, seed: int = 0, epochs: int = 1) -> list[torch.Tensor]:
+    """Frames of all batches: four times the same two faces, so that equal batches mean equal draws."""
+    collate = importlib.import_module("collate").BlendCollate(SelfBlend(), seed=seed)
+    made = example_segment(b=1, t=3, size=32)
+    face = ((made.frames[0] * 255).byte(), made.landmarks[0])
+    options = {"collate_fn": collate, "num_workers": workers, "generator": generator_for(0, "loader")}
+    loader = DataLoader([face] * 8, batch_size=2, **options)
+    batches = [batch for _ in range(epochs) for batch in loader]
+    assert all(batch["label"].tolist() == [0, 0, 1, 1] for batch in batches)
+    return [batch["frames"] for batch in batches]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_every_batch_of_every_worker_and_epoch_is_drawn_anew(workers):
+    batches = blended(workers, epochs=2)
+    assert len(batches) == 8
+    alike = [(i, j) for i in range(8) for j in range(i) if torch.equal(batches[i], batches[j])]
+    assert not alike
+    again = blended(workers, epochs=2)
+    assert all(map(torch.equal, batches, again))
+    assert not torch.equal(blended(workers, seed=1)[0], batches[0])
+
+
+def test_a_collate_function_that_was_used_goes_to_the_workers_without_its_state():
+    module = importlib.import_module("collate")
+    collate = module.BlendCollate(SelfBlend())
+    made = example_segment(b=1, t=1, size=32)
+    face = ((made.frames[0] * 255).byte(), made.landmarks[0])
+    collate([face])
+    loader = DataLoader([face] * 2, batch_size=1, collate_fn=collate, num_workers=2, generator=generator_for(0, "x"))
+    one, two = (batch["frames"] for batch in loader)
+    assert not torch.equal(one, two)

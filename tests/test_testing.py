@@ -1,0 +1,144 @@
+"""The checks for outsiders: everything of ours passes, and every broken promise is told."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from broken_augmentations import BROKEN, Darker, Inverts, Mirrors
+from torch import Tensor
+
+from mgst_data.augment import (
+    AUGMENTATIONS,
+    PRESETS,
+    RECIPES,
+    Apply,
+    ColourJitter,
+    DropFrames,
+    OneOf,
+    SegmentSequential,
+    SelfBlend,
+    train_default,
+)
+from mgst_data.core import RealFakePair
+from mgst_data.core.labels import patches
+from mgst_data.testing import check_augmentation, example_pair, example_segment
+
+
+def coarse_codec(frames: Tensor, crf: int) -> Tensor:
+    return frames // 4 * 4 + 2
+
+
+# What augmentations are made with where the defaults do too little, or there are none.
+OPTIONS = {
+    "horizontal_flip": {"p": 0.7},
+    "h264": {"codec": coarse_codec},
+    "drop_frames": {"count": 2},
+    "stride": {"length": 3},
+    "reverse": {"p": 0.7},
+    "time_mask": {"p": 1.0, "share_range": (0.3, 0.6)},
+}
+# What of them cannot be asked for: sums in another order, a codec that runs on the CPU, a twin that is needed.
+EXCEPTIONS = {
+    "self_blend": {"exact_batch": False},
+    "h264": {"no_wait": False},
+    "patch_paste": {"segment": example_pair(example_segment(b=2, t=5, size=42))},
+}
+
+
+@pytest.mark.parametrize("name", tuple(AUGMENTATIONS))
+def test_everything_that_is_registered_keeps_its_promises(name):
+    step = AUGMENTATIONS.get(name)(**OPTIONS.get(name, {}))
+    common = {"segment": example_segment(b=2, t=5, size=42), "draws": 1, "no_wait": True}
+    check_augmentation(step, **(common | EXCEPTIONS.get(name, {})))
+
+
+@pytest.mark.parametrize("name", tuple(PRESETS))
+def test_every_preset_keeps_its_promises(name):
+    small = example_segment(b=2, t=2, size=42)
+    check_augmentation(SelfBlend.preset(name), segment=small, draws=1, exact_batch=False, no_wait=True)
+
+
+@pytest.mark.parametrize("name", tuple(RECIPES))
+def test_every_recipe_keeps_its_promises(name):
+    check_augmentation(RECIPES[name](), segment=example_segment(t=4), draws=1, seed=1)
+
+
+def test_containers_keep_their_promises():
+    jitter = Apply(OneOf(ColourJitter(), ColourJitter(hue_range=(0.1, 0.2))), p=0.8)
+    check_augmentation(jitter, segment=example_segment(b=2, t=2), draws=1, no_wait=True)
+    whole = SegmentSequential(SelfBlend(), train_default())
+    check_augmentation(whole, segment=example_segment(b=2, t=2), draws=1, exact_batch=False, exact_mask=False)
+
+
+@pytest.mark.parametrize("k", [0, 5, 81])
+def test_other_numbers_of_landmarks(k):
+    flip = AUGMENTATIONS.get("horizontal_flip")(p=0.7)
+    check_augmentation(flip, segment=example_segment(b=2, t=2, k=k), draws=1)
+
+
+def test_a_blend_of_single_pictures():
+    check_augmentation(SelfBlend(), segment=example_segment(b=2, t=1, k=81), draws=1, exact_batch=False)
+
+
+def test_on_an_accelerator(device):
+    segment = example_segment(b=2, t=4).to(device)
+    check_augmentation(train_default(), segment=segment, draws=1, exact_batch=False, no_wait=True)
+
+
+@pytest.fixture
+def _their_own_random_state():
+    """What broken augmentations draw from."""
+    states = random.getstate(), np.random.get_state()  # noqa: NPY002
+    with torch.random.fork_rng(devices=[]):
+        yield
+    random.setstate(states[0])
+    np.random.set_state(states[1])  # noqa: NPY002
+
+
+@pytest.mark.parametrize("sound", [Darker, Mirrors, Inverts])
+def test_sound_augmentations_pass(sound):
+    check_augmentation(sound(), segment=example_segment(b=2, t=4, size=42), draws=2, no_wait=True)
+
+
+@pytest.mark.usefixtures("_their_own_random_state")
+@pytest.mark.parametrize("broken", tuple(BROKEN))
+def test_every_broken_promise_is_told(broken):
+    with pytest.raises(AssertionError, match=f"^{broken.__name__}: .*{BROKEN[broken]}"):
+        check_augmentation(broken(), segment=example_segment(b=2, t=4, size=42), draws=1, no_wait=True)
+
+
+def test_a_length_that_was_not_announced_is_told():
+    class KeepsItsLength(DropFrames):
+        def shape_after(self, segment):
+            return segment
+
+    with pytest.raises(AssertionError, match=r"frames comes out \(2, 3, .*\), but shape_after says \(2, 4,"):
+        check_augmentation(KeepsItsLength(1), segment=example_segment(b=2, t=4, size=42))
+
+
+def test_a_blend_that_masks_too_little_is_told():
+    class MasksLess(SelfBlend):
+        def apply(self, segment, params):
+            pair = super().apply(segment, params)
+            mask = (pair.fake.mask - 0.2).clamp_min(0)
+            patch_label = patches(mask, pair.fake.patch_label.shape[-1])
+            return RealFakePair(pair.real, pair.fake.replace(mask=mask, patch_label=patch_label))
+
+    with pytest.raises(AssertionError, match="pixels are changed where the mask is 0"):
+        check_augmentation(MasksLess(), segment=example_segment(b=2, t=4, size=42), draws=1, exact_batch=False)
+
+
+def test_no_face_of_another_number_of_landmarks_is_made_up():
+    with pytest.raises(ValueError, match="no face of 7 landmarks is known; known: 0, 5, 68, 81"):
+        example_segment(k=7)
+
+
+def test_the_checks_are_light():
+    code = "import sys; from mgst_data.testing import check_augmentation, check_detector, check_layout; "
+    code += "print([m for m in ('av', 'cv2', 'dlib', 'pytest', 'torchvision', 'webdataset') if m in sys.modules])"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
