@@ -97,9 +97,24 @@ def test_a_segment_is_made_of_frames_and_landmarks(generator):
     assert bool(segment.valid.all())
 
 
-def test_a_segment_refuses_frames_without_a_time_axis(no_shape_checks):
+def test_single_pictures_are_segments_of_one_frame():
+    segment = Segment.of(torch.full((4, 3, 8, 8), 255, dtype=torch.uint8), torch.zeros(4, 68, 2))
+    assert segment.frames.shape == (4, 1, 3, 8, 8)
+    assert segment.landmarks.shape == (4, 1, 68, 2)
+    assert segment.frames.max() == 1
+    assert len(segment[1:3]) == 2
+
+
+def test_landmarks_may_be_left_out_and_say_which_frames_have_a_face():
+    assert Segment.of(torch.zeros(2, 3, 3, 8, 8)).landmarks.shape == (2, 3, 0, 2)
+    landmarks = torch.zeros(1, 3, 68, 2)
+    landmarks[0, 1, 5] = float("nan")
+    assert Segment.of(torch.zeros(1, 3, 3, 8, 8), landmarks).valid.tolist() == [[True, False, True]]
+
+
+def test_a_segment_refuses_what_does_not_fit(no_shape_checks):
     with pytest.raises(ValueError, match=r"\(b, t, 3, h, w\)"):
-        Segment.of(torch.zeros(4, 3, 8, 8), torch.zeros(4, 68, 2))
+        Segment.of(torch.zeros(4, 8, 8), torch.zeros(4, 68, 2))
     with pytest.raises(ValueError, match="landmarks"):
         Segment.of(torch.zeros(1, 4, 3, 8, 8), torch.zeros(1, 3, 68, 2))
 
