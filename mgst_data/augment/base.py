@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mgst_data.core.registry import Registry
@@ -15,6 +16,9 @@ from mgst_data.core.segment import RealFakePair, Segment
 
 P = TypeVar("P", bound="Params")
 D = TypeVar("D", Segment, RealFakePair)
+
+# Side of the picture that options in pixels refer to.
+REFERENCE = 256
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,31 @@ AUGMENTATIONS: Registry[type[Step[Any]]] = Registry("mgst_data.augmentations")
 def rows_of(active: Bool[Tensor, " b"]) -> Int[Tensor, " n"]:
     """Numbers of the segments that something is done to. ``active`` is on the CPU: no device is waited for."""
     return active.nonzero()[:, 0]
+
+
+def on_rows(
+    data: Float[Tensor, "b ..."], active: Bool[Tensor, " b"], change: Callable[[Tensor, Tensor | slice], Tensor]
+) -> Float[Tensor, "b ..."]:
+    """Changes those rows of a batch that are active.
+
+    ``active`` is on the CPU, so the others cost nothing and no device is waited for. A compiler is given one graph for
+    all: there everything is computed, and chosen from.
+
+    Args:
+        data: A batch.
+        active: Which rows.
+        change: Gets these rows and their numbers, which index tensors on the device of the data.
+    """
+    if torch.compiler.is_compiling():
+        chosen = active.to(data.device).reshape(-1, *[1] * (data.ndim - 1))
+        return torch.where(chosen, change(data, slice(None)), data)
+    rows = rows_of(active)
+    if len(rows) == 0:
+        return data
+    if len(rows) == len(data):
+        return change(data, slice(None))
+    there = rows.to(data.device, non_blocking=True)
+    return data.index_copy(0, there, change(data[there], there))
 
 
 def merge_rows(segment: Segment, rows: Int[Tensor, " n"], part: Segment) -> Segment:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torch.nn import functional
 
 from mgst_data.augment import draw
-from mgst_data.augment.base import Params, rows_of
+from mgst_data.augment.base import REFERENCE, Params, rows_of
 from mgst_data.augment.mask_edge import elastic_field, field_nodes, soften, warp_mask
-from mgst_data.augment.regions import REGIONS, extend_forehead, region_mask
+from mgst_data.augment.pages import new_zeros
+from mgst_data.augment.regions import REGIONS, hulls_mask, region_hulls, region_mask, rim
 from mgst_data.augment.scale import enlarge
-from mgst_data.augment.source_warp import REFERENCE, Noise
+from mgst_data.augment.source_warp import Noise
 from mgst_data.core.geometry import eye_distance
 
 # Pictures from this side on have masks of half their resolution: an edge is soft over several pixels anyway.
@@ -25,6 +25,8 @@ _HALVED = 192
 _ENLARGED = 0.75
 # Weights below this would not change a pixel of 8 bits.
 _FAINT = 1 / 512
+# How far the elastic field moves anything, in its standard deviations.
+_DEVIATIONS = 5
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,45 @@ class MaskParams(Params):
     landmark_noise: Float[Tensor, "b t k 2"]
     edge_noise: Float[Tensor, "b t"]
     ratio_noise: Float[Tensor, "b t"]
+
+
+@dataclass(frozen=True)
+class _MaskPlan:
+    """What masks are made of.
+
+    Attributes:
+        points: Landmarks, pixels of the mask.
+        centre: Of the face, in pictures.
+        scale: Size of the face, relative to its mean over the segment.
+        elastic: White noise under the elastic field.
+        kernels: Radius of the erosion, reach and width of the blur, pixels of the mask, on the CPU.
+        weight: Of the source, where the mask is 1.
+    """
+
+    points: Float[Tensor, "b t k 2"]
+    centre: Float[Tensor, "b t 2"]
+    scale: Float[Tensor, "b t"]
+    elastic: Float[Tensor, "b 2 g g"]
+    kernels: tuple[Float[Tensor, "b s"], Float[Tensor, "b s"], Float[Tensor, "b s"]]
+    weight: Float[Tensor, "b t"]
+
+    def frames(self, i: int, numbers: Int[Tensor, " n"]) -> _MaskPlan:
+        """Some frames of segment ``i``."""
+        own = slice(i, i + 1)
+        shrink, reach, sigma = (value[own, numbers] for value in self.kernels)
+        return _MaskPlan(
+            self.points[own, numbers],
+            self.centre[own, numbers],
+            self.scale[own, numbers],
+            self.elastic[own],
+            (shrink, reach, sigma),
+            self.weight[own, numbers],
+        )
+
+    def steady(self) -> _MaskPlan:
+        """The same, with the kernels of the first frame for all frames of a segment."""
+        shrink, reach, sigma = (value[:, :1] for value in self.kernels)
+        return replace(self, kernels=(shrink, reach, sigma))
 
 
 class BlendMask:
@@ -151,24 +192,79 @@ class BlendMask:
         moved = (landmarks + here.landmark_noise * eyes[..., None, None] + 0.5) / step - 0.5
         edge = torch.tensor([REGIONS[name].edge for name in self.regions])[params.region] * (small[0] / params.size)
         kernel = edge[:, None] * (1 + params.edge_noise).clamp_min(0.1)
-        if not torch.compiler.is_compiling() and bool((params.edge_noise == 0).all()):
-            kernel = kernel[:, :1]
         shrink = kernel * ((params.shrink - 1) / 2)[:, None]
         reach = kernel * (params.soften / 2)[:, None]
         if step > 1:
             # Making the mask larger again softens its edge too.
             reach = (reach.square() - _ENLARGED).clamp_min(0.25).sqrt()
-        window = self._window(moved, small, reach, shown)
-        mask = self._region(moved, window, params.region)
-        if self.elastic[0] > 0:
-            mask = warp_mask(mask, self._field(landmarks, eyes, size, small, here.elastic, window), small)
-        mask = soften(mask, *(_there(value, mask) for value in (shrink, reach, kernel * params.sigma[:, None])))
-        weight = (here.ratio[:, None] * (1 + here.ratio_noise)).clamp(0, 1) * shown / (1 - _FAINT)
-        mask = ((mask - _FAINT) * weight[..., None, None]).clamp_(min=0)
-        return functional.pad(
-            mask,
-            (window[1].start, small[1] - window[1].stop, window[0].start, small[0] - window[0].stop),
+        picture = torch.stack((landmarks.new_full((), size[1]), landmarks.new_full((), size[0])))
+        plan = _MaskPlan(
+            moved,
+            centre=(landmarks.mean(dim=2) + 0.5) / picture,
+            scale=(eyes / eyes.mean(dim=1, keepdim=True).clamp_min(1e-6)).clamp(0.25, 4),
+            elastic=here.elastic,
+            kernels=(shrink, reach, kernel * params.sigma[:, None]),
+            weight=(here.ratio[:, None] * (1 + here.ratio_noise)).clamp(0, 1) * shown / (1 - _FAINT),
         )
+        if torch.compiler.is_compiling() or landmarks.device.type != "cpu":
+            return self._all(plan, small, params)
+        return self._one_by_one(plan, small, params, shown)
+
+    def _all(self, plan: _MaskPlan, size: tuple[int, int], params: MaskParams) -> Float[Tensor, "b t h w"]:
+        """Masks of a batch, all at once."""
+        b, t = plan.weight.shape
+        window = slice(0, size[0]), slice(0, size[1])
+        mask = plan.points.new_zeros(b, t, *size)
+        for number, name in enumerate(self.regions):
+            if self.regions[name] == 0:
+                continue
+            if torch.compiler.is_compiling():
+                mine = (params.region == number).to(mask.device)[:, None, None, None]
+                mask = torch.where(mine, region_mask(plan.points, REGIONS[name], size), mask)
+                continue
+            rows = rows_of(params.region == number).to(mask.device, non_blocking=True)
+            if len(rows):
+                mask = mask.index_copy(0, rows, region_mask(plan.points[rows], REGIONS[name], size))
+        steady = not torch.compiler.is_compiling() and bool((params.edge_noise == 0).all())
+        return self._finished(mask, plan.steady() if steady else plan, size, window)
+
+    def _one_by_one(
+        self, plan: _MaskPlan, size: tuple[int, int], params: MaskParams, shown: Bool[Tensor, "b t"]
+    ) -> Float[Tensor, "b t h w"]:
+        """The same on a CPU: segment by segment, in the cache, and only where there is a mask."""
+        mask = new_zeros((*shown.shape, *size), plan.points.dtype)
+        names = [*self.regions]
+        for i in range(len(shown)):
+            frames = rows_of(shown[i])
+            if len(frames) == 0:
+                continue
+            mine = plan.frames(i, frames)
+            if bool((params.edge_noise[i] == 0).all()):
+                mine = mine.steady()
+            hulls = [
+                rim(points[0])[None] for points in region_hulls(mine.points, REGIONS[names[int(params.region[i])]])
+            ]
+            window = self._window(hulls, size, mine.kernels)
+            if window is None:
+                continue
+            corner = plan.points.new_tensor((window[1].start, window[0].start))
+            inner = hulls_mask(
+                [points - corner for points in hulls],
+                (window[0].stop - window[0].start, window[1].stop - window[1].start),
+            )
+            mask[i, frames, window[0], window[1]] = self._finished(inner, mine, size, window)[0]
+        return mask
+
+    def _finished(
+        self, mask: Float[Tensor, "b t h w"], plan: _MaskPlan, size: tuple[int, int], window: tuple[slice, slice]
+    ) -> Float[Tensor, "b t h w"]:
+        """Warps a window of the mask elastically, shrinks it, softens its edge and scales it."""
+        if self.elastic[0] > 0:
+            sigma = self.elastic[1] / REFERENCE
+            noise = plan.elastic * self._deviation()
+            mask = warp_mask(mask, elastic_field(noise, plan.centre, plan.scale, size, sigma, window), size)
+        mask = soften(mask, *(_there(value, mask) for value in plan.kernels), size=size, window=window)
+        return ((mask - _FAINT) * plan.weight[..., None, None]).clamp_(0, 1)
 
     @staticmethod
     def enlarge(mask: Float[Tensor, "b t h w"], size: tuple[int, int]) -> Float[Tensor, "b t 1 h2 w2"]:
@@ -190,46 +286,16 @@ class BlendMask:
         return (inner if step == 1 else enlarge(inner, step, large))[:, :, None]
 
     def _window(
-        self,
-        landmarks: Float[Tensor, "b t k 2"],
-        size: tuple[int, int],
-        reach: Float[Tensor, "b s"],
-        shown: Bool[Tensor, "b t"],
-    ) -> tuple[slice, slice]:
-        """Rows and columns beyond which all masks are 0. On other devices than a CPU, which one would have to wait for,
-        and for a compiler, that is all of the picture.
-        """
-        whole = slice(0, size[0]), slice(0, size[1])
-        if torch.compiler.is_compiling() or landmarks.device.type != "cpu" or not bool(shown.any()):
-            return whole
-        points = extend_forehead(landmarks.detach())[shown].flatten(0, 1)
-        face = points.amax(dim=0) - points.amin(dim=0)
-        # Parts may be larger than the hull of their points; what the elastic field moves is a few deviations at most.
-        margin = float(reach.max()) + 0.1 * float(face.max()) + 6 * self._deviation() * max(size) + 2
+        self, hulls: list[Float[Tensor, "1 t _ 2"]], size: tuple[int, int], kernels: tuple[Tensor, Tensor, Tensor]
+    ) -> tuple[slice, slice] | None:
+        """Rows and columns beyond which the masks of a segment are 0; None if that is everywhere."""
+        points = torch.cat([points.detach().flatten(0, 2) for points in hulls])
+        grown = float((kernels[1] - kernels[0]).max())
+        # What the elastic field moves is a few deviations at most, and two pixels see to all that is rounded.
+        margin = max(grown, 0) + _DEVIATIONS * self._deviation() * max(size) + 2
         low, high = (points.amin(dim=0) - margin).tolist(), (points.amax(dim=0) + margin).tolist()
-        window = [slice(max(int(low[i]), 0), min(int(high[i]) + 1, size[1 - i])) for i in (1, 0)]
-        return (window[0], window[1]) if all(part.start < part.stop for part in window) else whole
-
-    def _region(
-        self, landmarks: Float[Tensor, "b t k 2"], window: tuple[slice, slice], region: Int[Tensor, " b"]
-    ) -> Float[Tensor, "b t h w"]:
-        """Region by region, the segments that have it; to a compiler, all segments and a choice."""
-        compiling = torch.compiler.is_compiling()
-        size = (window[0].stop - window[0].start, window[1].stop - window[1].start)
-        corner = torch.stack([landmarks.new_full((), window[i].start) for i in (1, 0)])
-        landmarks = landmarks - corner
-        mask = landmarks.new_zeros(*landmarks.shape[:2], *size)
-        for number, name in enumerate(self.regions):
-            if self.regions[name] == 0:
-                continue
-            if compiling:
-                mine = (region == number).to(landmarks.device)[:, None, None, None]
-                mask = torch.where(mine, region_mask(landmarks, REGIONS[name], size), mask)
-                continue
-            rows = rows_of(region == number).to(landmarks.device, non_blocking=True)
-            if len(rows):
-                mask = mask.index_copy(0, rows, region_mask(landmarks[rows], REGIONS[name], size))
-        return mask
+        rows, columns = (slice(max(int(low[i]), 0), min(int(high[i]) + 2, size[1 - i])) for i in (1, 0))
+        return (rows, columns) if rows.start < rows.stop and columns.start < columns.stop else None
 
     def _deviation(self) -> float:
         """Standard deviation of the elastic field, in pictures.
@@ -239,22 +305,6 @@ class BlendMask:
         """
         alpha, sigma = self.elastic
         return alpha / (math.sqrt(3) * 2 * math.sqrt(math.pi) * sigma) / REFERENCE
-
-    def _field(
-        self,
-        landmarks: Tensor,
-        eyes: Tensor,
-        size: tuple[int, int],
-        small: tuple[int, int],
-        noise: Tensor,
-        window: tuple[slice, slice],
-    ) -> Float[Tensor, "b t 2 h w"]:
-        """The elastic field, in pictures."""
-        picture = torch.stack((landmarks.new_full((), size[1]), landmarks.new_full((), size[0])))
-        centre = (landmarks.mean(dim=2) + 0.5) / picture
-        scale = (eyes / eyes.mean(dim=1, keepdim=True).clamp_min(1e-6)).clamp(0.25, 4)
-        sigma = self.elastic[1] / REFERENCE
-        return self._deviation() * elastic_field(noise, centre, scale, small, sigma, window)
 
 
 def _there(value: Tensor, like: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
 """Self-blending on a CPU: a few frames at a time, and only the part of them that is blended.
 
 A batch of segments is tens of megabytes, and each of some twenty passes over it would go to memory and back. So the
-passes are made frame by frame, in the cache, and over the box around the mask. This is the one loop over frames, and
-only for CPUs; elsewhere the batch is worked off at once. Both give the same.
+passes are made a few frames at a time, in the cache, and over the box around the masks of a segment. Nothing else but
+the masks themselves is made in a loop, and only on CPUs; elsewhere the batch is worked off at once. Both give the same.
 """
 
 from __future__ import annotations
@@ -46,9 +46,8 @@ class BlendPlan:
     from_source: Float[Tensor, " b"]
     opened: Bool[Tensor, "b t"]
 
-    def tile(self, i: int, run: slice) -> BlendPlan:
-        """Some frames of segment ``i``."""
-        own = slice(i, i + 1)
+    def tile(self, own: slice, run: slice) -> BlendPlan:
+        """Some segments and frames."""
         return BlendPlan(
             self.mask[own, run],
             self.matrix[own, run],
@@ -71,23 +70,37 @@ def blend_in_tiles(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Real twins, fakes and masks."""
     b, t = frames.shape[:2]
-    step = max(1, _TILE // (frames[0, 0].numel() * frames.element_size()))
     shape, dtype = tuple(frames.shape), frames.dtype
     target, fake = new_zeros(shape, dtype), new_zeros(shape, dtype)
     mask = new_zeros((b, t, 1, *shape[3:]), dtype)
     for i in range(b):
         mine = params[i : i + 1]
-        for start in range(0, t, step):
-            run = slice(start, min(start + step, t))
-            here, tile = (slice(i, i + 1), run), plan.tile(i, run)
-            if bool(params.recolour_source[i]):
-                target[here] = frames[here]
-            else:
-                target[here] = blend.recoloured(frames[here], tile, mine)[1]
+        for run in _runs(slice(0, t), frames[0, 0].numel() * frames.element_size()):
+            here = slice(i, i + 1), run
+            target[here] = _twin(blend, frames[here], plan.tile(*here), mine)
             fake[here] = target[here]
-            if bool(tile.opened.any()):
-                _blend_box(blend, frames[here], tile, mine, (target[here], fake[here], mask[here]))
+        opened = plan.opened[i].nonzero()[:, 0].tolist()
+        if opened:
+            here = slice(i, i + 1), slice(opened[0], opened[-1] + 1)
+            _blend_box(blend, frames[here], plan.tile(*here), mine, (target[here], fake[here], mask[here]))
     return target, fake, mask
+
+
+def _runs(frames: slice, size: int) -> list[slice]:
+    """Frames of so many bytes, as many at once as suit the cache."""
+    step = max(1, _TILE // size)
+    return [slice(start, min(start + step, frames.stop)) for start in range(frames.start, frames.stop, step)]
+
+
+def _twin(
+    blend: SelfBlend, frames: Float[Tensor, "1 t 3 h w"], plan: BlendPlan, params: SelfBlendParams
+) -> Float[Tensor, "1 t 3 h w"]:
+    """Real twins of a few frames of one segment."""
+    if bool(params.recolour_source[0]):
+        return frames
+    if bool(plan.usable.all()):
+        return blend.recolour.apply(frames, params.recolour)
+    return blend.recoloured(frames, plan, params)[1]
 
 
 def _blend_box(
@@ -97,45 +110,41 @@ def _blend_box(
     params: SelfBlendParams,
     out: tuple[Tensor, Tensor, Tensor],
 ) -> None:
-    """Blends the box around the mask of a few frames of one segment, and writes fakes and masks there."""
-    target, fake, mask = out
+    """Blends the box around the masks of one segment, and writes fakes and masks there."""
     size = (frames.shape[3], frames.shape[4])
     banded = blend.pyramid > 0 and bool(params.pyramid[0])
-    whole = slice(0, plan.mask.shape[2]), slice(0, plan.mask.shape[3])
-    small = whole if banded else _box(plan.mask)
+    # A pyramid looks at all of the picture.
+    small = (slice(0, plan.mask.shape[2]), slice(0, plan.mask.shape[3])) if banded else _box(plan.mask)
     if small is None:
         return
-    weights = blend.mask.enlarge_part(plan.mask, small, size)
     scale = -(-size[0] // plan.mask.shape[2])
     rows, columns = (slice(part.start * scale, min(part.stop * scale, n)) for part, n in zip(small, size, strict=True))
-    # A pyramid looks at all of the picture.
-    from_rows, from_columns = _looked_up(plan.matrix, rows, columns, size, blend.recolour.period)
-    if banded:
-        from_rows, from_columns = rows, columns
-    source = frames[..., from_rows, from_columns]
-    if bool(params.recolour_source[0]):
-        source = blend.recolour.apply(source, params.recolour)
-    if bool((plan.colour != 0).any()):
-        source = add_colour(source, plan.colour)
-    blended = blend.mixed(
-        target[..., rows, columns],
-        source,
-        _from_box_to_box(plan.matrix, (columns.start, rows.start), (from_columns.start, from_rows.start)),
-        weights,
-        params,
+    from_rows, from_columns = (
+        (rows, columns) if banded else _looked_up(plan.matrix, rows, columns, size, blend.recolour.period)
     )
-    fake[..., rows, columns] = blended
-    mask[..., rows, columns] = weights
+    matrix = _from_box_to_box(plan.matrix, (columns.start, rows.start), (from_columns.start, from_rows.start))
+    sources, targets = frames[..., from_rows, from_columns], out[0][..., rows, columns]
+    for run in _runs(slice(0, frames.shape[1]), sources[0, 0].numel() * frames.element_size()):
+        source = sources[:, run]
+        if bool(params.recolour_source[0]):
+            source = blend.recolour.apply(source, params.recolour)
+        colour = plan.colour[:, run]
+        if bool((colour != 0).any()):
+            source = add_colour(source, colour)
+        weights = blend.mask.enlarge_part(plan.mask[:, run], small, size)
+        out[1][:, run, :, rows, columns] = blend.mixed(targets[:, run], source, matrix[:, run], weights, params)
+        out[2][:, run, :, rows, columns] = weights
 
 
 def _box(mask: Float[Tensor, "1 t h2 w2"]) -> tuple[slice, slice] | None:
     """Rows and columns that hold anything, and one more on each side; None if nothing does."""
+    highest = mask[0].amax(dim=0)
     parts: list[slice] = []
-    for dims in ((0, 1, 3), (0, 1, 2)):
-        filled = (mask.amax(dim=dims) > 0).nonzero()[:, 0]
+    for other in (1, 0):
+        filled = highest.amax(dim=other).nonzero()
         if len(filled) == 0:
             return None
-        parts.append(slice(max(int(filled[0]) - 1, 0), min(int(filled[-1]) + 2, mask.shape[2 + len(parts)])))
+        parts.append(slice(max(int(filled[0]) - 1, 0), min(int(filled[-1]) + 2, highest.shape[1 - other])))
     return parts[0], parts[1]
 
 

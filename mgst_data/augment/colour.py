@@ -89,7 +89,8 @@ def shift_hsv(
     red = (angle - 0.5).abs_().clamp_(1 / 6, 1 / 3).sub_(1 / 6).mul_(six).add_(bottom)
     green = (angle - 1 / 3).abs_().clamp_(1 / 6, 1 / 3).sub_(1 / 6).mul_(six)
     blue = angle.sub_(2 / 3).abs_().clamp_(1 / 6, 1 / 3).sub_(1 / 6).mul_(six)
-    return torch.stack((red, top - green, top - blue), dim=-3).to(rgb.dtype)
+    # Black may come out a rounding error below 0.
+    return torch.stack((red, top - green, top - blue), dim=-3).clamp_min_(0).to(rgb.dtype)
 
 
 def rgb_to_lab(rgb: Float[Tensor, "*n 3 h w"]) -> Float[Tensor, "*n 3 h w"]:

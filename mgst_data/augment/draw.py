@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -45,11 +45,6 @@ def choose(shape: Sequence[int], weights: Sequence[float], generator: torch.Gene
 def pick(shape: Sequence[int], values: Sequence[float], generator: torch.Generator) -> Float[Tensor, "..."]:
     """One of ``values``, each as likely."""
     return torch.tensor(values, dtype=torch.float32)[integers(shape, 0, len(values) - 1, generator)]
-
-
-def choose_name(shape: Sequence[int], table: Mapping[str, float], generator: torch.Generator) -> Int[Tensor, "..."]:
-    """Positions in a table of names and their weights."""
-    return choose(shape, [*table.values()], generator)
 
 
 def check_range(

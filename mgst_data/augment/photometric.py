@@ -15,12 +15,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from mgst_data.augment import draw
-from mgst_data.augment.base import AUGMENTATIONS, Augmentation, Params, rows_of
+from mgst_data.augment.base import AUGMENTATIONS, REFERENCE, Augmentation, Params, rows_of
 from mgst_data.augment.colour import LUMINANCE, luminance
+from mgst_data.augment.scale import coarsen, sharpen
 from mgst_data.core.segment import Segment
 
-# Side at which sizes in pixels are given.
-REFERENCE_SIZE = 256
 # Multipliers of the 32-bit finaliser of MurmurHash3 (Appleby, public domain), as signed numbers.
 _MIX_ONE, _MIX_TWO = 0x85EBCA6B - 2**32, 0xC2B2AE35 - 2**32
 
@@ -207,7 +206,7 @@ class GaussianBlur(PictureAugmentation[GaussianBlurParams]):
 
     def change(self, frames: Float[Tensor, "n t 3 h w"], params: GaussianBlurParams) -> Float[Tensor, "n t 3 h w"]:
         """Filters rows, then columns; the kernel is as long as the widest of the batch needs, 0 beyond three sigma."""
-        sigma = (params.sigma.double() * frames.shape[-2] / REFERENCE_SIZE).clamp_min(1e-3)[:, None]
+        sigma = (params.sigma.double() * frames.shape[-2] / REFERENCE).clamp_min(1e-3)[:, None]
         radius = int((3 * sigma.max()).ceil())
         offset = torch.arange(-radius, radius + 1)
         kernel = torch.exp(-0.5 * (offset / sigma) ** 2) * (offset.abs() <= (3 * sigma).ceil())
@@ -256,9 +255,8 @@ class Sharpen(PictureAugmentation[SharpenParams]):
 
     def change(self, frames: Float[Tensor, "n t 3 h w"], params: SharpenParams) -> Float[Tensor, "n t 3 h w"]:
         """Filters with 1 + 8 alpha in the middle and -alpha around it."""
-        kernel = -params.alpha[:, None, None].expand(-1, 3, 3).clone()
-        kernel[:, 1, 1] = 1 + 8 * params.alpha
-        return _filter(frames, kernel.to(frames.device, frames.dtype, non_blocking=True))
+        alpha = params.alpha.to(frames.device, frames.dtype, non_blocking=True)
+        return sharpen(frames, alpha[:, None, None, None, None])
 
 
 @dataclass(frozen=True)
@@ -296,14 +294,10 @@ class Downscale(PictureAugmentation[DownscaleParams]):
 
     def change(self, frames: Float[Tensor, "n t 3 h w"], params: DownscaleParams) -> Float[Tensor, "n t 3 h w"]:
         """Scales the segments of each factor together."""
-        h, w = frames.shape[-2:]
         changed = torch.empty_like(frames)
         for factor in {int(factor) for factor in params.factor}:
             where = rows_of(params.factor == factor).to(frames.device, non_blocking=True)
-            some = frames.index_select(0, where)
-            small = functional.adaptive_avg_pool2d(some.flatten(0, 1), (max(1, h // factor), max(1, w // factor)))
-            large = functional.interpolate(small, size=(h, w), mode="bilinear", align_corners=False)
-            changed.index_copy_(0, where, large.reshape(some.shape))
+            changed.index_copy_(0, where, coarsen(frames.index_select(0, where), factor))
         return changed
 
 

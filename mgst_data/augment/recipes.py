@@ -40,11 +40,15 @@ def robust() -> SegmentSequential:
     )
 
 
-def temporal_fakes() -> SegmentSequential:
-    """Label-making: puts at most one temporal inconsistency, of frames or of patches, on top of a pseudo-fake."""
+def temporal_fakes(*, p: float = 0.5) -> SegmentSequential:
+    """Label-making: puts at most one temporal inconsistency, of frames or of patches, on top of a pseudo-fake.
+
+    Args:
+        p: How likely.
+    """
     frames = OneOf(ShuffleWindow(), SpliceLag(), BoundaryJitter())
     tubes = OneOf(TubeSwap(), TubeFreeze(), TubeLag())
-    return SegmentSequential(Apply(OneOf(frames, tubes, weights=(0.4, 0.6)), p=0.5))
+    return SegmentSequential(Apply(OneOf(frames, tubes, weights=(0.4, 0.6)), p=p))
 
 
 RECIPES = {"train_default": train_default, "robust": robust, "temporal_fakes": temporal_fakes}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,9 +11,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mgst_data.augment import draw
-from mgst_data.augment.base import Params, rows_of
+from mgst_data.augment.base import Params, on_rows
 from mgst_data.augment.colour import shift_hsv
-from mgst_data.augment.scale import enlarge, mean_of_nine, reduce
+from mgst_data.augment.scale import coarsen, sharpen
 
 # What shifts of 8-bit HSV in OpenCV's units are as shares: hue counts 180 to the circle.
 _HUE_UNITS, _UNITS = 180.0, 255.0
@@ -145,43 +144,8 @@ def add_colour(frames: Float[Tensor, "b t 3 h w"], colour: Float[Tensor, "b s 3"
     return (frames + colour.to(frames.dtype)[..., None, None]).clamp_(0, 1)
 
 
-def on_rows(
-    data: Float[Tensor, "b ..."], active: Bool[Tensor, " b"], change: Callable[[Tensor, Tensor | slice], Tensor]
-) -> Float[Tensor, "b ..."]:
-    """Changes those rows of a batch that are active.
-
-    ``active`` is on the CPU, so the others cost nothing and no device is waited for. A compiler is given one graph for
-    all: there everything is computed, and chosen from.
-
-    Args:
-        data: A batch.
-        active: Which rows.
-        change: Gets these rows and their numbers, which index tensors on the device of the data.
-    """
-    if torch.compiler.is_compiling():
-        chosen = active.to(data.device).reshape(-1, *[1] * (data.ndim - 1))
-        return torch.where(chosen, change(data, slice(None)), data)
-    rows = rows_of(active)
-    if len(rows) == 0:
-        return data
-    if len(rows) == len(data):
-        return change(data, slice(None))
-    there = rows.to(data.device, non_blocking=True)
-    return data.index_copy(0, there, change(data[there], there))
-
-
 def _coarsen_rows(frames: Tensor, rows: Tensor | slice, *, factor: int) -> Tensor:  # noqa: ARG001
     return coarsen(frames, factor)
-
-
-def coarsen(frames: Float[Tensor, "b t 3 h w"], factor: int) -> Float[Tensor, "b t 3 h w"]:
-    """Makes frames smaller by averaging, and as large again by linear interpolation."""
-    return enlarge(reduce(frames, factor), factor, (frames.shape[-2], frames.shape[-1]))
-
-
-def sharpen(frames: Float[Tensor, "b t 3 h w"], alpha: Float[Tensor, "b 1 1 1 1"]) -> Float[Tensor, "b t 3 h w"]:
-    """Mixes in the picture under the kernel with 9 in the middle and -1 around it, with weight ``alpha``; [0, 1]."""
-    return torch.lerp(frames, mean_of_nine(frames), -9 * alpha).clamp_(0, 1)
 
 
 def _any(condition: Bool[Tensor, "..."]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +18,8 @@ _NOSE_BASE_68 = 33
 _FOREHEAD = 0.75
 # How much narrower and lower the forehead is at its ends than along the brows.
 _NARROWER, _LOWER = 0.85, 0.35
+# In which outermost points are looked for: more would find few more points that are inside.
+_DIRECTIONS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +94,24 @@ def region_mask(landmarks: Float[Tensor, "*n k 2"], region: Region, size: tuple[
         size: Height and width.
 
     Raises:
-        ValueError: for another number of landmarks than 68 or 81.
+        ValueError: for another number of landmarks than 68 or 81, or a region without a part.
+    """
+    return hulls_mask(region_hulls(landmarks, region), size)
+
+
+def region_hulls(landmarks: Float[Tensor, "*n k 2"], region: Region) -> list[Float[Tensor, "*n _ 2"]]:
+    """The points of every part of a region; the region is the union of their convex hulls.
+
+    Raises:
+        ValueError: for another number of landmarks than 68 or 81, or a region without a part.
     """
     k = landmarks.shape[-2]
     if k not in (68, 81):
         raise ValueError(f"regions are known for 68 and 81 landmarks, not for {k}")
+    if not region.parts:
+        raise ValueError("a region has at least one part")
     points = extend_forehead(landmarks) if region.forehead else landmarks
-    mask: Tensor | None = None
+    hulls = []
     for part in region.parts:
         first, last = part.points[0], part.points[-1] + 1
         # A slice where there is one: an index of a device would be copied there first.
@@ -106,8 +120,31 @@ def region_mask(landmarks: Float[Tensor, "*n k 2"], region: Region, size: tuple[
         if part.grow != 1:
             middle = (chosen.amax(dim=-2, keepdim=True) + chosen.amin(dim=-2, keepdim=True)) / 2
             chosen = torch.lerp(middle, chosen, part.grow)
-        covered = hull_mask(chosen, size)
-        mask = covered if mask is None else torch.maximum(mask, covered)
-    if mask is None:
-        raise ValueError("a region has at least one part")
+        hulls.append(chosen)
+    return hulls
+
+
+def hulls_mask(hulls: list[Float[Tensor, "*n _ 2"]], size: tuple[int, int]) -> Float[Tensor, "*n h w"]:
+    """The share of every pixel that lies in any of some convex hulls, [0, 1]; at least one is given."""
+    mask = hull_mask(hulls[0], size)
+    for points in hulls[1:]:
+        mask = torch.maximum(mask, hull_mask(points, size))
     return mask
+
+
+def rim(points: Float[Tensor, "t k 2"]) -> Float[Tensor, "t m 2"]:
+    """The points without those that are no corner of the convex hull in any frame; the hulls stay the same.
+
+    Left out is what lies within the polygon of the outermost points in some directions [Akl & Toussaint, 1978]. How
+    many are left has to be known, so this is for CPUs.
+    """
+    angle = torch.arange(_DIRECTIONS, dtype=points.dtype) * (2 * math.pi / _DIRECTIONS)
+    outermost = (points @ torch.stack((angle.cos(), angle.sin()))).argmax(dim=1)
+    corners = torch.gather(points, 1, outermost[..., None].expand(-1, -1, 2))
+    side = corners.roll(-1, dims=1) - corners
+    (x, y), (dx, dy) = points[:, None].unbind(dim=-1), side[:, :, None].unbind(dim=-1)
+    to_left = dx * (y - corners[..., 1, None]) - dy * (x - corners[..., 0, None])
+    # A corner that is the outermost in two directions has a side of no length, of which everything is inside.
+    within = (to_left > 0) | ((dx == 0) & (dy == 0))
+    inside = within.all(dim=1) & (to_left > 0).any(dim=1)
+    return points[:, (~inside).any(dim=0)]

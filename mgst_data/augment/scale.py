@@ -63,3 +63,13 @@ def mean_of_nine(pictures: Float[Tensor, "*n h w"]) -> Float[Tensor, "*n h w"]:
         wide = torch.cat(ends, dim=dim)
         pictures = (wide.narrow(dim, 0, n) + wide.narrow(dim, 1, n)).add_(wide.narrow(dim, 2, n))
     return pictures * (1 / 9)
+
+
+def coarsen(frames: Float[Tensor, "b t 3 h w"], factor: int) -> Float[Tensor, "b t 3 h w"]:
+    """Makes frames smaller by averaging, and as large again by linear interpolation."""
+    return enlarge(reduce(frames, factor), factor, (frames.shape[-2], frames.shape[-1]))
+
+
+def sharpen(frames: Float[Tensor, "b t 3 h w"], alpha: Float[Tensor, "b 1 1 1 1"]) -> Float[Tensor, "b t 3 h w"]:
+    """Mixes in the picture under the kernel with 9 in the middle and -1 around it, with weight ``alpha``; [0, 1]."""
+    return torch.lerp(frames, mean_of_nine(frames), -9 * alpha).clamp_(0, 1)

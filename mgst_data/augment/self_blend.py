@@ -12,14 +12,14 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mgst_data.augment import draw
-from mgst_data.augment.base import AUGMENTATIONS, Params, Step
+from mgst_data.augment.base import AUGMENTATIONS, Params, Step, on_rows
 from mgst_data.augment.blend_mask import BlendMask, MaskParams
 from mgst_data.augment.blend_tiles import BlendPlan, blend_in_tiles, suits_tiles
 from mgst_data.augment.colour import match_colour
 from mgst_data.augment.drift import GATE_MODES, autoregressive, sample_gate
 from mgst_data.augment.presets import PRESETS
 from mgst_data.augment.pyramid import pyramid_blend
-from mgst_data.augment.recolour import Recolour, RecolourParams, add_colour, on_rows
+from mgst_data.augment.recolour import Recolour, RecolourParams, add_colour
 from mgst_data.augment.source_warp import SourceWarp, WarpParams
 from mgst_data.augment.warp import affine_grid, resample
 from mgst_data.core import labels
@@ -120,7 +120,7 @@ class SelfBlend(Step[SelfBlendParams]):
         self.mask = BlendMask(**{**default["mask"], **(mask or {})})
         self.warp = SourceWarp(**(warp or {}))
         self.recolour = Recolour(**(recolour or {}))
-        self.gate = dict(gate or default["gate"])
+        self.gate = dict(default["gate"] if gate is None else gate)
         unknown = [name for name in self.gate if name not in GATE_MODES]
         if unknown:
             raise ValueError(f"no gate mode is called {unknown[0]!r}; known: {', '.join(GATE_MODES)}")

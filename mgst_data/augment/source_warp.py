@@ -11,10 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mgst_data.augment import draw
-from mgst_data.augment.base import Params
+from mgst_data.augment.base import REFERENCE, Params
 
-# Side that sizes in pixels refer to.
-REFERENCE = 256
 Noise = Callable[[Sequence[int]], Tensor]
 
 

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import torch
+from hypothesis import HealthCheck, settings
+from jaxtyping import Bool
 from torch import Tensor
 
 from mgst_data.augment.base import Augmentation
 from mgst_data.core import Segment, generator_for
 from mgst_data.core.labels import patches
+from mgst_data.core.segment import RealFakePair
+
+drawn = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+Make = Callable[..., Segment]
 
 
 def fields(segment: Segment) -> dict[str, Tensor]:
@@ -31,6 +38,17 @@ def forged(segment: Segment, *, seed: int = 0) -> Segment:
     g = segment.patch_label.shape[-1]
     one = torch.ones(b, t)
     return segment.replace(mask=mask, label=one[:, 0], frame_label=one, patch_label=patches(mask, g))
+
+
+def twins(real: Segment, *, seed: int = 0) -> RealFakePair:
+    """A real segment and its :func:`forged` twin, whose pixels turn into their negative with the mask."""
+    fake = forged(real, seed=seed)
+    return RealFakePair(real, fake.replace(frames=torch.lerp(real.frames, 1 - real.frames, fake.mask)))
+
+
+def some_valid(b: int, t: int, seed: int, *, share: float = 0.7) -> Bool[Tensor, "b t"]:
+    """About so many of the frames show a face."""
+    return torch.rand(b, t, generator=generator_for(seed, "valid")) < share
 
 
 def check(step: Augmentation, segment: Segment, seed: int = 0) -> None:

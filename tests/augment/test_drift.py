@@ -65,6 +65,19 @@ def test_a_mask_goes_on_beyond_the_picture():
     torch.testing.assert_close(soften(torch.ones(1, 1, 32, 32), 5 * one, 5 * one, 9 * one), torch.ones(1, 1, 32, 32))
 
 
+def test_softening_a_window_is_a_window_of_softening(generator, device):
+    window = slice(9, 51), slice(0, 40)
+    mask = torch.zeros(1, 2, 64, 48, device=device)
+    # At the border on the left, and two pixels from that of the window elsewhere.
+    mask[..., 11:49, :38] = 1
+    for s in (1, 2):
+        kernels = [torch.rand(1, s, generator=generator).to(device) + size for size in (2, 7, 4)]
+        whole = soften(mask, *kernels)
+        part = soften(mask[:, :, window[0], window[1]], *kernels, size=(64, 48), window=window)
+        assert part.max() > 0.99
+        torch.testing.assert_close(part, whole[:, :, window[0], window[1]], rtol=0, atol=1e-5)
+
+
 def test_a_mask_smaller_than_the_kernel_is_gone():
     mask = torch.zeros(1, 1, 32, 32)
     mask[..., 14:18, 14:18] = 1

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from step_checks import assert_same, check, forged
+from step_checks import Make, assert_same, check, drawn, forged
 from torch.nn import functional
 
 from mgst_data.augment.base import Augmentation
@@ -18,8 +16,6 @@ from mgst_data.core import Segment, generator_for
 from mgst_data.core.geometry import FLIP_5
 from mgst_data.core.labels import patches
 
-drawn = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-Make = Callable[..., Segment]
 STEPS = [HorizontalFlip(p=0.5), CropMargin(), Affine(), Affine(degrees_range=(-40.0, 40.0))]
 
 

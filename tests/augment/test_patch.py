@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from step_checks import assert_same, check, fields, forged
+from step_checks import Make, assert_same, check, drawn, fields, forged, some_valid, twins
 from torch import Tensor
 
 from mgst_data.augment.base import Augmentation
@@ -27,8 +27,6 @@ from mgst_data.core import Segment, generator_for
 from mgst_data.core.labels import patches
 from mgst_data.core.segment import RealFakePair
 
-drawn = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-Make = Callable[..., Segment]
 ERASING = [CutOut(), CutOut(p_colour=0.0), ErasingTubes(), ErasingTubes(p_colour=1.0)]
 TUBES = [TubeSwap(), TubeFreeze(), TubeLag(), TubeSwap(feather=0.0)]
 
@@ -36,11 +34,6 @@ TUBES = [TubeSwap(), TubeFreeze(), TubeLag(), TubeSwap(feather=0.0)]
 def noisy(b: int = 2, t: int = 6, h: int = 28, w: int = 28, *, grid: int = 14, seed: int = 0) -> Segment:
     """Noise, so that any pixel that moves can be seen."""
     return Segment.of(torch.rand(b, t, 3, h, w, generator=generator_for(seed, "noise")), grid=grid)
-
-
-def twins(real: Segment, seed: int = 0) -> RealFakePair:
-    fake = forged(real, seed=seed)
-    return RealFakePair(real, fake.replace(frames=torch.lerp(real.frames, 1 - real.frames, fake.mask)))
 
 
 def changed_patches(before: Tensor, after: Tensor, grid: int) -> Tensor:
@@ -153,7 +146,7 @@ def test_a_fake_known_in_part_is_still_one_when_that_part_is_erased() -> None:
 @drawn
 def test_patch_labels_mark_exactly_the_patches_that_change(step: Tubes, h: int, w: int, seed: int) -> None:
     segment = noisy(3, 5, h, w, seed=seed)
-    valid = torch.rand(3, 5, generator=generator_for(seed, "valid")) < 0.7
+    valid = some_valid(3, 5, seed)
     segment = segment.replace(valid=valid)
     out = step(segment, generator=generator_for(seed))
     marked = out.patch_label == 1
@@ -264,7 +257,7 @@ def test_draws_keep_to_their_ranges() -> None:
 @given(seed=st.integers(0, 10**6))
 @drawn
 def test_pasted_patches_are_real(seed: int) -> None:
-    pair = twins(noisy(3, 4, 56, 56, seed=seed), seed)
+    pair = twins(noisy(3, 4, 56, 56, seed=seed), seed=seed)
     step = PatchPaste(count_range=(20, 60))
     params = step.sample(pair.fake, generator_for(seed))
     out = step.apply_to_pair(pair, params)

@@ -160,6 +160,42 @@ def test_tiles_give_what_the_whole_batch_gives(make_segment, generator):
     torch.testing.assert_close(tiled.real.frames, whole.real.frames.detach(), rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", PRESETS)
+def test_masks_made_one_by_one_are_those_made_at_once(name, make_segment, generator, monkeypatch):
+    # Where nothing is known of the values, as to a compiler, masks of a batch are made at once.
+    segment = make_segment(6, 4, 192)
+    shifts = torch.tensor([[0, 0], [-60, 0], [0, 70], [90, 90], [400, 0], [0, -20]], dtype=torch.float32)
+    segment = segment.replace(landmarks=segment.landmarks + shifts[:, None, None])
+    blend = SelfBlend.preset(name)
+    params = blend.sample(segment, generator)
+    one_by_one = blend.apply(segment, params).fake.mask
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    at_once = blend.apply(segment, params).fake.mask
+    assert (at_once.flatten(1).amax(dim=1) > 0).sum() >= 4
+    torch.testing.assert_close(one_by_one, at_once, rtol=0, atol=2e-4)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**40), st.integers(1, 40), st.sampled_from(["spread", "line", "point", "grid"]))
+def test_points_left_out_of_the_rim_are_no_corners_of_the_hull(seed, k, kind):
+    from mgst_data.augment.regions import rim
+    from mgst_data.core.polygons import hull_mask
+
+    points = 2 + 20 * torch.rand(3, k, 2, generator=generator_for(seed))
+    if kind == "line":
+        points[..., 1] = points[..., 0] + 1
+    elif kind == "point":
+        points = points[:, :1].expand(3, k, 2).clone()
+    elif kind == "grid":
+        points = points.round()
+    left = rim(points)
+    assert 1 <= left.shape[1] <= k
+    torch.testing.assert_close(hull_mask(left, (24, 24)), hull_mask(points, (24, 24)), rtol=0, atol=1e-3)
+    if kind == "spread" and k > 8:
+        crowd = torch.cat((points, points.mean(dim=1, keepdim=True).expand(3, 200, 2)), dim=1)
+        assert rim(crowd).shape[1] <= k
+
+
 def test_gradients_flow_to_the_frames(make_segment, generator, device):
     segment = make_segment(3, 4, 48).to(device)
     frames = segment.frames.clone().requires_grad_()
@@ -303,6 +339,8 @@ def test_parameters_can_be_written_down(make_segment, generator):
         ({"warp": {"scale_range": (1.1, 0.9)}}, "scale_range is"),
         ({"rho_range": (0.0, 1.0)}, "rho_range is"),
         ({"gate": {"all": 0.0}}, "chances of gate modes"),
+        ({"gate": {}}, "chances of gate modes .* not {}"),
+        ({"mask": {"regions": {}}}, "chances of regions .* not {}"),
         ({"mask": {"regions": {"hull": -1.0}}}, "chances of regions"),
         ({"mask": {"elastic": (50.0, 0.0)}}, "elastic is"),
     ],
@@ -347,10 +385,8 @@ def test_it_compiles_to_one_graph(device):
 
 
 @pytest.mark.gpu
-def test_nothing_waits_for_the_device(make_segment, generator):
-    if not torch.cuda.is_available():
-        pytest.skip("no CUDA device")
-    segment = make_segment(4, 4, 64).to("cuda")
+def test_nothing_waits_for_the_device(make_segment, generator, cuda):
+    segment = make_segment(4, 4, 64).to(cuda)
     blend = SelfBlend(pyramid=0.5, match_colour=0.5)
     params = blend.sample(segment, generator)
     blend.apply(segment, params)

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from step_checks import assert_same, check, fields, forged
+from step_checks import Make, assert_same, check, drawn, fields, forged, some_valid, twins
 from torch import Tensor
 
 from mgst_data.augment.base import Augmentation
@@ -27,10 +27,7 @@ from mgst_data.augment.temporal import (
     TimeMaskParams,
 )
 from mgst_data.core import Segment, generator_for
-from mgst_data.core.segment import RealFakePair
 
-drawn = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-Make = Callable[..., Segment]
 KEEPING = [Freeze(), DropFrames(2), Stride(3), Reverse(p=0.5), TimeMask(p=1.0)]
 MAKING = [ShuffleWindow(), SpliceLag(), BoundaryJitter(), BoundaryJitter(weight_range=(1.0, 1.0))]
 
@@ -67,7 +64,7 @@ def test_steps_keep_the_contract(make_segment: Make, device: torch.device, step:
 @given(seed=st.integers(0, 10**6), t=st.integers(5, 12))
 @drawn
 def test_everything_known_of_a_frame_goes_with_it(step: FrameIndex, seed: int, t: int) -> None:
-    segment = counted(3, t, valid=torch.rand(3, t, generator=generator_for(seed, "valid")) < 0.7)
+    segment = counted(3, t, valid=some_valid(3, t, seed))
     params = step.sample(segment, generator_for(seed))
     out = step.apply(segment, params)
     assert torch.equal(shown(out), params.index)
@@ -182,7 +179,7 @@ def test_every_place_can_be_drawn() -> None:
 @given(seed=st.integers(0, 10**6))
 @drawn
 def test_frames_that_show_another_one_are_marked(step: Augmentation, seed: int) -> None:
-    segment = counted(4, 9, valid=torch.rand(4, 9, generator=generator_for(seed, "valid")) < 0.7)
+    segment = counted(4, 9, valid=some_valid(4, 9, seed))
     out = step(segment, generator=generator_for(seed))
     changed = (out.landmarks != segment.landmarks).flatten(2).any(dim=2)
     assert torch.equal((out.frames != segment.frames).flatten(2).any(dim=2), changed)
@@ -197,7 +194,7 @@ def test_frames_that_show_another_one_are_marked(step: Augmentation, seed: int) 
 @given(seed=st.integers(0, 10**6))
 @drawn
 def test_frames_without_a_face_neither_change_nor_spread(step: FrameIndex, seed: int) -> None:
-    valid = torch.rand(4, 9, generator=generator_for(seed, "valid")) < 0.6
+    valid = some_valid(4, 9, seed, share=0.6)
     segment = counted(4, 9, valid=valid)
     params = step.sample(segment, generator_for(seed))
     numbers = shown(step.apply(segment, params))
@@ -274,12 +271,10 @@ def test_labels_fall_with_the_last_forged_frame_masked(make_segment: Make) -> No
 
 @pytest.mark.parametrize("step", KEEPING + MAKING, ids=repr)
 def test_twins_stay_twins(make_segment: Make, generator: torch.Generator, step: Augmentation) -> None:
-    real = make_segment(2, 8, 32)
-    fake = forged(real)
-    fake = fake.replace(frames=torch.where(fake.mask > 0, 1 - real.frames, real.frames))
-    out = step(RealFakePair(real, fake), generator=generator)
+    pair = twins(make_segment(2, 8, 32))
+    out = step(pair, generator=generator)
     if step.makes_fakes:
-        assert out.real is real
+        assert out.real is pair.real
     untouched = (out.fake.mask == 0).expand_as(out.fake.frames)
     assert untouched.any()
     assert torch.equal(out.fake.frames[untouched], out.real.frames[untouched])
