@@ -27,9 +27,8 @@ import torch
 from _common import RESULTS, write_result
 from augmentation import accelerator, memory, scaling, speed
 from augmentation.faces import find_faces
-from extraction.report import Section, one_thread
-from rich.console import Console
-from rich.table import Table
+from extraction.clips import parse_with_clips
+from extraction.report import Section, one_thread, show
 
 SECTIONS: dict[str, Callable[..., Section]] = {"speed": speed.run, "memory": memory.run, "scaling": scaling.run}
 # In this order: what a compiler cannot do must not lose what came before.
@@ -40,29 +39,14 @@ ON_CUDA: dict[str, Callable[..., Section]] = {
 }
 
 
-def show(sections: dict[str, Section]) -> None:
-    """All figures with their targets."""
-    table = Table(title="Augmentation", title_justify="left")
-    for heading in ("section", "figure", "value", "target", "reached"):
-        table.add_column(heading, justify="right" if heading in ("value", "target") else "left")
-    words = {True: "[green]yes[/]", False: "[red]no[/]", None: ""}
-    for name, section in sections.items():
-        for figure in section.figures:
-            value = f"{figure.value:,.3f}".rstrip("0").rstrip(".")
-            table.add_row(name, figure.name, f"{value} {figure.unit}", figure.target, words[figure.reached])
-        table.add_section()
-    Console().print(table)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clips", help="folder with real/ and fake/")
     parser.add_argument("--only", choices=[*SECTIONS, *ON_CUDA], action="append", help="one section; can be repeated")
     parser.add_argument("--quick", action="store_true", help="see that it works; the figures mean little")
     parser.add_argument(
         "--out", type=Path, help="folder of JSON and plots; results/ by default, a temporary one for a part or --quick"
     )
-    options = parser.parse_args()
+    options = parse_with_clips(parser, required=False)
     sections = SECTIONS | (ON_CUDA if torch.cuda.is_available() else {})
     missing = [name for name in options.only or () if name not in sections]
     if missing:
@@ -70,10 +54,7 @@ def main() -> None:
     part = options.quick or options.only
     out = options.out or (Path(tempfile.gettempdir(), "bench_augment") if part else RESULTS)
     one_thread()
-    try:
-        faces = find_faces(options.clips, quick=options.quick)
-    except FileNotFoundError as error:
-        parser.error(str(error))
+    faces = find_faces(options.clips, quick=options.quick)
     done: dict[str, Section] = {}
     figures: dict[str, Any] = {"quick": options.quick, "faces": faces.origin, "targets": []}
     for name in options.only or sections:
@@ -88,7 +69,7 @@ def main() -> None:
             device = name.removesuffix("scaling").removesuffix("_") or "cpu"
             path = out / f"augment_scaling_{device}.png"
             print(scaling.draw(found["rows"], scaling.title(device), path), flush=True)
-    show(done)
+    show("Augmentation", done)
 
 
 if __name__ == "__main__":

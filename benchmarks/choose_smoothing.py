@@ -29,7 +29,7 @@ import cv2
 import numpy as np
 import torch
 from _common import write_result
-from extraction.clips import find_clips
+from extraction.clips import parse_with_clips
 from torch import Tensor
 
 from mgst_data.core.geometry import apply_transform, eye_distance, similarity_transform
@@ -217,13 +217,9 @@ def summary(rows: dict[str, list[float]]) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clips", help="folder with real/ and fake/")
     parser.add_argument("--frames", type=int, default=100, help="of every clip")
-    options = parser.parse_args()
-    try:
-        folder = find_clips(options.clips) / "real"
-    except FileNotFoundError as error:
-        parser.error(str(error))
+    options = parse_with_clips(parser)
+    folder = options.clips / "real"
     cv2.setNumThreads(1)
     models = {views: DlibLandmarks(views=views) for views in (2, 8)}
     motions = [motion for path in sorted(folder.iterdir()) for motion in motions_of(path, models, options.frames)]

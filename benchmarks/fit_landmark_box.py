@@ -26,7 +26,7 @@ import dlib
 import numpy as np
 import torch
 from _common import write_result
-from extraction.clips import find_clips
+from extraction.clips import parse_with_clips
 from torch import Tensor
 
 from mgst_data.core.geometry import (
@@ -239,14 +239,10 @@ def jitter(folder: Path, detector: MTCNNDetector, predict: Predictors, count: in
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clips", help="folder with real/ and fake/")
     parser.add_argument("--every", type=int, default=15, help="frames from one sample to the next")
     parser.add_argument("--count", type=int, default=12, help="samples per clip at most")
-    options = parser.parse_args()
-    try:
-        folder = find_clips(options.clips) / "real"
-    except FileNotFoundError as error:
-        parser.error(str(error))
+    options = parse_with_clips(parser)
+    folder = options.clips / "real"
     cv2.setNumThreads(1)
     detector, predict = MTCNNDetector(min_face=40), Predictors()
     paths = sorted(folder.iterdir())

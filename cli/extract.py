@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -135,9 +134,6 @@ def extract(
     except KeyboardInterrupt:
         show.interrupted(out)
         ctx.exit(INTERRUPTED)
-    if as_json:
-        click.echo(json.dumps(summary.as_dict(), indent=1))
-    else:
-        show.summary(summary)
+    show.summary(summary, as_json=as_json)
     if strict and summary.totals.overall.skipped:
         ctx.exit(1)

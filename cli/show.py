@@ -106,8 +106,11 @@ def totals(sums: Totals, *groups: str) -> None:
     show_table(made)
 
 
-def summary(result: RunSummary) -> None:
+def summary(result: RunSummary, *, as_json: bool) -> None:
     """Prints what is in the folder after a run."""
+    if as_json:
+        line(json.dumps(result.as_dict(), indent=1))
+        return
     totals(result.totals, "split")
     skipped(result.skipped[:SHOWN], result.totals)
     if result.skipped:

@@ -40,9 +40,20 @@ def _global_random_state_is_untouched() -> Iterator[None]:
 
 @pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 def device(request: pytest.FixtureRequest) -> torch.device:
-    """CPU always; CUDA under the marker ``gpu``. MGST_REQUIRE_GPU=1 turns the skip into a failure."""
-    if request.param == "cuda" and not torch.cuda.is_available():
+    """CPU always; CUDA under the marker ``gpu``."""
+    return _cuda() if request.param == "cuda" else torch.device("cpu")
+
+
+@pytest.fixture
+def cuda() -> torch.device:
+    """For what has no meaning on a CPU; such a test has the marker ``gpu``."""
+    return _cuda()
+
+
+def _cuda() -> torch.device:
+    """Skips where there is no CUDA device; MGST_REQUIRE_GPU=1 turns the skip into a failure."""
+    if not torch.cuda.is_available():
         if os.environ.get("MGST_REQUIRE_GPU") == "1":
             pytest.fail("MGST_REQUIRE_GPU=1, but there is no CUDA device")
         pytest.skip("no CUDA device")
-    return torch.device(request.param)
+    return torch.device("cuda")

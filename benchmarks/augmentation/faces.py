@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from extraction.clips import GROUPS, Clips, find_clips, record
+from extraction.clips import GROUPS, Clips, record
 from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional
@@ -49,17 +49,9 @@ class Faces:
         return Segment.of(self.pictures, self.landmarks)
 
 
-def find_faces(given: str | None, *, quick: bool) -> Faces:
-    """Faces from the folder of clips; if none is given and none is found, from rendered videos.
-
-    Raises:
-        FileNotFoundError: if a folder is given that is none.
-    """
-    try:
-        folder = find_clips(given)
-    except FileNotFoundError:
-        if given:
-            raise
+def find_faces(folder: Path | None, *, quick: bool) -> Faces:
+    """Faces from the folder of clips; without one, from rendered videos."""
+    if folder is None:
         with tempfile.TemporaryDirectory() as rendered:
             videos = render_demo(Path(rendered), people=6 if quick else 8, frames=LONGEST)
             return _extract("demo", [path for path in videos if "original_sequences" in path.parts], quick)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +61,22 @@ class Clips:
                     packet.stream = copy
                     sink.mux(packet)
         return short
+
+
+def parse_with_clips(parser: argparse.ArgumentParser, *, required: bool = True) -> argparse.Namespace:
+    """Parses the command line with one more option, ``--clips``; its value becomes the folder, as a Path.
+
+    A folder that is none ends the program. So does having none, if one is required; otherwise the value is None then.
+    """
+    parser.add_argument("--clips", help=f"folder with real/ and fake/; by default that in {VARIABLE}")
+    options = parser.parse_args()
+    try:
+        options.clips = find_clips(options.clips)
+    except FileNotFoundError as error:
+        if required or options.clips:
+            parser.error(str(error))
+        options.clips = None
+    return options
 
 
 def find_clips(given: str | None) -> Path:

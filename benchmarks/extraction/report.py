@@ -69,6 +69,24 @@ class Section:
         return {"targets": [plain(figure.as_dict()) for figure in self.figures], **plain(self.details)}
 
 
+def show(title: str, sections: Mapping[str, Section]) -> None:
+    """Prints all figures with their targets."""
+    # Only now: a worker, whose memory is measured, imports this file too.
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for heading in ("section", "figure", "value", "target", "reached"):
+        table.add_column(heading, justify="right" if heading in ("value", "target") else "left")
+    words = {True: "[green]yes[/]", False: "[red]no[/]", None: ""}
+    for name, section in sections.items():
+        for figure in section.figures:
+            value = f"{figure.value:,.3f}".rstrip("0").rstrip(".")
+            table.add_row(name, figure.name, f"{value} {figure.unit}", figure.target, words[figure.reached])
+        table.add_section()
+    Console().print(table)
+
+
 def plain(value: Any) -> Any:
     """Floats rounded, and None for NaN, which JSON does not know; whatever they lie in."""
     if isinstance(value, Mapping):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 # Index tables: entry i is the landmark that lands on i when the picture is mirrored.
@@ -116,16 +116,3 @@ def eye_distance(landmarks: Float[Tensor, "*n k 2"]) -> Float[Tensor, "*n"]:
     else:
         raise ValueError(f"no eyes are known among {k} landmarks; known: 5, 68, 81")
     return (right - left).square().sum(dim=-1).sqrt()
-
-
-def interpolate_track(
-    known: Int[Tensor, " m"], values: Float[Tensor, "m *d"], wanted: Int[Tensor, " t"]
-) -> Float[Tensor, "t *d"]:
-    """Interpolates values known at ascending frames linearly to other frames; constant beyond the ends."""
-    right = torch.searchsorted(known, wanted).clamp(max=len(known) - 1)
-    left = (right - 1).clamp_min(0)
-    span = (known[right] - known[left]).clamp_min(1)
-    weight = ((wanted - known[left]) / span).clamp(0, 1)
-    weight = weight.reshape(-1, *[1] * (values.ndim - 1)).to(values)
-    start = values[left]
-    return start + weight * (values[right] - start)

@@ -26,7 +26,6 @@ from mgst_data.shards.report import latest
 from mgst_data.shards.storage import PART, write_atomic
 
 NOTES = "notes.json"
-DEVICES = ("auto", "cpu", "cuda")
 
 
 class Watcher:
