@@ -42,7 +42,7 @@ class SourceConfig:
     allow_leakage: bool = False
 
 
-SECTIONS: dict[str, type] = {"source": SourceConfig, "extract": ExtractConfig}
+EXTRACTION: dict[str, type] = {"source": SourceConfig, "extract": ExtractConfig}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +64,39 @@ def build_config(path: Path | None, flags: Mapping[str, Any], overrides: Iterabl
     Raises:
         UsageError: for a name that there is not, with the one that may be meant, or a value that does not fit.
     """
-    sections: Sections = {name: {} for name in SECTIONS}
+    tables = build_tables(EXTRACTION, path, flags, overrides)
+    return Config(tables["source"], tables["extract"])
+
+
+def build_tables(
+    kinds: Mapping[str, type], path: Path | None, flags: Mapping[str, Any], overrides: Iterable[str]
+) -> dict[str, Any]:
+    """Merges a file, flags and overrides into one object per table.
+
+    Args:
+        kinds: The dataclass of every table.
+        path: A TOML file with these tables.
+        flags: Values by name, of any table.
+        overrides: ``"table.name=value"``, the value as in TOML; text needs no quotes.
+
+    Raises:
+        UsageError: for a name that there is not, with the one that may be meant, or a value that does not fit.
+    """
+    sections: Sections = {name: {} for name in kinds}
     if path is not None:
-        _merge(sections, _read(path), where=str(path))
-    for name, kind in SECTIONS.items():
+        _merge(kinds, sections, _read(path), where=str(path))
+    for name, kind in kinds.items():
         own = {field.name for field in fields(kind)}
         sections[name] |= {flag: value for flag, value in flags.items() if flag in own and value not in (None, ())}
     for text in overrides:
-        _merge(sections, _override(text), where=f"--set {text}")
-    return Config(SourceConfig(**sections["source"]), ExtractConfig(**sections["extract"]))
+        _merge(kinds, sections, _override(text), where=f"--set {text}")
+    built = {}
+    for name, kind in kinds.items():
+        try:
+            built[name] = kind(**sections[name])
+        except ValueError as error:
+            raise UsageError(str(error), where=f"table {name}") from error
+    return built
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -100,14 +124,14 @@ def parse_value(text: str) -> Any:
         return text.strip()
 
 
-def _merge(sections: Sections, given: Mapping[str, Any], *, where: str) -> None:
+def _merge(kinds: Mapping[str, type], sections: Sections, given: Mapping[str, Any], *, where: str) -> None:
     for name, values in given.items():
-        check_name(name, SECTIONS, "table", where)
+        check_name(name, kinds, "table", where)
         if not isinstance(values, Mapping):
             raise UsageError(
                 f"{name!r} is {values!r}, not a table", where=where, hint=f"write [{name}] above its values"
             )
-        hints = get_type_hints(SECTIONS[name])
+        hints = get_type_hints(kinds[name])
         for key, value in values.items():
             check_name(key, hints, f"option {name}.", where)
             sections[name][key] = _convert(value, hints[key], f"{name}.{key}", where)

@@ -8,14 +8,16 @@ from typing import Any
 
 import click
 
+from .options import Command
+
 INTERRUPTED = 130
 
 
-class Commands(click.Group):
-    """A group whose commands end with one line and an exit code, whatever happens."""
+class _OneLine(click.Command):
+    """Ends with one line and an exit code, whatever happens."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Runs the command; with ``--debug``, errors are not touched."""
+        """Runs it; with ``--debug``, errors are not touched."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
@@ -26,6 +28,14 @@ class Commands(click.Group):
                 raise
             click.echo(f"error: {error}", err=True)
             ctx.exit(getattr(error, "exit_code", 1))
+
+
+class Commands(_OneLine, click.Group):
+    """A group whose commands end with one line and an exit code, whatever happens."""
+
+
+class LoneCommand(_OneLine, Command):
+    """The same for a command that stands alone."""
 
 
 def _expected() -> tuple[type[Exception], ...]:

@@ -49,32 +49,80 @@ def transition(gate: Float[Tensor, "b t"]) -> Float[Tensor, "b t-1"]:
     return (gate[:, 1:] != gate[:, :-1]).to(gate.dtype)
 
 
+def carried(maps: Float[Tensor, "b t c h w"], landmarks: Float[Tensor, "b t k 2"]) -> Float[Tensor, "b t-1 c h w"]:
+    """Each frame's map but the last, carried along with the head to the place it has in the next frame.
+
+    The head's motion is the similarity between the landmarks of eyes and nose. What comes in from outside a map is 0.
+    Ours.
+
+    Args:
+        maps: Anything that belongs to the face: masks, residuals.
+        landmarks: Pixels of the maps.
+
+    Raises:
+        ValueError: for another number of landmarks than 68 or 81.
+    """
+    b, t, c, h, w = maps.shape
+    if landmarks.shape[2] not in (68, 81):
+        raise ValueError(f"no rigid part is known of {landmarks.shape[2]} landmarks; known: 68, 81")
+    if t == 1:
+        return maps[:, 1:]
+    # In [-1, 1], where grid_sample looks points up; from frame t back to t - 1.
+    rigid = (landmarks[:, :, list(_RIGID_68)].nan_to_num() + 0.5) * landmarks.new_tensor((2 / w, 2 / h)) - 1
+    back = similarity_transform(rigid[:, 1:], rigid[:, :-1]).flatten(0, 1)
+    where = functional.affine_grid(back, [len(back), c, h, w], align_corners=False)
+    before = functional.grid_sample(maps[:, :-1].flatten(0, 1).float(), where, align_corners=False)
+    return before.reshape(b, t - 1, c, h, w).to(maps.dtype)
+
+
 def temporal_patches(
     mask: Float[Tensor, "b t 1 h w"], landmarks: Float[Tensor, "b t k 2"], grid: int
 ) -> Float[Tensor, "b t-1 grid grid"]:
     """Change of the mask from one frame to the next, on the face and not in the picture.
 
-    The mask of frame t - 1 is carried along with the head (the similarity between the landmarks of eyes and nose)
-    before it is subtracted from that of frame t: with steady parameters and a moving head, a plain |M_t - M_t-1| would
-    show the motion of the head. Ours.
+    The mask of frame t - 1 is carried along with the head before it is subtracted from that of frame t: with steady
+    parameters and a moving head, a plain |M_t - M_t-1| would show the motion of the head. Ours.
 
     Raises:
         ValueError: for another number of landmarks than 68 or 81.
     """
-    b, t, _, h, w = mask.shape
-    if landmarks.shape[2] not in (68, 81):
-        raise ValueError(f"no rigid part is known of {landmarks.shape[2]} landmarks; known: 68, 81")
-    if t == 1:
-        return mask.new_zeros(b, 0, grid, grid)
+    return _change_on_the_face(mask, landmarks, grid)
+
+
+def residual_change(
+    fake: Float[Tensor, "b t 3 h w"], real: Float[Tensor, "b t 3 h w"], landmarks: Float[Tensor, "b t k 2"], grid: int
+) -> Float[Tensor, "b t-1 grid grid"]:
+    """How much the forgery itself changes from one frame to the next: mean |D_t - D_t-1| over each patch. Ours.
+
+    D = fake - real is what the forgery adds to a frame. That of frame t - 1 is carried along with the head before it is
+    subtracted, so that a steady forgery on a moving head changes little.
+
+    Args:
+        fake: Pseudo-fakes, RGB in [0, 1].
+        real: Their twins, the same where nothing is manipulated.
+        landmarks: Pixels of the frames.
+        grid: Patches per side.
+
+    Returns:
+        In units of the pixel value, [0, 2], as a mean over colours; compared at 112 pixels or less per side, where
+        resampling blurs little.
+
+    Raises:
+        ValueError: for another number of landmarks than 68 or 81.
+    """
+    return _change_on_the_face(fake - real, landmarks, grid)
+
+
+def _change_on_the_face(maps: Tensor, landmarks: Tensor, grid: int) -> Tensor:
+    b, t, c, h, w = maps.shape
     side = min(_COMPARED, h)
-    small = functional.adaptive_avg_pool2d(mask.reshape(b * t, 1, h, w), side).reshape(b, t, 1, side, side)
-    # In [-1, 1], where grid_sample looks points up; from frame t back to t - 1.
-    rigid = (landmarks[:, :, list(_RIGID_68)].nan_to_num() + 0.5) * landmarks.new_tensor((2 / w, 2 / h)) - 1
-    back = similarity_transform(rigid[:, 1:], rigid[:, :-1]).flatten(0, 1)
-    where = functional.affine_grid(back, [len(back), 1, side, side], align_corners=False)
-    before = functional.grid_sample(small[:, :-1].flatten(0, 1).float(), where, align_corners=False)
-    change = (small[:, 1:].flatten(0, 1) - before).abs()
-    return functional.adaptive_avg_pool2d(change, grid).reshape(b, t - 1, grid, grid).to(mask.dtype)
+    small = functional.adaptive_avg_pool2d(maps.flatten(0, 1), side).reshape(b, t, c, side, side).float()
+    scale = landmarks.new_tensor((side / w, side / h))
+    before = carried(small, (landmarks + 0.5) * scale - 0.5)
+    if t == 1:
+        return maps.new_zeros(b, 0, grid, grid)
+    change = (small[:, 1:] - before).abs().mean(dim=2)
+    return functional.adaptive_avg_pool2d(change.flatten(0, 1), grid).reshape(b, t - 1, grid, grid).to(maps.dtype)
 
 
 def frame_label_of(mask: Float[Tensor, "b t 1 h w"]) -> Float[Tensor, "b t"]:

@@ -1,7 +1,7 @@
 """The shard schema, its writer and its readers."""
 
 from mgst_data.shards.folder import ShardFolder, open_folder
-from mgst_data.shards.images import decode_image, decode_mask, encode_image, encode_mask
+from mgst_data.shards.images import decode_image, decode_mask, encode_image, encode_mask, scale_image
 from mgst_data.shards.loader import SegmentBatch, SegmentDataset, SegmentLoader, reraise, warn_and_skip
 from mgst_data.shards.plan import ShardTask, plan_shards
 from mgst_data.shards.reader import ShardReader
@@ -35,6 +35,7 @@ __all__ = [
     "open_folder",
     "plan_shards",
     "reraise",
+    "scale_image",
     "split_key",
     "summarise",
     "verify_sample",

@@ -52,6 +52,26 @@ def decode_mask(data: bytes | memoryview) -> UInt8[ndarray, "h w"] | None:
     return _decode(data, cv2.IMREAD_GRAYSCALE)
 
 
+def scale_image(
+    image: UInt8[ndarray, "h w *c"], size: int, out: UInt8[ndarray, "size size *c"] | None = None
+) -> UInt8[ndarray, "size size *c"]:
+    """Scales a square picture, as networks are trained on it and should be tested on it.
+
+    Args:
+        image: A crop or a mask.
+        size: Side of the result, pixels.
+        out: Array to write into.
+    """
+    if image.shape[0] == size and out is None:
+        return image
+    # Down to half the size, bilinear weights reach every pixel, at a fifth of the cost of area averages.
+    area = image.shape[0] > 2 * size
+    scaled: UInt8[ndarray, "size size *c"] = cv2.resize(
+        image, (size, size), dst=out, interpolation=cv2.INTER_AREA if area else cv2.INTER_LINEAR
+    )
+    return scaled
+
+
 def _encode(image: UInt8[ndarray, "h w *c"], extension: str, parameters: tuple[int, ...]) -> bytes:
     done, data = cv2.imencode(extension, image, parameters)
     if not done:

@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from mgst_data.core import Segment, ShardError, UsageError, generator_for
 from mgst_data.core.sampling import FrameSampler
 from mgst_data.core.segment import PATCH_GRID
+from mgst_data.shards.images import scale_image
 from mgst_data.shards.reader import ShardReader
 from mgst_data.shards.sampler import Draw, SegmentSampler
 from mgst_data.shards.schema import FaceChunk
@@ -259,9 +260,7 @@ def _decode(
             if image.shape == out.shape:
                 out[...] = image
             else:
-                # Down to half the size, bilinear weights reach every pixel, at a fifth of the cost of area averages.
-                area = image.shape[0] > 2 * out.shape[0]
-                cv2.resize(image, out.shape[1::-1], dst=out, interpolation=cv2.INTER_AREA if area else cv2.INTER_LINEAR)
+                scale_image(image, len(out), out)
     return True
 
 

@@ -17,4 +17,4 @@ def test_every_package_is_installed():
         for top in ("mgst_data", "mgst_model")
         for path in (ROOT / top).rglob("__init__.py")
     }
-    assert listed == found | {"mgst_cli"}
+    assert listed == found | {"mgst_cli", "mgst_configs"}

@@ -1,0 +1,97 @@
+"""The command ``mgst-predict``: videos and weights in, scores out."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from .errors import LoneCommand, debug_option, show_unexpected
+from .options import json_option, option, options
+
+EPILOG = """\b
+Examples:
+  mgst-predict talk.mp4 --weights best.safetensors
+  mgst-predict a.mp4 b.mp4 --weights best.safetensors --out scores --no-video
+  mgst-predict talk.mp4 --weights best.safetensors --stride 4 --json
+
+The score of a video is that of its main face, the mean over its windows. It is
+the network's probability of a fake, no proof of one.
+
+\b
+Exit codes: 0 all scored, 1 a video cannot be read, 2 asked for something that
+cannot be done, 3 no face in a video, 130 interrupted.
+"""
+
+
+@click.command("mgst-predict", cls=LoneCommand, epilog=EPILOG,
+               context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})  # fmt: skip
+@click.argument("videos", nargs=-1, required=True, metavar="VIDEO...")
+@options(
+    "Network",
+    option("--weights", type=click.Path(path_type=Path), required=True, help="File of a trained network."),
+    option("--device", default="auto", type=click.Choice(["auto", "cpu", "cuda"]), help="Where it runs. [auto]"),
+    option("--batch", type=click.IntRange(1, 1024), default=8, show_default=True, help="Windows at a time."),
+    option("--stride", type=click.IntRange(min=1), help="Frames from one window to the next. [those of a window]"),
+)
+@options(
+    "Output",
+    option("--out", type=click.Path(path_type=Path), help="Folder. [VIDEO-scores beside the video]"),
+    option("--threshold", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Fake from here upwards."),
+    option("--no-video", is_flag=True, help="Do not write the video with what was found in it."),
+)
+@json_option
+@click.version_option(package_name="mgst")
+@debug_option
+@click.pass_context
+def predict(
+    ctx: click.Context,
+    /,
+    videos: tuple[str, ...],
+    weights: Path,
+    device: str,
+    batch: int,
+    stride: int | None,
+    out: Path | None,
+    threshold: float,
+    no_video: bool,
+    as_json: bool,
+) -> None:
+    """Says how fake the faces of videos look.
+
+    VIDEO is a file, a URL or a folder of frames; or a picture, if the network looks at single frames. Every face is
+    followed and scored over time. Written are all scores (scores.json), their curves (timeline.png) and the video with
+    boxes, heat maps of patches and curves.
+    """
+    # Only now: these import torch, and --help should not wait for it.
+    from .predictions_run import predict_all
+
+    code = predict_all(
+        videos,
+        weights,
+        device=device,
+        batch=batch,
+        stride=stride,
+        out=out,
+        threshold=threshold,
+        video=not no_video,
+        as_json=as_json,
+        debug=bool(ctx.meta.get("debug")),
+    )
+    if code:
+        ctx.exit(code)
+
+
+def main() -> None:
+    """The console script."""
+    sys.excepthook = show_unexpected
+    signal.signal(signal.SIGTERM, _interrupt)
+    predict(prog_name="mgst-predict")
+
+
+def _interrupt(*_: object) -> NoReturn:
+    # A scheduler's polite stop ends a run as Ctrl-C does.
+    raise KeyboardInterrupt

@@ -1,0 +1,130 @@
+"""One video after another: scored, written, shown; what cannot be scored is said, and the others go on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from mgst_data.core import NoFaceError, UsageError, VideoError
+from mgst_data.core.errors import printable
+from mgst_data.video.files import check_file, is_folder, is_url
+from mgst_model.networks.checkpoint import load_network
+
+from . import show
+from .predictions import Predictor
+from .predictions_show import Wanted, folder_of, print_tracks, summary, write
+
+FAILED, NO_FACE = 1, 3
+
+
+def predict_all(
+    videos: Sequence[str],
+    weights: Path,
+    *,
+    device: str,
+    batch: int,
+    stride: int | None,
+    out: Path | None,
+    threshold: float,
+    video: bool,
+    as_json: bool,
+    debug: bool,
+) -> int:
+    """Scores videos and says so.
+
+    Args:
+        videos: Paths or URLs.
+        weights: Of the network.
+        device: "cpu", "cuda", or "auto" for CUDA where there is any.
+        batch: Windows per call of the network.
+        stride: Frames from one window to the next; None for those of a window.
+        out: Folder, or None for one beside each video.
+        threshold: From where on a score says "fake".
+        video: Whether to write the videos with what was found in them.
+        as_json: Whether to print one JSON object instead of tables.
+        debug: Raise what is wrong with a video instead of going on.
+
+    Returns:
+        The exit code: 1 if a video cannot be read, else 3 if one has no face, else 0.
+
+    Raises:
+        UsageError: if something is asked for that cannot be done.
+        OutputError: if a folder cannot be written.
+    """
+    for path in videos:
+        if not is_url(path) and not is_folder(path):
+            check_file(path)  # a typo is said before anything is loaded
+    device = _device(device)
+    loaded = load_network(weights, device=device)
+    predictor = Predictor(loaded, stride=stride, batch=batch, device=device)
+    results: list[dict[str, Any]] = []
+    taken: set[Path] = set()
+    code = 0
+    for number, path in enumerate(videos):
+        wanted = Wanted(folder_of(path, out, several=len(videos) > 1, taken=taken), video, threshold)
+        try:
+            with _progress() as progress:
+                task = progress.add_task(printable(Path(path).name), total=None, doing="looking for a face")
+                found = predictor(path, saw=_watch(progress, task, "scoring"))
+                progress.update(task, total=found.frames)
+                files = write(
+                    found,
+                    loaded,
+                    wanted,
+                    predictor.extractor.reader,
+                    saw=_watch(progress, task, "drawing"),
+                )
+        except (NoFaceError, VideoError) as error:
+            if debug:
+                raise
+            click.echo(f"error: {error}", err=True)
+            results.append({"video": printable(path), "error": str(error), "reason": error.reason})
+            code = FAILED if FAILED in (code, failure := _code(error)) else failure
+            continue
+        results.append(summary(found, threshold, files))
+        for note in found.notes:
+            show.line(f"note: {printable(note)}", err=True)
+        if not as_json:
+            show.line("") if number else None
+            print_tracks(found, threshold, files)
+    if as_json:
+        click.echo(json.dumps({"weights": printable(weights), "threshold": threshold, "videos": results}, indent=1))
+    return code
+
+
+def _code(error: NoFaceError | VideoError) -> int:
+    return NO_FACE if isinstance(error, NoFaceError) else FAILED
+
+
+def _device(name: str) -> str:
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UsageError("no CUDA device is available", where="--device cuda", hint="take auto or cpu")
+    return name
+
+
+def _watch(progress: Progress, task: TaskID, doing: str) -> Callable[[int], None]:
+    return lambda done: progress.update(task, completed=done, doing=doing)
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    """What is being done, on stderr; nothing is shown outside a terminal."""
+    console = Console(stderr=True, highlight=False)
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(complete_style="cyan", finished_style="cyan"),
+        TextColumn("{task.fields[doing]} {task.completed} frames"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        yield progress

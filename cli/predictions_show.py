@@ -1,0 +1,219 @@
+"""What a prediction comes to: files beside the video, a table, JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+from rich.text import Text
+
+from mgst_data.core.errors import printable
+from mgst_data.preview.annotate import Annotator
+from mgst_data.preview.scores import ScoredTrack, clock, timeline, verdict
+from mgst_data.preview.stream import write_video
+from mgst_data.shards import encode_image
+from mgst_data.shards.storage import output_errors, write_atomic
+from mgst_data.video import VideoReader
+from mgst_model.networks.checkpoint import LoadedNetwork
+
+from . import show
+from .predictions import Prediction, Window
+
+_BATCH = 32
+Saw = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be written.
+
+    Attributes:
+        folder: Made if it does not exist.
+        video: Whether the video is written anew, with what was found in it.
+        threshold: From where on a score says "fake".
+    """
+
+    folder: Path
+    video: bool
+    threshold: float
+
+
+def folder_of(path: str, out: Path | None, *, several: bool, taken: set[Path]) -> Path:
+    """Where the files of a video go: beside it, or into ``out``, in a folder of its own where there are several.
+
+    Args:
+        path: Of the video; files of a URL go into the current folder.
+        out: As asked for, or None.
+        several: Whether there is more than one video.
+        taken: Folders of other videos; the new one is added.
+    """
+    remote = "://" in path
+    stem = PurePosixPath(path.partition("?")[0]).stem if remote else Path(path).stem
+    beside = Path() if remote else Path(path).parent
+    folder = (out / f"{stem}-scores" if several else out) if out else beside / f"{stem}-scores"
+    number = 2
+    while folder in taken:
+        folder = folder.with_name(f"{stem}-scores-{number}")
+        number += 1
+    taken.add(folder)
+    return folder
+
+
+def write(
+    found: Prediction, loaded: LoadedNetwork, wanted: Wanted, reader: VideoReader, *, saw: Saw = lambda _: None
+) -> list[Path]:
+    """Writes ``scores.json`` and, of a video, ``timeline.png`` and ``<stem>.mp4``; of a picture ``<stem>.png``.
+
+    Args:
+        found: What was found.
+        loaded: The network.
+        wanted: What to write, and where.
+        reader: Reads the video a second time: frames are never kept.
+        saw: Called now and then with the number of frames that have been drawn.
+
+    Returns:
+        The files.
+
+    Raises:
+        OutputError: if the folder cannot be written.
+    """
+    with output_errors(wanted.folder):
+        wanted.folder.mkdir(parents=True, exist_ok=True)
+    files = [wanted.folder / "scores.json"]
+    write_atomic(files[0], record(found, loaded, wanted.threshold).encode())
+    stem = wanted.folder / Path(found.video.partition("?")[0]).stem
+    if found.seconds:
+        title = f"{Path(found.video).name}: probability of a fake"
+        picture = timeline(found.tracks, seconds=found.seconds, threshold=wanted.threshold, title=title)
+        files.append(wanted.folder / "timeline.png")
+        write_atomic(files[-1], encode_image(picture, image_format="png"))
+    if not wanted.video:
+        return files
+    drawn = _annotated(found, wanted.threshold, reader, saw)
+    if found.seconds:
+        files.append(stem.with_name(stem.name + ".mp4"))
+        write_video(files[-1], drawn, fps=found.fps or 25.0)
+    else:
+        files.append(stem.with_name(stem.name + ".png"))
+        for _, picture in drawn:
+            write_atomic(files[-1], encode_image(picture, image_format="png"))
+    return files
+
+
+def record(found: Prediction, loaded: LoadedNetwork, threshold: float) -> str:
+    """All scores as JSON: one line for each window and for each list of a track."""
+    main = found.tracks[found.main]
+    about = {
+        "video": printable(found.video),
+        "frames": found.frames,
+        "fps": round(found.fps, 4),
+        "seconds": round(found.seconds, 3),
+        "size": list(found.size),
+        "model": dict(loaded.info) | {"frames": loaded.frames, "size": loaded.size},
+        "threshold": threshold,
+        "score": _rounded(main.overall),
+        "verdict": verdict(main.overall, threshold),
+        "main_track": main.id,
+        "highest_track": found.tracks[found.highest].id,
+        "unscored_frames": found.unscored,
+        "notes": [printable(note) for note in found.notes],
+    }
+    lines = [f" {json.dumps(name)}: {json.dumps(value, allow_nan=False)},\n" for name, value in about.items()]
+    tracks = (_track(track, windows, threshold) for track, windows in zip(found.tracks, found.windows, strict=True))
+    return "{\n" + "".join(lines) + ' "tracks": [\n' + ",\n".join(tracks) + "\n ]\n}\n"
+
+
+def summary(found: Prediction, threshold: float, files: list[Path]) -> dict[str, Any]:
+    """What ``--json`` prints of a video."""
+    return {
+        "video": printable(found.video),
+        "score": _rounded(found.score),
+        "verdict": verdict(found.score, threshold),
+        "main_track": found.tracks[found.main].id,
+        "highest_track": found.tracks[found.highest].id,
+        "tracks": [
+            {
+                "track": track.id,
+                "seconds": [round(float(track.time[0]), 3), round(float(track.time[-1]), 3)],
+                "frames": len(track),
+                "score": _rounded(track.overall),
+                "verdict": verdict(track.overall, threshold),
+            }
+            for track in found.tracks
+        ],
+        "files": [printable(path) for path in files],
+    }
+
+
+def print_tracks(found: Prediction, threshold: float, files: list[Path]) -> None:
+    """Prints a table of the faces and where the files are."""
+    made = show.table("face", "time", "frames", "score", "verdict")
+    for number, track in enumerate(found.tracks):
+        said = verdict(track.overall, threshold)
+        made.add_row(
+            f"{track.id} (main)" if number == found.main and len(found.tracks) > 1 else str(track.id),
+            f"{clock(float(track.time[0]))} to {clock(float(track.time[-1]))}" if found.seconds else "",
+            f"{len(track):,}",
+            f"{track.overall:.3f}",
+            Text(said, style="bold red" if said == "fake" else "bold blue"),
+        )
+    highest = found.tracks[found.highest]
+    more = f"; highest: face {highest.id} with {highest.overall:.3f}" if found.highest != found.main else ""
+    show.line(f"{printable(found.video)}: {verdict(found.score, threshold)}, score {found.score:.3f}{more}")
+    show.show_table(made)
+    for path in files:
+        show.line(printable(path))
+
+
+def _annotated(
+    found: Prediction, threshold: float, reader: VideoReader, saw: Saw
+) -> Iterator[tuple[float, UInt8[np.ndarray, "h w 3"]]]:
+    draw: Annotator | None = None
+    done = 0
+    for batch in reader.chunks(found.video, _BATCH):
+        pictures = batch.frames.permute(0, 2, 3, 1).numpy()
+        if draw is None:
+            height, width = pictures.shape[1:3]
+            draw = Annotator(found.tracks, size=(height, width), seconds=found.seconds, threshold=threshold)
+        for picture, index, time in zip(pictures, batch.index.tolist(), batch.pts.tolist(), strict=True):
+            yield time, draw(picture, index, time)
+        done += len(batch)
+        saw(done)
+
+
+def _track(track: ScoredTrack, windows: list[Window], threshold: float) -> str:
+    spans = [
+        {
+            "frames": [int(track.frame[begin]), int(track.frame[end - 1])],
+            "seconds": [round(float(track.time[begin]), 3), round(float(track.time[end - 1]), 3)],
+        }
+        for begin, end in track.spans()
+    ]
+    about = {
+        "track": track.id,
+        "score": _rounded(track.overall),
+        "verdict": verdict(track.overall, threshold),
+        "spans": spans,
+        "frame": track.frame.tolist(),
+        "time": [round(time, 3) for time in track.time.tolist()],
+        "frame_score": [_rounded(score) for score in track.score.tolist()],
+    }
+    head = "".join(f"   {json.dumps(name)}: {json.dumps(value, allow_nan=False)},\n" for name, value in about.items())
+    body = ",\n".join("    " + json.dumps(_window(window), allow_nan=False) for window in windows)
+    return "  {\n" + head + '   "windows": [\n' + body + "\n   ]\n  }"
+
+
+def _window(window: Window) -> dict[str, Any]:
+    about: dict[str, Any] = {"frames": [window.first, window.last], "score": _rounded(window.score)}
+    if window.patches is not None:
+        about["patch_score"] = [[_rounded(score, 3) for score in row] for row in window.patches.tolist()]
+    return about
+
+
+def _rounded(score: float, digits: int = 4) -> float:
+    return round(score, digits)

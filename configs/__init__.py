@@ -1,0 +1,1 @@
+"""Configurations that come along: TOML files by command."""

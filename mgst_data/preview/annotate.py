@@ -1,0 +1,154 @@
+"""Frames of a video with what was found in them: boxes, heat maps of patches, and the scores of all faces below."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+from numpy import ndarray
+
+from mgst_data.preview.scores import (
+    ScoredTrack,
+    curve,
+    dashes,
+    level,
+    score_colour,
+    text,
+    text_width,
+    track_colour,
+)
+
+# Longest side of an annotated picture: what lies beyond costs much to encode and shows nothing more.
+LONGEST = 1280
+_NIGHT, _LIGHT, _QUIET, _HEAT = (18, 18, 20), (235, 235, 235), (130, 130, 134), (255, 64, 0)
+# How much of a patch its colour covers at probability 1; at the threshold it begins to show. Ours.
+_OPACITY = 0.55
+# Of what is still to come in the strip below.
+_DIMMED = 0.4
+
+
+class Annotator:
+    """Draws on the frames of one video, one after another.
+
+    The strip below shows the whole video at any time, with a line at the frame above it and what comes after it dimmed.
+
+    Args:
+        tracks: All faces.
+        size: Height and width of the frames; larger ones than 1280 pixels are reduced.
+        seconds: Length of the video; 0 for a single picture, which gets no strip.
+        threshold: From where on a score says "fake".
+    """
+
+    def __init__(
+        self, tracks: Sequence[ScoredTrack], *, size: tuple[int, int], seconds: float, threshold: float = 0.5
+    ) -> None:
+        self.scale = min(1.0, LONGEST / max(size))
+        # Codecs want even sides.
+        self.height, self.width = (max(2, round(side * self.scale / 2) * 2) for side in size)
+        self.tracks, self.seconds, self.threshold = tracks, seconds, threshold
+        # Drawn in proportion to the picture.
+        self.unit = max(1, round(min(self.height, self.width) / 360))
+        self.font = max(0.35, 0.42 * min(self.height, self.width) / 480)
+        self.strip = self._strip() if seconds > 0 else None
+
+    def __call__(self, frame: UInt8[ndarray, "h w 3"], index: int, time: float) -> UInt8[ndarray, "y x 3"]:
+        """The picture of a frame, over the strip.
+
+        Args:
+            frame: RGB; stays as it is.
+            index: Its number in the video.
+            time: When it is shown, seconds.
+        """
+        below = 0 if self.strip is None else self.strip.shape[0]
+        canvas = np.empty((self.height + below, self.width, 3), np.uint8)
+        picture = canvas[: self.height]
+        if frame.shape == picture.shape:
+            picture[:] = frame
+        else:
+            cv2.resize(frame, (self.width, self.height), dst=picture, interpolation=cv2.INTER_AREA)
+        found = [(number, i) for number, track in enumerate(self.tracks) if (i := _position(track, index)) is not None]
+        for number, i in found:
+            patches = self.tracks[number].patches
+            if patches is not None:
+                self._heat(picture, patches[i], self.tracks[number].squares[i])
+        for number, i in found:
+            self._face(picture, number, i)
+        if self.strip is not None:
+            self._below(canvas[self.height :], time)
+        return canvas
+
+    def _heat(
+        self, picture: UInt8[ndarray, "h w 3"], patches: Float[ndarray, "g g"], square: Float[ndarray, "4"]
+    ) -> None:
+        """Tints patches beyond the threshold, the more the likelier they are fake."""
+        x0, y0, x1, y1 = np.round(square * self.scale).astype(int).tolist()
+        left, top, right, bottom = max(x0, 0), max(y0, 0), min(x1, self.width), min(y1, self.height)
+        if right <= left or bottom <= top:
+            return
+        beyond = (patches.astype(np.float32) - self.threshold) / max(1 - self.threshold, 1e-6)
+        share = _OPACITY * beyond.clip(0, 1)
+        spread = cv2.resize(share, (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR)
+        alpha = np.ascontiguousarray(spread[top - y0 : bottom - y0, left - x0 : right - x0])
+        part = np.ascontiguousarray(picture[top:bottom, left:right])
+        heat = np.empty_like(part)
+        heat[:] = _HEAT
+        picture[top:bottom, left:right] = cv2.blendLinear(part, heat, 1 - alpha, alpha)
+
+    def _face(self, picture: UInt8[ndarray, "h w 3"], number: int, i: int) -> None:
+        """The box in the colour of the score, and number and score on the colour of the track."""
+        track = self.tracks[number]
+        x0, y0, x1, y1 = np.round(track.boxes[i] * self.scale).astype(int).tolist()
+        score = float(track.score[i])
+        cv2.rectangle(picture, (x0, y0), (x1, y1), score_colour(score, self.threshold), self.unit + 1, cv2.LINE_AA)
+        words = f"{track.id}  {score:.2f}"
+        line, pad = self._line(), 3 * self.unit
+        width = text_width(words, self.font, self.unit) + 2 * pad
+        left = min(max(x0, 0), max(0, self.width - width))
+        # Above the box, or in it where there is no room.
+        top = y0 - line - 1 if y0 - line - 1 >= 0 else max(y0, 0)
+        cv2.rectangle(picture, (left, top), (left + width, top + line), track_colour(number), -1)
+        text(picture, words, (left + pad, top + line - line // 4 - 1), _NIGHT, scale=self.font, thickness=self.unit)
+
+    def _line(self) -> int:
+        """Height of a line of text."""
+        return round(30 * self.font) + 4
+
+    def _strip(self) -> UInt8[ndarray, "s w 3"]:
+        """The curves of all faces over the whole video, and their overall scores."""
+        line = self._line()
+        height = max(48, round(0.13 * self.height)) + line
+        strip = np.full((height + height % 2, self.width, 3), _NIGHT, np.uint8)
+        x = 4 * self.unit
+        for number, track in enumerate(self.tracks):
+            words = f"{track.id}: {track.overall:.2f}"
+            width = text_width(words, self.font, self.unit)
+            if x + width > self.width:
+                break  # the table has them all
+            text(strip, words, (x, line - line // 4), track_colour(number), scale=self.font, thickness=self.unit)
+            x += width + 8 * self.unit
+        area = strip[line:]
+        for value, colour in ((0.0, _QUIET), (1.0, _QUIET)):
+            y = level(value, len(area))
+            area[y] = colour
+        dashes(area, self.threshold, _QUIET)
+        for number, track in enumerate(self.tracks):
+            curve(area, track, self.seconds, track_colour(number), thickness=self.unit)
+        self._dimmed: ndarray = (strip * np.float32(_DIMMED)).astype(np.uint8)
+        self._dimmed[:line] = strip[:line]
+        return strip
+
+    def _below(self, canvas: UInt8[ndarray, "s w 3"], time: float) -> None:
+        if self.strip is None:
+            return
+        x = min(self.width - 1, max(0, round(time / self.seconds * (self.width - 1))))
+        canvas[:, :x], canvas[:, x:] = self.strip[:, :x], self._dimmed[:, x:]
+        line = self._line()
+        canvas[:line] = self.strip[:line]
+        canvas[line:, max(0, x - self.unit // 2) : x + 1 + self.unit // 2] = _LIGHT
+
+
+def _position(track: ScoredTrack, index: int) -> int | None:
+    i = int(np.searchsorted(track.frame, index))
+    return i if i < len(track) and int(track.frame[i]) == index else None

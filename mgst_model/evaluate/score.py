@@ -1,0 +1,201 @@
+"""From shards to the scores of their videos."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from mgst_data.augment.compression import FrameCodec
+from mgst_data.core import UsageError, generator_for
+from mgst_data.core.sampling import evenly_spaced
+from mgst_data.shards import FaceChunk, ShardFolder, ShardReader, scale_image
+from mgst_data.shards.report import latest
+from mgst_model.evaluate.perturbations import perturb
+from mgst_model.evaluate.predictions import Predictions, VideoScore
+from mgst_model.evaluate.windows import RunScores, score_runs
+from mgst_model.networks.checkpoint import LoadedNetwork
+
+SEGMENTS = 8
+Tracks = Literal["main", "max"]
+# Videos that are read before any of them is scored: enough to fill batches.
+_AHEAD = 4
+# Why an extraction keeps nothing of a video that could be read.
+_NO_FACE = ("no_face", "faces_too_small", "faces_too_brief")
+
+
+@dataclass(frozen=True, slots=True)
+class Disturbance:
+    """A perturbation of the crops before they are scored.
+
+    Attributes:
+        kind: A name in :data:`mgst_model.evaluate.perturbations.PERTURBATIONS`.
+        severity: 1 to 5.
+        codec: What codes and decodes frames, for ``h264``.
+        seed: Of what it draws; a segment gets the same draws whatever else is scored.
+    """
+
+    kind: str
+    severity: int
+    codec: FrameCodec | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """One segment to score: frames ``start`` to ``stop`` of a chunk."""
+
+    video: int
+    track: int
+    chunk: FaceChunk
+    start: int
+    stop: int
+
+
+def score_shards(
+    loaded: LoadedNetwork,
+    location: str,
+    *,
+    model: str = "",
+    split: str | None = None,
+    methods: Sequence[str] | None = None,
+    segments: int = SEGMENTS,
+    tracks: Tracks = "main",
+    disturbance: Disturbance | None = None,
+    batch: int = 8,
+    device: torch.device | str = "cpu",
+    saw: Callable[[int, int], None] = lambda done, of: None,  # noqa: ARG005
+) -> Predictions:
+    """Scores every video of a folder of shards.
+
+    The score of a video is the mean over evenly spaced segments of dense frames of its main track, the one whose face
+    covers the largest sum of areas; or the highest such mean over its tracks. Videos of which the extraction kept
+    nothing are listed without a score.
+
+    Args:
+        loaded: The network.
+        location: Folder of shards, by path or URL.
+        model: Name for tables.
+        split: Only videos of this split.
+        methods: Only videos of these methods; "real" is one of them.
+        segments: Of a track, at most.
+        tracks: "main" or "max".
+        disturbance: Done to the crops first.
+        batch: Segments per call of the network.
+        device: That of the network.
+        saw: Called with the number of videos that are done, and of all.
+
+    Raises:
+        UsageError: if there are no such videos.
+        ShardError: if a shard is damaged.
+    """
+    reader = ShardReader.open(location, split=split, methods=methods)
+    if not len(reader):
+        raise UsageError("no videos to score", where=location, hint="check the split and the methods")
+    scored: list[VideoScore] = []
+    count = len(reader.videos)
+    for begin in range(0, count, _AHEAD):
+        videos = range(begin, min(begin + _AHEAD, count))
+        wanted = [item for video in videos for item in _segments(reader, video, loaded.frames, segments, tracks)]
+        runs = (_pictures(item, loaded.size, disturbance) for item in wanted)
+        results = list(score_runs(loaded.network, runs, frames=loaded.frames, batch=batch, device=device))
+        for _, mine in groupby(zip(wanted, results, strict=True), key=lambda pair: pair[0].video):
+            scored.append(_video_score(list(mine)))
+        saw(len(scored), count)
+    info = {
+        "shards": location,
+        "frames": loaded.frames,
+        "size": loaded.size,
+        "segments": segments,
+        "tracks": tracks,
+        "perturbation": f"{disturbance.kind} {disturbance.severity}" if disturbance else "",
+        "network": dict(loaded.info),
+    }
+    return Predictions(model, (*scored, *_faceless(location, split, methods)), info)
+
+
+def _segments(reader: ShardReader, video: int, frames: int, count: int, tracks: Tracks) -> Iterator[_Wanted]:
+    """The segments of a video that are looked at; of the main track, or of all."""
+    rows = (reader.video == video).nonzero()[:, 0].tolist()
+    chunks = [reader[row] for row in rows]
+    by_track = {track: list(some) for track, some in groupby(chunks, key=lambda chunk: chunk.track)}
+    if tracks == "main":
+        main = max(by_track, key=lambda track: (sum(map(_area, by_track[track])), -track))
+        by_track = {main: by_track[main]}
+    for track, some in by_track.items():
+        longest = max(map(len, some))
+        length = min(frames, longest)
+        starts = [(chunk, start) for chunk in some for start in range(len(chunk) - length + 1)]
+        for i in evenly_spaced(len(starts), min(count, len(starts))):
+            chunk, start = starts[i]
+            yield _Wanted(video, track, chunk, start, start + length)
+
+
+def _area(chunk: FaceChunk) -> float:
+    """Sum over the frames of the area of the face, square pixels of the video."""
+    sides = (chunk.boxes[:, 2:] - chunk.boxes[:, :2]) / float(chunk.crop_from_frame[0, :2].norm())
+    return float(sides.prod(dim=1).sum())
+
+
+def _pictures(wanted: _Wanted, size: int, disturbance: Disturbance | None) -> UInt8[Tensor, "t 3 h w"]:
+    crops = list(wanted.chunk.frames(range(wanted.start, wanted.stop)))
+    if disturbance is not None:
+        frames = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2)
+        name = (disturbance.kind, wanted.chunk.key, wanted.start)  # the same for all severities
+        generator = generator_for(disturbance.seed, *name)
+        frames = perturb(frames, disturbance.kind, disturbance.severity, generator, codec=disturbance.codec)
+        crops = list(frames.permute(0, 2, 3, 1).contiguous().numpy())
+    return torch.from_numpy(np.stack([scale_image(crop, size) for crop in crops])).permute(0, 3, 1, 2)
+
+
+def _video_score(parts: list[tuple[_Wanted, RunScores]]) -> VideoScore:
+    """The track with the highest mean: of the main one there is no other."""
+    by_track = [list(some) for _, some in groupby(parts, key=lambda pair: pair[0].track)]
+    chosen = max(by_track, key=_mean)
+    record = chosen[0][0].chunk.record
+    frames = {
+        int(index): float(score)
+        for wanted, scores in chosen
+        for index, score in zip(
+            wanted.chunk.frame_indices[wanted.start : wanted.stop].tolist(), scores.frame.tolist(), strict=True
+        )
+    }
+    return VideoScore(
+        key=record.key,
+        dataset=record.dataset,
+        method=record.method,
+        label=record.label,
+        split=record.split,
+        compression=record.compression,
+        source_key=record.source_key,
+        target_key=record.target_key,
+        score=_mean(chosen),
+        segments=tuple(float(scores.window.mean()) for _, scores in chosen),
+        frames=tuple(frames.values()),
+        frame_indices=tuple(frames),
+    )
+
+
+def _mean(parts: list[tuple[_Wanted, RunScores]]) -> float:
+    return float(torch.stack([scores.window.mean() for _, scores in parts]).mean())
+
+
+def _faceless(location: str, split: str | None, methods: Sequence[str] | None) -> list[VideoScore]:
+    """Videos in which no face was found; those that could not be read are no part of a test."""
+    reports = latest(list(ShardFolder.read(location).reports()))
+    return [
+        VideoScore(
+            key=video.key, dataset=video.dataset, method=video.method, label=video.label, split=video.split, score=None
+        )
+        for video in reports.values()
+        if video.skipped
+        and video.reason in _NO_FACE
+        and split in (None, video.split)
+        and (methods is None or video.method in methods)
+    ]

@@ -1,0 +1,115 @@
+"""Evaluations as rows of a table, and rows as Markdown and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from mgst_model.evaluate.metrics import FIGURES, Intervals, Metrics
+from mgst_model.evaluate.protocols import Evaluation
+
+
+class Estimate(NamedTuple):
+    """A figure and the interval it lies in."""
+
+    value: float
+    low: float
+    high: float
+
+
+Cell = str | int | float | Estimate | None
+Row = dict[str, Cell]
+
+
+def group_rows(evaluation: Evaluation) -> list[Row]:
+    """One detector: a row for every group with all figures, then their average; None where a group is missing."""
+    rows = [
+        _row(group.name, group.metrics, group.intervals) | {"no face": group.faceless} for group in evaluation.groups
+    ]
+    if len(rows) == 1:
+        return rows
+    faceless: Row = {"no face": sum(group.faceless for group in evaluation.groups)}
+    return [*rows, _row(evaluation.average_name, evaluation.average, None) | faceless]
+
+
+def comparison(evaluations: Sequence[Evaluation], *, figure: str = "auc") -> list[Row]:
+    """Several detectors: a row for each, a column for every group, then the average.
+
+    Args:
+        evaluations: By one protocol, in the order of the rows.
+        figure: "auc", "ap", "eer" or "accuracy".
+
+    Raises:
+        ValueError: if the protocols differ, if some count videos and others frames, or if there is no such figure.
+    """
+    if figure not in FIGURES:
+        raise ValueError(f"figure is one of {', '.join(FIGURES)}, not {figure!r}")
+    if len({(each.protocol, each.level, each.missing) for each in evaluations}) > 1:
+        raise ValueError("evaluations by different protocols cannot be compared")
+    rows: list[Row] = []
+    for each in evaluations:
+        cells = {group.name: _cell(group.metrics, group.intervals, figure) for group in each.groups}
+        # One column for all, however many groups each average is of.
+        average: Row = {"average": _cell(each.average, None, figure)} if len(cells) > 1 else {}
+        note: Row = {"without": ", ".join(each.lacking)} if any(other.lacking for other in evaluations) else {}
+        rows.append({"model": each.model, **cells, **average, **note})
+    return rows
+
+
+def text(cell: Cell, *, digits: int = 3) -> str:
+    """A cell for people: figures to so many digits, intervals in brackets, a dash where there is nothing."""
+    if isinstance(cell, Estimate):
+        if math.isnan(cell.low):
+            return text(cell.value, digits=digits)
+        return f"{cell.value:.{digits}f} [{cell.low:.{digits}f}, {cell.high:.{digits}f}]"
+    if cell is None or (isinstance(cell, float) and math.isnan(cell)):
+        return "-"
+    return f"{cell:.{digits}f}" if isinstance(cell, float) else str(cell)
+
+
+def markdown(rows: Sequence[Row], *, digits: int = 3) -> str:
+    """A table in Markdown; numbers to the right. Rows have the same columns."""
+    if not rows:
+        return ""
+    names = list(rows[0])
+    left = [all(isinstance(row[name], str) for row in rows) for name in names]
+    lines = [names, [":--" if is_left else "--:" for is_left in left]]
+    lines += [[text(row[name], digits=digits).replace("|", "\\|").replace("\n", " ") for name in names] for row in rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def csv_text(rows: Sequence[Row]) -> str:
+    """The same as CSV, with all digits; intervals take two more columns, ``NAME_low`` and ``NAME_high``."""
+    if not rows:
+        return ""
+    columns: list[tuple[str, str]] = []
+    for name in rows[0]:
+        columns.append((name, "value"))
+        if any(isinstance(row[name], Estimate) for row in rows):
+            columns += [(name, "low"), (name, "high")]
+    made = io.StringIO()
+    writer = csv.writer(made, lineterminator="\n")
+    writer.writerow([name if part == "value" else f"{name}_{part}" for name, part in columns])
+    writer.writerows([_part(row[name], part) for name, part in columns] for row in rows)
+    return made.getvalue()
+
+
+def _part(cell: Cell, part: str) -> str | int | float | None:
+    found = getattr(cell, part) if isinstance(cell, Estimate) else cell if part == "value" else None
+    return None if isinstance(found, float) and math.isnan(found) else found
+
+
+def _row(name: str, found: Metrics | None, intervals: Intervals | None) -> Row:
+    figures: Row = {figure: _cell(found, intervals, figure) for figure in FIGURES}
+    counts: Row = {"real": found.real, "fake": found.fake} if found else {"real": None, "fake": None}
+    return {"group": name, **figures, **counts}
+
+
+def _cell(found: Metrics | None, intervals: Intervals | None, figure: str) -> float | Estimate | None:
+    if found is None:
+        return None
+    value = float(getattr(found, figure))
+    return value if intervals is None else Estimate(value, *getattr(intervals, figure))

@@ -1,0 +1,1 @@
+"""Tensors in, tensors out: attention over time, tubes of patches, adapters."""

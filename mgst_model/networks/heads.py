@@ -1,0 +1,88 @@
+"""What is read off the streams: logits of patches, embeddings of frames, logits of frames and segments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mgst_model.layers.attention import TimeAttention
+from mgst_model.layers.perceptron import perceptron
+from mgst_model.layers.tubes import change
+
+
+class PatchHead(nn.Module):
+    """Says of every patch whether it is inconsistent with the frame before.
+
+    Args:
+        dim: Channels D of the tubes.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.score = perceptron(2 * dim, dim, 1)
+
+    def forward(self, tubes: Float[Tensor, "b gh gw t d"]) -> Float[Tensor, "b t-1 gh gw"]:
+        """Logits between frames t and t + 1, from the token of frame t + 1 and its change."""
+        steps = change(tubes)[:, :, :, 1:]
+        logits: Tensor = self.score(torch.cat((tubes[:, :, :, 1:], steps), dim=-1))
+        return full_precision(logits[..., 0].permute(0, 3, 1, 2))
+
+
+class FrameHead(nn.Module):
+    """Embeds every frame on the unit sphere.
+
+    Args:
+        channels: Channels of the pooled spatial features.
+        embedding: Length E of an embedding.
+    """
+
+    def __init__(self, channels: int, embedding: int) -> None:
+        super().__init__()
+        self.project = nn.Linear(channels, embedding)
+
+    def forward(self, pooled: Float[Tensor, "b t c"]) -> Float[Tensor, "b t e"]:
+        """Vectors of length 1, float32 at least."""
+        return functional.normalize(full_precision(self.project(pooled)), dim=-1)
+
+
+class SegmentHead(nn.Module):
+    """One transformer layer over the frames, then a logit of each.
+
+    The layer's branches are scaled by factors that start at 0 [LayerScale, ICCV 2021]: at first every frame is judged
+    by itself.
+
+    Args:
+        channels: Channels of the pooled features that are put beside each other.
+        dim: Channels inside.
+        heads: Attention heads.
+        mlp_ratio: Hidden width of the perceptron, in units of ``dim``.
+    """
+
+    def __init__(self, channels: Sequence[int], dim: int, *, heads: int, mlp_ratio: float = 4.0) -> None:
+        super().__init__()
+        self.project = nn.Linear(sum(channels), dim)
+        self.norm_attention = nn.LayerNorm(dim)
+        self.attention = TimeAttention(dim, dim, dim, heads)
+        self.scale_attention = nn.Parameter(torch.zeros(dim))
+        self.norm_mlp = nn.LayerNorm(dim)
+        self.mlp = perceptron(dim, round(mlp_ratio * dim))
+        self.scale_mlp = nn.Parameter(torch.zeros(dim))
+        self.norm = nn.LayerNorm(dim)
+        self.score = nn.Linear(dim, 1)
+
+    def forward(self, pooled: Sequence[Float[Tensor, "b t _"]]) -> Float[Tensor, "b t"]:
+        """Logits of the frames; that of the segment is their mean."""
+        tokens = self.project(torch.cat(list(pooled), dim=-1))
+        normed = self.norm_attention(tokens)
+        tokens = tokens + self.scale_attention * self.attention(normed, normed)
+        tokens = tokens + self.scale_mlp * self.mlp(self.norm_mlp(tokens))
+        return full_precision(self.score(self.norm(tokens))[..., 0])
+
+
+def full_precision(x: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
+    """Half-precision numbers as float32: losses and cosine distances need more than 8 bits of mantissa."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x

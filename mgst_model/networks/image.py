@@ -1,0 +1,51 @@
+"""The field's usual baseline: a classifier of single frames."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from mgst_model.networks import weights
+from mgst_model.networks.config import NetworkConfig
+from mgst_model.networks.heads import full_precision
+from mgst_model.networks.output import SegmentOutput
+from mgst_model.networks.spatial import is_vision_transformer
+
+
+class ImageNetwork(nn.Module):
+    """A model of timm that judges every frame by itself; a segment is the mean of its frames.
+
+    Args:
+        config: ``backbone``, ``pretrained`` and ``drop_path`` are looked at.
+
+    Raises:
+        UsageError: if the backbone or its weights cannot be had.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        options: dict[str, object] = {"dynamic_img_size": True} if is_vision_transformer(config.backbone) else {}
+        if config.drop_path:
+            options["drop_path_rate"] = config.drop_path
+        model: Any = weights.create(config.backbone, pretrained=config.pretrained, num_classes=0, **options)
+        self.backbone: nn.Module = model
+        self.head = nn.Linear(model.head_hidden_size, 1)
+        mean, std = weights.statistics(model)
+        self.register_buffer("mean", torch.tensor(mean)[:, None, None])
+        self.register_buffer("std", torch.tensor(std)[:, None, None])
+
+    def forward(self, frames: Float[Tensor, "b t 3 h w"]) -> SegmentOutput:
+        """Logits of segments and frames; there are no embeddings and no patches.
+
+        Args:
+            frames: RGB in [0, 1].
+        """
+        rows = ((frames.flatten(0, 1) - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        logits = full_precision(self.head(self.backbone(rows))).reshape(frames.shape[:2])
+        return SegmentOutput(logits.mean(dim=1), logits, None, None)

@@ -1,0 +1,49 @@
+"""Where the time of a step goes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+PHASES = ("data", "augmentation", "forward", "backward")
+
+
+class Clock:
+    """Adds up the seconds of each phase, as the device that trains has them.
+
+    Work on a GPU is timed by events that it passes itself: nothing waits for anything until the sums are asked for.
+
+    Args:
+        device: That trains.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._cuda = device.type == "cuda"
+        self._seconds = dict.fromkeys(PHASES, 0.0)
+        self._events: list[tuple[str, torch.cuda.Event, torch.cuda.Event]] = []
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Times what is done within; waiting for data is time of this process, all else time of the device."""
+        if self._cuda and name != "data":
+            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+            start.record()
+            yield
+            end.record()
+            self._events.append((name, start, end))
+        else:
+            begin = time.perf_counter()
+            yield
+            self._seconds[name] += time.perf_counter() - begin
+
+    def take(self) -> dict[str, float]:
+        """Seconds of every phase since the last time; waits for the device."""
+        if self._events:
+            self._events[-1][2].synchronize()
+            for name, start, end in self._events:
+                self._seconds[name] += start.elapsed_time(end) / 1000
+        taken, self._seconds, self._events = self._seconds, dict.fromkeys(PHASES, 0.0), []
+        return taken

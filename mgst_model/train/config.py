@@ -1,0 +1,186 @@
+"""What a training depends on, as flat tables that a configuration file fills; they are written beside the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, get_args
+
+from mgst_data.augment import PRESETS
+from mgst_data.augment.recipes import RECIPES
+from mgst_data.core import UsageError
+from mgst_model.networks import NetworkConfig
+
+Fakes = Literal["none", "blends", "videos", "both"]
+PatchTarget = Literal["change", "boundary"]
+Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+NONE = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataConfig:
+    """Which segments are drawn.
+
+    Attributes:
+        fakes: What the network learns as fake: "blends" made of real videos, fake "videos", or "both".
+        frames: Frames per segment, T.
+        test_frames: Frames per segment where videos are scored; 0 for as many as in training.
+        stride: Frames of the video from one frame of a segment to the next.
+        size: Side of the frames, pixels.
+        batch: Segments per process and step that are read; blends come on top.
+        per_video: Draws from every video in an epoch, so that long videos do not dominate.
+        val_per_video: The same for validation.
+        workers: Processes that read shards, for each process that trains.
+        methods: Only fakes of these methods; all of them by default.
+    """
+
+    fakes: Fakes = "blends"
+    frames: int = 16
+    test_frames: int = 0
+    stride: int = 1
+    size: int = 224
+    batch: int = 16
+    per_video: int = 8
+    val_per_video: int = 4
+    workers: int = 4
+    methods: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _one_of("data.fakes", self.fakes, [name for name in get_args(Fakes) if name != NONE])
+        for name in ("frames", "stride", "batch", "per_video", "val_per_video"):
+            _within(f"data.{name}", getattr(self, name), 1, 10**6)
+        for name in ("test_frames", "workers"):
+            _within(f"data.{name}", getattr(self, name), 0, 10**6)
+        if self.size % 32 or self.size < 32:
+            raise UsageError(f"data.size is {self.size}", hint="a multiple of 32 pixels")
+
+    @property
+    def scored_frames(self) -> int:
+        """Frames per segment where videos are scored."""
+        return self.test_frames or self.frames
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AugmentConfig:
+    """What is done to segments, on the device that trains.
+
+    Attributes:
+        blend: Preset of :class:`mgst_data.augment.SelfBlend`.
+        temporal: How likely a pseudo-fake gets a temporal inconsistency on top
+            (:func:`mgst_data.augment.recipes.temporal_fakes`).
+        recipe: Label-preserving augmentations: a name of :data:`mgst_data.augment.recipes.RECIPES`, or "none".
+    """
+
+    blend: str = "frame_random"
+    temporal: float = 0.5
+    recipe: str = "train_default"
+
+    def __post_init__(self) -> None:
+        _one_of("augment.blend", self.blend, PRESETS)
+        _one_of("augment.recipe", self.recipe, (*(name for name in RECIPES if name != "temporal_fakes"), NONE))
+        _within("augment.temporal", self.temporal, 0, 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossConfig:
+    """Weights and constants of the losses; what they are is told in :mod:`mgst_model.losses`.
+
+    Attributes:
+        patch: Weight of the patch-temporal loss, lambda_p.
+        frame: Weight of the distance-based frame loss, lambda_f.
+        ramp: Epochs over which both weights rise from 0.
+        gamma: Focus of the patch loss on what is hard.
+        margin: Of the frame loss: cosine distance that a fake frame is pushed to.
+        paired: Weight, within the frame loss, of the margin between a fake frame and its twin.
+        single_centre: Use the single-centre loss as the frame loss.
+        patch_target: What the patch loss learns: whether a forgery "change"s, or the change of its "boundary".
+        change: Mean change of a forgery in a patch, from one frame to the next, that counts as an inconsistency; [0, 1]
+            pixel values.
+    """
+
+    patch: float = 1.0
+    frame: float = 0.5
+    ramp: float = 1.0
+    gamma: float = 2.0
+    margin: float = 0.5
+    paired: float = 0.0
+    single_centre: bool = False
+    patch_target: PatchTarget = "change"
+    change: float = 4 / 255
+
+    def __post_init__(self) -> None:
+        _one_of("loss.patch_target", self.patch_target, get_args(PatchTarget))
+        for name in ("patch", "frame", "ramp", "gamma", "margin", "paired", "change"):
+            _within(f"loss.{name}", getattr(self, name), 0, 10**3)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainConfig:
+    """How long and how fast.
+
+    Attributes:
+        epochs: Passes over the videos.
+        lr: Highest learning rate, of AdamW.
+        backbone: Factor on it for what was trained before.
+        weight_decay: Of all but biases and norms.
+        warmup: Epochs over which the learning rate rises; it then falls to 1 % as a cosine.
+        clip: Largest norm of the gradient; 0 for no bound.
+        accumulate: Batches per step.
+        ema: Decay per step of the averaged weights that are validated and kept; 0 for no average. It is smaller in the
+            first steps.
+        sam: Radius of sharpness-aware minimisation, which costs a second pass; 0 for none.
+        precision: "32-true", "bf16-mixed" or "16-mixed".
+        seed: Of everything that is random.
+        save: Steps between saved states; every epoch is saved as well.
+        validate: Epochs between validations; the last one is always validated.
+    """
+
+    epochs: int = 20
+    lr: float = 1e-4
+    backbone: float = 0.3
+    weight_decay: float = 0.05
+    warmup: float = 1.0
+    clip: float = 1.0
+    accumulate: int = 1
+    ema: float = 0.9998
+    sam: float = 0.0
+    precision: Precision = "32-true"
+    seed: int = 0
+    save: int = 500
+    validate: int = 1
+
+    def __post_init__(self) -> None:
+        _one_of("train.precision", self.precision, get_args(Precision))
+        for name in ("epochs", "accumulate", "save", "validate"):
+            _within(f"train.{name}", getattr(self, name), 1, 10**9)
+        for name in ("lr", "backbone", "weight_decay", "warmup", "clip", "sam"):
+            _within(f"train.{name}", getattr(self, name), 0, 10**6)
+        if not 0 <= self.ema < 1:
+            raise UsageError(f"train.ema is {self.ema}", hint="at least 0 and below 1")
+        if self.sam and self.accumulate > 1:
+            raise UsageError("train.sam does not go together with train.accumulate", hint="use larger batches")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experiment:
+    """All tables of a training."""
+
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+def _one_of(name: str, value: str, known: Collection[str]) -> None:
+    if value not in known:
+        raise UsageError(f"{name} is {value!r}", hint=f"one of {', '.join(known)}")
+
+
+def _within(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise UsageError(f"{name} is {value}, outside {low} to {high:g}")

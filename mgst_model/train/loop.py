@@ -1,0 +1,344 @@
+"""The training loop: schedules, saves, resumes, validates; knows nothing of what is learnt."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from lightning.fabric import Fabric
+from timm.utils.model_ema import ModelEmaV3
+from torch import Tensor, nn
+from torch.utils.tensorboard import SummaryWriter
+from torchmetrics.classification import BinaryAUROC
+
+from mgst_data.core import MgstError, generator_for, seed_for
+from mgst_data.shards import SegmentBatch
+from mgst_model.networks.build import build_network
+from mgst_model.networks.checkpoint import BEST, save_network
+from mgst_model.networks.output import SegmentOutput
+from mgst_model.train.clock import Clock
+from mgst_model.train.config import Experiment
+from mgst_model.train.data import TRAIN, VAL, make_loader, open_split
+from mgst_model.train.optim import climbed, learning_rate, parameter_groups, set_learning_rate
+from mgst_model.train.state import STEPS, VALIDATIONS, TrainFolder
+from mgst_model.train.task import DetectionTask, Examples
+
+LAST, CURVES = "last", "tensorboard"
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """One step: its number from 1, the loss and its parts, learning rate, segments seen, seconds of each phase."""
+
+    step: int
+    epoch: int
+    losses: Mapping[str, float]
+    rate: float
+    segments: int
+    seconds: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """How good the averaged weights are on the videos held out: area under the ROC curve of segments, and loss."""
+
+    step: int
+    epoch: int
+    auc: float
+    loss: float
+    best: bool
+
+
+class TrainWatcher:
+    """Is told how a training goes on; this one takes no notice."""
+
+    def begin(self, *, steps: int, done: int, epochs: int, parameters: int) -> None:
+        """It begins, or goes on after ``done`` steps."""
+
+    def see(self, report: StepReport | Validation) -> None:
+        """A step, or a validation, is done."""
+
+
+class Stopped(Exception):  # noqa: N818 - nothing went wrong
+    """A training was asked to stop; its state is saved."""
+
+
+def train(
+    experiment: Experiment,
+    shards: str | Path,
+    out: str | Path,
+    *,
+    fabric: Fabric,
+    watcher: TrainWatcher | None = None,
+) -> Validation:
+    """Trains, or goes on with a training, to its end; returns its best validation.
+
+    The folder then holds ``best`` and ``last`` (weights), ``steps.csv`` and ``validation.csv``, TensorBoard's curves
+    and the state to go on from. With the same experiment, shards, machine and number of processes, the result is the
+    same to the bit on a CPU, also if the training was stopped in between.
+
+    Args:
+        experiment: What to train, and how.
+        shards: Folder of shards with the splits train and val, by path or URL.
+        out: Folder of the training.
+        fabric: Launched; device, precision and processes.
+        watcher: Is told of every step.
+
+    Raises:
+        UsageError: if shards, weights or folder do not fit.
+        MgstError: if the loss is no number any more; with the chunks of the batch.
+        Stopped: after SIGTERM or SIGINT; the state is saved.
+    """
+    return _Training(experiment, str(shards), Path(out), fabric, watcher or TrainWatcher()).run()
+
+
+class _Training:
+    def __init__(self, experiment: Experiment, shards: str, out: Path, fabric: Fabric, watcher: TrainWatcher) -> None:
+        self.experiment, self.fabric, self.watcher = experiment, fabric, watcher
+        self.config, self.seed = experiment.train, experiment.train.seed
+        self.shards = shards
+        data = experiment.data
+        world: dict[str, Any] = {"rank": fabric.global_rank, "world": fabric.world_size}
+        pin = fabric.device.type == "cuda"
+        self.loader = make_loader(
+            open_split(shards, data, TRAIN), data, seed=self.seed, training=True, pin=pin, **world
+        )
+        self.validation_loader = make_loader(
+            open_split(shards, data, VAL), data, seed=self.seed, training=False, pin=pin, **world
+        )
+        self.batches = len(self.loader)  # of an epoch
+        self.per_epoch = max(1, self.batches // self.config.accumulate)
+        self.steps = self.per_epoch * self.config.epochs
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed_for(self.seed, "weights"))
+            network = build_network(experiment.network)
+        self.task = DetectionTask(data, experiment.augment, experiment.loss, experiment.network).to(fabric.device)
+        optimizer = torch.optim.AdamW(parameter_groups(network, self.config), lr=self.config.lr)
+        self.plain = network
+        self.network, self.optimizer = fabric.setup(network, optimizer)
+        self.averaged = ModelEmaV3(network, decay=self.config.ema, use_warmup=True) if self.config.ema else None
+        self.clock = Clock(fabric.device)
+        self.step, self.best = 0, (-math.inf, -math.inf)
+        # Only now that everything could be built is the folder begun.
+        self.folder = TrainFolder(out, experiment, shards) if fabric.is_global_zero else None
+        fabric.barrier()
+        self._resume(out)
+        self.curves = SummaryWriter(str(out / CURVES), purge_step=self.step + 1) if self.folder else None
+
+    def run(self) -> Validation:
+        parameters = sum(parameter.numel() for parameter in self.plain.parameters())
+        self.watcher.begin(steps=self.steps, done=self.step, epochs=self.config.epochs, parameters=parameters)
+        with _stop_requests() as asked:
+            while self.loader.sampler.epoch < self.config.epochs:
+                self._epoch(asked)
+            auc, loss = self.best
+        return Validation(self.step, self.config.epochs, auc, -loss, best=True)
+
+    def _epoch(self, asked: threading.Event) -> None:
+        epoch = self.loader.sampler.epoch
+        waiting: list[tuple[SegmentBatch, Examples]] = []
+        batches = iter(self.loader)
+        while True:
+            with self.clock.phase("data"):
+                batch = next(batches, None)
+            if batch is None:
+                break
+            waiting.append((batch, self._examples(batch, len(waiting))))
+            if len(waiting) == self.config.accumulate:
+                self._step(waiting, epoch)
+                waiting = []
+                if self._everywhere(asked.is_set()):
+                    self._save()
+                    raise Stopped
+                if self.step % self.config.save == 0:
+                    self._save()
+        if (epoch + 1) % self.config.validate == 0 or epoch + 1 == self.config.epochs:
+            self._validate(epoch)
+        self._save()
+
+    def _examples(self, batch: SegmentBatch, number: int) -> Examples:
+        with self.clock.phase("augmentation"):
+            generator = generator_for(self.seed, "examples", self.step, number, self.fabric.global_rank)
+            return self.task.examples(
+                batch.to_segment(self.fabric.device, grid=self.experiment.data.size // 16),
+                generator,
+                has_mask=batch.has_mask,
+            )
+
+    def _step(self, waiting: list[tuple[SegmentBatch, Examples]], epoch: int) -> None:
+        self.network.train()
+        # Layers that drop things draw from the global generator, which is set anew for every step, to resume exactly.
+        torch.manual_seed(seed_for(self.seed, "layers", self.step, self.fabric.global_rank))
+        rate = learning_rate(
+            self.step,
+            steps=self.steps,
+            warmup=round(self.config.warmup * self.per_epoch),
+            highest=self.config.lr,
+        )
+        set_learning_rate(self.optimizer, rate)
+        sums: dict[str, float] = {}
+        for number, (batch, examples) in enumerate(waiting):
+            last = number == len(waiting) - 1
+            with nullcontext() if last else self.fabric.no_backward_sync(self.network):
+                parts = self._pass(examples, batch, update=True)
+            for name, part in parts.items():
+                sums[name] = sums.get(name, 0.0) + part / len(waiting)
+        if self.config.sam:
+            with climbed(self.network, self.config.sam):
+                self._pass(waiting[0][1], waiting[0][0], update=False)
+        with self.clock.phase("backward"):
+            if self.config.clip:
+                self.fabric.clip_gradients(
+                    self.network, self.optimizer, max_norm=self.config.clip, error_if_nonfinite=False
+                )
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+            self.step += 1
+            if self.averaged is not None:
+                self.averaged.update(self.plain, step=self.step)
+        self._log(StepReport(self.step, epoch, sums, rate, _segments(waiting), self.clock.take()))
+
+    def _pass(self, examples: Examples, batch: SegmentBatch, *, update: bool) -> dict[str, float]:
+        """Adds the gradients of a batch; returns the loss and its parts."""
+        ramp_steps = self.experiment.loss.ramp * self.per_epoch
+        ramp = min(1.0, self.step / ramp_steps) if ramp_steps else 1.0
+        with self.clock.phase("forward"):
+            output: SegmentOutput = self.network(examples.frames)
+            if update:
+                self.task.update(output, examples, average=self._average)
+            parts = self.task.losses(output, examples, ramp=ramp, average=self._average)
+        values = {name: float(part.detach()) for name, part in parts.items()}
+        if not math.isfinite(values["total"]):
+            what = f"the loss is {values['total']} at step {self.step + 1}, of chunks {', '.join(batch.keys)}"
+            hint = "lower train.lr, set train.clip, or train with --set train.precision=32-true"
+            raise MgstError(what, where=self.shards, hint=hint, reason="non_finite_loss")
+        with self.clock.phase("backward"):
+            self.fabric.backward(parts["total"] / self.config.accumulate)
+        return values
+
+    @torch.no_grad()
+    def _validate(self, epoch: int) -> None:
+        network = self.averaged.module if self.averaged is not None else self.plain
+        network.eval()
+        auc = BinaryAUROC().to(self.fabric.device)
+        sums = torch.zeros(2, device=self.fabric.device)
+        sampler = self.validation_loader.sampler
+        sampler.epoch = sampler.position = 0  # the same draws every time
+        for number, batch in enumerate(self.validation_loader):
+            generator = generator_for(self.seed, "validation", number, self.fabric.global_rank)
+            segment = batch.to_segment(self.fabric.device, grid=self.experiment.data.size // 16)
+            examples = self.task.test_examples(segment, generator, has_mask=batch.has_mask)
+            with self.fabric.autocast():
+                output: SegmentOutput = network(examples.frames)
+            parts = self.task.losses(output, examples)
+            seen = examples.valid.any(dim=1)
+            auc.update(output.logit[seen].float(), examples.label[seen].long())
+            sums += torch.stack((parts["total"].detach() * len(examples), parts["total"].new_tensor(len(examples))))
+        total, count = self._average(sums).tolist()
+        reached = (float(auc.compute()), -total / max(count, 1))
+        better = reached > self.best
+        self.best = max(self.best, reached)
+        report = Validation(self.step, epoch, reached[0], -reached[1], better)
+        if self.folder is not None and self.curves is not None:
+            row = {"step": self.step, "epoch": epoch, "auc": report.auc, "loss": report.loss, "best": int(better)}
+            self.folder.log(VALIDATIONS, row)
+            self.curves.add_scalar("validation/auc", report.auc, self.step)
+            self.curves.add_scalar("validation/loss", report.loss, self.step)
+            for name in (LAST, BEST) if better else (LAST,):
+                self._write(self.folder.path / name, network, report)
+        self.watcher.see(report)
+
+    def _write(self, path: Path, network: nn.Module, report: Validation) -> None:
+        data = self.experiment.data
+        info = {
+            "step": report.step,
+            "validation_auc": report.auc,
+            "validation_loss": report.loss,
+            "shards": self.shards,
+            "experiment": self.experiment.as_dict(),
+        }
+        save_network(path, network, self.experiment.network, frames=data.scored_frames, size=data.size, info=info)
+
+    def _log(self, report: StepReport) -> None:
+        if self.folder is not None and self.curves is not None:
+            seconds = {f"seconds_{name}": round(value, 6) for name, value in report.seconds.items()}
+            row = {"step": report.step, "epoch": report.epoch, "rate": report.rate, **report.losses, **seconds}
+            self.folder.log(STEPS, row)
+            for name, value in report.losses.items():
+                self.curves.add_scalar(f"loss/{name}", value, report.step)
+            self.curves.add_scalar("rate", report.rate, report.step)
+        self.watcher.see(report)
+
+    def _save(self) -> None:
+        if self.folder is not None:
+            averaged = self.averaged.module.state_dict() if self.averaged is not None else {}
+            self.folder.save(
+                {
+                    "step": self.step,
+                    "best": list(self.best),
+                    "network": self.plain.state_dict(),
+                    "averaged": averaged,
+                    "task": self.task.state_dict(),
+                    "optimizer": self.optimizer.state_dict(),
+                    "loader": self.loader.state_dict(),
+                }
+            )
+        self.fabric.barrier()
+
+    def _resume(self, out: Path) -> None:
+        # Every process reads the state; only the first one has the folder, whose check came before.
+        state = TrainFolder(out, self.experiment, self.shards).load()
+        if state is None:
+            return
+        self.step, self.best = state["step"], tuple(state["best"])
+        self.plain.load_state_dict(state["network"])
+        if self.averaged is not None:
+            self.averaged.module.load_state_dict(state["averaged"])
+        self.task.load_state_dict(state["task"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.loader.load_state_dict(state["loader"])
+        if self.folder is not None:
+            self.folder.rewind(self.step)
+        self.fabric.barrier()
+
+    def _average(self, value: Tensor) -> Tensor:
+        if self.fabric.world_size == 1:
+            return value
+        return cast("Tensor", self.fabric.all_reduce(value.clone(), reduce_op="mean"))
+
+    def _everywhere(self, stop: bool) -> bool:
+        """Whether any process is to stop: all of them do so after the same step."""
+        return bool(self._average(torch.tensor(float(stop), device=self.fabric.device)) > 0)
+
+
+def _segments(waiting: list[tuple[SegmentBatch, Examples]]) -> int:
+    return sum(len(examples) for _, examples in waiting)
+
+
+@contextmanager
+def _stop_requests() -> Iterator[threading.Event]:
+    """Within, SIGTERM and the first SIGINT ask for a stop after the step; a second SIGINT interrupts at once."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def ask(*_: object) -> None:
+        asked.set()
+        signal.signal(signal.SIGINT, before[signal.SIGINT])
+
+    for number in before:
+        signal.signal(number, ask)
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,116 @@
+"""The folder of a training: what it was asked for, its curves, and a state from which it goes on to the bit."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+
+from mgst_data.core import ConfigMismatchError, UsageError
+from mgst_data.shards.storage import output_errors, write_atomic
+from mgst_model.train.config import Experiment
+
+STATE, SETTINGS = "state.pt", "config.json"
+STEPS, VALIDATIONS = "steps.csv", "validation.csv"
+
+
+class TrainFolder:
+    """Files of one training.
+
+    Args:
+        path: The folder; made if it is not there.
+        experiment: What is asked for.
+        shards: What it is trained on.
+
+    Raises:
+        ConfigMismatchError: if a training of something else was begun here.
+        UsageError: if the folder holds other things.
+        OutputError: if it cannot be written.
+    """
+
+    def __init__(self, path: str | Path, experiment: Experiment, shards: str) -> None:
+        self.path = Path(path)
+        with output_errors(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+        asked = {"shards": shards, **json.loads(json.dumps(experiment.as_dict()))}
+        settings = self.path / SETTINGS
+        if settings.is_file():
+            _compare(_read_settings(settings), asked, self.path)
+        elif any(self.path.iterdir()):
+            raise UsageError("not empty, and no folder of a training", where=path, hint="choose another output folder")
+        else:
+            write_atomic(settings, (json.dumps(asked, indent=1) + "\n").encode())
+
+    def load(self) -> dict[str, Any] | None:
+        """The state that was saved last; None before the first. Nothing but tensors and plain values is unpickled.
+
+        Raises:
+            UsageError: if it is damaged.
+        """
+        path = self.path / STATE
+        if not path.exists():
+            return None
+        try:
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        except (UnpicklingError, RuntimeError, EOFError, KeyError) as error:
+            hint = "delete it to begin anew"
+            raise UsageError(f"is damaged: {str(error).splitlines()[0]}", where=path, hint=hint) from error
+        return state
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Writes a state, whole or not at all."""
+        buffer = io.BytesIO()
+        torch.save(dict(state), buffer)
+        write_atomic(self.path / STATE, buffer.getvalue())
+
+    def rewind(self, step: int) -> None:
+        """Forgets what was logged after a step: it will be made and logged once more."""
+        for name in (STEPS, VALIDATIONS):
+            path = self.path / name
+            if path.exists():
+                with path.open(newline="") as file:
+                    rows = list(csv.DictReader(file))
+                kept = [row for row in rows if int(row["step"]) <= step]
+                path.unlink()
+                for row in kept:
+                    self.log(name, row)
+
+    def log(self, name: str, row: Mapping[str, Any]) -> None:
+        """Adds a row to a table, under its header."""
+        path = self.path / name
+        with output_errors(path):
+            new = not path.exists()
+            with path.open("a", newline="") as file:
+                writer = csv.DictWriter(file, fieldnames=list(row))
+                if new:
+                    writer.writeheader()
+                writer.writerow(row)
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
+    try:
+        settings: dict[str, Any] = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise UsageError(f"is no valid JSON: {error}", where=path, hint="choose another output folder") from error
+    return settings
+
+
+def _compare(was: Mapping[str, Any], asked: Mapping[str, Any], where: Path) -> None:
+    changes = [f"{name}: {old} -> {new}" for name, old, new in _differences(was, asked)]
+    if changes:
+        hint = "ask for the same again to go on, or choose another output folder"
+        raise ConfigMismatchError(f"trained with another config: {'; '.join(changes)}", where=where, hint=hint)
+
+
+def _differences(was: Any, asked: Any, prefix: str = "") -> Iterable[tuple[str, Any, Any]]:
+    if isinstance(was, Mapping) and isinstance(asked, Mapping):
+        for key in sorted({*was, *asked}):
+            yield from _differences(was.get(key, "unset"), asked.get(key, "unset"), f"{prefix}.{key}".lstrip("."))
+    elif was != asked:
+        yield prefix, was, asked

@@ -1,0 +1,262 @@
+"""``mgst-predict``: what it finds and writes, and what it says of bad input. The network is a stand-in."""
+
+import json
+import os
+import subprocess
+import sys
+from functools import cache
+
+import av
+import cv2
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from face_videos import empty_rooms, encode, faces, head
+from mgst_cli.predict import predict
+from mgst_cli.predictions import Predictor
+from torch import nn
+
+from mgst_data.core import UsageError
+from mgst_data.extract.extractor import Extractor
+from mgst_model.networks.checkpoint import LoadedNetwork
+from mgst_model.networks.output import SegmentOutput
+
+SIZE = 64
+load_once = cache(Extractor)
+
+
+class LeftIsFake(nn.Module):
+    """A stand-in: what it says grows with the brightness of the crop; its patches grow hot to the right."""
+
+    def forward(self, frames):
+        assert frames.shape[-2:] == (SIZE, SIZE)
+        b, t = frames.shape[:2]
+        logits = 20 * (frames.mean(dim=(2, 3, 4)) - 0.42)
+        patches = torch.linspace(-3, 3, 4).expand(b, t - 1, 4, 4) if t > 1 else None
+        return SegmentOutput(logits.mean(dim=1), logits, None, patches)
+
+
+def loaded(frames=4):
+    return LoadedNetwork(LeftIsFake().eval(), frames, SIZE, {"name": "stand-in"})
+
+
+@pytest.fixture(autouse=True)
+def _models_are_loaded_once(monkeypatch):
+    """Loading them takes longer than most tests; an extractor keeps nothing of the videos it has seen."""
+    monkeypatch.setattr("mgst_cli.predictions.Extractor", load_once)
+
+
+@pytest.fixture
+def mgst_predict(monkeypatch):
+    """``mgst_predict(video, frames=4)`` runs the command with the stand-in for a network."""
+
+    def run(*arguments, frames=4):
+        monkeypatch.setattr("mgst_cli.predictions_run.load_network", lambda path, device="cpu": loaded(frames))
+        words = [str(argument) for argument in ("--weights", "stand-in", "--device", "cpu", *arguments)]
+        result = CliRunner().invoke(predict, words)
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def talk(tmp_path_factory):
+    """A bright face on the left and a dark one on the right, which leaves half way through."""
+    frames = faces(22, (0, 20), size=(440, 240))
+    for n, frame in enumerate(frames):
+        if n < 12:
+            frame[20:220, 230:430] = head(200) // 2
+    return encode(tmp_path_factory.mktemp("talk") / "talk.mp4", frames)
+
+
+def pictures_of(path):
+    with av.open(str(path)) as video:
+        return [frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)]
+
+
+def test_two_faces_are_scored_written_and_shown(mgst_predict, talk, tmp_path):
+    out = tmp_path / "new" / "scores"
+    result = mgst_predict(talk, "--out", out)
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    files = [out / name for name in ("scores.json", "timeline.png", "talk.mp4")]
+    assert sorted(out.iterdir()) == sorted(files)
+    lines = result.stdout.splitlines()
+    assert lines[-3:] == [str(path) for path in files]
+    assert lines[1].split() == ["face", "time", "frames", "score", "verdict"]
+
+    scores = json.loads(files[0].read_text())
+    assert (scores["frames"], scores["fps"], scores["size"]) == (22, 25.0, [440, 240])
+    assert scores["model"] == {"name": "stand-in", "frames": 4, "size": SIZE}
+    long, short = sorted(scores["tracks"], key=lambda track: -len(track["frame"]))
+    assert long["frame"] == list(range(22))
+    assert short["frame"][-1] in (11, 12)
+    assert long["time"] == pytest.approx([n / 25 for n in range(22)], abs=1e-3)
+    assert long["spans"] == [{"frames": [0, 21], "seconds": [0.0, 0.84]}]
+    assert (long["verdict"], short["verdict"]) == ("fake", "real")
+    assert (scores["main_track"], scores["verdict"], scores["score"]) == (long["track"], "fake", long["score"])
+    # 22 frames are five windows and one that reaches back.
+    assert [window["frames"] for window in long["windows"]] == [[0, 3], [4, 7], [8, 11], [12, 15], [16, 19], [18, 21]]
+    assert long["score"] == pytest.approx(np.mean([window["score"] for window in long["windows"]]), abs=1e-3)
+    assert np.mean(long["frame_score"]) == pytest.approx(long["score"], abs=0.02)
+    assert np.array(long["windows"][0]["patch_score"]).shape == (4, 4)
+
+    shown = pictures_of(files[2])
+    assert len(shown) == 22
+    assert shown[0].shape[1] == 440
+    before, after = shown[3].astype(int), pictures_of(talk)[3].astype(int)
+    marked = np.abs(before[:240] - after).max(axis=2) > 60
+    assert marked[:, :220].any()
+    assert marked[:, 220:].any()
+    assert not (np.abs(shown[20][:240, 230:].astype(int) - pictures_of(talk)[20][:, 230:]) > 60).any()
+    assert cv2.imread(str(files[1])).shape[1] == 1200
+
+
+def test_the_main_face_is_the_large_one_and_the_highest_score_is_shown(mgst_predict, tmp_path):
+    frames = faces(10, (0, 10), size=(460, 260), side=240)
+    for frame in frames:
+        frame[:] //= 2
+        frame[60:200, 300:440] = head(140)
+    path = encode(tmp_path / "two.mp4", frames)
+    result = mgst_predict(path, "--json", "--no-video", "--out", tmp_path / "out")
+    assert result.stderr == ""
+    (video,) = json.loads(result.stdout)["videos"]
+    assert video["main_track"] != video["highest_track"]
+    scores = {track["track"]: track["score"] for track in video["tracks"]}
+    assert video["score"] == scores[video["main_track"]] < 0.5 < scores[video["highest_track"]]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["scores.json", "timeline.png"]
+    assert "highest: face" in mgst_predict(path, "--no-video", "--out", tmp_path / "out").stdout
+
+
+def test_every_video_gets_a_folder_beside_it_and_a_bad_one_stops_no_other(mgst_predict, talk, tmp_path):
+    good = tmp_path / "good.mp4"
+    good.write_bytes(talk.read_bytes())
+    room = encode(tmp_path / "room.mp4", empty_rooms(10))
+    result = mgst_predict(room, good, "--no-video", "--json")
+    assert result.exit_code == 3
+    assert result.stderr == f"error: {room}: no face in 10 frames (take a video in which a face can be seen clearly)\n"
+    bad, fine = json.loads(result.stdout)["videos"]
+    assert (bad["reason"], fine["tracks"][0]["frames"]) == ("no_face", 22)
+    assert (tmp_path / "good-scores" / "scores.json").exists()
+    assert not (tmp_path / "room-scores").exists()
+
+    text = tmp_path / "text.mp4"
+    text.write_text("not a video\n" * 50)
+    result = mgst_predict(room, text, "--no-video")
+    assert result.exit_code == 1
+    assert [line.split(": ")[2].split(" (")[0] for line in result.stderr.splitlines()] == [
+        "no face in 10 frames",
+        "not a video",
+    ]
+
+
+def test_videos_of_one_name_do_not_overwrite_each_other(mgst_predict, talk, tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "talk.mp4").write_bytes(talk.read_bytes())
+    result = mgst_predict(*tmp_path.glob("*/talk.mp4"), "--no-video", "--out", tmp_path / "out")
+    assert result.exit_code == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["talk-scores", "talk-scores-2"]
+
+
+def test_windows_may_overlap_but_leave_nothing_out(mgst_predict, talk, tmp_path):
+    mgst_predict(talk, "--no-video", "--stride", "2", "--out", tmp_path)
+    tracks = json.loads((tmp_path / "scores.json").read_text())["tracks"]
+    assert max(len(track["windows"]) for track in tracks) == 10
+    result = mgst_predict(talk, "--stride", "5")
+    assert result.exit_code == 2
+    assert result.stderr == "error: --stride: windows of 4 frames that begin every 5 leave frames out (at most 4)\n"
+
+
+def test_a_face_seen_for_less_than_a_window_is_scored_over_what_there_is(mgst_predict, tmp_path):
+    path = encode(tmp_path / "brief.mp4", faces(9))
+    mgst_predict(path, "--no-video", "--out", tmp_path, frames=16)
+    (track,) = json.loads((tmp_path / "scores.json").read_text())["tracks"]
+    assert [window["frames"] for window in track["windows"]] == [[0, 8]]
+
+
+def test_pictures_are_for_networks_that_look_at_pictures(mgst_predict, tmp_path):
+    path = tmp_path / "face.png"
+    cv2.imwrite(str(path), faces(1)[0][..., ::-1])
+    result = mgst_predict(path)
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"error: {path}: is a single picture, and this network looks at 4 frames (")
+    out = tmp_path / "out"
+    result = mgst_predict(path, "--out", out, frames=1)
+    assert result.exit_code == 0
+    assert sorted(file.name for file in out.iterdir()) == ["face.png", "scores.json"]
+    (track,) = json.loads((out / "scores.json").read_text())["tracks"]
+    assert track["frame"] == [0]
+    assert "patch_score" not in track["windows"][0]
+    assert cv2.imread(str(out / "face.png")).shape == (240, 240, 3)
+
+
+def test_a_video_is_scored_frame_by_frame_by_such_a_network(mgst_predict, tmp_path):
+    path = encode(tmp_path / "nod.mp4", faces(10))
+    assert mgst_predict(path, "--out", tmp_path, frames=1).exit_code == 0
+    (track,) = json.loads((tmp_path / "scores.json").read_text())["tracks"]
+    assert [window["frames"] for window in track["windows"]] == [[n, n] for n in range(10)]
+
+
+def test_the_crop_that_was_scored_is_where_it_is_said_to_be(talk):
+    # A square around the face's box, with a margin of 0.3 of its longer side all round.
+    found = Predictor(loaded())(str(talk))
+    track = found.tracks[found.main]
+    x0, y0, x1, y1 = track.squares[0]
+    bx0, by0, bx1, by1 = track.boxes[0]
+    assert x1 - x0 == pytest.approx(y1 - y0, abs=1e-6)
+    assert x1 - x0 == pytest.approx((by1 - by0) * 1.6, rel=0.1)
+    assert (x0 + x1) / 2 == pytest.approx((bx0 + bx1) / 2, abs=6)
+    assert (y0 + y1) / 2 == pytest.approx((by0 + by1) / 2, abs=6)
+
+
+def test_a_stride_is_checked_before_models_are_loaded():
+    with pytest.raises(UsageError, match="leave frames out"):
+        Predictor(loaded(), stride=9)
+
+
+def test_input_that_is_not_there_is_named(mgst_predict, tmp_path):
+    result = mgst_predict(tmp_path / "nowhere.mp4")
+    assert result.exit_code == 1
+    assert result.stderr == f"error: {tmp_path}/nowhere.mp4: no such file (check the path)\n"
+    assert mgst_predict().exit_code == 2
+
+
+def test_an_output_that_is_no_folder_is_refused(mgst_predict, talk, tmp_path):
+    (tmp_path / "file").write_text("")
+    result = mgst_predict(talk, "--out", tmp_path / "file")
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"error: {tmp_path}/file: ")
+
+
+class Malice:
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __reduce__(self):
+        return os.mkdir, (self.mark,)
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".pt", ".safetensors"])
+def test_weights_of_others_are_refused_and_never_unpickled(talk, tmp_path, suffix):
+    mark, weights = tmp_path / "mark", tmp_path / f"best{suffix}"
+    torch.save({"weights": Malice(str(mark))}, weights)
+    for card in (None, "{}"):
+        if card:
+            weights.with_suffix(".json").write_text(card)
+        result = CliRunner().invoke(predict, [str(talk), "--weights", str(weights), "--device", "cpu"])
+        assert result.exit_code == 2
+        assert result.stderr.startswith("error: ")
+        assert len(result.stderr.splitlines()) == 1
+        assert not mark.exists()
+
+
+def test_help_does_not_wait_for_torch():
+    code = "import sys; from mgst_cli.predict import predict; predict.main(['--help'], standalone_mode=False)"
+    code += "; sys.exit('torch' in sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert shown.returncode == 0, shown.stderr
+    assert "--weights" in shown.stdout

@@ -1,0 +1,180 @@
+"""Figures worth what a hand counts, that see only the order of scores, with intervals that mean something."""
+
+from __future__ import annotations
+
+import math
+import sys
+from dataclasses import astuple
+
+import numpy as np
+import pytest
+import videos
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mgst_model.evaluate import metrics as module
+from mgst_model.evaluate.metrics import FIGURES, Scored, bootstrap, metrics, pair_accuracy
+
+few_scores = st.lists(st.integers(0, 6), min_size=1, max_size=12)
+
+
+def scored(real: list[int], fake: list[int]) -> Scored:
+    return Scored.of([value / 8 for value in real + fake], [0] * len(real) + [1] * len(fake))
+
+
+def test_figures_are_those_counted_by_hand():
+    found = metrics([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1])
+    assert found.auc == 0.75  # three of four pairs in order
+    assert found.ap == pytest.approx(0.5 * 1 + 0.5 * 2 / 3)
+    assert found.eer == 0.5
+    assert found.accuracy == 0.75
+    assert (found.real, found.fake) == (2, 2)
+
+
+def test_a_perfect_detector_makes_no_errors_and_its_opposite_all():
+    assert astuple(metrics([0.1, 0.2, 0.8, 0.9], [0, 0, 1, 1])) == (1, 1, 0, 1, 2, 2)
+    worst = metrics([0.8, 0.9, 0.1, 0.2], [0, 0, 1, 1])
+    assert (worst.auc, worst.eer, worst.accuracy) == (0, 1, 0)
+
+
+def test_equal_scores_tell_nothing():
+    found = metrics([0.5] * 5, [0, 0, 1, 1, 1])
+    assert (found.auc, found.eer) == (0.5, 0.5)
+    assert found.ap == pytest.approx(0.6)
+    assert found.accuracy == 0.4  # a score at the threshold says real
+    assert metrics([0.5] * 5, [0, 0, 1, 1, 1], threshold=0.4).accuracy == 0.6
+
+
+def test_equal_errors_are_interpolated_between_points():
+    # Points (0, 0), (0, 1/2), (1/3, 1/2), (1/3, 1), ...: the curve meets the diagonal at a third.
+    assert metrics([0.9, 0.7, 0.8, 0.2, 0.1], [1, 1, 0, 0, 0]).eer == pytest.approx(1 / 3)
+    # One level with half of the fakes and one of four reals: on the line from (0, 1/2) to (1/4, 1).
+    assert metrics([0.9, 0.5, 0.5, 0.1, 0.1, 0.1], [1, 1, 0, 0, 0, 0]).eer == pytest.approx(1 / 6)
+
+
+@settings(deadline=None, max_examples=60)
+@given(few_scores, few_scores)
+def test_only_the_order_matters_to_all_but_accuracy(real, fake):
+    scores, labels = scored(real, fake)
+    found = metrics(scores, labels)
+    for bent in (np.exp(3 * scores), scores**3, 100 * scores - 7):
+        again = metrics(bent, labels)
+        assert (again.auc, again.ap, again.eer) == (found.auc, found.ap, found.eer)
+
+
+@settings(deadline=None, max_examples=60)
+@given(few_scores, few_scores)
+def test_areas_and_errors_mirror_when_scores_and_labels_do(real, fake):
+    scores, labels = scored(real, fake)
+    found, mirrored = metrics(scores, labels), metrics(1 - scores, 1 - labels)
+    assert mirrored.auc == pytest.approx(found.auc)
+    assert mirrored.eer == pytest.approx(found.eer)
+    assert metrics(-scores, labels).auc == pytest.approx(1 - found.auc)
+    pairs = [(a > b) + 0.5 * (a == b) for a in fake for b in real]
+    assert found.auc == pytest.approx(sum(pairs) / len(pairs))
+
+
+@settings(deadline=None, max_examples=80)
+@given(few_scores, few_scores, st.sampled_from([0.0, 0.3, 0.5, 0.75, 1.0]))
+def test_resamples_are_measured_as_scikit_learn_would(real, fake, threshold):
+    """Each row of a batch of resamples, with its many equal scores."""
+    rng = np.random.default_rng(0)
+    rows = [(rng.choice(real, len(real)), rng.choice(fake, len(fake))) for _ in range(3)]
+    levels = np.unique(np.array(real + fake)) / 8
+    ranks = [tuple(np.searchsorted(levels, side / 8) for side in row) for row in rows]
+    above = int(np.searchsorted(levels, threshold, side="right"))
+    stacked = module._figures(
+        np.stack([row[0] for row in ranks]), np.stack([row[1] for row in ranks]), len(levels), above
+    )
+    for row, found in zip(rows, stacked.T, strict=True):
+        scores, labels = scored(row[0].tolist(), row[1].tolist())
+        wanted = metrics(scores, labels, threshold=threshold)
+        np.testing.assert_allclose(found, [getattr(wanted, name) for name in FIGURES], atol=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_intervals_hold_the_figure_and_shrink_with_more_videos(seed):
+    widths = []
+    for count in (40, 640):
+        scores, labels = videos.draw(count, count, seed=seed)
+        point, around = metrics(scores, labels), bootstrap(scores, labels, resamples=300)
+        for name in FIGURES:
+            low, high = getattr(around, name)
+            assert 0 <= low < getattr(point, name) < high <= 1, name
+        widths.append([high - low for low, high in astuple(around)])
+    for narrow, wide in zip(widths[1], widths[0], strict=True):
+        assert 0.1 < narrow / wide < 0.5  # a quarter, the root of the number, but for chance
+
+
+def test_intervals_of_the_area_are_as_wide_as_theory_says():
+    # Hanley and McNeil (1982): of an area A with n of each class.
+    scores, labels = videos.draw(200, 200)
+    a, n = metrics(scores, labels).auc, 200
+    q1, q2 = a / (2 - a), 2 * a * a / (1 + a)
+    deviation = math.sqrt((a * (1 - a) + (n - 1) * (q1 + q2 - 2 * a * a)) / n**2)
+    low, high = bootstrap(scores, labels, resamples=1000).auc
+    assert high - low == pytest.approx(2 * 1.96 * deviation, rel=0.15)
+
+
+def test_the_seed_decides_and_more_confidence_is_wider():
+    scores, labels = videos.draw(30, 50)
+    first, again, other = (bootstrap(scores, labels, resamples=200, seed=seed) for seed in (1, 1, 2))
+    assert first == again != other
+    wide = bootstrap(scores, labels, resamples=200, seed=1, confidence=0.99)
+    assert wide.auc.low < first.auc.low < first.auc.high < wide.auc.high
+
+
+def test_intervals_are_much_the_same_in_small_batches(monkeypatch):
+    scores, labels = videos.draw(20, 30)
+    at_once = bootstrap(scores, labels, resamples=50)
+    monkeypatch.setattr(module, "_BLOCK", 7 * 50)  # seven resamples at once
+    low, high = bootstrap(scores, labels, resamples=50).auc
+    assert at_once.auc.low == pytest.approx(low, abs=0.1)
+    assert at_once.auc.high == pytest.approx(high, abs=0.1)
+
+
+def test_a_perfect_detector_is_perfect_in_every_resample():
+    found = bootstrap([0.1, 0.2, 0.8, 0.9], [0, 0, 1, 1], resamples=50)
+    assert astuple(found) == ((1, 1), (1, 1), (0, 0), (1, 1))
+
+
+@pytest.mark.parametrize("labels", [[0, 0, 0], [1, 1, 1]])
+def test_one_class_alone_has_an_accuracy_only(labels):
+    found = metrics([0.2, 0.3, 0.9], labels)
+    assert all(math.isnan(figure) for figure in (found.auc, found.ap, found.eer))
+    assert found.accuracy == pytest.approx(2 / 3 if labels[0] == 0 else 1 / 3)
+    assert all(math.isnan(end) for pair in astuple(bootstrap([0.2, 0.3, 0.9], labels)) for end in pair)
+
+
+def test_nothing_at_all_has_no_figure():
+    found = metrics([], [])
+    assert math.isnan(found.accuracy)
+    assert (found.real, found.fake) == (0, 0)
+
+
+def test_one_video_of_a_class_has_figures_but_no_interval():
+    assert metrics([0.2, 0.3, 0.9], [0, 0, 1]).auc == 1
+    assert math.isnan(bootstrap([0.2, 0.3, 0.9], [0, 0, 1]).auc.low)
+
+
+@pytest.mark.parametrize(
+    ("scores", "labels", "what"),
+    [([0.1], [0, 1], "match"), ([math.nan, 0.2], [0, 1], "finite"), ([0.1, 0.2], [0, 2], "labels")],
+)
+def test_nonsense_is_refused(scores, labels, what):
+    with pytest.raises(ValueError, match=what):
+        metrics(scores, labels)
+
+
+def test_pairs_in_order_are_counted_and_ties_by_half():
+    assert pair_accuracy([0.1, 0.5, 0.9, 0.2], [0.2, 0.5, 0.3, 0.9]) == (1 + 0.5 + 0 + 1) / 4
+    assert math.isnan(pair_accuracy([], []))
+    with pytest.raises(ValueError, match="match"):
+        pair_accuracy([0.1], [0.1, 0.2])
+
+
+@pytest.mark.parametrize(("name", "call"), [("sklearn.metrics", metrics), ("scipy.stats", bootstrap)])
+def test_what_is_missing_is_named_with_its_extra(monkeypatch, name, call):
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ImportError, match=rf"{name.partition('.')[0]}.*mgst\[train\]"):
+        call([0.1, 0.2, 0.3, 0.4], [0, 0, 1, 1])
