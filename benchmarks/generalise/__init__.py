@@ -1,0 +1,1 @@
+"""Does it learn? Training on real people, testing on deepfakes of others."""

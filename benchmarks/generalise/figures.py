@@ -1,0 +1,101 @@
+"""What came of it: AUC by kind of fake with intervals, over seeds; a table and a plot."""
+
+from __future__ import annotations
+
+import io
+import statistics
+from collections.abc import Mapping
+from typing import Any
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from rich.table import Table
+
+from mgst_data.core import FAKE, REAL
+from mgst_model.evaluate.metrics import bootstrap, metrics, pair_accuracy
+from mgst_model.evaluate.predictions import Predictions
+
+KINDS = ("autoencoder swap", "graphics swap", "generator")
+SWAPS = "all swaps"
+
+
+def figures(predictions: Mapping[tuple[str, int], Predictions]) -> dict[str, Any]:
+    """AUC of each kind of fake against all real test videos.
+
+    Args:
+        predictions: By variant and seed.
+
+    Returns:
+        For each variant, the figures of every seed, their mean and deviation, and those of the mean score of all seeds
+        with a 95 % bootstrap interval over videos.
+    """
+    variants: dict[str, Any] = {}
+    for variant in dict.fromkeys(name for name, _ in predictions):
+        mine = {seed: one for (name, seed), one in predictions.items() if name == variant}
+        by_seed = {str(seed): {kind: _auc(one, kind) for kind in (*KINDS, SWAPS)} for seed, one in mine.items()}
+        together = {}
+        for kind in (*KINDS, SWAPS):
+            values = [row[kind]["auc"] for row in by_seed.values()]
+            pairs = [row[kind]["pairs"] for row in by_seed.values() if row[kind]["pairs"] is not None]
+            together[kind] = {
+                "auc": round(statistics.fmean(values), 4),
+                "deviation": round(statistics.stdev(values), 4) if len(values) > 1 else None,
+                "interval": [
+                    round(statistics.fmean(row[kind]["interval"][end] for row in by_seed.values()), 4) for end in (0, 1)
+                ],
+                "pairs": round(statistics.fmean(pairs), 4) if pairs else None,
+            }
+        variants[variant] = {"mean": together, "seeds": by_seed}
+    return {"variants": variants}
+
+
+def _auc(predictions: Predictions, kind: str) -> dict[str, Any]:
+    methods = ("real", *(KINDS[:2] if kind == SWAPS else (kind,)))
+    chosen = predictions.select(method=methods)
+    scores, labels = chosen.scores()
+    interval = bootstrap(scores, labels).auc
+    pairs = chosen.pairs()
+    return {
+        "auc": round(metrics(scores, labels).auc, 4),
+        "interval": [round(float(interval.low), 4), round(float(interval.high), 4)],
+        "pairs": round(pair_accuracy(*pairs.split()), 4) if len(pairs.scores) else None,
+        "fakes": len(chosen.select(label=FAKE)),
+        "reals": len(chosen.select(label=REAL)),
+    }
+
+
+def table(found: Mapping[str, Any]) -> Table:
+    """For the terminal."""
+    shown = Table("variant", *(*KINDS, SWAPS), "pairs, swaps")
+    for variant, result in found["variants"].items():
+        cells = [
+            f"{mean['auc']:.3f} [{mean['interval'][0]:.2f}, {mean['interval'][1]:.2f}]"
+            for mean in result["mean"].values()
+        ]
+        pairs = result["mean"][SWAPS]["pairs"]
+        shown.add_row(variant, *cells, "" if pairs is None else f"{pairs:.0%}")
+    return shown
+
+
+def plot(found: Mapping[str, Any]) -> bytes:
+    """A PNG: one panel per kind, a bar of 95 % for every variant, a dot for every seed."""
+    kinds, variants = (*KINDS, SWAPS), list(found["variants"])
+    figure = Figure(figsize=(3.2 * len(kinds), 0.5 * len(variants) + 1.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, len(kinds), sharey=True)
+    for panel, kind in zip(panels, kinds, strict=True):
+        for row, variant in enumerate(variants):
+            result = found["variants"][variant]
+            mean = result["mean"][kind]
+            colour = "#0072B2" if variant == "ours" else "#888888"
+            panel.plot(mean["interval"], [row, row], color=colour, linewidth=2, alpha=0.6)
+            seeds = [one[kind]["auc"] for one in result["seeds"].values()]
+            panel.plot(seeds, [row] * len(seeds), "o", color=colour, markersize=3)
+            panel.plot([mean["auc"]], [row], "D", color=colour, markersize=7)
+        panel.axvline(0.5, color="#bbbbbb", linewidth=1, linestyle=":")
+        panel.set(xlim=(0, 1.02), xlabel="AUC", title=kind)
+        panel.set_yticks(range(len(variants)), variants)
+    panels[0].invert_yaxis()
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return buffer.getvalue()
