@@ -8,11 +8,16 @@ DEMO   ?= demo
 
 .PHONY: demo test check format bench clean
 
-demo: $(VENV)/.installed
+demo: $(VENV)/.installed-train
 	@echo "== demo: rendering a small data set in FaceForensics++ layout, then extracting it =="
 	$(BIN)/mgst-data demo --out $(DEMO)/videos
 	$(BIN)/mgst-data extract --src $(DEMO)/videos --out $(DEMO)/shards --masks --videos-per-shard 4
 	$(BIN)/mgst-data inspect $(DEMO)/shards --verify
+	@echo "== demo: training a small network on its real videos and fakes made of them =="
+	$(BIN)/mgst-train $(DEMO)/shards --preset demo --out $(DEMO)/network
+	@echo "== demo: testing it on the fakes of other people, and on one video frame by frame =="
+	$(BIN)/mgst-eval $(DEMO)/shards --weights $(DEMO)/network --out $(DEMO)/evaluation
+	$(BIN)/mgst-predict $(DEMO)/videos/manipulated_sequences/Deepfakes/c23/videos/006_007.mp4 --weights $(DEMO)/network --out $(DEMO)/prediction
 
 test: $(VENV)/.installed-test
 	@echo "== test: format, lint, types, layers, tests =="
@@ -39,7 +44,12 @@ $(VENV)/.installed: $(VENV)/bin/python setup.cfg pyproject.toml
 	$(BIN)/pip install -q -e .
 	@touch $@
 
-$(VENV)/.installed-test: $(VENV)/.installed
+$(VENV)/.installed-train: $(VENV)/.installed
+	@echo "== installing the train extra =="
+	$(BIN)/pip install -q -e ".[train]"
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed-train
 	@echo "== installing the test extra =="
 	$(BIN)/pip install -q -e ".[test]"
 	@touch $@

@@ -14,7 +14,7 @@ from typing import Any
 from _common import RESULTS
 
 README = Path(__file__).parents[1] / "README.md"
-BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
+FIGURES, GENERALISE = "figures", "generalise"
 SECTIONS = ("speed", "quality", "decode", "memory", "stability")
 
 
@@ -41,6 +41,11 @@ def figures_table(results: Path = RESULTS) -> str:
                 name = f"loader against bare JPEG decoding, one core, {row['frames']} frames per segment"
                 reached = "yes" if share >= 0.8 else "**no**"
                 lines.append(f"| {name} | {share:.0%} | ≥ 80% | {reached} |")
+    train = results / "train.json"
+    if train.exists():
+        result = json.loads(train.read_text())
+        commits[result["commit"]] = None
+        lines += [_row("training", figure) for figure in result["figures"]["targets"]]
     augment = results / "augment.json"
     if augment.exists():
         result = json.loads(augment.read_text())
@@ -70,11 +75,48 @@ def _row(section: str, figure: dict[str, Any]) -> str:
     return f"| {section}: {figure['name']} | {value} {figure['unit']} | {figure['target']} | {reached} |"
 
 
+def generalise_table(results: Path = RESULTS) -> str:
+    """AUC of every variant by kind of fake, with intervals, and what was run."""
+    lines: list[str] = []
+    for name, what in (("generalise_full", "the whole grid"), ("generalise", "the short version")):
+        path = results / f"{name}.json"
+        if not path.exists():
+            continue
+        result = json.loads(path.read_text())
+        variants, plan = result["figures"]["variants"], result["figures"]["plan"]
+        kinds = list(next(iter(variants.values()))["mean"])
+        lines += [f"| variant | {' | '.join(kinds)} | fake above its real twin |", f"|---|{'--:|' * (len(kinds) + 1)}"]
+        for variant, found in variants.items():
+            cells = [_auc(found["mean"][kind]) for kind in kinds]
+            lines.append(f"| {variant} | {' | '.join(cells)} | {found['mean'][kinds[-1]]['pairs']:.0%} |")
+        device = result["device"]["gpu"] or result["device"]["cpu"]
+        seeds = ", ".join(str(seed) for seed in plan["seeds"])
+        flag = " --full" if name.endswith("full") else ""
+        lines += [
+            "",
+            f"AUC over videos, mean of seeds {seeds}, with 95 % bootstrap intervals; {what}: "
+            f"`python benchmarks/experiment_generalise.py --out runs/generalise{flag}`, {plan['frames']} frames of "
+            f"{plan['size']} pixels, {device}, commit `{result['commit']}`.",
+            "",
+            f"![AUC of every variant by kind of fake, with intervals](benchmarks/results/{name}.png)",
+            "",
+        ]
+    return "\n".join(lines).rstrip()
+
+
+def _auc(mean: dict[str, Any]) -> str:
+    low, high = mean["interval"]
+    return f"{mean['auc']:.3f} [{low:.2f}, {high:.2f}]"
+
+
 def updated(text: str) -> str:
-    """The page with the table between its markers exchanged."""
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
-    return f"{before}{BEGIN}\n{figures_table()}\n{END}{after}"
+    """The page with the tables between their markers exchanged."""
+    for name, table in ((FIGURES, figures_table()), (GENERALISE, generalise_table())):
+        begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+        before, rest = text.split(begin)
+        _, after = rest.split(end)
+        text = f"{before}{begin}\n{table}\n{end}{after}"
+    return text
 
 
 def main() -> None:

@@ -95,3 +95,7 @@ def main() -> None:
 def _interrupt(*_: object) -> NoReturn:
     # A scheduler's polite stop ends a run as Ctrl-C does.
     raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    main()

@@ -162,7 +162,7 @@ class Predictor:
             UsageError: for a picture, if the network needs more than one frame.
         """
         picture = is_picture(path)
-        if picture and self.loaded.frames > 1:
+        if picture and self.loaded.shortest > 1:
             what = f"is a single picture, and this network looks at {self.loaded.frames} frames"
             raise UsageError(what, where=path, hint="give a video, or weights of a network for pictures")
         record = VideoRecord(video_key(path), path, path, dataset="", split="", label=0, method="real")
@@ -193,7 +193,7 @@ class Predictor:
         """Runs the chunks through the network as they come; none waits for longer than a batch takes to fill."""
         waiting: deque[_Seen] = deque()
         parts: dict[int, _Parts] = {}
-        least, size = min(2, self.loaded.frames), self.loaded.size
+        least, size = self.loaded.shortest, self.loaded.size
         unscored = 0
 
         def runs() -> Iterator[UInt8[Tensor, "n 3 h w"]]:

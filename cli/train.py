@@ -25,7 +25,7 @@ Of real videos, fakes are made by self-blending; --set data.fakes=both learns fr
 Exit codes: 0 trained, 1 failed, 2 asked for something that cannot be done,
 130 stopped.
 """
-PRESETS = ("base", "small", "clip", "sbi")
+PRESETS = ("base", "small", "clip", "sbi", "demo")
 
 
 @click.command("mgst-train", cls=LoneCommand, epilog=EPILOG,
@@ -86,7 +86,8 @@ def train(
         with make_train_watcher(quiet=not fabric.is_global_zero) as watcher:
             best = run(experiment, shards, out, fabric=fabric, watcher=watcher)
     except Stopped:
-        click.echo(f"stopped; the same command goes on from here: {out}", err=True)
+        if fabric.is_global_zero:
+            click.echo(f"stopped; the same command goes on from here: {out}", err=True)
         ctx.exit(INTERRUPTED)
     if fabric.is_global_zero:
         show_trained(out, best, as_json=as_json)

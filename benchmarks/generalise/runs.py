@@ -43,6 +43,8 @@ class Plan:
         frames: Frames per segment.
         pairs: Real segments per step; each comes with its fake.
         epochs: Each draws ``per_video`` segments of every video.
+        single_epochs: How many of them, of ours, show single frames instead, as many in all. The baseline has no other,
+            and the temporal stream alone has none.
         per_video: See there.
         workers: Processes that read.
     """
@@ -54,6 +56,7 @@ class Plan:
     frames: int
     pairs: int
     epochs: int
+    single_epochs: int
     per_video: int
     workers: int
 
@@ -66,22 +69,27 @@ class Plan:
             epochs=epochs or self.epochs,
         )
 
-    def overrides(self, variant: str, seed: int) -> list[str]:
-        """What is set for one training, as for ``mgst-train --set``."""
-        preset, changes = VARIANTS[variant]
-        # The baseline looks at single frames: it gets as many of them a step, and as many in all.
-        single = preset == "sbi"
+    def overrides(self, variant: str, seed: int, *, single: bool, epochs: int) -> list[str]:
+        """What is set for one stage of a training, as for ``mgst-train --set``.
+
+        Args:
+            variant: Its name.
+            seed: Of the training.
+            single: Whether segments are single frames: as many frames a step, each of another place in a video.
+            epochs: Of this stage.
+        """
+        more = self.frames if single else 1
         values = {
             "data.size": self.size,
             "data.frames": 1 if single else self.frames,
             "data.test_frames": self.frames if single else 0,
-            "data.batch": self.pairs * (self.frames if single else 1),
-            "data.per_video": self.per_video * (self.frames if single else 1),
-            "data.val_per_video": 4 * (self.frames if single else 1),
+            "data.batch": self.pairs * more,
+            "data.per_video": self.per_video * more,
+            "data.val_per_video": 4 * more,
             "data.workers": self.workers,
-            "train.epochs": self.epochs,
+            "train.epochs": epochs,
             "train.seed": seed,
-            **changes,
+            **VARIANTS[variant][1],
         }
         return [f"{name}={value}" for name, value in values.items()]
 
@@ -90,8 +98,8 @@ class Plan:
         return asdict(self)
 
 
-QUICK = Plan(("ours", "sbi", "spatial only"), (0, 1), 256, 160, 8, 4, 5, 4, 1)
-FULL = Plan(tuple(VARIANTS), (0, 1, 2), 256, 224, 16, 16, 40, 8, 8)
+QUICK = Plan(("ours", "sbi", "spatial only"), (0, 1), 256, 160, 8, 4, 5, 3, 4, 1)
+FULL = Plan(tuple(VARIANTS), (0, 1, 2), 256, 224, 16, 16, 40, 16, 8, 8)
 
 
 def run(plan: Plan, variant: str, seed: int, shards: Path, out: Path, *, device: str) -> Predictions:
@@ -99,14 +107,30 @@ def run(plan: Plan, variant: str, seed: int, shards: Path, out: Path, *, device:
     folder = out / f"{variant.replace(' ', '-')}-{seed}"
     if (folder / "test" / JSON_NAME).exists():
         return Predictions.load(folder / "test")
-    experiment = build_experiment(preset_file(VARIANTS[variant][0]), {}, plan.overrides(variant, seed))
-    fabric = make_fabric(experiment, device=device)
-    with make_train_watcher() as watcher:
-        train(experiment, shards, folder / "network", fabric=fabric, watcher=watcher)
+    preset = VARIANTS[variant][0]
+    last = folder / "network"
+    if VARIANTS[variant][1].get("network.streams") == "temporal":
+        _train(preset, plan.overrides(variant, seed, single=False, epochs=plan.epochs), shards, last, device)
+    elif preset == "sbi":
+        _train(preset, plan.overrides(variant, seed, single=True, epochs=plan.epochs), shards, last, device)
+    else:
+        # Single frames first: for the same number of frames, many more faces and blends are seen.
+        first = folder / "frames"
+        single = plan.overrides(variant, seed, single=True, epochs=plan.single_epochs)
+        _train(preset, single, shards, first, device)
+        rest = plan.overrides(variant, seed, single=False, epochs=plan.epochs - plan.single_epochs)
+        _train(preset, [*rest, f"train.start={first / 'last'}"], shards, last, device)
     # The last weights, averaged over the last steps: validation fakes are too easy to choose by.
-    loaded = load_network(folder / "network" / "last", device=fabric.device)
-    with torch.inference_mode():
-        predictions = score_shards(loaded, str(shards), model=variant, split="test", device=fabric.device)
+    place = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
+    loaded = load_network(last / "last", device=place)
+    predictions = score_shards(loaded, str(shards), model=variant, split="test", device=place)
     predictions.save(folder / "test")
     Console(stderr=True).print(f"scored {len(predictions)} videos: {folder / 'test'}")
     return predictions
+
+
+def _train(preset: str, overrides: Sequence[str], shards: Path, out: Path, device: str) -> None:
+    experiment = build_experiment(preset_file(preset), {}, overrides)
+    fabric = make_fabric(experiment, device=device)
+    with make_train_watcher() as watcher:
+        train(experiment, shards, out, fabric=fabric, watcher=watcher)

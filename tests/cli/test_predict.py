@@ -19,6 +19,7 @@ from torch import nn
 
 from mgst_data.core import UsageError
 from mgst_data.extract.extractor import Extractor
+from mgst_model.networks import NetworkConfig
 from mgst_model.networks.checkpoint import LoadedNetwork
 from mgst_model.networks.output import SegmentOutput
 
@@ -38,7 +39,8 @@ class LeftIsFake(nn.Module):
 
 
 def loaded(frames=4):
-    return LoadedNetwork(LeftIsFake().eval(), frames, SIZE, {"name": "stand-in"})
+    config = NetworkConfig(kind="image" if frames == 1 else "parallel")
+    return LoadedNetwork(LeftIsFake().eval(), config, frames, SIZE, {"name": "stand-in"})
 
 
 @pytest.fixture(autouse=True)
