@@ -84,7 +84,7 @@ def build_tables(
     """
     sections: Sections = {name: {} for name in kinds}
     if path is not None:
-        _merge(kinds, sections, _read(path), where=str(path))
+        _merge(kinds, sections, read_toml(path), where=str(path))
     for name, kind in kinds.items():
         own = {field.name for field in fields(kind)}
         sections[name] |= {flag: value for flag, value in flags.items() if flag in own and value not in (None, ())}
@@ -99,7 +99,8 @@ def build_tables(
     return built
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, Any]:
+    """What a TOML file says; raises UsageError if it cannot be read."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

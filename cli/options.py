@@ -26,7 +26,7 @@ class Command(click.Command):
         lists: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
-            if record is not None:
+            if record is not None and isinstance(parameter, click.Option):  # arguments are in the usage line
                 lists.setdefault(getattr(parameter, "heading", "Options"), []).append(record)
         for heading, rows in sorted(lists.items(), key=lambda item: item[0] == "Options"):
             with formatter.section(heading):

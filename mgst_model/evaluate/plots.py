@@ -1,15 +1,17 @@
-"""Pictures of scores: ROC curves and histograms, as PNG."""
+"""Pictures of scores: ROC curves, histograms and robustness, as PNG."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mgst_data.core.errors import printable
 from mgst_model.evaluate.metrics import Scored, bootstrap, metrics, roc
+from mgst_model.evaluate.robustness import Robustness
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 # Okabe and Ito, "Color Universal Design" (2008): told apart by colour-blind people too. Yellow is too light for lines.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _DASHES = ("-", "--", "-.", ":")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _INK, _FAINT = "#333333", "#BBBBBB"
 _DPI = 150
 
@@ -88,6 +91,55 @@ def histogram_png(scored: Scored, *, title: str = "", threshold: float = 0.5, bi
     return _png(figure)
 
 
+def robustness_png(found: Sequence[Robustness], *, title: str = "") -> bytes:
+    """A panel for each kind of perturbation: area under the ROC curve by severity, a line for each detector.
+
+    All panels share their axes; 0 are the videos as they are, the dotted line is chance.
+
+    Args:
+        found: Detectors that were measured with the same kinds.
+        title: Above the panels.
+
+    Raises:
+        ValueError: if there is no detector, or the kinds differ.
+        ImportError: if Matplotlib is not installed.
+    """
+    if not found:
+        raise ValueError("there is no curve to draw")
+    kinds = list(found[0].disturbed)
+    if any(list(each.disturbed) != kinds for each in found):
+        raise ValueError("detectors were measured with different perturbations")
+    columns = min(4, len(kinds))
+    rows = math.ceil(len(kinds) / columns)
+    figure = _blank(2.5 * columns + 0.5, 2.3 * rows + 0.6)
+    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    for panel in panels[len(kinds) :]:
+        panel.remove()
+    areas = [area for each in found for kind in kinds for area in each.curve(kind).values()]
+    for number, (axes, kind) in enumerate(zip(panels, kinds, strict=False)):
+        for index, each in enumerate(found):
+            style = {"linestyle": _DASHES[index % len(_DASHES)], "marker": _MARKERS[index % len(_MARKERS)]}
+            colour = COLOURS[index % len(COLOURS)]
+            label = printable(f"{each.model}: clean {each.clean:.3f}, mean {each.mean:.3f}")
+            curve = each.curve(kind)
+            axes.plot(
+                list(curve), list(curve.values()), color=colour, linewidth=1.6, markersize=4, label=label, **style
+            )
+        axes.axhline(0.5, color=_FAINT, linewidth=1, linestyle=(0, (1, 2)))
+        axes.set_title(kind.replace("_", " "), fontsize=10)
+        axes.set(ylim=(min(0.48, *areas) - 0.02, 1.02), xticks=[0, *found[0].severities])
+        axes.grid(color=_FAINT, linewidth=0.4)
+        below = number + columns >= len(kinds)
+        axes.tick_params(labelbottom=below)
+        axes.set(xlabel="severity" if below else "", ylabel="AUC" if number % columns == 0 else "")
+        _bare(axes)
+    figure.suptitle(printable(title))
+    figure.tight_layout()
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, 0.0), frameon=False, fontsize=9)
+    return _png(figure)
+
+
 def _label(name: str, scored: Scored, resamples: int, seed: int) -> str:
     auc = metrics(scored.scores, scored.labels).auc
     label = f"{printable(name)}: AUC {auc:.3f}"
@@ -104,6 +156,14 @@ def _legend_below(axes: Axes, *, columns: int) -> None:
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+    """A figure of so many inches with one pair of axes."""
+    figure = _blank(width, height)
+    axes = figure.add_subplot()
+    _bare(axes)
+    return figure, axes
+
+
+def _blank(width: float, height: float) -> Figure:
     """A figure of so many inches that no global state knows of."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -112,11 +172,13 @@ def _figure(width: float, height: float) -> tuple[Figure, Axes]:
         raise ImportError("plots need Matplotlib: pip install 'mgst[train]'") from error
     figure = Figure(figsize=(width, height), dpi=_DPI)
     FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
+    return figure
+
+
+def _bare(axes: Axes) -> None:
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     axes.set_axisbelow(True)
-    return figure, axes
 
 
 def _png(figure: Figure) -> bytes:

@@ -136,6 +136,34 @@ class Evaluation:
         return "average" if not self.lacking else f"average ({there} of {len(self.groups)})"
 
 
+def protocols_of(videos: Iterable[VideoScore]) -> tuple[Protocol, ...]:
+    """Protocols for whatever there is: every data set against its own real videos; then method by method.
+
+    The second is there where a data set has several methods. They are two, so that no average counts a video twice.
+
+    Args:
+        videos: Of all detectors that are to be compared.
+    """
+    seen = {(video.dataset, video.label, video.method) for video in videos}
+    methods: dict[str, list[str]] = {}
+    for dataset, _, method in sorted(row for row in seen if row[1] == FAKE):
+        methods.setdefault(dataset, []).append(method)
+    names = sorted(methods) or sorted({row[0] for row in seen})
+    by_set = Protocol(
+        name="data_sets",
+        description="every data set against its own real videos",
+        groups=tuple(Group(name=_shown(dataset), dataset=(dataset,)) for dataset in names),
+    )
+    if all(len(some) == 1 for some in methods.values()):
+        return (by_set,)
+    groups = tuple(
+        Group(name=method if len(methods) == 1 else f"{_shown(dataset)} {method}", dataset=(dataset,), method=(method,))
+        for dataset, some in methods.items()
+        for method in some
+    )
+    return by_set, Protocol(name="methods", description="method by method, against the same real videos", groups=groups)
+
+
 def evaluate(
     predictions: Predictions,
     protocol: Protocol,
@@ -197,6 +225,10 @@ def evaluate(
         groups=groups,
         average=_mean(there),
     )
+
+
+def _shown(dataset: str) -> str:
+    return dataset or "no data set"
 
 
 def _mean(found: list[Metrics]) -> Metrics:

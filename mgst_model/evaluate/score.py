@@ -16,7 +16,7 @@ from mgst_data.augment.compression import FrameCodec
 from mgst_data.core import UsageError, generator_for
 from mgst_data.core.sampling import evenly_spaced
 from mgst_data.shards import FaceChunk, ShardFolder, ShardReader, scale_image
-from mgst_data.shards.report import latest
+from mgst_data.shards.report import VideoReport, latest
 from mgst_model.evaluate.perturbations import perturb
 from mgst_model.evaluate.predictions import Predictions, VideoScore
 from mgst_model.evaluate.windows import RunScores, score_runs
@@ -75,8 +75,9 @@ def score_shards(
     """Scores every video of a folder of shards.
 
     The score of a video is the mean over evenly spaced segments of dense frames of its main track, the one whose face
-    covers the largest sum of areas; or the highest such mean over its tracks. Videos of which the extraction kept
-    nothing are listed without a score.
+    covers the largest sum of areas; or the highest such mean over its tracks. A track shorter than a segment is
+    scored over what there is; one that is shorter than the network needs is not looked at. Videos without a face to
+    look at are listed without a score.
 
     Args:
         loaded: The network.
@@ -102,11 +103,13 @@ def score_shards(
     count = len(reader.videos)
     for begin in range(0, count, _AHEAD):
         videos = range(begin, min(begin + _AHEAD, count))
-        wanted = [item for video in videos for item in _segments(reader, video, loaded.frames, segments, tracks)]
+        wanted = [item for video in videos for item in _segments(reader, video, loaded, segments, tracks)]
         runs = (_pictures(item, loaded.size, disturbance) for item in wanted)
         results = list(score_runs(loaded.network, runs, frames=loaded.frames, batch=batch, device=device))
         for _, mine in groupby(zip(wanted, results, strict=True), key=lambda pair: pair[0].video):
             scored.append(_video_score(list(mine)))
+        seen = {item.video for item in wanted}
+        scored += [_too_brief(reader, video) for video in videos if video not in seen]
         saw(len(scored), count)
     info = {
         "shards": location,
@@ -117,20 +120,21 @@ def score_shards(
         "perturbation": f"{disturbance.kind} {disturbance.severity}" if disturbance else "",
         "network": dict(loaded.info),
     }
-    return Predictions(model, (*scored, *_faceless(location, split, methods)), info)
+    compressions = {(video.dataset, video.compression) for video in scored}
+    return Predictions(model, (*scored, *_faceless(location, split, methods, compressions)), info)
 
 
-def _segments(reader: ShardReader, video: int, frames: int, count: int, tracks: Tracks) -> Iterator[_Wanted]:
-    """The segments of a video that are looked at; of the main track, or of all."""
+def _segments(reader: ShardReader, video: int, loaded: LoadedNetwork, count: int, tracks: Tracks) -> Iterator[_Wanted]:
+    """The segments of a video that are looked at; of the main track, or of all that are long enough."""
     rows = (reader.video == video).nonzero()[:, 0].tolist()
     chunks = [reader[row] for row in rows]
     by_track = {track: list(some) for track, some in groupby(chunks, key=lambda chunk: chunk.track)}
-    if tracks == "main":
+    by_track = {track: some for track, some in by_track.items() if max(map(len, some)) >= loaded.shortest}
+    if tracks == "main" and by_track:
         main = max(by_track, key=lambda track: (sum(map(_area, by_track[track])), -track))
         by_track = {main: by_track[main]}
     for track, some in by_track.items():
-        longest = max(map(len, some))
-        length = min(frames, longest)
+        length = min(loaded.frames, max(map(len, some)))
         starts = [(chunk, start) for chunk in some for start in range(len(chunk) - length + 1)]
         for i in evenly_spaced(len(starts), min(count, len(starts))):
             chunk, start = starts[i]
@@ -159,13 +163,11 @@ def _video_score(parts: list[tuple[_Wanted, RunScores]]) -> VideoScore:
     by_track = [list(some) for _, some in groupby(parts, key=lambda pair: pair[0].track)]
     chosen = max(by_track, key=_mean)
     record = chosen[0][0].chunk.record
-    frames = {
-        int(index): float(score)
-        for wanted, scores in chosen
-        for index, score in zip(
-            wanted.chunk.frame_indices[wanted.start : wanted.stop].tolist(), scores.frame.tolist(), strict=True
-        )
-    }
+    frames: dict[int, list[float]] = {}
+    for wanted, scores in chosen:
+        indices = wanted.chunk.frame_indices[wanted.start : wanted.stop].tolist()
+        for index, score in zip(indices, scores.frame.tolist(), strict=True):
+            frames.setdefault(index, []).append(score)  # segments of a short track overlap
     return VideoScore(
         key=record.key,
         dataset=record.dataset,
@@ -177,25 +179,53 @@ def _video_score(parts: list[tuple[_Wanted, RunScores]]) -> VideoScore:
         target_key=record.target_key,
         score=_mean(chosen),
         segments=tuple(float(scores.window.mean()) for _, scores in chosen),
-        frames=tuple(frames.values()),
+        frames=tuple(sum(some) / len(some) for some in frames.values()),
         frame_indices=tuple(frames),
     )
+
+
+def _too_brief(reader: ShardReader, video: int) -> VideoScore:
+    """A video without a face that the network could look at for as many frames as it needs."""
+    record = reader[int((reader.video == video).nonzero()[0])].record
+    names = ("key", "dataset", "method", "label", "split", "compression", "source_key", "target_key")
+    return VideoScore(score=None, **{name: getattr(record, name) for name in names})
 
 
 def _mean(parts: list[tuple[_Wanted, RunScores]]) -> float:
     return float(torch.stack([scores.window.mean() for _, scores in parts]).mean())
 
 
-def _faceless(location: str, split: str | None, methods: Sequence[str] | None) -> list[VideoScore]:
-    """Videos in which no face was found; those that could not be read are no part of a test."""
-    reports = latest(list(ShardFolder.read(location).reports()))
+def faceless_reports(location: str) -> list[VideoReport]:
+    """Videos in which no face was found; those that could not be read are no part of a test.
+
+    Raises:
+        UsageError: if there are no shards.
+        ShardError: if a report is malformed.
+    """
+    reports = latest(ShardFolder.read(location).reports())
+    return [video for video in reports.values() if video.skipped and video.reason in _NO_FACE]
+
+
+def _faceless(
+    location: str, split: str | None, methods: Sequence[str] | None, compressions: set[tuple[str, str]]
+) -> list[VideoScore]:
+    """Videos without a score; ``compressions`` are those of the videos that have one, by data set."""
+
+    def compression_of(dataset: str) -> str:
+        # Reports do not say it. Where all others of a data set share one, it is taken to be that.
+        known = [compression for name, compression in compressions if name == dataset]
+        return known[0] if len(known) == 1 else ""
+
     return [
         VideoScore(
-            key=video.key, dataset=video.dataset, method=video.method, label=video.label, split=video.split, score=None
+            key=video.key,
+            dataset=video.dataset,
+            method=video.method,
+            label=video.label,
+            split=video.split,
+            compression=compression_of(video.dataset),
+            score=None,
         )
-        for video in reports.values()
-        if video.skipped
-        and video.reason in _NO_FACE
-        and split in (None, video.split)
-        and (methods is None or video.method in methods)
+        for video in faceless_reports(location)
+        if split in (None, video.split) and (methods is None or video.method in methods)
     ]

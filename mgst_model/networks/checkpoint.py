@@ -19,6 +19,8 @@ from mgst_model.networks.build import build_network
 from mgst_model.networks.config import NetworkConfig
 
 FORMAT = 1
+# Characters of a long reason that are shown.
+_SHOWN = 200
 WEIGHTS, CARD = ".safetensors", ".json"
 BEST = "best"
 
@@ -29,15 +31,22 @@ class LoadedNetwork:
 
     Attributes:
         network: In evaluation mode.
+        config: What it was built from; ``pretrained`` is "random" here.
         frames: Frames per segment that it is to be shown.
         size: Side of its frames, pixels.
         info: What else is known: its data set, its training, its validation.
     """
 
     network: nn.Module
+    config: NetworkConfig
     frames: int
     size: int
     info: Mapping[str, Any]
+
+    @property
+    def shortest(self) -> int:
+        """Frames that it needs at least: of the parallel network, the temporal stream compares two."""
+        return 1 if self.config.kind == "image" or self.config.streams == "spatial" else min(2, self.frames)
 
 
 def save_network(
@@ -101,7 +110,8 @@ def load_network(path: str | Path, device: torch.device | str = "cpu") -> Loaded
         if not file.is_file():
             raise UsageError("is not there", where=file, hint=hint)
     description = _read_card(card)
-    config = NetworkConfig(**description["network"])
+    # Whatever the card says, nothing but these weights is read.
+    config = NetworkConfig(**{**description["network"], "pretrained": "random"})
     # What is drawn here is overwritten at once, and must not move the draws of the caller.
     with torch.random.fork_rng(devices=[]):
         network = build_network(config)
@@ -110,8 +120,11 @@ def load_network(path: str | Path, device: torch.device | str = "cpu") -> Loaded
     except SafetensorError as error:
         raise UsageError(f"is damaged: {error}", where=weights, hint="copy or train it again") from error
     except RuntimeError as error:
-        raise UsageError(f"does not fit {card.name}: {str(error).splitlines()[0]}", where=weights) from error
-    return LoadedNetwork(network.to(device).eval(), description["frames"], description["size"], description["info"])
+        # The first line only names the class of the network.
+        reason = " ".join(str(error).split()).partition(": ")[2]
+        raise UsageError(f"does not fit {card.name}: {reason[:_SHOWN]}", where=weights) from error
+    network = network.to(device).eval()
+    return LoadedNetwork(network, config, description["frames"], description["size"], description["info"])
 
 
 def _read_card(path: Path) -> dict[str, Any]:
@@ -120,9 +133,23 @@ def _read_card(path: Path) -> dict[str, Any]:
         if card["format"] != FORMAT:
             raise UsageError(f"is of format {card['format']}, but this version reads {FORMAT}", where=path)
         NetworkConfig(**card["network"])
-        return {name: card[name] for name in ("network", "frames", "size", "info")}
+        shown = {name: _whole(card, name) for name in ("frames", "size")}
+        return {"network": card["network"], "info": card["info"], **shown}
     except (KeyError, TypeError, ValueError) as error:
-        raise UsageError(f"does not describe a network: {error!r}", where=path) from error
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        raise UsageError(f"does not describe a network: {reason}", where=path) from error
+
+
+def _whole(card: Mapping[str, Any], name: str) -> int:
+    value = card[name]
+    if type(value) is not int or value < 1:
+        raise ValueError(f"{name} is {value!r}, not a whole number above 0")
+    return value
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, without what follows in further lines; its kind if it says nothing."""
+    return str(error).partition("\n")[0] or type(error).__name__
 
 
 def _stem(path: Path) -> Path:

@@ -1,0 +1,311 @@
+"""``mgst-eval``: what it measures and writes, that it never scores twice, and what it says of bad input."""
+
+import csv
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+from click.testing import CliRunner
+from mgst_cli.evaluate import KINDS, PROTOCOLS, evaluate
+from mgst_cli.evaluate_run import read_protocol
+from mgst_cli.evaluate_scores import unique_names
+from shards.synthetic_shards import CONFIG, chunk_of, record_of, write_shard
+
+from mgst_data.core import UsageError
+from mgst_data.shards import ShardTask, open_folder
+from mgst_model.evaluate.perturbations import PERTURBATIONS
+from mgst_model.evaluate.predictions import Predictions
+from mgst_model.networks import NetworkConfig, build_network
+from mgst_model.networks.checkpoint import save_network
+from mgst_model.networks.image import ImageNetwork
+
+FAST = ("--device", "cpu", "--segments", "1", "--resamples", "20")
+
+
+def write_shards(out, *, dataset="ffpp", fakes=("Deepfakes", "Face2Face"), faceless=True, labels=(0, 1)):
+    """Two real test videos and two of each method; one more in which no face was found; and one of train."""
+    records = [record_of(f"{dataset}r{i}", split="test") for i in range(2) if 0 in labels]
+    records += [record_of(f"{dataset}{m}{i}", label=1, split="test", method=m) for m in fakes for i in range(2)]
+    records += [record_of(f"{dataset}none", split="test")] if faceless else []
+    records = [replace(record, dataset=dataset) for record in [*records, record_of(f"{dataset}t")]]
+    with open_folder(out, CONFIG, records, videos_per_shard=20) as folder:
+        for task in folder.missing(records):
+            assert isinstance(task, ShardTask)
+            skip = {f"{dataset}none": "no_face"} if faceless else {}
+            write_shard(out, task, skip=skip, extract=lambda record: [] if record.key.endswith("none") else one(record))
+        folder.finish()
+    return out
+
+
+def one(record):
+    return [chunk_of(record, t=3, size=32)]
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory):
+    return write_shards(tmp_path_factory.mktemp("eval") / "shards")
+
+
+@pytest.fixture(scope="module")
+def make_weights(tmp_path_factory):
+    """``make_weights("net")`` writes a tiny network of random weights."""
+    folder = tmp_path_factory.mktemp("weights")
+
+    def make(name, *, seed=0):
+        config = NetworkConfig(kind="image", backbone="test_efficientnet", pretrained="random")
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return save_network(path, build_network(config), config, frames=2, size=32)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def weights(make_weights):
+    return make_weights("net")
+
+
+def mgst_eval(*arguments):
+    result = CliRunner().invoke(evaluate, [str(argument) for argument in arguments])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def refused(*arguments):
+    """The one line that it ends with."""
+    result = mgst_eval(*arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    (line,) = result.stderr.splitlines()
+    return line.removeprefix("error: ")
+
+
+def test_scores_tables_and_plots_are_written_and_shown(shards, weights, tmp_path):
+    result = mgst_eval(shards, "--weights", weights, *FAST, "--out", tmp_path / "new" / "out")
+    assert (result.exit_code, result.stderr) == (0, "")
+    out = tmp_path / "new" / "out"
+    files = [out / name for name in ("table.md", "table.csv", "roc.png", "histogram-net.png")]
+    assert result.stdout.splitlines()[-4:] == list(map(str, files))
+    assert {path.name for path in out.iterdir()} == {path.name for path in files} | {"parts", "predictions"}
+    saved = Predictions.load(out / "predictions" / "net")
+    assert (saved.model, len(saved), [video.key for video in saved.faceless()]) == ("net", 7, ["ffppnone"])
+    assert saved.faceless()[0].compression == "c23"
+    rows = list(csv.DictReader(files[1].read_text().splitlines()))
+    assert [(row["protocol"], row["missing"], row["group"]) for row in rows] == [
+        ("data_sets", "leave_out", "ffpp"),
+        ("data_sets", "half", "ffpp"),
+        *[("methods", way, name) for way in ("leave_out", "half") for name in ("Deepfakes", "Face2Face", "average")],
+    ]
+    assert [row["real"] for row in rows[:2]] == ["2", "3"]
+    # All videos without a face are told of, in both ways of counting them.
+    assert "videos without a face left out" in result.stdout
+    assert "videos without a face count 0.5" in result.stdout
+
+
+def test_tables_outside_a_terminal_are_not_cut_off(shards, weights, tmp_path):
+    shown = mgst_eval(shards, "--weights", weights, *FAST, "--out", tmp_path).stdout
+    assert "…" not in shown
+    head = next(line for line in shown.splitlines() if line.startswith("group"))
+    assert head.split() == ["group", "auc", "ap", "eer", "accuracy", "real", "fake", "no", "face"]
+
+
+def test_what_is_scored_is_not_scored_again(shards, make_weights, tmp_path, monkeypatch):
+    weights = make_weights("once/best")
+    robust = ("--robustness", "--kind", "contrast", "--kind", "pixelation", "--severity", "5")
+    first = mgst_eval(shards, "--weights", weights, *FAST, *robust, "--out", tmp_path)
+    made = {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()}
+
+    def fail(*_):
+        raise AssertionError("scored again")
+
+    monkeypatch.setattr(ImageNetwork, "forward", fail)
+    second = mgst_eval(shards, "--weights", weights, *FAST, *robust, "--batch", "3", "--out", tmp_path)
+    assert second.stdout == first.stdout
+    assert second.stderr == (
+        "3 of 3 sets of scores made before, of the same weights, shards and options (--again makes them anew)\n"
+    )
+    assert {path: path.read_bytes() for path in made} == made
+    # Anything that scores depend on makes others, and so does asking for it.
+    other = make_weights("once/last", seed=1)
+    for changed in (["--again"], ["--segments", "2"], ["--tracks", "max"], ["--split", "all"], ["--weights", other]):
+        with pytest.raises(AssertionError, match="scored again"):
+            mgst_eval(shards, "--weights", weights, *FAST, *changed, "--out", tmp_path)
+    with pytest.raises(AssertionError, match="scored again"):
+        mgst_eval(shards, "--weights", weights, *FAST, *robust, "--seed", "1", "--out", tmp_path)
+
+
+def test_an_interrupted_run_goes_on_where_it_was(shards, weights, tmp_path, monkeypatch):
+    other = write_shards(tmp_path / "other", dataset="other", faceless=False)
+    calls, forward = [], ImageNetwork.forward
+
+    def interrupt(self, frames):
+        calls.append(frames.shape)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return forward(self, frames)
+
+    monkeypatch.setattr(ImageNetwork, "forward", interrupt)
+    command = (shards, other, "--weights", weights, *FAST, "--out", tmp_path / "out")
+    stopped = mgst_eval(*command)
+    assert stopped.exit_code == 130
+    assert stopped.stderr.splitlines() == [
+        "1 of 2 sets of scores are there; the same command goes on",
+        "interrupted",
+    ]
+    result = mgst_eval(*command)
+    assert result.exit_code == 0
+    assert result.stderr.startswith("1 of 2 sets of scores made before")
+    assert len(Predictions.load(tmp_path / "out" / "predictions" / "net")) == 7 + 6
+
+
+def test_tables_made_again_from_saved_scores_are_the_same(shards, make_weights, tmp_path):
+    both = ("--weights", make_weights("a"), "--weights", make_weights("b", seed=1))
+    first = mgst_eval(shards, *both, *FAST, "--json", "--out", tmp_path / "out")
+    again = mgst_eval("--predictions", tmp_path / "out", "--resamples", "20", "--json", "--out", tmp_path / "again")
+    found, redone = json.loads(first.stdout), json.loads(again.stdout)
+    assert [each["model"] for each in found["evaluations"][:2]] == ["a", "b"]
+    assert redone.pop("files") != found.pop("files")
+    assert redone == found
+    names = ("table.md", "table.csv", "roc.png", "histogram-a.png", "histogram-b.png")
+    for name in names:
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
+    assert not (tmp_path / "again" / "parts").exists()
+
+
+def test_robustness_is_measured_from_the_clean_videos_on(shards, weights, tmp_path):
+    kinds = ("--kind", "saturation", "--kind", "h264", "--severity", "5", "--severity", "1")
+    result = mgst_eval(shards, "--weights", weights, *FAST, "--robustness", *kinds, "--json", "--out", tmp_path)
+    found = json.loads(result.stdout)
+    (robust,) = found["robustness"]
+    assert robust["clean"] == found["evaluations"][0]["average"]["auc"]
+    assert {kind: list(areas) for kind, areas in robust["auc"].items()} == {
+        "saturation": ["1", "5"],
+        "h264": ["1", "5"],
+    }
+    mean = sum(area for areas in robust["auc"].values() for area in areas.values()) / 4
+    assert robust["mean"] == pytest.approx(mean)
+    assert robust["drop"] == pytest.approx(robust["clean"] - mean)
+    rows = list(csv.DictReader((tmp_path / "robustness.csv").read_text().splitlines()))
+    assert [row["perturbation"] for row in rows] == ["saturation", "h264", "mean"]
+    assert {"robustness.md", "robustness.png"} <= {path.name for path in tmp_path.iterdir()}
+
+
+def test_several_folders_are_one_test(shards, weights, tmp_path):
+    other = write_shards(tmp_path / "other", dataset="other", fakes=("Swap",), faceless=False)
+    fakes = write_shards(tmp_path / "fakes", dataset="bare", fakes=("Swap",), faceless=False, labels=(1,))
+    protocol = tmp_path / "mine.toml"
+    protocol.write_text(
+        'name = "mine"\ndescription = ""\n[groups.one]\ndataset = "ffpp"\n'
+        '[groups.two]\ndataset = "bare"\nreals = "other"\n[groups.three]\ndataset = "nowhere"\n'
+    )
+    command = (shards, other, fakes, "--weights", weights, *FAST, "--json", "--out", tmp_path / "out")
+    result = mgst_eval(*command, "--protocol", protocol, "--protocol", "per_method")
+    found = json.loads(result.stdout)["evaluations"]
+    assert [(each["protocol"], each["missing"]) for each in found] == [
+        ("mine", "leave_out"),
+        ("mine", "half"),
+        ("per_method", "leave_out"),
+        ("per_method", "half"),
+    ]
+    assert [(group["group"], group.get("real"), group.get("fake")) for group in found[0]["groups"]] == [
+        ("one", 2, 4),
+        ("two", 2, 2),
+        ("three", None, None),
+    ]
+    assert "note: net, three: there are no real videos and fake videos" in result.stderr
+    # Without one, every data set is measured against its own real videos.
+    result = mgst_eval(*command)
+    assert "note: net, bare: there are no real videos" in result.stderr
+
+
+def test_frames_can_be_counted_in_place_of_videos(shards, weights, tmp_path):
+    result = mgst_eval(shards, "--weights", weights, *FAST, "--level", "frame", "--json", "--out", tmp_path)
+    found = json.loads(result.stdout)["evaluations"]
+    assert [(each["protocol"], each["missing"]) for each in found] == [
+        ("data_sets", "leave_out"),
+        ("methods", "leave_out"),
+    ]
+    (group,) = found[0]["groups"]
+    assert (group["real"], group["fake"]) == (4, 8)
+    assert "intervals" not in group
+
+
+def test_what_does_not_go_together_is_refused(shards, weights, tmp_path):
+    out = ("--out", tmp_path / "out")
+    assert refused(*out).startswith("folders of shards missing (")
+    assert refused(shards, *out).startswith("--weights missing (")
+    assert refused(shards, "--weights", weights, "--kind", "h264", *out).endswith("(add --robustness)")
+    for more in ([shards], ["--weights", weights], ["--robustness"]):
+        assert "exclude each other" in refused("--predictions", tmp_path, *more, *out)
+    assert not (tmp_path / "out").exists()
+
+
+def test_bad_shards_are_named(shards, weights, tmp_path):
+    given = ("--weights", weights, *FAST, "--out", tmp_path / "out")
+    assert refused(tmp_path / "none", *given).startswith(f"{tmp_path}/none: no shards here (")
+    hint = "its splits: test (6 videos), train (1 videos); choose with --split, or --split all"
+    assert refused(shards, "--split", "val", *given) == f"{shards}: has no videos in the split 'val' ({hint})"
+    assert f"{shards}: there are no fake videos in the split 'train' (" in refused(shards, "--split", "train", *given)
+    assert "is there twice (give folders that share no video)" in refused(shards, shards, *given)
+
+
+def test_bad_weights_and_protocols_are_named(shards, weights, tmp_path):
+    given = (shards, *FAST, "--out", tmp_path / "out")
+    (tmp_path / "theirs.pth").write_bytes(b"weights")
+    assert "theirs.pth: is no file of weights of this toolkit (" in refused(
+        *given, "--weights", tmp_path / "theirs.pth"
+    )
+    assert "is given more than once" in refused(*given, "--weights", weights, "--weights", weights.with_suffix(".json"))
+    given = (*given, "--weights", weights)
+    assert refused(*given, "--protocol", "domain").startswith("there is no protocol 'domain' (there are: in_domain,")
+    file = tmp_path / "p.toml"
+    assert refused(*given, "--protocol", file) == f"{file}: no such file or directory (check the path)"
+    file.write_text('name = "p"\ndescription = ""\n[groups.a]\ndatset = "ffpp"\n')
+    hint = "(did you mean 'dataset'?)"
+    assert refused(*given, "--protocol", file) == f"{file}: there is no option groups.a.datset {hint}"
+    file.write_text('name = "p"\ndescription = ""\n[groups.a]\ndataset = "dfdc"\n')
+    assert "net: no group of p is in the predictions: a has no real videos and fake videos" in refused(
+        *given, "--protocol", file
+    )
+
+
+def test_bad_predictions_are_named(tmp_path):
+    out = ("--out", tmp_path / "out")
+    assert refused("--predictions", tmp_path, *out).startswith(f"{tmp_path}: holds no predictions (")
+    assert "nowhere: no such file or directory" in refused("--predictions", tmp_path / "nowhere", *out)
+
+
+def test_detectors_have_names_that_tell_them_apart(tmp_path):
+    paths = [tmp_path / name for name in ("x/a/best.f", "y/a/best.f", "x/c.f", "y/a/last.f")]
+    assert unique_names(["a", "a", "c", "a"], paths)[2] == "c"
+    assert unique_names(["a", "a", "c", "a"], paths)[:2] == ["x-a-best", "y-a-best"]
+    assert len(set(unique_names(["a"] * 4, paths))) == 4
+
+
+def test_the_best_network_of_a_training_has_the_name_of_its_folder(shards, make_weights, tmp_path):
+    folder = make_weights("run/best").parent
+    mgst_eval(shards, "--weights", folder, *FAST, "--out", tmp_path)
+    assert Predictions.load(tmp_path / "predictions" / "run").model == "run"
+
+
+def test_every_protocol_that_comes_along_is_one():
+    assert [read_protocol(name, PROTOCOLS).name for name in PROTOCOLS] == list(PROTOCOLS)
+    with pytest.raises(UsageError, match="there is no protocol"):
+        read_protocol("default", PROTOCOLS)
+
+
+def test_the_kinds_to_choose_from_are_those_that_there_are():
+    assert tuple(PERTURBATIONS) == KINDS
+
+
+def test_help_does_not_wait_for_torch():
+    code = "import sys; from mgst_cli.evaluate import evaluate; evaluate.main(['--help'], standalone_mode=False)"
+    code += "; sys.exit('torch' in sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert shown.returncode == 0, shown.stderr
+    assert "--robustness" in shown.stdout
