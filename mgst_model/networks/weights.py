@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib.util
 import pickle
+import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,18 @@ _PACKAGE_FILE = Path("models") / "efficientnet-lite0-57934424.pth"
 _CHOICES = f"'hub', 'package' (for {PACKAGED}), 'random', or the path of a .safetensors or .pth file"
 
 # What torch's reader of old files, a small stack machine, raises when it is fed with something else.
-_DAMAGE = (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, LookupError, ValueError, TypeError)
+_DAMAGE = (
+    SafetensorError,
+    pickle.UnpicklingError,
+    struct.error,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 
 
 def create(name: str, *, pretrained: str, **options: Any) -> nn.Module:

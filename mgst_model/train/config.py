@@ -133,6 +133,8 @@ class TrainConfig:
         seed: Of everything that is random.
         save: Steps between saved states; every epoch is saved as well.
         validate: Epochs between validations; the last one is always validated.
+        start: Weights of an earlier training that the whole network begins with, in place of ``network.pretrained``;
+            "" for none. Training on single frames first shows a network many more faces for the same time (ours).
     """
 
     epochs: int = 20
@@ -148,6 +150,7 @@ class TrainConfig:
     seed: int = 0
     save: int = 500
     validate: int = 1
+    start: str = ""
 
     def __post_init__(self) -> None:
         _one_of("train.precision", self.precision, get_args(Precision))
@@ -159,6 +162,9 @@ class TrainConfig:
             raise UsageError(f"train.ema is {self.ema}", hint="at least 0 and below 1")
         if self.sam and self.accumulate > 1:
             raise UsageError("train.sam does not go together with train.accumulate", hint="use larger batches")
+        if self.sam and self.precision == "16-mixed":
+            # Its first gradients overflow by design, and a step along them leads nowhere.
+            raise UsageError("train.sam does not go together with train.precision 16-mixed", hint="use bf16-mixed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +176,11 @@ class Experiment:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+
+    def __post_init__(self) -> None:
+        if self.augment.temporal and self.data.frames == 2 and self.data.fakes != "videos":
+            hint = "raise data.frames or use augment.temporal=0"
+            raise UsageError("augment.temporal makes nothing of segments of 2 frames", hint=hint)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

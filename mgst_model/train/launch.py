@@ -22,7 +22,8 @@ def make_fabric(experiment: Experiment, *, device: str = "auto", devices: int = 
     local, nodes = int(os.environ.get("LOCAL_WORLD_SIZE", devices)), int(os.environ.get("GROUP_WORLD_SIZE", 1))
     strategy: str | Strategy = "auto"
     if local * nodes > 1:
-        unused = not (experiment.loss.patch and experiment.loss.frame)
+        # Single frames have nothing to say of patches.
+        unused = not (experiment.loss.patch and experiment.loss.frame) or experiment.data.frames == 1
         strategy = DDPStrategy(find_unused_parameters=unused)
     fabric = Fabric(
         accelerator=device, devices=local, num_nodes=nodes, precision=experiment.train.precision, strategy=strategy

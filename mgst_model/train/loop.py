@@ -7,7 +7,7 @@ import signal
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 from torchmetrics.classification import BinaryAUROC
 
-from mgst_data.core import MgstError, generator_for, seed_for
-from mgst_data.shards import SegmentBatch
+from mgst_data.core import MgstError, UsageError, generator_for, seed_for
+from mgst_data.shards import SegmentBatch, SegmentLoader
 from mgst_model.networks.build import build_network
-from mgst_model.networks.checkpoint import BEST, save_network
+from mgst_model.networks.checkpoint import BEST, load_network, save_network
 from mgst_model.networks.output import SegmentOutput
 from mgst_model.train.clock import Clock
 from mgst_model.train.config import Experiment
@@ -31,6 +31,7 @@ from mgst_model.train.state import STEPS, VALIDATIONS, TrainFolder
 from mgst_model.train.task import DetectionTask, Examples
 
 LAST, CURVES = "last", "tensorboard"
+STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,18 +115,19 @@ class _Training:
             open_split(shards, data, VAL), data, seed=self.seed, training=False, pin=pin, **world
         )
         self.batches = len(self.loader)  # of an epoch
-        self.per_epoch = max(1, self.batches // self.config.accumulate)
+        self.per_epoch = self.batches // self.config.accumulate
+        if not self.per_epoch:
+            hint = f"lower train.accumulate ({self.config.accumulate}) or raise data.per_video ({data.per_video})"
+            raise UsageError(f"an epoch has {self.batches} batches, too few for a step", where=shards, hint=hint)
         self.steps = self.per_epoch * self.config.epochs
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed_for(self.seed, "weights"))
-            network = build_network(experiment.network)
+        network = _begin(experiment)
         self.task = DetectionTask(data, experiment.augment, experiment.loss, experiment.network).to(fabric.device)
         optimizer = torch.optim.AdamW(parameter_groups(network, self.config), lr=self.config.lr)
         self.plain = network
         self.network, self.optimizer = fabric.setup(network, optimizer)
         self.averaged = ModelEmaV3(network, decay=self.config.ema, use_warmup=True) if self.config.ema else None
         self.clock = Clock(fabric.device)
-        self.step, self.best = 0, (-math.inf, -math.inf)
+        self.step, self.best = 0, Validation(0, 0, auc=-math.inf, loss=math.inf, best=False)
         # Only now that everything could be built is the folder begun.
         self.folder = TrainFolder(out, experiment, shards) if fabric.is_global_zero else None
         fabric.barrier()
@@ -135,16 +137,20 @@ class _Training:
     def run(self) -> Validation:
         parameters = sum(parameter.numel() for parameter in self.plain.parameters())
         self.watcher.begin(steps=self.steps, done=self.step, epochs=self.config.epochs, parameters=parameters)
-        with _stop_requests() as asked:
-            while self.loader.sampler.epoch < self.config.epochs:
-                self._epoch(asked)
-            auc, loss = self.best
-        return Validation(self.step, self.config.epochs, auc, -loss, best=True)
+        cuda = [self.fabric.device] if self.fabric.device.type == "cuda" else []
+        try:
+            with _stop_requests() as asked, torch.random.fork_rng(devices=cuda):
+                while self.loader.sampler.epoch < self.config.epochs:
+                    self._epoch(asked)
+        finally:
+            if self.curves is not None:
+                self.curves.close()
+        return self.best
 
     def _epoch(self, asked: threading.Event) -> None:
         epoch = self.loader.sampler.epoch
         waiting: list[tuple[SegmentBatch, Examples]] = []
-        batches = iter(self.loader)
+        batches = _workers_deaf_to_stopping(self.loader)
         while True:
             with self.clock.phase("data"):
                 batch = next(batches, None)
@@ -214,7 +220,9 @@ class _Training:
             if update:
                 self.task.update(output, examples, average=self._average)
             parts = self.task.losses(output, examples, ramp=ramp, average=self._average)
-        values = {name: float(part.detach()) for name, part in parts.items()}
+        # Of the whole batch: every process sees a loss that is no number in any of them, and none waits for another.
+        shared = self._average(torch.stack([part.detach() for part in parts.values()]))
+        values = dict(zip(parts, shared.tolist(), strict=True))
         if not math.isfinite(values["total"]):
             what = f"the loss is {values['total']} at step {self.step + 1}, of chunks {', '.join(batch.keys)}"
             hint = "lower train.lr, set train.clip, or train with --set train.precision=32-true"
@@ -229,9 +237,10 @@ class _Training:
         network.eval()
         auc = BinaryAUROC().to(self.fabric.device)
         sums = torch.zeros(2, device=self.fabric.device)
+        _count(auc, sums[:0], sums[:0])  # a process may have nothing to validate
         sampler = self.validation_loader.sampler
         sampler.epoch = sampler.position = 0  # the same draws every time
-        for number, batch in enumerate(self.validation_loader):
+        for number, batch in enumerate(_workers_deaf_to_stopping(self.validation_loader)):
             generator = generator_for(self.seed, "validation", number, self.fabric.global_rank)
             segment = batch.to_segment(self.fabric.device, grid=self.experiment.data.size // 16)
             examples = self.task.test_examples(segment, generator, has_mask=batch.has_mask)
@@ -239,13 +248,13 @@ class _Training:
                 output: SegmentOutput = network(examples.frames)
             parts = self.task.losses(output, examples)
             seen = examples.valid.any(dim=1)
-            auc.update(output.logit[seen].float(), examples.label[seen].long())
+            _count(auc, output.logit[seen], examples.label[seen])
             sums += torch.stack((parts["total"].detach() * len(examples), parts["total"].new_tensor(len(examples))))
         total, count = self._average(sums).tolist()
-        reached = (float(auc.compute()), -total / max(count, 1))
-        better = reached > self.best
-        self.best = max(self.best, reached)
-        report = Validation(self.step, epoch, reached[0], -reached[1], better)
+        reached, loss = float(auc.compute()), total / max(count, 1)
+        better = (reached, -loss) > (self.best.auc, -self.best.loss)
+        report = Validation(self.step, epoch, reached, loss, better)
+        self.best = report if better else self.best
         if self.folder is not None and self.curves is not None:
             row = {"step": self.step, "epoch": epoch, "auc": report.auc, "loss": report.loss, "best": int(better)}
             self.folder.log(VALIDATIONS, row)
@@ -282,7 +291,7 @@ class _Training:
             self.folder.save(
                 {
                     "step": self.step,
-                    "best": list(self.best),
+                    "best": list(astuple(self.best)),
                     "network": self.plain.state_dict(),
                     "averaged": averaged,
                     "task": self.task.state_dict(),
@@ -297,7 +306,7 @@ class _Training:
         state = TrainFolder(out, self.experiment, self.shards).load()
         if state is None:
             return
-        self.step, self.best = state["step"], tuple(state["best"])
+        self.step, self.best = state["step"], Validation(*state["best"])
         self.plain.load_state_dict(state["network"])
         if self.averaged is not None:
             self.averaged.module.load_state_dict(state["averaged"])
@@ -318,8 +327,42 @@ class _Training:
         return bool(self._average(torch.tensor(float(stop), device=self.fabric.device)) > 0)
 
 
+def _begin(experiment: Experiment) -> nn.Module:
+    """The network as the training finds it: with weights of an earlier one, or as its configuration says."""
+    if experiment.train.start:
+        begun = load_network(experiment.train.start)
+        if begun.config != replace(experiment.network, pretrained="random"):
+            raise UsageError("is a network of another shape", where=experiment.train.start, hint="see its .json")
+        return begun.network
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_for(experiment.train.seed, "weights"))
+        return build_network(experiment.network)
+
+
 def _segments(waiting: list[tuple[SegmentBatch, Examples]]) -> int:
     return sum(len(examples) for _, examples in waiting)
+
+
+def _count(auc: BinaryAUROC, logit: Tensor, label: Tensor) -> None:
+    # As probabilities: the metric takes a batch of logits for such if they all happen to lie in [0, 1].
+    auc.update(logit.double().sigmoid(), label.long())
+
+
+def _workers_deaf_to_stopping(loader: SegmentLoader) -> Iterator[SegmentBatch]:
+    """The batches of a loader, whose processes start with the first of them and never see SIGTERM or SIGINT.
+
+    Schedulers and launchers send a signal to a whole group of processes; that of a batch that is being read would fail
+    the training before it could be saved.
+    """
+    batches = iter(loader)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)  # processes inherit it
+    try:
+        first = next(batches, None)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    if first is not None:
+        yield first
+        yield from batches
 
 
 @contextmanager
@@ -329,7 +372,7 @@ def _stop_requests() -> Iterator[threading.Event]:
     if threading.current_thread() is not threading.main_thread():
         yield asked
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.getsignal(number) for number in STOPPING}
 
     def ask(*_: object) -> None:
         asked.set()

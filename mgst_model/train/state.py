@@ -5,19 +5,26 @@ from __future__ import annotations
 import csv
 import io
 import json
+import pickle
+import struct
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
 
 from mgst_data.core import ConfigMismatchError, UsageError
 from mgst_data.shards.storage import output_errors, write_atomic
+from mgst_model.networks.checkpoint import first_line
 from mgst_model.train.config import Experiment
 
 STATE, SETTINGS = "state.pt", "config.json"
 STEPS, VALIDATIONS = "steps.csv", "validation.csv"
+# What torch's reader, a small stack machine, raises when it is fed with something else.
+_DAMAGE = (
+    pickle.UnpicklingError, RuntimeError, EOFError, LookupError, ValueError, TypeError, AttributeError, AssertionError,
+    struct.error,
+)  # fmt: skip
 
 
 class TrainFolder:
@@ -58,9 +65,10 @@ class TrainFolder:
             return None
         try:
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        except (UnpicklingError, RuntimeError, EOFError, KeyError) as error:
-            hint = "delete it to begin anew"
-            raise UsageError(f"is damaged: {str(error).splitlines()[0]}", where=path, hint=hint) from error
+        except _DAMAGE as error:
+            raise UsageError(f"is damaged: {first_line(error)}", where=path, hint="delete it to begin anew") from error
+        if not isinstance(state, dict) or "step" not in state:
+            raise UsageError("holds no state of a training", where=path, hint="delete it to begin anew")
         return state
 
     def save(self, state: Mapping[str, Any]) -> None:
@@ -75,11 +83,13 @@ class TrainFolder:
             path = self.path / name
             if path.exists():
                 with path.open(newline="") as file:
-                    rows = list(csv.DictReader(file))
-                kept = [row for row in rows if int(row["step"]) <= step]
-                path.unlink()
-                for row in kept:
-                    self.log(name, row)
+                    reader = csv.DictReader(file)
+                    kept = [row for row in reader if int(row["step"]) <= step]
+                table = io.StringIO(newline="")
+                writer = csv.DictWriter(table, fieldnames=list(reader.fieldnames or ()))
+                writer.writeheader()
+                writer.writerows(kept)
+                write_atomic(path, table.getvalue().encode())
 
     def log(self, name: str, row: Mapping[str, Any]) -> None:
         """Adds a row to a table, under its header."""
@@ -94,10 +104,13 @@ class TrainFolder:
 
 
 def _read_settings(path: Path) -> dict[str, Any]:
+    hint = "choose another output folder"
     try:
-        settings: dict[str, Any] = json.loads(path.read_bytes())
+        settings = json.loads(path.read_bytes())
     except ValueError as error:
-        raise UsageError(f"is no valid JSON: {error}", where=path, hint="choose another output folder") from error
+        raise UsageError(f"is no valid JSON: {error}", where=path, hint=hint) from error
+    if not isinstance(settings, dict):
+        raise UsageError("is no config of a training", where=path, hint=hint)
     return settings
 
 

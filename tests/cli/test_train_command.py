@@ -1,0 +1,149 @@
+"""``mgst-train``: stopped by a signal to all of its processes and gone on with, and what it says of bad input."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from click.testing import CliRunner
+from face_shards import write_face_shards
+from mgst_cli.train import train
+
+from mgst_model.networks.checkpoint import load_network
+
+CONFIG = """
+[network]
+backbone = "test_convnext"
+pretrained = "random"
+dim = 16
+heads = 2
+blocks = 3
+embedding = 8
+[data]
+frames = 3
+size = 32
+batch = 2
+per_video = 20
+val_per_video = 1
+workers = 1
+[train]
+epochs = 1
+ema = 0.9
+save = 100000
+"""
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory):
+    return write_face_shards(tmp_path_factory.mktemp("set") / "shards")
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / "tiny.toml"
+    path.write_text(CONFIG)
+    return path
+
+
+@pytest.fixture
+def mgst_train():
+    """Runs the command in this process."""
+
+    def run(*arguments):
+        result = CliRunner().invoke(train, [str(argument) for argument in (*arguments, "--device", "cpu")])
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+    return run
+
+
+def steps_of(out):
+    if not (out / "steps.csv").exists():
+        return []
+    with (out / "steps.csv").open(newline="") as file:
+        return [int(row["step"]) for row in csv.DictReader(file)]
+
+
+def refused(result):
+    """The one line of an error of use."""
+    assert result.exit_code == 2
+    assert not result.stdout
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("error: ")
+    return line
+
+
+def test_a_training_that_was_stopped_goes_on_with_the_same_command(mgst_train, shards, config, tmp_path):
+    out = tmp_path / "out"
+    arguments = [shards, "--config", config, "--out", out]
+    command = [sys.executable, "-m", "mgst_cli.train", *map(str, arguments), "--device", "cpu"]
+    # A session of its own: schedulers and torchrun send SIGTERM to all processes, those that read shards as well.
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    run = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True, env=environment)
+    try:
+        end = time.monotonic() + 120
+        while len(steps_of(out)) < 3 and run.poll() is None and time.monotonic() < end:
+            time.sleep(0.02)
+        os.killpg(run.pid, signal.SIGTERM)
+        _, messages = run.communicate(timeout=60)
+    finally:
+        run.kill()
+    assert run.returncode == 130, messages
+    assert messages.splitlines()[-1] == f"stopped; the same command goes on from here: {out}"
+    assert "Traceback" not in messages
+    done = len(steps_of(out))
+    assert 3 <= done < 40
+    assert (out / "state.pt").exists()
+    assert not (out / "best.safetensors").exists()
+
+    result = mgst_train(*arguments, "--json")
+    assert result.exit_code == 0
+    assert f"for 40 steps in 1 epochs; goes on after step {done}" in result.stderr
+    assert "epoch 1: validation AUC" in result.stderr
+    assert steps_of(out) == list(range(1, 41))
+    told = json.loads(result.stdout)
+    assert told["weights"] == str(out / "best.safetensors")
+    assert (told["step"], told["epoch"]) == (40, 0)
+    loaded = load_network(out)
+    assert (loaded.frames, loaded.size) == (3, 32)
+    assert loaded.info["validation_auc"] == told["auc"]
+    assert any((out / "tensorboard").iterdir())
+
+    result = mgst_train(*arguments)
+    assert result.stdout.splitlines()[0] == f"best validation AUC {told['auc']:.4f}: {out / 'best.safetensors'}"
+    assert steps_of(out) == list(range(1, 41))
+    assert "train.lr: 0.0001 -> 0.5" in refused(mgst_train(*arguments, "--set", "train.lr=0.5"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--set", "train.epoch=1"], "there is no option train.epoch (did you mean 'epochs'?)"),
+        (["--set", "data.fakes=both"], "has no fake videos in the split 'train'"),
+        (["--set", "data.batch=400"], "80 draws do not fill a batch for each of 1 processes"),
+        (["--weights", "nowhere.pth"], "nowhere.pth: no such file of weights"),
+    ],
+)
+def test_what_cannot_be_trained_is_said_in_one_line(mgst_train, shards, config, tmp_path, options, message):
+    out = tmp_path / "out"
+    assert message in refused(mgst_train(shards, "--config", config, "--out", out, *options))
+    assert not out.exists()
+
+
+def test_a_folder_without_shards_and_a_missing_config_are_named(mgst_train, shards, config, tmp_path):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert str(empty) in refused(mgst_train(empty, "--config", config, "--out", tmp_path / "out"))
+    missing = tmp_path / "missing.toml"
+    assert str(missing) in refused(mgst_train(shards, "--config", missing, "--out", tmp_path / "out"))
+
+
+def test_a_preset_and_a_file_exclude_each_other(mgst_train, shards, config, tmp_path):
+    result = mgst_train(shards, "--config", config, "--preset", "small", "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "--preset and --config exclude each other" in result.stderr

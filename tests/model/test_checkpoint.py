@@ -1,0 +1,167 @@
+"""Weights on disk: what was saved comes back, and whatever else lies there is refused in one line."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from test_state import Attack
+
+from mgst_data.core import OutputError, UsageError
+from mgst_model.networks import NetworkConfig, build_network
+from mgst_model.networks.checkpoint import load_network, save_network
+
+OPTIONS = {"backbone": "test_efficientnet.r160_in1k", "pretrained": "random", "dim": 16, "heads": 2, "blocks": 3}
+VARIANTS = {
+    "parallel": {},
+    "convnext": {"backbone": "test_convnext", "guidance": "none"},
+    "adapters": {"backbone": "test_vit", "adapters": 4},
+    "temporal": {"streams": "temporal"},
+    "image": {"kind": "image"},
+}
+
+
+def built(name="parallel"):
+    config = NetworkConfig(**{**OPTIONS, "embedding": 8, **VARIANTS[name]})
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        network = build_network(config)
+        network.train()(torch.rand(2, 3, 3, 64, 64))  # moves the statistics of batch norms
+    return config, network.eval()
+
+
+@pytest.fixture
+def saved(tmp_path):
+    config, network = built()
+    save_network(tmp_path / "best", network, config, frames=3, size=64, info={"auc": 0.5})
+    return tmp_path / "best.safetensors"
+
+
+def assert_refused(path, message):
+    with pytest.raises(UsageError, match=message) as caught:
+        load_network(path)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_network_that_comes_back_says_the_same(tmp_path, name, device):
+    config, network = built(name)
+    written = save_network(tmp_path / "a.v1", network, config, frames=3, size=64, info={"auc": 0.5})
+    assert written == tmp_path / "a.v1.safetensors"
+    loaded = load_network(tmp_path / "a.v1", device)
+    assert (loaded.frames, loaded.size, loaded.info) == (3, 64, {"auc": 0.5})
+    assert not loaded.network.training
+    frames = torch.rand(2, 3, 3, 64, 64, generator=torch.Generator().manual_seed(0)).to(device)
+    with torch.no_grad():
+        for said, wanted in zip(loaded.network(frames), network.to(device)(frames), strict=True):
+            assert (said is None) == (wanted is None)
+            if said is not None:
+                assert said.device.type == device.type
+                assert torch.equal(said, wanted)
+
+
+def test_a_network_is_found_by_either_file_by_both_and_by_folder(saved):
+    weights = load_network(saved).network.state_dict()
+    for path in (saved.with_suffix(".json"), saved.with_suffix(""), saved.parent, str(saved)):
+        again = load_network(path).network.state_dict()
+        assert all(torch.equal(again[name], value) for name, value in weights.items())
+
+
+def test_what_is_loaded_does_not_depend_on_the_state_of_torch(saved):
+    # A fixture of all tests sees to it that the state does not depend on loading either.
+    first = load_network(saved).network.state_dict()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(99)
+        before = torch.random.get_rng_state()
+        second = load_network(saved).network.state_dict()
+        assert torch.equal(before, torch.random.get_rng_state())
+    assert all(torch.equal(second[name], value) for name, value in first.items())
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".pth", ".ckpt", ".bin"])
+def test_a_pickle_is_refused_and_not_run(tmp_path, suffix):
+    trace = tmp_path / "trace"
+    path = tmp_path / f"weights{suffix}"
+    torch.save({"state_dict": Attack(trace)}, path)
+    assert_refused(path, "is no file of weights of this toolkit .*never unpickled")
+    assert not trace.exists()
+
+
+def test_a_pickle_under_the_name_of_weights_is_damage(saved, tmp_path):
+    trace = tmp_path / "trace"
+    saved.write_bytes(pickle.dumps(Attack(trace)))
+    assert_refused(saved, "best.safetensors: is damaged")
+    torch.save({"x": Attack(trace)}, saved)
+    assert_refused(saved, "best.safetensors: is damaged")
+    assert not trace.exists()
+
+
+def test_nothing_but_the_weights_is_read_whatever_the_card_says(saved, tmp_path):
+    trace = tmp_path / "trace"
+    torch.save({"x": Attack(trace)}, tmp_path / "evil.pth")
+    for source in (str(tmp_path / "evil.pth"), "hub", "package"):
+        card = json.loads(saved.with_suffix(".json").read_text())
+        card["network"]["pretrained"] = source
+        saved.with_suffix(".json").write_text(json.dumps(card))
+        assert load_network(saved).frames == 3
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize("share", [0, 0.0001, 0.5, 0.999])
+def test_weights_that_were_cut_off_are_damage(saved, share):
+    saved.write_bytes(saved.read_bytes()[: int(share * saved.stat().st_size)])
+    assert_refused(saved, "best.safetensors: is damaged.*copy or train it again")
+
+
+def test_both_files_are_needed(saved, tmp_path):
+    assert_refused(tmp_path / "nothing", "nothing.safetensors: is not there .*a pair of files")
+    saved.with_suffix(".json").unlink()
+    assert_refused(saved, "best.json: is not there")
+    (tmp_path / "empty").mkdir()
+    assert_refused(tmp_path / "empty", "best.safetensors: is not there")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format": 2}, "best.json: is of format 2, but this version reads 1"),
+        ({"frames": "3"}, "does not describe a network: .*frames is '3'"),
+        ({"size": 0}, "does not describe a network: .*size is 0"),
+        ({"network": {"depth": 3}}, "does not describe a network: .*depth"),
+        ({"network": {"dim": "wide"}}, "does not describe a network"),
+        ({"network": {**OPTIONS, "backbone": "test_efficientne"}}, "unknown backbone 'test_efficientne'"),
+        ({"network": {**OPTIONS, "embedding": 4}}, r"does not fit best.json: size mismatch for frame_head"),
+        ({"network": {**OPTIONS, "streams": "spatial"}}, "does not fit best.json: Unexpected key"),
+        ({"network": {**OPTIONS, "embedding": 8, "blocks": 4}}, "does not fit best.json: Missing key"),
+    ],
+)
+def test_a_card_of_something_else_is_refused(saved, changes, message):
+    path = saved.with_suffix(".json")
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    assert_refused(saved, message)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", "{}", '{"format": 1}', "\udcff"])
+def test_a_card_of_any_text_is_refused(saved, text):
+    saved.with_suffix(".json").write_bytes(text.encode(errors="surrogateescape"))
+    assert_refused(saved, "best.json: does not describe a network")
+
+
+def test_weights_of_another_network_do_not_fit(saved):
+    state = load_file(saved)
+    name = next(name for name in state if name.endswith("weight"))
+    save_file({**{key: value for key, value in state.items() if key != name}, "other": torch.zeros(2)}, saved)
+    assert_refused(saved, f'does not fit best.json: Missing key.*"{name}".*Unexpected key.*"other"')
+
+
+def test_what_cannot_be_written_is_an_error_of_the_output(tmp_path):
+    config, network = built("image")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError):
+        save_network(tmp_path / "file" / "best", network, config, frames=3, size=64)
+    assert [path for path in Path(tmp_path).iterdir() if path.name != "file"] == []

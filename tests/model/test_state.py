@@ -1,0 +1,151 @@
+"""The folder of a training: begun once, gone on with as it was, and never a way to run the code of others."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mgst_data.core import ConfigMismatchError, OutputError, UsageError
+from mgst_model.train.state import STATE, STEPS, VALIDATIONS, TrainFolder
+
+
+class Attack:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+@pytest.fixture
+def folder(make_experiment, tmp_path):
+    return TrainFolder(tmp_path / "out", make_experiment(), "shards")
+
+
+def test_a_state_comes_back_as_it_was(folder):
+    assert folder.load() is None
+    state = {"step": 7, "best": [1, 0.5, True], "network": {"weight": torch.arange(3.0)}}
+    folder.save(state)
+    folder.save({**state, "step": 8})
+    loaded = folder.load()
+    assert loaded["step"] == 8
+    assert loaded["best"] == [1, 0.5, True]
+    assert torch.equal(loaded["network"]["weight"], torch.arange(3.0))
+
+
+# Torch warns of pickles that it did not write, before it refuses them.
+OTHER_PICKLES = pytest.mark.filterwarnings("ignore:Detected pickle protocol:UserWarning")
+
+
+@OTHER_PICKLES
+def test_a_malicious_state_is_refused_and_not_run(folder, tmp_path):
+    trace = tmp_path / "trace"
+    for write in (torch.save, lambda value, path: Path(path).write_bytes(pickle.dumps(value))):
+        write({"step": 1, "network": Attack(trace)}, folder.path / STATE)
+        with pytest.raises(UsageError, match=r"state.pt: is damaged: .*\(delete it to begin anew\)") as caught:
+            folder.load()
+        assert "\n" not in str(caught.value)
+    assert not trace.exists()
+    pickle.loads(pickle.dumps(Attack(trace)))
+    assert trace.exists(), "the attack would have worked"
+
+
+@OTHER_PICKLES
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.builds(bytes.__add__, st.sampled_from([b"", b"\x80\x02", b"PK\x03\x04"]), st.binary(max_size=60)))
+def test_a_state_of_any_bytes_is_refused_in_one_line(folder, data):
+    (folder.path / STATE).write_bytes(data)
+    with pytest.raises(UsageError) as caught:
+        folder.load()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.999])
+def test_a_state_that_was_cut_off_is_refused(folder, share):
+    folder.save({"step": 1, "network": {"weight": torch.zeros(100)}})
+    path = folder.path / STATE
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with pytest.raises(UsageError, match="is damaged"):
+        folder.load()
+
+
+@pytest.mark.parametrize("other", [{"epochs": 3}, [1, 2], torch.zeros(2)])
+def test_tensors_of_something_else_are_no_state(folder, other):
+    torch.save(other, folder.path / STATE)
+    with pytest.raises(UsageError, match="holds no state of a training"):
+        folder.load()
+
+
+def test_the_same_experiment_goes_on_in_its_folder(folder, make_experiment):
+    folder.save({"step": 3})
+    assert TrainFolder(folder.path, make_experiment(), "shards").load() == {"step": 3}
+
+
+def test_another_experiment_is_told_what_differs(folder, make_experiment):
+    changed = make_experiment(train={"lr": 0.5}, data={"methods": ("Deepfakes",)})
+    with pytest.raises(ConfigMismatchError) as caught:
+        TrainFolder(folder.path, changed, "elsewhere")
+    message = str(caught.value)
+    assert "trained with another config: " in message
+    for change in ("data.methods: [] -> ['Deepfakes']", "shards: shards -> elsewhere", "train.lr: 0.001 -> 0.5"):
+        assert change in message
+    assert "data.size" not in message
+    assert "\n" not in message
+
+
+def test_a_folder_written_by_another_version_is_told_apart(folder, make_experiment):
+    settings = json.loads((folder.path / "config.json").read_text())
+    del settings["train"]["ema"]
+    (folder.path / "config.json").write_text(json.dumps(settings))
+    with pytest.raises(ConfigMismatchError, match=r"train.ema: unset -> 0.9"):
+        TrainFolder(folder.path, make_experiment(), "shards")
+
+
+def test_a_folder_of_other_things_is_left_alone(make_experiment, tmp_path):
+    (tmp_path / "thesis.tex").write_text("mine")
+    with pytest.raises(UsageError, match="not empty, and no folder of a training"):
+        TrainFolder(tmp_path, make_experiment(), "shards")
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize("text", ["{", "", "\udcff"])
+def test_settings_that_are_no_json_are_refused(make_experiment, tmp_path, text):
+    (tmp_path / "config.json").write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(UsageError, match=r"config.json: is no valid JSON"):
+        TrainFolder(tmp_path, make_experiment(), "shards")
+
+
+def test_settings_of_something_else_are_refused(make_experiment, tmp_path):
+    (tmp_path / "config.json").write_text("[1, 2]")
+    with pytest.raises(UsageError, match="is no config of a training"):
+        TrainFolder(tmp_path, make_experiment(), "shards")
+
+
+def test_a_file_is_no_folder(make_experiment, tmp_path):
+    (tmp_path / "out").write_text("")
+    with pytest.raises(OutputError, match="this is a file, not a folder"):
+        TrainFolder(tmp_path / "out", make_experiment(), "shards")
+
+
+def test_rewinding_forgets_what_came_after(folder):
+    for step in range(1, 6):
+        folder.log(STEPS, {"step": step, "total": step / 10})
+    folder.log(VALIDATIONS, {"step": 5, "auc": 0.5})
+    folder.rewind(3)
+    assert (folder.path / STEPS).read_text().splitlines() == ["step,total", "1,0.1", "2,0.2", "3,0.3"]
+    assert (folder.path / VALIDATIONS).read_text().splitlines() == ["step,auc"]
+    folder.log(STEPS, {"step": 4, "total": 9})
+    folder.log(VALIDATIONS, {"step": 4, "auc": 0.75})
+    assert (folder.path / STEPS).read_text().splitlines()[-1] == "4,9"
+    assert (folder.path / VALIDATIONS).read_text().splitlines() == ["step,auc", "4,0.75"]
+    folder.rewind(4)
+    assert len((folder.path / STEPS).read_text().splitlines()) == 5
+    assert not list(folder.path.glob("*.part"))

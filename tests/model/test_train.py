@@ -1,0 +1,400 @@
+"""Training: exact at any restart, in any number of processes, and able to learn what it is shown."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import signal
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+from augment import faces68
+from face_shards import write_face_shards
+from sklearn.metrics import roc_auc_score
+from torch import nn
+
+from mgst_data.core import MgstError, Segment, UsageError, generator_for
+from mgst_model.networks import build_network
+from mgst_model.networks.checkpoint import load_network
+from mgst_model.train import DetectionTask, Stopped, TrainWatcher, Validation, make_fabric, train
+from mgst_model.train.data import make_loader, open_split
+from mgst_model.train.optim import parameter_groups
+
+
+class Log(TrainWatcher):
+    """Keeps what it sees; asks for a stop, as a scheduler does, after step ``stop``."""
+
+    def __init__(self, stop=0):
+        self.stop, self.begun, self.steps, self.validations = stop, {}, [], []
+
+    def begin(self, **known):
+        self.begun = known
+
+    def see(self, report):
+        if isinstance(report, Validation):
+            self.validations.append(report)
+        else:
+            self.steps.append(report)
+            if report.step == self.stop:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+
+def rows(folder, name="steps.csv"):
+    with (folder / name).open(newline="") as file:
+        return [
+            {key: value for key, value in row.items() if not key.startswith("seconds_")} for row in csv.DictReader(file)
+        ]
+
+
+def state_of(folder):
+    return torch.load(folder / "state.pt", weights_only=True)
+
+
+def assert_same(one, other, where="state"):
+    assert type(one) is type(other), where
+    if isinstance(one, torch.Tensor):
+        assert torch.equal(one, other), where
+    elif isinstance(one, dict):
+        assert one.keys() == other.keys(), where
+        for key in one:
+            assert_same(one[key], other[key], f"{where}.{key}")
+    elif isinstance(one, (list, tuple)):
+        assert len(one) == len(other), where
+        for number, pair in enumerate(zip(one, other, strict=True)):
+            assert_same(*pair, f"{where}.{number}")
+    else:
+        assert one == other, where
+
+
+def weights_of(folder, name="last"):
+    return load_network(folder / name).network.state_dict()
+
+
+def assert_near(folder, other, atol):
+    state, others = state_of(folder)["network"], state_of(other)["network"]
+    for name, value in state.items():
+        torch.testing.assert_close(value, others[name], atol=atol, rtol=0, msg=lambda m, n=name: f"{n}: {m}")
+
+
+@pytest.fixture(scope="module")
+def through(make_experiment, real_shards, tmp_path_factory):
+    """A training that ran through, with all that is random in one: its experiment, folder, result and what was seen."""
+    experiment = make_experiment(
+        network={"backbone": "test_efficientnet.r160_in1k", "drop_path": 0.5}, train={"save": 2}
+    )
+    folder, log = tmp_path_factory.mktemp("train") / "through", Log()
+    best = train(experiment, real_shards, folder, fabric=make_fabric(experiment, device="cpu"), watcher=log)
+    return experiment, folder, best, log
+
+
+def assert_same_training(folder, other):
+    assert rows(folder) == rows(other)
+    assert rows(folder, "validation.csv") == rows(other, "validation.csv")
+    assert_same(state_of(folder), state_of(other))
+    for name in ("last", "best"):
+        assert_same(weights_of(folder, name), weights_of(other, name))
+
+
+@pytest.mark.parametrize("stop", [3, 4])
+def test_a_training_that_was_stopped_ends_in_the_same_bits(through, real_shards, fabric, tmp_path, stop):
+    # Step 3 lies within an epoch; step 4 is the last of one, before its validation.
+    experiment, whole, best, _ = through
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(Stopped):
+        train(experiment, real_shards, tmp_path, fabric=fabric, watcher=Log(stop))
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert state_of(tmp_path)["step"] == len(rows(tmp_path)) == stop
+    log = Log()
+    assert train(experiment, real_shards, tmp_path, fabric=fabric, watcher=log) == best
+    assert (log.begun["done"], log.begun["steps"], log.steps[0].step) == (stop, 8, stop + 1)
+    assert_same_training(tmp_path, whole)
+
+
+def test_a_training_that_was_killed_goes_back_to_what_was_saved(through, real_shards, fabric, tmp_path):
+    class Killed(Log):
+        def see(self, report):
+            super().see(report)
+            if len(self.steps) == 7:
+                raise KeyboardInterrupt
+
+    experiment, whole, _, _ = through
+    with pytest.raises(KeyboardInterrupt):
+        train(experiment, real_shards, tmp_path, fabric=fabric, watcher=Killed())
+    assert (state_of(tmp_path)["step"], len(rows(tmp_path))) == (6, 7)
+    log = Log()
+    train(experiment, real_shards, tmp_path, fabric=fabric, watcher=log)
+    assert [report.step for report in log.steps] == [7, 8]
+    assert_same_training(tmp_path, whole)
+
+
+def test_a_training_of_several_batches_a_step_is_resumed_as_exactly(make_experiment, real_shards, fabric, tmp_path):
+    experiment = make_experiment(train={"accumulate": 2, "epochs": 1})
+    train(experiment, real_shards, tmp_path / "whole", fabric=fabric)
+    with pytest.raises(Stopped):
+        train(experiment, real_shards, tmp_path / "parts", fabric=fabric, watcher=Log(1))
+    train(experiment, real_shards, tmp_path / "parts", fabric=fabric)
+    assert len(rows(tmp_path / "parts")) == 2
+    assert_same_training(tmp_path / "parts", tmp_path / "whole")
+
+
+def test_another_seed_trains_something_else(through, real_shards, fabric, tmp_path):
+    experiment, whole, _, _ = through
+    changed = replace(experiment, train=replace(experiment.train, seed=1))
+    with pytest.raises(Stopped):
+        train(changed, real_shards, tmp_path, fabric=fabric, watcher=Log(1))
+    assert rows(tmp_path)[0]["rate"] == rows(whole)[0]["rate"]
+    assert rows(tmp_path)[0]["segment"] != rows(whole)[0]["segment"]
+
+
+def test_a_training_that_is_done_stays_as_it_is(through, real_shards, fabric):
+    experiment, whole, best, log = through
+    assert [report.step for report in log.steps] == list(range(1, 9))
+    assert [report.epoch for report in log.validations] == [0, 1]
+    assert best == max(log.validations, key=lambda report: (report.auc, -report.loss))
+    assert best.best
+    assert rows(whole, "validation.csv")[best.epoch]["best"] == "1"
+    assert load_network(whole).info["step"] == best.step
+    before, again = rows(whole), Log()
+    assert train(experiment, real_shards, whole, fabric=fabric, watcher=again) == best
+    assert not again.steps + again.validations
+    assert rows(whole) == before
+
+
+def test_a_loss_that_is_no_number_names_its_chunks_and_leaves_the_last_state(
+    through, real_shards, fabric, tmp_path, monkeypatch
+):
+    experiment, whole, _, _ = through
+    seen = []
+    plain = nn.functional.binary_cross_entropy_with_logits
+
+    def loss(*arguments, **options):
+        seen.append(1)
+        return plain(*arguments, **options) * (math.nan if len(seen) == 4 else 1)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("torch.nn.functional.binary_cross_entropy_with_logits", loss)
+        with pytest.raises(
+            MgstError, match=r"the loss is nan at step 4, of chunks train0\d-00-0000, train0\d-00-0000 "
+        ) as caught:
+            train(experiment, real_shards, tmp_path, fabric=fabric)
+    assert caught.value.reason == "non_finite_loss"
+    assert caught.value.hint
+    assert "\n" not in str(caught.value)
+    assert (len(rows(tmp_path)), state_of(tmp_path)["step"]) == (3, 2)
+    train(experiment, real_shards, tmp_path, fabric=fabric)
+    assert_same_training(tmp_path, whole)
+
+
+def test_validation_comes_every_so_many_epochs_and_at_the_end(make_experiment, real_shards, fabric, tmp_path):
+    log = Log()
+    train(
+        make_experiment(data={"per_video": 1, "batch": 4}, train={"epochs": 5, "validate": 2}),
+        real_shards,
+        tmp_path,
+        fabric=fabric,
+        watcher=log,
+    )
+    assert [report.epoch for report in log.validations] == [1, 3, 4]
+
+
+def test_the_area_is_that_of_all_segments_together(make_experiment, real_shards, fabric, tmp_path):
+    # Two logits at a time may well lie between 0 and 1, as probabilities do.
+    experiment = make_experiment(data={"batch": 1, "per_video": 1, "val_per_video": 12}, train={"epochs": 1})
+    train(experiment, real_shards, tmp_path, fabric=fabric)
+    network = load_network(tmp_path / "last").network
+    loader = make_loader(open_split(str(real_shards), experiment.data, "val"), experiment.data, seed=0, training=False)
+    task = DetectionTask(experiment.data, experiment.augment, experiment.loss, experiment.network)
+    logits, labels = [], []
+    for number, batch in enumerate(loader):
+        examples = task.test_examples(batch.to_segment(grid=2), generator_for(0, "validation", number, 0))
+        with torch.no_grad():
+            logits.append(network(examples.frames).logit)
+        labels.append(examples.label)
+    assert any(((logit >= 0) & (logit <= 1)).all() for logit in logits)
+    assert not all(((logit >= 0) & (logit <= 1)).all() for logit in logits)
+    wanted = roc_auc_score(torch.cat(labels).numpy(), torch.cat(logits).numpy())
+    assert float(rows(tmp_path, "validation.csv")[0]["auc"]) == pytest.approx(wanted, abs=1e-6)
+
+
+def test_what_is_easy_is_learnt(make_experiment, mixed_shards, fabric, tmp_path):
+    experiment = make_experiment(
+        data={"fakes": "videos", "batch": 8, "frames": 2, "per_video": 8},
+        augment={"recipe": "none"},
+        train={"epochs": 5, "lr": 5e-3, "ema": 0.0, "validate": 5},
+    )
+    log = Log()
+    best = train(experiment, mixed_shards, tmp_path, fabric=fabric, watcher=log)
+    assert best.auc == 1
+    assert log.steps[-1].losses["segment"] < 0.05
+    assert log.steps[0].losses["segment"] > 0.5
+    assert log.steps[-1].losses["patch"] < log.steps[0].losses["patch"] / 3
+
+
+def test_half_batches_add_up_to_one(make_experiment, mixed_shards, fabric, tmp_path):
+    # Both halves have as many real ones as fakes; a prototype that moves twice a step would be another one.
+    for name, batch, accumulate in (("whole", 4, 1), ("halves", 2, 2)):
+        experiment = make_experiment(
+            network={"drop_path": 0.0},
+            data={"fakes": "videos", "batch": batch},
+            augment={"recipe": "none"},
+            loss={"frame": 0.0, "ramp": 0.0},
+            train={"epochs": 1, "accumulate": accumulate, "clip": 0.0},
+        )
+        train(experiment, mixed_shards, tmp_path / name, fabric=fabric)
+    whole, halves = rows(tmp_path / "whole"), rows(tmp_path / "halves")
+    assert len(whole) == len(halves) == 4
+    for one, other in zip(whole, halves, strict=True):
+        assert float(one["total"]) == pytest.approx(float(other["total"]), abs=1e-4)
+    assert_near(tmp_path / "whole", tmp_path / "halves", atol=1e-4)
+    # AdamW would forgive a gradient of twice the length; its averages of it tell.
+    moments, others = (state_of(tmp_path / name)["optimizer"]["state"] for name in ("whole", "halves"))
+    for key, moment in moments.items():
+        torch.testing.assert_close(moment["exp_avg"], others[key]["exp_avg"], atol=1e-4, rtol=1e-2)
+
+
+def test_averaged_weights_are_kept_and_validated(make_experiment, real_shards, fabric, tmp_path):
+    for ema in (0.0, 0.9):
+        train(make_experiment(train={"ema": ema, "epochs": 1}), real_shards, tmp_path / str(ema), fabric=fabric)
+    assert_same(state_of(tmp_path / "0.0")["network"], weights_of(tmp_path / "0.0"))
+    state = state_of(tmp_path / "0.9")
+    assert_same(state["averaged"], weights_of(tmp_path / "0.9"))
+    assert_same(state["network"], weights_of(tmp_path / "0.0"))
+    far = [(state["averaged"][name] - value).abs().max() for name, value in state["network"].items()]
+    assert 0 < max(far) < 4e-3  # no further than four steps of 1e-3
+
+
+def test_precision_and_sharpness_change_little_at_first(make_experiment, real_shards, fabric, tmp_path):
+    first = {}
+    for name, changes in {"plain": {}, "bf16": {"precision": "bf16-mixed"}, "sam": {"sam": 0.05}}.items():
+        experiment = make_experiment(network={"drop_path": 0.0}, train={"epochs": 1, **changes})
+        log = Log()
+        own = make_fabric(experiment, device="cpu")
+        train(experiment, real_shards, tmp_path / name, fabric=own, watcher=log)
+        assert all(math.isfinite(value) for report in log.steps for value in report.losses.values())
+        assert {value.dtype for value in state_of(tmp_path / name)["network"].values()} == {torch.float32}
+        first[name] = log.steps[0].losses
+    assert first["sam"] == first["plain"]
+    assert first["bf16"] != first["plain"]
+    assert first["bf16"] == pytest.approx(first["plain"], abs=0.05)
+    assert rows(tmp_path / "sam")[-1] != rows(tmp_path / "plain")[-1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"train": {"accumulate": 5}}, r"an epoch has 4 batches, too few for a step \(lower train.accumulate \(5\)"),
+        ({"data": {"batch": 9}}, r"8 draws do not fill a batch for each of 1 processes"),
+        ({"data": {"fakes": "both"}}, "has no fake videos in the split 'train'"),
+        ({"data": {"frames": 9}}, "no chunk has 9 frames; the longest has 8"),
+        ({"network": {"backbone": "test_convnex"}}, "unknown backbone 'test_convnex'"),
+    ],
+)
+def test_what_cannot_be_trained_is_said_before_the_folder_is_begun(
+    make_experiment, real_shards, fabric, tmp_path, changes, message
+):
+    with pytest.raises(UsageError, match=message):
+        train(make_experiment(**changes), real_shards, tmp_path / "out", fabric=fabric)
+    assert not (tmp_path / "out").exists()
+
+
+CONFIG = """
+[network]
+backbone = "test_convnext"
+pretrained = "random"
+dim = 16
+heads = 2
+blocks = 3
+mlp_ratio = 2.0
+embedding = 8
+drop_path = 0.0
+[data]
+fakes = "videos"
+frames = 3
+size = 32
+batch = 2
+per_video = 3
+val_per_video = 1
+workers = 0
+[augment]
+recipe = "none"
+[train]
+epochs = 1
+lr = 1e-3
+backbone = 1.0
+ema = 0.9
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_are_one_with_the_whole_batch(make_experiment, fabric, tmp_path):
+    # Validation has two draws, so that the second process has nothing to validate.
+    shards = write_face_shards(tmp_path / "shards", val=1, fakes=True, masks=True)
+    config = tmp_path / "tiny.toml"
+    config.write_text(CONFIG)
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        "2",
+        "--master-port",
+        str(free_port()),
+    ]
+    command += ["-m", "mgst_cli.train", shards, "--config", config, "--out", tmp_path / "two", "--device", "cpu"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment, timeout=200)
+    assert done.returncode == 0, done.stderr
+
+    # 24 draws are 6 steps of 2 x 2.
+    experiment = make_experiment(
+        network={"drop_path": 0.0},
+        data={"fakes": "videos", "batch": 4, "per_video": 3, "val_per_video": 1},
+        augment={"recipe": "none"},
+        train={"epochs": 1},
+    )
+    train(experiment, shards, tmp_path / "one", fabric=fabric)
+    one, two = rows(tmp_path / "one"), rows(tmp_path / "two")
+    assert len(one) == len(two) == 6
+    for row, other in zip(one, two, strict=True):
+        assert {k: float(v) for k, v in row.items()} == pytest.approx({k: float(v) for k, v in other.items()}, abs=1e-4)
+    for key, value in rows(tmp_path / "one", "validation.csv")[0].items():
+        assert float(value) == pytest.approx(float(rows(tmp_path / "two", "validation.csv")[0][key]), abs=1e-4)
+    # AdamW makes whole steps of gradients that are hardly more than rounding, as those behind closed gates are.
+    assert_near(tmp_path / "one", tmp_path / "two", atol=2e-4)
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def test_eight_segments_are_learnt_by_heart(make_experiment):
+    experiment = make_experiment(network={"drop_path": 0.0}, augment={"recipe": "none"})
+    task = DetectionTask(experiment.data, experiment.augment, experiment.loss, experiment.network)
+    people = faces68.make(4, 3, 32)
+    segment = Segment.of(people.frames, people.landmarks, grid=2)
+    examples = task.examples(segment, generator_for(0, "examples"))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = build_network(experiment.network).train()
+        optimizer = torch.optim.AdamW(parameter_groups(network, experiment.train), lr=5e-3)
+        for step in range(200):
+            output = network(examples.frames)
+            task.update(output, examples)
+            parts = task.losses(output, examples)
+            parts["total"].backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            if step == 0:
+                first = {name: float(part.detach()) for name, part in parts.items()}
+            elif parts["segment"] < 0.02 and parts["patch"] < first["patch"] / 4:
+                break
+    assert parts["segment"] < 0.05
+    assert parts["patch"] < first["patch"] / 2
+    assert parts["frame"] < first["frame"]
