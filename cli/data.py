@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import signal
-import sys
-from typing import NoReturn
-
 import click
 
 from .demo import demo
-from .errors import Commands, show_unexpected
+from .errors import Commands, run_script
 from .extract import extract
 from .inspect import inspect
 from .preview_blend import preview_blend
@@ -40,11 +36,4 @@ for command in (extract, inspect, sheet, preview_blend, demo):
 
 def main() -> None:
     """The console script."""
-    sys.excepthook = show_unexpected
-    signal.signal(signal.SIGTERM, _interrupt)
-    data(prog_name="mgst-data")
-
-
-def _interrupt(*_: object) -> NoReturn:
-    # A scheduler's polite stop ends a run as Ctrl-C does.
-    raise KeyboardInterrupt
+    run_script(data)

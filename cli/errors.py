@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -36,6 +37,18 @@ class Commands(_OneLine, click.Group):
 
 class LoneCommand(_OneLine, Command):
     """The same for a command that stands alone."""
+
+
+def run_script(command: click.Command) -> None:
+    """Runs a command as a console script of its name; SIGTERM ends it as Ctrl-C does."""
+    sys.excepthook = show_unexpected
+    signal.signal(signal.SIGTERM, _interrupt)
+    command(prog_name=command.name)
+
+
+def _interrupt(*_: object) -> NoReturn:
+    # What a scheduler asks for politely.
+    raise KeyboardInterrupt
 
 
 def _expected() -> tuple[type[Exception], ...]:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import signal
-import sys
 from pathlib import Path
-from typing import NoReturn
 
 import click
 
-from .errors import LoneCommand, debug_option, show_unexpected
+from .errors import LoneCommand, debug_option, run_script
 from .options import json_option, option, options
 
 EPILOG = """\b
@@ -142,11 +139,4 @@ def evaluate(
 
 def main() -> None:
     """The console script."""
-    sys.excepthook = show_unexpected
-    signal.signal(signal.SIGTERM, _interrupt)
-    evaluate(prog_name="mgst-eval")
-
-
-def _interrupt(*_: object) -> NoReturn:
-    # A scheduler's polite stop ends a run as Ctrl-C does.
-    raise KeyboardInterrupt
+    run_script(evaluate)

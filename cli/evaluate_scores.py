@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from mgst_data.core import FAKE, REAL, UsageError
 from mgst_data.core.errors import printable
 from mgst_data.shards import ShardFolder
@@ -22,6 +20,7 @@ from mgst_model.evaluate.predictions import JSON_NAME, Predictions
 from mgst_model.evaluate.score import Disturbance, Tracks, faceless_reports, score_shards
 from mgst_model.networks.checkpoint import BEST, CARD, WEIGHTS, LoadedNetwork, load_network
 
+from .devices import choose_device
 from .evaluate_progress import ScoreWatcher
 
 # Raise it when the same weights and shards give other scores than before: parts of older versions are then not taken.
@@ -170,7 +169,7 @@ def make_parts(parts: Sequence[Part], scoring: Scoring, watcher: ScoreWatcher, *
     """
     todo = [part for part in parts if again or not part.exists]
     watcher.begin(len(todo), len(parts) - len(todo))
-    device = _device(scoring.device) if todo else "cpu"
+    device = choose_device(scoring.device) if todo else "cpu"
     for part in todo:
         network = part.detector.loaded.network
         network.to(device)
@@ -261,11 +260,3 @@ def _digest(*contents: bytes) -> str:
     # Each by itself first, so that what moves from one to the next is a difference.
     each = b"".join(hashlib.blake2b(content, digest_size=16).digest() for content in contents)
     return hashlib.blake2b(each, digest_size=8).hexdigest()
-
-
-def _device(name: str) -> str:
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
-        raise UsageError("no CUDA device is available", where="--device cuda", hint="take auto or cpu")
-    return name

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import signal
-import sys
 from pathlib import Path
-from typing import NoReturn
 
 import click
 
-from .errors import LoneCommand, debug_option, show_unexpected
+from .errors import LoneCommand, debug_option, run_script
 from .options import json_option, option, options
 
 EPILOG = """\b
@@ -87,14 +84,7 @@ def predict(
 
 def main() -> None:
     """The console script."""
-    sys.excepthook = show_unexpected
-    signal.signal(signal.SIGTERM, _interrupt)
-    predict(prog_name="mgst-predict")
-
-
-def _interrupt(*_: object) -> NoReturn:
-    # A scheduler's polite stop ends a run as Ctrl-C does.
-    raise KeyboardInterrupt
+    run_script(predict)
 
 
 if __name__ == "__main__":

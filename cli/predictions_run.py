@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import click
-import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from mgst_data.core import NoFaceError, UsageError, VideoError
+from mgst_data.core import NoFaceError, VideoError
 from mgst_data.core.errors import printable
 from mgst_data.video.files import check_file, is_folder, is_url
 from mgst_model.networks.checkpoint import load_network
 
 from . import show
-from .predictions import Predictor
+from .devices import choose_device
+from .predictions import Prediction, Predictor
 from .predictions_show import Wanted, folder_of, print_tracks, summary, write
 
 FAILED, NO_FACE = 1, 3
@@ -62,7 +62,7 @@ def predict_all(
     for path in videos:
         if not is_url(path) and not is_folder(path):
             check_file(path)  # a typo is said before anything is loaded
-    device = _device(device)
+    device = choose_device(device)
     loaded = load_network(weights, device=device)
     predictor = Predictor(loaded, stride=stride, batch=batch, device=device)
     results: list[dict[str, Any]] = []
@@ -71,17 +71,7 @@ def predict_all(
     for number, path in enumerate(videos):
         wanted = Wanted(folder_of(path, out, several=len(videos) > 1, taken=taken), video, threshold)
         try:
-            with _progress() as progress:
-                task = progress.add_task(printable(Path(path).name), total=None, doing="looking for a face")
-                found = predictor(path, saw=_watch(progress, task, "scoring"))
-                progress.update(task, total=found.frames)
-                files = write(
-                    found,
-                    loaded,
-                    wanted,
-                    predictor.extractor.reader,
-                    saw=_watch(progress, task, "drawing"),
-                )
+            found, files = _scored(predictor, path, wanted)
         except (NoFaceError, VideoError) as error:
             if debug:
                 raise
@@ -100,16 +90,18 @@ def predict_all(
     return code
 
 
+def _scored(predictor: Predictor, path: str, wanted: Wanted) -> tuple[Prediction, list[Path]]:
+    """What was found in a video, and the files that were written of it."""
+    with _progress() as progress:
+        task = progress.add_task(printable(Path(path).name), total=None, doing="looking for a face")
+        found = predictor(path, saw=_watch(progress, task, "scoring"))
+        progress.update(task, total=found.frames)
+        reader = predictor.extractor.reader
+        return found, write(found, predictor.loaded, wanted, reader, saw=_watch(progress, task, "drawing"))
+
+
 def _code(error: NoFaceError | VideoError) -> int:
     return NO_FACE if isinstance(error, NoFaceError) else FAILED
-
-
-def _device(name: str) -> str:
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
-        raise UsageError("no CUDA device is available", where="--device cuda", hint="take auto or cpu")
-    return name
 
 
 def _watch(progress: Progress, task: TaskID, doing: str) -> Callable[[int], None]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from .errors import INTERRUPTED, LoneCommand, debug_option, show_unexpected
+from .errors import INTERRUPTED, LoneCommand, debug_option, run_script
 from .options import json_option, option, options
 
 EPILOG = """\b
@@ -95,8 +94,7 @@ def train(
 
 def main() -> None:
     """The console script."""
-    sys.excepthook = show_unexpected
-    train(prog_name="mgst-train")
+    run_script(train)
 
 
 if __name__ == "__main__":

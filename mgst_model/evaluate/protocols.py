@@ -214,9 +214,8 @@ def evaluate(
     if not there:
         named = "; ".join(f"{group.name} has no {group.lacking}" for group in groups)
         hint = f"there are: {_contents(predictions.videos)}"
-        raise UsageError(
-            f"no group of {protocol.name} is in the predictions: {named}", where=predictions.model, hint=hint
-        )
+        what = f"no group of {protocol.name} is in the predictions: {named}"
+        raise UsageError(what, where=predictions.model, hint=hint)
     return Evaluation(
         model=predictions.model,
         protocol=protocol.name,

@@ -111,15 +111,9 @@ def score_shards(
         seen = {item.video for item in wanted}
         scored += [_too_brief(reader, video) for video in videos if video not in seen]
         saw(len(scored), count)
-    info = {
-        "shards": location,
-        "frames": loaded.frames,
-        "size": loaded.size,
-        "segments": segments,
-        "tracks": tracks,
-        "perturbation": f"{disturbance.kind} {disturbance.severity}" if disturbance else "",
-        "network": dict(loaded.info),
-    }
+    kind = f"{disturbance.kind} {disturbance.severity}" if disturbance else ""
+    test = {"shards": location, "segments": segments, "tracks": tracks, "perturbation": kind}
+    info = {**test, "frames": loaded.frames, "size": loaded.size, "network": dict(loaded.info)}
     compressions = {(video.dataset, video.compression) for video in scored}
     return Predictions(model, (*scored, *_faceless(location, split, methods, compressions)), info)
 
