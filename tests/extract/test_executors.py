@@ -70,7 +70,8 @@ def test_an_error_of_the_work_stops_all_and_arrives_whole(tmp_path, kind, error)
     assert not multiprocessing.active_children()
 
 
-def test_an_interrupt_ends_the_workers_at_once_whatever_they_do(tmp_path):
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["here", "in another thread"])
+def test_an_interrupt_ends_the_workers_at_once_whatever_they_do(tmp_path, elsewhere):
     def interrupt():
         while not (tmp_path / "wait").exists():
             time.sleep(0.05)
@@ -78,8 +79,12 @@ def test_an_interrupt_ends_the_workers_at_once_whatever_they_do(tmp_path):
 
     events = ProcessExecutor(workers=1).map(FakeWork(tmp_path), [task_of("train-000000", "a", "wait")])
     threading.Thread(target=interrupt).start()
-    with closing(events), pytest.raises(KeyboardInterrupt):
-        list(events)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT} if elsewhere else ())
+    try:
+        with closing(events), pytest.raises(KeyboardInterrupt):
+            list(events)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     assert not multiprocessing.active_children()
 
 

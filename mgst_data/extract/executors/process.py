@@ -23,6 +23,8 @@ _CONTEXT = multiprocessing.get_context("forkserver")
 _IMPORTED = "mgst_data.extract"
 # Threads of a BLAS that nothing here uses, but that count against the limits of a container.
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+# Seconds. A signal that comes just before the wait does not end it, so that the wait ends by itself to see to it.
+_ALERT = 1.0
 # Workers that a video may end before it is given up.
 _PATIENCE = 2
 
@@ -63,7 +65,7 @@ class ProcessExecutor:
                     worker = _Worker(work)
                     crew[worker.pipe] = worker
                     worker.begin(waiting.popleft(), accidents.lost)
-                ready = wait([*crew])
+                ready = wait([*crew], _ALERT)
                 for worker in [worker for pipe, worker in crew.items() if pipe in ready]:
                     event = worker.receive()
                     if isinstance(event, VideoReport):
