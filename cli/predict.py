@@ -31,7 +31,7 @@ cannot be done, 3 no face in a video, 130 interrupted.
     "Network",
     option("--weights", type=click.Path(path_type=Path), required=True, help="File of a trained network."),
     option("--device", default="auto", type=click.Choice(["auto", "cpu", "cuda"]), help="Where it runs. [auto]"),
-    option("--batch", type=click.IntRange(1, 1024), default=8, show_default=True, help="Windows at a time."),
+    option("--batch", type=click.IntRange(1, 1024), help="Windows at a time. [2 on a CPU, 16 on a GPU]"),
     option("--stride", type=click.IntRange(min=1), help="Frames from one window to the next. [those of a window]"),
 )
 @options(
@@ -50,7 +50,7 @@ def predict(
     videos: tuple[str, ...],
     weights: Path,
     device: str,
-    batch: int,
+    batch: int | None,
     stride: int | None,
     out: Path | None,
     threshold: float,

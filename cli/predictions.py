@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import cast
@@ -21,6 +21,7 @@ from mgst_data.extract import ExtractConfig
 from mgst_data.extract.extractor import Extraction, Extractor
 from mgst_data.preview.scores import ScoredTrack
 from mgst_data.shards import FaceChunk, scale_image
+from mgst_data.video.batches import ahead
 from mgst_data.video.files import is_folder
 from mgst_data.video.images import IMAGE_SUFFIXES
 from mgst_model.evaluate.windows import RunScores, score_runs
@@ -30,6 +31,8 @@ from mgst_model.networks.checkpoint import LoadedNetwork
 _RUN = 32
 # Shorter tracks are most often no faces.
 _MIN_FRAMES = 8
+# Runs that are extracted in a thread while the network is at one.
+_AHEAD = 2
 Saw = Callable[[int], None]
 
 
@@ -190,13 +193,13 @@ class Predictor:
         )
 
     def _score(self, extraction: Extraction, saw: Saw) -> tuple[dict[int, _Parts], int]:
-        """Runs the chunks through the network as they come; none waits for longer than a batch takes to fill."""
+        """Runs the chunks through the network while the next ones are extracted."""
         waiting: deque[_Seen] = deque()
         parts: dict[int, _Parts] = {}
         least, size = self.loaded.shortest, self.loaded.size
         unscored = 0
 
-        def runs() -> Iterator[UInt8[Tensor, "n 3 h w"]]:
+        def runs() -> Generator[UInt8[Tensor, "n 3 h w"]]:
             nonlocal unscored
             # Closed at once, so that decoding ends where the network fails.
             with closing(cast("Generator[FaceChunk]", iter(extraction))) as chunks:
@@ -213,7 +216,7 @@ class Predictor:
         try:
             for scores in score_runs(
                 self.loaded.network,
-                runs(),
+                ahead(runs(), _AHEAD),
                 frames=self.loaded.frames,
                 stride=self.stride,
                 batch=self.batch,

@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import click
+import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from mgst_data.core import NoFaceError, VideoError
 from mgst_data.core.errors import printable
+from mgst_data.extract.executors import available_cores
 from mgst_data.video.files import check_file, is_folder, is_url
 from mgst_model.networks.checkpoint import load_network
+from mgst_model.networks.folding import fold_batch_norms
 
 from . import show
 from .devices import choose_device
@@ -23,6 +26,8 @@ from .predictions import Prediction, Predictor
 from .predictions_show import Wanted, folder_of, print_tracks, summary, write
 
 FAILED, NO_FACE = 1, 3
+# Windows at a time. On a CPU more of them only leave its caches.
+_BATCH = {"cpu": 2, "cuda": 16}
 
 
 def predict_all(
@@ -30,7 +35,7 @@ def predict_all(
     weights: Path,
     *,
     device: str,
-    batch: int,
+    batch: int | None,
     stride: int | None,
     out: Path | None,
     threshold: float,
@@ -44,7 +49,7 @@ def predict_all(
         videos: Paths or URLs.
         weights: Of the network.
         device: "cpu", "cuda", or "auto" for CUDA where there is any.
-        batch: Windows per call of the network.
+        batch: Windows per call of the network; None for what suits the device.
         stride: Frames from one window to the next; None for those of a window.
         out: Folder, or None for one beside each video.
         threshold: From where on a score says "fake".
@@ -64,14 +69,16 @@ def predict_all(
             check_file(path)  # a typo is said before anything is loaded
     device = choose_device(device)
     loaded = load_network(weights, device=device)
-    predictor = Predictor(loaded, stride=stride, batch=batch, device=device)
+    fold_batch_norms(loaded.network)
+    predictor = Predictor(loaded, stride=stride, batch=batch or _BATCH[device], device=device)
     results: list[dict[str, Any]] = []
     taken: set[Path] = set()
     code = 0
     for number, path in enumerate(videos):
         wanted = Wanted(folder_of(path, out, several=len(videos) > 1, taken=taken), video, threshold)
         try:
-            found, files = _scored(predictor, path, wanted)
+            with _a_core_is_left(device):
+                found, files = _scored(predictor, path, wanted)
         except (NoFaceError, VideoError) as error:
             if debug:
                 raise
@@ -98,6 +105,18 @@ def _scored(predictor: Predictor, path: str, wanted: Wanted) -> tuple[Prediction
         progress.update(task, total=found.frames)
         reader = predictor.extractor.reader
         return found, write(found, predictor.loaded, wanted, reader, saw=_watch(progress, task, "drawing"))
+
+
+@contextmanager
+def _a_core_is_left(device: str) -> Iterator[None]:
+    """Within it, the network leaves one of the cores to the extraction, which runs beside it."""
+    threads = torch.get_num_threads()
+    if device == "cpu":
+        torch.set_num_threads(max(1, min(threads, available_cores() - 1)))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _code(error: NoFaceError | VideoError) -> int:

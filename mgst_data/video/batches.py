@@ -125,7 +125,7 @@ def ahead(items: Generator[T, None, None], count: int) -> Iterator[T]:
         if count == 0:
             yield from items
             return
-        thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="mgst-decode")
+        thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="mgst-ahead")
         try:
             pending: deque[Future[T | None]] = deque(thread.submit(next, items, None) for _ in range(count))
             while (item := pending.popleft().result()) is not None:

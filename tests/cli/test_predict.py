@@ -19,8 +19,8 @@ from torch import nn
 
 from mgst_data.core import UsageError
 from mgst_data.extract.extractor import Extractor
-from mgst_model.networks import NetworkConfig
-from mgst_model.networks.checkpoint import LoadedNetwork
+from mgst_model.networks import NetworkConfig, build_network
+from mgst_model.networks.checkpoint import LoadedNetwork, save_network
 from mgst_model.networks.output import SegmentOutput
 
 SIZE = 64
@@ -115,6 +115,29 @@ def test_two_faces_are_scored_written_and_shown(mgst_predict, talk, tmp_path):
     assert marked[:, 220:].any()
     assert not (np.abs(shown[20][:240, 230:].astype(int) - pictures_of(talk)[20][:, 230:]) > 60).any()
     assert cv2.imread(str(files[1])).shape[1] == 1200
+
+
+def test_a_network_in_a_file_says_what_it_says_of_the_crops(talk, tmp_path):
+    """From weights on disk to scores on disk, with nothing in between replaced."""
+    config = NetworkConfig(backbone="test_efficientnet", pretrained="random", dim=16, heads=2, blocks=3, embedding=8)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = build_network(config).eval()
+    weights = save_network(tmp_path / "network", network, config, frames=4, size=SIZE, info={"name": "drawn"})
+    asked = [talk, "--weights", weights, "--device", "cpu", "--json", "--out", tmp_path / "scores"]
+    result = CliRunner().invoke(predict, [str(word) for word in asked])
+    assert result.exit_code == 0, result.output
+    (said,) = json.loads(result.stdout)["videos"]
+    wanted = Predictor(LoadedNetwork(network, config, 4, SIZE, {}))(str(talk))
+    assert said["score"] == pytest.approx(wanted.score, abs=2e-4)
+    kept = json.loads((tmp_path / "scores" / "scores.json").read_text())
+    assert kept["model"] == {"name": "drawn", "frames": 4, "size": SIZE}
+    for track, found, windows in zip(kept["tracks"], wanted.tracks, wanted.windows, strict=True):
+        assert track["frame_score"] == pytest.approx(found.score.tolist(), abs=2e-4)
+        for mine, theirs in zip(track["windows"], windows, strict=True):
+            assert np.array(mine["patch_score"]) == pytest.approx(theirs.patches.numpy(), abs=1e-3)
+    assert len({track["score"] for track in kept["tracks"]}) == 2
+    assert len(pictures_of(tmp_path / "scores" / "talk.mp4")) == 22
 
 
 def test_the_main_face_is_the_large_one_and_the_highest_score_is_shown(mgst_predict, tmp_path):

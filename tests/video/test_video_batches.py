@@ -99,7 +99,7 @@ def test_work_is_done_in_another_thread_and_only_so_far():
     stream = ahead(items(9, log), 2)
     next(stream)
     stream.close()
-    assert log[0] == "0 in mgst-decode"
+    assert log[0] == "0 in mgst-ahead"
     assert len(log) <= 3 + 1
     assert log[-1] == "closed"
 
@@ -125,4 +125,4 @@ def test_no_thread_survives_a_consumer_that_leaves():
         leave()
     gc.collect()
     assert log[-1] == "closed"
-    assert not [t for t in threading.enumerate() if t.name.startswith("mgst-decode")]
+    assert not [t for t in threading.enumerate() if t.name.startswith("mgst-ahead")]
