@@ -53,14 +53,28 @@ class ParallelNetwork(nn.Module):
                 for i, channels in enumerate(self.spatial.channels)
             )
         self.segment_head = SegmentHead(widths, dim, heads=heads, mlp_ratio=config.mlp_ratio)
+        if self.spatial is not None and self.temporal is not None:
+            # The temporal stream joins as guidance does, from 0: what single frames have taught goes on as it is.
+            nn.init.zeros_(self.segment_head.project.weight[:, -dim:])
 
     @property
     def backbone(self) -> nn.Module | None:
         """What came pre-trained and learns more slowly than the rest; None for the temporal stream alone."""
         return None if self.spatial is None else self.spatial.model
 
+    def begin_with(self, spatial: ParallelNetwork) -> None:
+        """Takes over what the spatial stream alone has learnt: each frame is then judged as it judges it.
+
+        Args:
+            spatial: A network of the same options but for ``streams`` and ``guidance``.
+        """
+        own = self.state_dict()
+        for name, learnt in spatial.state_dict().items():
+            # The segment head has columns for the temporal stream after those for the spatial one.
+            (own[name][:, : learnt.shape[1]] if own[name].shape != learnt.shape else own[name]).copy_(learnt)
+
     def forward(self, frames: Float[Tensor, "b t 3 h w"]) -> SegmentOutput:
-        """Judges segments of any length, from a single frame on.
+        """Judges segments of any length. Of a single frame, the spatial stream judges alone: it has no time to look at.
 
         Args:
             frames: RGB in [0, 1]; h and w are multiples of 16. The grid of patches is h / 16 x w / 16.
@@ -80,19 +94,22 @@ class ParallelNetwork(nn.Module):
         if tubes is not None and self.patch_head is not None:
             pooled.append(tubes.mean(dim=(1, 2)))
             patch_logits = self.patch_head(tubes) if t > 1 else None
+        elif self.temporal is not None:
+            pooled.append(pooled[-1].new_zeros(b, t, self.temporal.dim))
         frame_logits = self.segment_head(pooled)
         return SegmentOutput(frame_logits.mean(dim=1), frame_logits, embedding, patch_logits)
 
     def _streams(self, frames: Float[Tensor, "b t 3 h w"]) -> tuple[Tensor | None, Tensor | None]:
         """Last feature maps ``(b * t, c, h / 32, w / 32)`` or so, last tubes ``(b, gh, gw, t, d)``, normed."""
         maps = None if self.spatial is None else self.spatial.normalise(frames.flatten(0, 1))
-        tubes = None if self.temporal is None else self.temporal.start(frames)
+        alone = frames.shape[1] == 1 and self.spatial is not None
+        tubes = None if self.temporal is None or alone else self.temporal.start(frames)
         prefix = None
         for i in range(STAGES):
             if self.spatial is not None and maps is not None:
                 maps, prefix = self.spatial.stage(i, maps, prefix)
             if self.temporal is not None and tubes is not None:
                 tubes = self.temporal.stage(i, tubes)
-            if self.guidance is not None:
+            if self.guidance is not None and tubes is not None:
                 maps, tubes = self.guidance[i](maps, tubes)
-        return maps, tubes if self.temporal is None else self.temporal.norm(tubes)
+        return maps, None if self.temporal is None or tubes is None else self.temporal.norm(tubes)

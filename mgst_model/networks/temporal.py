@@ -31,6 +31,7 @@ class TemporalStream(nn.Module):
 
     def __init__(self, dim: int, *, blocks: int, heads: int, mlp_ratio: float = 4.0, drop_path: float = 0.0) -> None:
         super().__init__()
+        self.dim = dim
         self.stem = nn.Sequential(
             TubeConv(3, dim // 2), nn.LayerNorm(dim // 2), nn.GELU(), TubeConv(dim // 2, dim), nn.LayerNorm(dim)
         )

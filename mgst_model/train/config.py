@@ -133,8 +133,9 @@ class TrainConfig:
         seed: Of everything that is random.
         save: Steps between saved states; every epoch is saved as well.
         validate: Epochs between validations; the last one is always validated.
-        start: Weights of an earlier training that the whole network begins with, in place of ``network.pretrained``;
-            "" for none. Training on single frames first shows a network many more faces for the same time (ours).
+        start: Weights of an earlier training that the network begins with, in place of ``network.pretrained``: of the
+            same network, or of its spatial stream alone, which the temporal stream then joins; "" for none. Training on
+            single frames first shows a network many more faces for the same time (ours).
     """
 
     epochs: int = 20

@@ -22,7 +22,9 @@ from mgst_data.core import MgstError, UsageError, generator_for, seed_for
 from mgst_data.shards import SegmentBatch, SegmentLoader
 from mgst_model.networks.build import build_network
 from mgst_model.networks.checkpoint import BEST, load_network, save_network
+from mgst_model.networks.config import NetworkConfig
 from mgst_model.networks.output import SegmentOutput
+from mgst_model.networks.parallel import ParallelNetwork
 from mgst_model.train.clock import Clock
 from mgst_model.train.config import Experiment
 from mgst_model.train.data import TRAIN, VAL, make_loader, open_split
@@ -330,13 +332,23 @@ class _Training:
 def _begin(experiment: Experiment) -> nn.Module:
     """The network as the training finds it: with weights of an earlier one, or as its configuration says."""
     if experiment.train.start:
-        begun = load_network(experiment.train.start)
-        if begun.config != replace(experiment.network, pretrained="random"):
+        begun, asked = load_network(experiment.train.start), replace(experiment.network, pretrained="random")
+        if begun.config == asked:
+            return begun.network
+        network, spatial = _drawn(asked, experiment.train.seed), begun.network
+        alone = replace(asked, streams="spatial", guidance=begun.config.guidance)
+        fits = asked.streams == "both" and begun.config == alone
+        if not fits or not isinstance(network, ParallelNetwork) or not isinstance(spatial, ParallelNetwork):
             raise UsageError("is a network of another shape", where=experiment.train.start, hint="see its .json")
-        return begun.network
+        network.begin_with(spatial)
+        return network
+    return _drawn(experiment.network, experiment.train.seed)
+
+
+def _drawn(config: NetworkConfig, seed: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed_for(experiment.train.seed, "weights"))
-        return build_network(experiment.network)
+        torch.manual_seed(seed_for(seed, "weights"))
+        return build_network(config)
 
 
 def _segments(waiting: list[tuple[SegmentBatch, Examples]]) -> int:

@@ -127,6 +127,25 @@ def test_a_still_segment_looks_the_same_in_every_frame(options):
         torch.testing.assert_close(values, values[:, :1].expand_as(values), atol=1e-4, rtol=1e-3)
 
 
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_a_single_frame_is_judged_by_the_spatial_stream_alone(backbone):
+    network, alone = tiny(backbone=backbone), tiny(backbone=backbone, streams="spatial")
+    state = network.state_dict()
+    state["segment_head.project.weight"] = state["segment_head.project.weight"][:, :-16]
+    unknown = alone.load_state_dict(state, strict=False)
+    assert not unknown.missing_keys
+    assert {key.split(".")[0] for key in unknown.unexpected_keys} == {"temporal", "guidance", "patch_head"}
+    assert_same(network(clip(t=1)), alone(clip(t=1)))
+
+
+def test_the_temporal_stream_joins_from_nothing():
+    """What single frames have taught is where segments go on: each frame is judged as it was by itself."""
+    network, frames = tiny(opened=False), clip(t=4)
+    singly = network(frames.flatten(0, 1)[:, None])
+    together = network(frames)
+    torch.testing.assert_close(together.frame_logits.flatten(), singly.frame_logits[:, 0], atol=1e-5, rtol=1e-4)
+
+
 def test_the_temporal_stream_is_blind_to_layout(device):
     network, frames = tiny(streams="temporal").to(device), clip().to(device)
     order = torch.randperm(16, generator=torch.Generator().manual_seed(3))

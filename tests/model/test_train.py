@@ -132,6 +132,54 @@ def test_a_training_that_was_killed_goes_back_to_what_was_saved(through, real_sh
     assert_same_training(tmp_path, whole)
 
 
+@pytest.fixture(scope="module")
+def spatial(make_experiment, real_shards, tmp_path_factory):
+    """Weights of the spatial stream alone, trained on single frames."""
+    experiment = make_experiment(
+        network={"backbone": "test_convnext", "streams": "spatial"}, data={"frames": 1}, train={"epochs": 1, "lr": 0.01}
+    )
+    folder = tmp_path_factory.mktemp("spatial")
+    train(experiment, real_shards, folder, fabric=make_fabric(experiment, device="cpu"))
+    return folder / "last"
+
+
+def test_a_training_goes_on_from_another_or_from_its_spatial_stream(
+    make_experiment, real_shards, fabric, spatial, tmp_path
+):
+    """With a rate of 0 the weights stay those it began with."""
+    network = {"backbone": "test_convnext"}
+    for streams, start in (("both", spatial), ("both", tmp_path / "0" / "last"), ("spatial", spatial)):
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        still = {"epochs": 1, "lr": 0.0, "start": str(start)}
+        train(make_experiment(network={**network, "streams": streams}, train=still), real_shards, folder, fabric=fabric)
+    learnt, joined, again, alone = load_network(spatial).network.state_dict(), *(
+        weights_of(tmp_path / name) for name in "012"
+    )  # fmt: skip
+    assert_same(again, joined)
+    assert_same(alone, learnt)
+    for name, value in learnt.items():
+        same = joined[name].shape == value.shape
+        assert torch.equal(joined[name] if same else joined[name][:, : value.shape[1]], value), name
+        assert same or (name == "segment_head.project.weight" and not joined[name][:, value.shape[1] :].any())
+    assert any(name.startswith("temporal.") for name in joined)
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        {"backbone": "test_convnext", "streams": "temporal"},
+        {"backbone": "test_convnext", "kind": "image"},
+        {"backbone": "test_convnext", "embedding": 16},
+        {"backbone": "test_vit"},
+    ],
+    ids=str,
+)
+def test_weights_of_another_network_are_no_start(make_experiment, real_shards, fabric, spatial, tmp_path, network):
+    experiment = make_experiment(network=network, train={"start": str(spatial)})
+    with pytest.raises(UsageError, match="last: is a network of another shape"):
+        train(experiment, real_shards, tmp_path, fabric=fabric)
+
+
 def test_a_training_of_several_batches_a_step_is_resumed_as_exactly(make_experiment, real_shards, fabric, tmp_path):
     experiment = make_experiment(train={"accumulate": 2, "epochs": 1})
     train(experiment, real_shards, tmp_path / "whole", fabric=fabric)
