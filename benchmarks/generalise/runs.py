@@ -17,6 +17,17 @@ from mgst_model.evaluate.score import score_shards
 from mgst_model.networks.checkpoint import load_network
 from mgst_model.train import make_fabric, train
 
+# The networks of two streams begin with the spatial one on single frames, blended as the baseline's: for the same
+# number of frames, many more faces and blends are seen. The temporal stream joins for the segments that follow.
+_ALONE: Mapping[str, Any] = {"network.streams": "spatial", "augment.blend": "sbi", "augment.temporal": 0.0}
+_JOINED: Mapping[str, Any] = {
+    "augment.temporal": 0.2,
+    "train.lr": 2e-4,
+    "train.backbone": 0.3,
+    "train.warmup": 0.2,
+    "train.ema": 0.97,
+    "loss.ramp": 0.0,
+}
 # By name: preset, and what differs from it.
 VARIANTS: dict[str, tuple[str, Mapping[str, Any]]] = {
     "ours": ("small", {}),
@@ -43,8 +54,8 @@ class Plan:
         frames: Frames per segment.
         pairs: Real segments per step; each comes with its fake.
         epochs: Each draws ``per_video`` segments of every video.
-        single_epochs: How many of them, of ours, show single frames instead, as many in all. The baseline has no other,
-            and the temporal stream alone has none.
+        single_epochs: How many of them, of networks of two streams, show the spatial stream single frames instead, as
+            many in all. The baseline has no other, and the temporal stream alone has none.
         per_video: See there.
         workers: Processes that read.
     """
@@ -69,17 +80,16 @@ class Plan:
             epochs=epochs or self.epochs,
         )
 
-    def overrides(self, variant: str, seed: int, *, single: bool, epochs: int) -> list[str]:
-        """What is set for one stage of a training, as for ``mgst-train --set``.
+    def settings(self, seed: int, *, single: bool, epochs: int) -> dict[str, Any]:
+        """What is set for one stage of any training, as for ``mgst-train --set``.
 
         Args:
-            variant: Its name.
             seed: Of the training.
             single: Whether segments are single frames: as many frames a step, each of another place in a video.
             epochs: Of this stage.
         """
         more = self.frames if single else 1
-        values = {
+        return {
             "data.size": self.size,
             "data.frames": 1 if single else self.frames,
             "data.test_frames": self.frames if single else 0,
@@ -89,16 +99,14 @@ class Plan:
             "data.workers": self.workers,
             "train.epochs": epochs,
             "train.seed": seed,
-            **VARIANTS[variant][1],
         }
-        return [f"{name}={value}" for name, value in values.items()]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         return asdict(self)
 
 
-QUICK = Plan(("ours", "sbi", "spatial only"), (0, 1), 256, 160, 8, 4, 5, 3, 4, 1)
+QUICK = Plan(("ours", "sbi", "spatial only"), (0, 1, 2), 256, 160, 8, 4, 5, 4, 4, 1)
 FULL = Plan(tuple(VARIANTS), (0, 1, 2), 256, 224, 16, 16, 40, 16, 8, 8)
 
 
@@ -107,19 +115,19 @@ def run(plan: Plan, variant: str, seed: int, shards: Path, out: Path, *, device:
     folder = out / f"{variant.replace(' ', '-')}-{seed}"
     if (folder / "test" / JSON_NAME).exists():
         return Predictions.load(folder / "test")
-    preset = VARIANTS[variant][0]
+    preset, own = VARIANTS[variant]
     last = folder / "network"
-    if VARIANTS[variant][1].get("network.streams") == "temporal":
-        _train(preset, plan.overrides(variant, seed, single=False, epochs=plan.epochs), shards, last, device)
-    elif preset == "sbi":
-        _train(preset, plan.overrides(variant, seed, single=True, epochs=plan.epochs), shards, last, device)
+    if preset == "sbi" or own.get("network.streams") == "temporal":
+        settings = plan.settings(seed, single=preset == "sbi", epochs=plan.epochs)
+        _train(preset, settings | own, shards, last, device)
     else:
-        # Single frames first: for the same number of frames, many more faces and blends are seen.
-        first = folder / "frames"
-        single = plan.overrides(variant, seed, single=True, epochs=plan.single_epochs)
-        _train(preset, single, shards, first, device)
-        rest = plan.overrides(variant, seed, single=False, epochs=plan.epochs - plan.single_epochs)
-        _train(preset, [*rest, f"train.start={first / 'last'}"], shards, last, device)
+        # Variants that differ in what comes after it share the first stage.
+        shared = {name: value for name, value in own.items() if name == "loss.frame"}
+        first = folder / "frames" if shared else out / f"frames-{seed}"
+        settings = plan.settings(seed, single=True, epochs=plan.single_epochs)
+        _train(preset, {**settings, **_ALONE, **shared}, shards, first, device)
+        settings = plan.settings(seed, single=False, epochs=plan.epochs - plan.single_epochs)
+        _train(preset, {**settings, **_JOINED, **own, "train.start": first / "last"}, shards, last, device)
     # The last weights, averaged over the last steps: validation fakes are too easy to choose by.
     place = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
     loaded = load_network(last / "last", device=place)
@@ -129,8 +137,8 @@ def run(plan: Plan, variant: str, seed: int, shards: Path, out: Path, *, device:
     return predictions
 
 
-def _train(preset: str, overrides: Sequence[str], shards: Path, out: Path, device: str) -> None:
-    experiment = build_experiment(preset_file(preset), {}, overrides)
+def _train(preset: str, settings: Mapping[str, Any], shards: Path, out: Path, device: str) -> None:
+    experiment = build_experiment(preset_file(preset), {}, [f"{name}={value}" for name, value in settings.items()])
     fabric = make_fabric(experiment, device=device)
     with make_train_watcher() as watcher:
         train(experiment, shards, out, fabric=fabric, watcher=watcher)
