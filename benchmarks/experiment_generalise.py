@@ -30,6 +30,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     parser.add_argument("--epochs", type=int, help="of every training")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the figures")
+    parser.add_argument("--name", help="of the figures' files; generalise, or generalise_full")
     arguments = parse_with_clips(parser)
     plan: Plan = FULL if arguments.full else QUICK
     plan = plan.only(variants=arguments.variants, seeds=arguments.seeds, epochs=arguments.epochs)
@@ -42,7 +43,7 @@ def main() -> None:
             console.print(f"[bold]{variant}[/], seed {seed}")
             predictions[variant, seed] = run(plan, variant, seed, shards, arguments.out, device=arguments.device)
     found = figures(predictions)
-    name = "generalise_full" if arguments.full else "generalise"
+    name = arguments.name or ("generalise_full" if arguments.full else "generalise")
     write_result(name, {"plan": plan.as_dict(), **found}, folder=arguments.results)
     (arguments.results / f"{name}.png").write_bytes(plot(found))
     console.print(table(found))

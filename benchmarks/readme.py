@@ -15,6 +15,11 @@ from _common import RESULTS
 
 README = Path(__file__).parents[1] / "README.md"
 FIGURES, GENERALISE = "figures", "generalise"
+GRIDS = {
+    "generalise_full": "the whole grid",
+    "generalise": "the short version",
+    "generalise_ablations": "every ablation, once",
+}
 SECTIONS = ("speed", "quality", "decode", "memory", "stability")
 
 
@@ -78,7 +83,7 @@ def _row(section: str, figure: dict[str, Any]) -> str:
 def generalise_table(results: Path = RESULTS) -> str:
     """AUC of every variant by kind of fake, with intervals, and what was run."""
     lines: list[str] = []
-    for name, what in (("generalise_full", "the whole grid"), ("generalise", "the short version")):
+    for name, what in GRIDS.items():
         path = results / f"{name}.json"
         if not path.exists():
             continue
@@ -91,10 +96,10 @@ def generalise_table(results: Path = RESULTS) -> str:
             lines.append(f"| {variant} | {' | '.join(cells)} | {found['mean'][kinds[-1]]['pairs']:.0%} |")
         device = result["device"]["gpu"] or result["device"]["cpu"]
         seeds = ", ".join(str(seed) for seed in plan["seeds"])
-        flag = " --full" if name.endswith("full") else ""
+        flag = _flags(plan, name)
         lines += [
             "",
-            f"AUC over videos, mean of seeds {seeds}, with 95 % bootstrap intervals; {what}: "
+            f"AUC over videos, {'mean of seeds' if len(plan['seeds']) > 1 else 'seed'} {seeds}, with 95 % bootstrap intervals; {what}: "
             f"`python benchmarks/experiment_generalise.py --out runs/generalise{flag}`, {plan['frames']} frames of "
             f"{plan['size']} pixels, {device}, commit `{result['commit']}`.",
             "",
@@ -102,6 +107,16 @@ def generalise_table(results: Path = RESULTS) -> str:
             "",
         ]
     return "\n".join(lines).rstrip()
+
+
+def _flags(plan: dict[str, Any], name: str) -> str:
+    """What follows the experiment's command, for this grid."""
+    if name == "generalise_full":
+        return " --full"
+    if name == "generalise":
+        return ""
+    names = " ".join(f"'{variant}'" if " " in variant else variant for variant in plan["variants"])
+    return f" --variants {names} --seeds {' '.join(map(str, plan['seeds']))} --name {name}"
 
 
 def _auc(mean: dict[str, Any]) -> str:
