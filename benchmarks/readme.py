@@ -95,11 +95,12 @@ def generalise_table(results: Path = RESULTS) -> str:
             cells = [_auc(found["mean"][kind]) for kind in kinds]
             lines.append(f"| {variant} | {' | '.join(cells)} | {found['mean'][kinds[-1]]['pairs']:.0%} |")
         device = result["device"]["gpu"] or result["device"]["cpu"]
-        seeds = ", ".join(str(seed) for seed in plan["seeds"])
+        numbers = ", ".join(map(str, plan["seeds"]))
+        seeds = f"mean of seeds {numbers}" if len(plan["seeds"]) > 1 else f"seed {numbers}"
         flag = _flags(plan, name)
         lines += [
             "",
-            f"AUC over videos, {'mean of seeds' if len(plan['seeds']) > 1 else 'seed'} {seeds}, with 95 % bootstrap intervals; {what}: "
+            f"AUC over videos, {seeds}, with 95 % bootstrap intervals; {what}: "
             f"`python benchmarks/experiment_generalise.py --out runs/generalise{flag}`, {plan['frames']} frames of "
             f"{plan['size']} pixels, {device}, commit `{result['commit']}`.",
             "",

@@ -30,6 +30,7 @@ def main() -> None:
     parser.add_argument("--crop", type=int, default=256, help="side of the crops in its shards")
     parser.add_argument("weights", nargs="+", type=Path)
     arguments = parser.parse_args()
+    networks = {str(path): load_network(path) for path in arguments.weights}
     swaps = make_swaps(arguments.out / f"shards-{arguments.crop}", arguments.out)
     sheet = arguments.out / "swaps.png"
     if not sheet.exists():
@@ -37,16 +38,19 @@ def main() -> None:
         firsts = [int((reader.video == video).nonzero()[0, 0]) for video in range(len(reader.videos))]
         picture = contact_sheet([reader[row] for row in firsts], columns=5)
         cv2.imwrite(str(sheet), picture[..., ::-1])
+    console = Console()
     table = Table("weights", COARSE, "pairs", GRAPHIC, "pairs", "mean AUC")
-    for path in arguments.weights:
-        scored = score_shards(load_network(path), str(swaps))
+    for name, network in networks.items():
+        scored = score_shards(network, str(swaps))
         cells, areas = [], []
         for kind in (COARSE, GRAPHIC):
             chosen = scored.select(method=("real", kind))
             areas.append(metrics(*chosen.scores()).auc)
             cells += [f"{areas[-1]:.3f}", f"{pair_accuracy(*chosen.pairs().split()):.0%}"]
-        table.add_row(str(path), *cells, f"{sum(areas) / 2:.3f}")
-    Console().print(table)
+        mean = f"{sum(areas) / 2:.3f}"
+        table.add_row(name, *cells, mean)
+        console.print(f"{name}: mean AUC {mean}")
+    console.print(table)
 
 
 if __name__ == "__main__":
