@@ -8,6 +8,7 @@ from typing import Literal, get_args
 Kind = Literal["parallel", "image"]
 Streams = Literal["both", "spatial", "temporal"]
 Guidance = Literal["both", "spatial_to_temporal", "temporal_to_spatial", "none"]
+Fusion = Literal["features", "scores"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,7 +24,10 @@ class NetworkConfig:
             ``.safetensors`` or ``.pth`` file.
         streams: Both, or one of them alone.
         guidance: Which stream guides which; without effect on a single stream.
-        dim: Width D of temporal tokens and of the segment head.
+        fusion: How the streams come to one judgement; without effect on a single stream. ``features``: one head looks
+            at the features of both beside each other. ``scores``: each stream has a head of its own, and their log odds
+            add up, as those of two independent witnesses (ours).
+        dim: Width D of temporal tokens and of the segment heads.
         blocks: Temporal blocks; a third of them runs beside each of the last three spatial stages.
         heads: Attention heads; they divide ``dim``.
         mlp_ratio: Hidden width of the perceptrons inside the blocks, in units of ``dim``.
@@ -40,6 +44,7 @@ class NetworkConfig:
     pretrained: str = "hub"
     streams: Streams = "both"
     guidance: Guidance = "both"
+    fusion: Fusion = "features"
     dim: int = 256
     blocks: int = 8
     heads: int = 8
@@ -49,7 +54,8 @@ class NetworkConfig:
     adapters: int = 0
 
     def __post_init__(self) -> None:
-        for name, choices in (("kind", Kind), ("streams", Streams), ("guidance", Guidance)):
+        words = (("kind", Kind), ("streams", Streams), ("guidance", Guidance), ("fusion", Fusion))
+        for name, choices in words:
             known = get_args(choices)
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} is one of {', '.join(known)}, not {getattr(self, name)!r}")

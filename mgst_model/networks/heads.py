@@ -32,6 +32,25 @@ class PatchHead(nn.Module):
         return full_precision(logits[..., 0].permute(0, 3, 1, 2))
 
 
+def pool_tubes(
+    tubes: Float[Tensor, "b gh gw t d"], logits: Float[Tensor, "b t-1 gh gw"] | None
+) -> Float[Tensor, "b t d"]:
+    """One token per frame: the mean over patches, weighted by the softmax of what the patch head says of them. Ours.
+
+    A forgery fills a part of the picture only, and a plain mean drowns it. What the patch head learns is thus where the
+    segment head looks; before it has learnt anything, all patches weigh the same.
+
+    Args:
+        tubes: Tokens.
+        logits: Of the change to each frame; the first one has those of the second. None for a single frame: a mean.
+    """
+    if logits is None:
+        return tubes.mean(dim=(1, 2))
+    every = torch.cat((logits[:, :1], logits), dim=1)
+    weights = every.flatten(2).softmax(dim=-1).to(tubes.dtype)
+    return torch.einsum("btp,bptd->btd", weights, tubes.flatten(1, 2))
+
+
 class FrameHead(nn.Module):
     """Embeds every frame on the unit sphere.
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from mgst_model.networks.config import NetworkConfig
 from mgst_model.networks.guidance import CrossGuidance
-from mgst_model.networks.heads import FrameHead, PatchHead, SegmentHead
+from mgst_model.networks.heads import FrameHead, PatchHead, SegmentHead, pool_tubes
 from mgst_model.networks.output import SegmentOutput
 from mgst_model.networks.spatial import StagedBackbone, build_backbone
 from mgst_model.networks.temporal import PATCH, TemporalStream
@@ -15,6 +16,8 @@ from mgst_model.networks.temporal import PATCH, TemporalStream
 STAGES = 3
 # The stage after which feature maps have the stride of the patches, or are next to it: the middle one.
 _CROSS_STAGE = 1
+# What segment heads look at.
+SPATIAL, TEMPORAL, BOTH = "spatial", "temporal", "both"
 
 
 class ParallelNetwork(nn.Module):
@@ -34,17 +37,17 @@ class ParallelNetwork(nn.Module):
         self.temporal: TemporalStream | None = None
         self.frame_head: FrameHead | None = None
         self.patch_head: PatchHead | None = None
-        widths: list[int] = []
+        widths: dict[str, int] = {}
         if config.streams != "temporal":
             self.spatial = build_backbone(config.backbone, pretrained=config.pretrained, adapters=config.adapters)
-            widths.append(self.spatial.channels[-1])
-            self.norm_spatial = nn.LayerNorm(widths[-1])
-            self.frame_head = FrameHead(widths[-1], config.embedding)
+            widths[SPATIAL] = self.spatial.channels[-1]
+            self.norm_spatial = nn.LayerNorm(widths[SPATIAL])
+            self.frame_head = FrameHead(widths[SPATIAL], config.embedding)
         if config.streams != "spatial":
             self.temporal = TemporalStream(
                 dim, blocks=config.blocks, heads=heads, mlp_ratio=config.mlp_ratio, drop_path=config.drop_path
             )
-            widths.append(dim)
+            widths[TEMPORAL] = dim
             self.patch_head = PatchHead(dim)
         self.guidance: nn.ModuleList | None = None
         if self.spatial is not None and self.temporal is not None and config.guidance != "none":
@@ -52,26 +55,38 @@ class ParallelNetwork(nn.Module):
                 CrossGuidance(channels, dim, way=config.guidance, heads=heads if i == _CROSS_STAGE else 0)
                 for i, channels in enumerate(self.spatial.channels)
             )
-        self.segment_head = SegmentHead(widths, dim, heads=heads, mlp_ratio=config.mlp_ratio)
-        if self.spatial is not None and self.temporal is not None:
+        joined = len(widths) > 1 and config.fusion == "features"
+        looked_at = {BOTH: list(widths.values())} if joined else {name: [width] for name, width in widths.items()}
+        segment_heads = {
+            name: SegmentHead(channels, dim, heads=heads, mlp_ratio=config.mlp_ratio)
+            for name, channels in looked_at.items()
+        }
+        if joined:
             # The temporal stream joins as guidance does, from 0: what single frames have taught goes on as it is.
-            nn.init.zeros_(self.segment_head.project.weight[:, -dim:])
+            nn.init.zeros_(segment_heads[BOTH].project.weight[:, -dim:])
+        self.segment_heads = nn.ModuleDict(segment_heads)
 
     @property
     def backbone(self) -> nn.Module | None:
         """What came pre-trained and learns more slowly than the rest; None for the temporal stream alone."""
         return None if self.spatial is None else self.spatial.model
 
-    def begin_with(self, spatial: ParallelNetwork) -> None:
-        """Takes over what the spatial stream alone has learnt: each frame is then judged as it judges it.
+    def begin_with(self, *streams: ParallelNetwork) -> None:
+        """Takes over what streams have learnt alone, each by itself.
+
+        As guidance begins at 0, segments are then judged as the spatial stream judges their frames; where scores are
+        fused, the temporal stream's judgement is added.
 
         Args:
-            spatial: A network of the same options but for ``streams`` and ``guidance``.
+            streams: Networks of one stream each, of the same options but for ``streams``, ``guidance`` and ``fusion``.
         """
         own = self.state_dict()
-        for name, learnt in spatial.state_dict().items():
-            # The segment head has columns for the temporal stream after those for the spatial one.
-            (own[name][:, : learnt.shape[1]] if own[name].shape != learnt.shape else own[name]).copy_(learnt)
+        for stream in streams:
+            for name, learnt in stream.state_dict().items():
+                there = own.get(name, own.get(name.replace(f"heads.{SPATIAL}.", f"heads.{BOTH}.")))
+                if there is not None:
+                    # The joint head has columns for the temporal stream after those for the spatial one.
+                    (there if there.shape == learnt.shape else there[:, : learnt.shape[1]]).copy_(learnt)
 
     def forward(self, frames: Float[Tensor, "b t 3 h w"]) -> SegmentOutput:
         """Judges segments of any length. Of a single frame, the spatial stream judges alone: it has no time to look at.
@@ -86,18 +101,26 @@ class ParallelNetwork(nn.Module):
         if h % PATCH or w % PATCH:
             raise ValueError(f"height and width of frames are multiples of {PATCH}, not {h} and {w}")
         maps, tubes = self._streams(frames)
-        pooled: list[Tensor] = []
+        pooled: dict[str, Tensor] = {}
         embedding, patch_logits = None, None
         if maps is not None and self.frame_head is not None:
-            pooled.append(self.norm_spatial(maps.mean(dim=(2, 3))).reshape(b, t, -1))
-            embedding = self.frame_head(pooled[-1])
+            pooled[SPATIAL] = self.norm_spatial(maps.mean(dim=(2, 3))).reshape(b, t, -1)
+            embedding = self.frame_head(pooled[SPATIAL])
         if tubes is not None and self.patch_head is not None:
-            pooled.append(tubes.mean(dim=(1, 2)))
             patch_logits = self.patch_head(tubes) if t > 1 else None
-        elif self.temporal is not None:
-            pooled.append(pooled[-1].new_zeros(b, t, self.temporal.dim))
-        frame_logits = self.segment_head(pooled)
+            pooled[TEMPORAL] = pool_tubes(tubes, patch_logits)
+        frame_logits = self._judge(pooled)
         return SegmentOutput(frame_logits.mean(dim=1), frame_logits, embedding, patch_logits)
+
+    def _judge(self, pooled: dict[str, Float[Tensor, "b t _"]]) -> Float[Tensor, "b t"]:
+        """Logits of frames, from the features of the streams that have looked."""
+        if BOTH not in self.segment_heads:
+            return torch.stack([self.segment_heads[name]([seen]) for name, seen in pooled.items()]).sum(dim=0)
+        features = list(pooled.values())
+        if self.temporal is not None and TEMPORAL not in pooled:
+            features.append(features[0].new_zeros(*features[0].shape[:2], self.temporal.dim))
+        logits: Tensor = self.segment_heads[BOTH](features)
+        return logits
 
     def _streams(self, frames: Float[Tensor, "b t 3 h w"]) -> tuple[Tensor | None, Tensor | None]:
         """Last feature maps ``(b * t, c, h / 32, w / 32)`` or so, last tubes ``(b, gh, gw, t, d)``, normed."""

@@ -133,9 +133,10 @@ class TrainConfig:
         seed: Of everything that is random.
         save: Steps between saved states; every epoch is saved as well.
         validate: Epochs between validations; the last one is always validated.
-        start: Weights of an earlier training that the network begins with, in place of ``network.pretrained``: of the
-            same network, or of its spatial stream alone, which the temporal stream then joins; "" for none. Training on
-            single frames first shows a network many more faces for the same time (ours).
+        start: Weights of earlier trainings that the network begins with, in place of ``network.pretrained``: of the
+            same network; of its spatial stream alone, which the temporal stream then joins; or of each stream alone;
+            empty for none. Alone, each stream learns at its own pace: the spatial one sees many more faces for the
+            same time as single frames, and the temporal one is cheap, but takes many more steps (ours).
     """
 
     epochs: int = 20
@@ -151,7 +152,7 @@ class TrainConfig:
     seed: int = 0
     save: int = 500
     validate: int = 1
-    start: str = ""
+    start: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _one_of("train.precision", self.precision, get_args(Precision))

@@ -331,18 +331,24 @@ class _Training:
 
 def _begin(experiment: Experiment) -> nn.Module:
     """The network as the training finds it: with weights of an earlier one, or as its configuration says."""
-    if experiment.train.start:
-        begun, asked = load_network(experiment.train.start), replace(experiment.network, pretrained="random")
-        if begun.config == asked:
-            return begun.network
-        network, spatial = _drawn(asked, experiment.train.seed), begun.network
-        alone = replace(asked, streams="spatial", guidance=begun.config.guidance)
-        fits = asked.streams == "both" and begun.config == alone
-        if not fits or not isinstance(network, ParallelNetwork) or not isinstance(spatial, ParallelNetwork):
-            raise UsageError("is a network of another shape", where=experiment.train.start, hint="see its .json")
-        network.begin_with(spatial)
-        return network
-    return _drawn(experiment.network, experiment.train.seed)
+    if not experiment.train.start:
+        return _drawn(experiment.network, experiment.train.seed)
+    asked = replace(experiment.network, pretrained="random")
+    begun = {where: load_network(where) for where in experiment.train.start}
+    if len(begun) == 1 and next(iter(begun.values())).config == asked:
+        return next(iter(begun.values())).network
+    network, streams = _drawn(asked, experiment.train.seed), dict[str, ParallelNetwork]()
+    for where, given in begun.items():
+        # What guides and fuses has no weights in a stream alone.
+        own = given.config
+        alone = replace(asked, streams=own.streams, guidance=own.guidance, fusion=own.fusion)
+        fits = asked.streams == "both" and own == alone and own.streams != "both" and own.streams not in streams
+        if not fits or not isinstance(given.network, ParallelNetwork):
+            raise UsageError("is a network of another shape", where=where, hint="see its .json")
+        streams[own.streams] = given.network
+    if isinstance(network, ParallelNetwork):
+        network.begin_with(*streams.values())
+    return network
 
 
 def _drawn(config: NetworkConfig, seed: int) -> nn.Module:

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from mgst_data.core.errors import UsageError
 from mgst_model.networks import NetworkConfig, build_network
-from mgst_model.networks.config import Guidance
+from mgst_model.networks.config import Fusion, Guidance
+from mgst_model.networks.heads import pool_tubes
+from mgst_model.networks.temporal import TemporalStream
 
 BACKBONES = ("test_convnext", "test_efficientnet", "test_vit")
 WAYS = get_args(Guidance)
@@ -94,7 +96,11 @@ def test_a_stream_alone_gives_what_it_knows(streams, embedded, patched):
     assert (network.backbone is not None) == embedded
 
 
-@pytest.mark.parametrize("options", [{}, {"streams": "spatial"}, {"streams": "temporal"}, {"backbone": "test_vit"}])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"streams": "spatial"}, {"streams": "temporal"}, {"fusion": "scores"}, {"backbone": "test_vit"}],
+    ids=str,
+)
 def test_segments_of_a_batch_do_not_hear_of_each_other(device, options):
     network, frames = tiny(**options).to(device), clip().to(device)
     alone = [network(frames[i : i + 1]) for i in range(2)]
@@ -128,13 +134,17 @@ def test_a_still_segment_looks_the_same_in_every_frame(options):
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
-def test_a_single_frame_is_judged_by_the_spatial_stream_alone(backbone):
-    network, alone = tiny(backbone=backbone), tiny(backbone=backbone, streams="spatial")
-    state = network.state_dict()
-    state["segment_head.project.weight"] = state["segment_head.project.weight"][:, :-16]
+@pytest.mark.parametrize("fusion", get_args(Fusion))
+def test_a_single_frame_is_judged_by_the_spatial_stream_alone(backbone, fusion):
+    network = tiny(backbone=backbone, fusion=fusion)
+    alone = tiny(backbone=backbone, streams="spatial")
+    state = {name.replace("heads.both", "heads.spatial"): value for name, value in network.state_dict().items()}
+    project = "segment_heads.spatial.project.weight"
+    state[project] = state[project][:, : alone.state_dict()[project].shape[1]]
     unknown = alone.load_state_dict(state, strict=False)
     assert not unknown.missing_keys
-    assert {key.split(".")[0] for key in unknown.unexpected_keys} == {"temporal", "guidance", "patch_head"}
+    others = {"temporal", "guidance", "patch_head"} | ({"segment_heads"} if fusion == "scores" else set())
+    assert {key.split(".")[0] for key in unknown.unexpected_keys} == others
     assert_same(network(clip(t=1)), alone(clip(t=1)))
 
 
@@ -144,6 +154,17 @@ def test_the_temporal_stream_joins_from_nothing():
     singly = network(frames.flatten(0, 1)[:, None])
     together = network(frames)
     torch.testing.assert_close(together.frame_logits.flatten(), singly.frame_logits[:, 0], atol=1e-5, rtol=1e-4)
+
+
+def test_log_odds_of_streams_that_learnt_alone_add_up():
+    network, frames = tiny(fusion="scores", opened=False), clip(t=4)
+    alone = [tiny(streams=streams) for streams in ("spatial", "temporal")]
+    with torch.no_grad():
+        network.begin_with(*alone)
+    spatial, temporal = (stream(frames) for stream in alone)
+    expected = (spatial.logit + temporal.logit, spatial.frame_logits + temporal.frame_logits)
+    assert_same(network(frames), type(spatial)(*expected, spatial.embedding, temporal.patch_logits), 1e-5)
+    assert temporal.logit.abs().min() > 1e-3
 
 
 def test_the_temporal_stream_is_blind_to_layout(device):
@@ -157,6 +178,33 @@ def test_the_temporal_stream_is_blind_to_layout(device):
     torch.testing.assert_close(moved.patch_logits, expected, atol=1e-4, rtol=1e-3)
     torch.testing.assert_close(moved.frame_logits, output.frame_logits, atol=1e-4, rtol=1e-3)
     assert not torch.allclose(moved.patch_logits, output.patch_logits, atol=1e-3)
+
+
+@pytest.mark.parametrize("step", [0, 1, 2])
+def test_segments_are_judged_where_patches_are_suspected(generator, step):
+    """The first frame has no change of its own and is looked at as the second one."""
+    tubes, logits = torch.rand(2, 4, 5, 4, 6, generator=generator), torch.zeros(2, 3, 4, 5)
+    torch.testing.assert_close(pool_tubes(tubes, None), tubes.mean(dim=(1, 2)))
+    torch.testing.assert_close(pool_tubes(tubes, logits), tubes.mean(dim=(1, 2)))
+    logits[:, step, 2, 1] = 50
+    found = pool_tubes(tubes, logits)
+    suspected = [frame for frame in range(4) if max(frame - 1, 0) == step]
+    torch.testing.assert_close(found[:, suspected], tubes[:, 2, 1, suspected])
+    others = [frame for frame in range(4) if frame not in suspected]
+    torch.testing.assert_close(found[:, others], tubes[:, :, :, others].mean(dim=(1, 2)))
+
+
+def test_the_temporal_stream_starts_with_an_ear_for_small_changes():
+    """A flicker of a hundredth moves the first tokens by a tenth of what new pictures do, not by a hundredth."""
+    stream = TemporalStream(16, blocks=3, heads=2).requires_grad_(False)
+    still = clip(1, 1).expand(1, 4, 3, 64, 64)
+    flicker = still.clone()
+    flicker[:, 2] += 0.01
+
+    def moved(frames: Tensor) -> float:
+        return float((stream.start(frames) - stream.start(still)).square().mean().sqrt())
+
+    assert moved(flicker) > 0.1 * moved(clip(1, 4, seed=7))
 
 
 def test_a_patch_answers_for_its_own_pixels_only():
@@ -224,6 +272,7 @@ def _gradients(network: nn.Module) -> dict[str, Tensor | None]:
         *({"guidance": way} for way in WAYS),
         {"streams": "spatial"},
         {"streams": "temporal"},
+        {"fusion": "scores"},
         {"backbone": "test_vit", "adapters": 4},
         {"backbone": "test_convnext", "adapters": 4},
         {"kind": "image"},
@@ -253,7 +302,7 @@ def test_half_precision_gives_full_precision_outputs(device, options):
     torch.testing.assert_close(output.logit, exact.logit, atol=0.1, rtol=0.1)
 
 
-@pytest.mark.parametrize("options", [{}, {"backbone": "test_vit"}, {"kind": "image"}], ids=str)
+@pytest.mark.parametrize("options", [{}, {"fusion": "scores"}, {"backbone": "test_vit"}, {"kind": "image"}], ids=str)
 def test_an_exported_network_says_the_same(options):
     network, frames = tiny(**options), clip()
     exported = torch.export.export(network, (frames,), strict=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -133,51 +134,79 @@ def test_a_training_that_was_killed_goes_back_to_what_was_saved(through, real_sh
 
 
 @pytest.fixture(scope="module")
-def spatial(make_experiment, real_shards, tmp_path_factory):
-    """Weights of the spatial stream alone, trained on single frames."""
-    experiment = make_experiment(
-        network={"backbone": "test_convnext", "streams": "spatial"}, data={"frames": 1}, train={"epochs": 1, "lr": 0.01}
-    )
-    folder = tmp_path_factory.mktemp("spatial")
-    train(experiment, real_shards, folder, fabric=make_fabric(experiment, device="cpu"))
-    return folder / "last"
+def alone(make_experiment, real_shards, tmp_path_factory):
+    """Trainings of each stream alone, the spatial one on single frames."""
+    folders = {}
+    for streams, frames in (("spatial", 1), ("temporal", 4)):
+        network = {"backbone": "test_convnext", "streams": streams}
+        experiment = make_experiment(network=network, data={"frames": frames}, train={"epochs": 1, "lr": 0.01})
+        folders[streams] = tmp_path_factory.mktemp(streams)
+        train(experiment, real_shards, folders[streams], fabric=make_fabric(experiment, device="cpu"))
+    return folders
 
 
-def test_a_training_goes_on_from_another_or_from_its_spatial_stream(
-    make_experiment, real_shards, fabric, spatial, tmp_path
-):
-    """With a rate of 0 the weights stay those it began with."""
-    network = {"backbone": "test_convnext"}
-    for streams, start in (("both", spatial), ("both", tmp_path / "0" / "last"), ("spatial", spatial)):
+@pytest.fixture
+def started(make_experiment, real_shards, fabric, tmp_path):
+    """Trains on from other trainings at a rate of 0, so that weights stay those begun with; gives the folder."""
+
+    def run(*others, **network):
+        start = tuple(str(other / "last") for other in others)
+        experiment = make_experiment(
+            network={"backbone": "test_convnext", **network}, train={"epochs": 1, "lr": 0.0, "start": start}
+        )
         folder = tmp_path / str(len(list(tmp_path.iterdir())))
-        still = {"epochs": 1, "lr": 0.0, "start": str(start)}
-        train(make_experiment(network={**network, "streams": streams}, train=still), real_shards, folder, fabric=fabric)
-    learnt, joined, again, alone = load_network(spatial).network.state_dict(), *(
-        weights_of(tmp_path / name) for name in "012"
-    )  # fmt: skip
-    assert_same(again, joined)
-    assert_same(alone, learnt)
+        train(experiment, real_shards, folder, fabric=fabric)
+        return folder
+
+    return run
+
+
+@pytest.mark.parametrize("streams", ["both", "spatial"])
+def test_a_training_goes_on_from_another(started, alone, streams):
+    first = started(alone["spatial"], streams=streams)
+    assert_same(weights_of(started(first, streams=streams)), weights_of(first))
+
+
+def test_a_training_goes_on_from_its_spatial_stream(started, alone):
+    learnt, joined = weights_of(alone["spatial"]), weights_of(started(alone["spatial"]))
+    assert {name.split(".")[0] for name in joined} > {"temporal", "guidance"}
     for name, value in learnt.items():
-        same = joined[name].shape == value.shape
-        assert torch.equal(joined[name] if same else joined[name][:, : value.shape[1]], value), name
-        assert same or (name == "segment_head.project.weight" and not joined[name][:, value.shape[1] :].any())
-    assert any(name.startswith("temporal.") for name in joined)
+        found = joined[name.replace("heads.spatial", "heads.both")]
+        if found.shape != value.shape:
+            assert name == "segment_heads.spatial.project.weight"
+            assert not found[:, value.shape[1] :].any()
+        assert torch.equal(found[:, : value.shape[1]] if value.ndim > 1 else found, value), name
+
+
+def test_a_training_goes_on_from_both_streams(started, alone):
+    joined = weights_of(started(alone["temporal"], alone["spatial"], fusion="scores"))
+    for path in alone.values():
+        for name, value in weights_of(path).items():
+            assert torch.equal(joined.pop(name), value), name
+    assert {name.split(".")[0] for name in joined} == {"guidance"}
 
 
 @pytest.mark.parametrize(
-    "network",
+    ("network", "streams"),
     [
-        {"backbone": "test_convnext", "streams": "temporal"},
-        {"backbone": "test_convnext", "kind": "image"},
-        {"backbone": "test_convnext", "embedding": 16},
-        {"backbone": "test_vit"},
+        ({"streams": "temporal"}, ["spatial"]),
+        ({"kind": "image"}, ["spatial"]),
+        ({"embedding": 16}, ["spatial"]),
+        ({"backbone": "test_vit"}, ["spatial"]),
+        ({"dim": 24}, ["spatial", "temporal"]),
+        ({"streams": "temporal"}, ["temporal", "spatial"]),
     ],
     ids=str,
 )
-def test_weights_of_another_network_are_no_start(make_experiment, real_shards, fabric, spatial, tmp_path, network):
-    experiment = make_experiment(network=network, train={"start": str(spatial)})
+def test_weights_of_another_network_are_no_start(started, alone, network, streams):
     with pytest.raises(UsageError, match="last: is a network of another shape"):
-        train(experiment, real_shards, tmp_path, fabric=fabric)
+        started(*(alone[stream] for stream in streams), **network)
+
+
+def test_the_same_stream_twice_is_no_start(started, alone, tmp_path):
+    copied = shutil.copytree(alone["spatial"], tmp_path / "copied")
+    with pytest.raises(UsageError, match="copied/last: is a network of another shape"):
+        started(alone["spatial"], copied)
 
 
 def test_a_training_of_several_batches_a_step_is_resumed_as_exactly(make_experiment, real_shards, fabric, tmp_path):
