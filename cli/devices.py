@@ -6,6 +6,17 @@ import torch
 
 from mgst_data.core import UsageError
 
+PRECISIONS = ("auto", "fp32", "bf16")
+
+
+def in_half(precision: str, device: str) -> bool:
+    """Whether a network multiplies in bfloat16: "auto" does so where the device has instructions for it."""
+    if precision != "auto":
+        return precision == "bf16"
+    if device == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
 
 def choose_device(name: str) -> str:
     """The device that "auto", "cpu" or "cuda" stands for; raises UsageError for CUDA where there is none."""

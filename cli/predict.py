@@ -31,6 +31,12 @@ cannot be done, 3 no face in a video, 130 interrupted.
     "Network",
     option("--weights", type=click.Path(path_type=Path), required=True, help="File of a trained network."),
     option("--device", default="auto", type=click.Choice(["auto", "cpu", "cuda"]), help="Where it runs. [auto]"),
+    option(
+        "--precision",
+        default="auto",
+        type=click.Choice(["auto", "fp32", "bf16"]),
+        help="Of its products; auto: bf16 where the processor has it. [auto]",
+    ),
     option("--batch", type=click.IntRange(1, 1024), help="Windows at a time. [2 on a CPU, 16 on a GPU]"),
     option("--stride", type=click.IntRange(min=1), help="Frames from one window to the next. [those of a window]"),
 )
@@ -50,6 +56,7 @@ def predict(
     videos: tuple[str, ...],
     weights: Path,
     device: str,
+    precision: str,
     batch: int | None,
     stride: int | None,
     out: Path | None,
@@ -70,6 +77,7 @@ def predict(
         videos,
         weights,
         device=device,
+        precision=precision,
         batch=batch,
         stride=stride,
         out=out,

@@ -66,6 +66,7 @@ class Prediction:
         fps: Of the video; 0 where unknown.
         size: Width and height.
         seconds: Length; 0 for a picture.
+        precision: "bf16" or "fp32": how the network multiplied.
         unscored: Frames with a face in them that no window covers: those that have no neighbour in the same crop.
         notes: What is amiss with the video.
     """
@@ -78,6 +79,7 @@ class Prediction:
     fps: float
     size: tuple[int, int]
     seconds: float
+    precision: str = "fp32"
     unscored: int = 0
     notes: list[str] = field(default_factory=list)
 
@@ -133,18 +135,25 @@ class Predictor:
         stride: Frames from one window to the next; None for windows that do not overlap.
         batch: Windows per call of the network.
         device: Where the networks run.
+        half: Whether the network multiplies in bfloat16.
 
     Raises:
         UsageError: if the stride leaves frames out.
     """
 
     def __init__(
-        self, loaded: LoadedNetwork, *, stride: int | None = None, batch: int = 8, device: str = "cpu"
+        self,
+        loaded: LoadedNetwork,
+        *,
+        stride: int | None = None,
+        batch: int = 8,
+        device: str = "cpu",
+        half: bool = False,
     ) -> None:
         if stride is not None and stride > loaded.frames:
             what = f"windows of {loaded.frames} frames that begin every {stride} leave frames out"
             raise UsageError(what, where="--stride", hint=f"at most {loaded.frames}")
-        self.loaded, self.stride, self.batch, self.device = loaded, stride, batch, device
+        self.loaded, self.stride, self.batch, self.device, self.half = loaded, stride, batch, device, half
         # Runs of whole windows: none has to reach back.
         run = loaded.frames * max(1, _RUN // loaded.frames)
         self.extractor = Extractor(ExtractConfig(frames=run, min_frames=_MIN_FRAMES), device=device)
@@ -188,6 +197,7 @@ class Predictor:
             fps=one.fps,
             size=one.size,
             seconds=0.0 if picture else max(end + 1 / rate, extraction.frames / rate),
+            precision="bf16" if self.half else "fp32",
             unscored=unscored,
             notes=[text for _, text in extraction.notes],
         )
@@ -221,6 +231,7 @@ class Predictor:
                 stride=self.stride,
                 batch=self.batch,
                 device=self.device,
+                half=self.half,
             ):
                 seen = waiting.popleft()
                 mine = parts.setdefault(seen.track, _Parts())

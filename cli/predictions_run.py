@@ -21,7 +21,7 @@ from mgst_model.networks.checkpoint import load_network
 from mgst_model.networks.folding import fold_batch_norms
 
 from . import show
-from .devices import choose_device
+from .devices import choose_device, in_half
 from .predictions import Prediction, Predictor
 from .predictions_show import Wanted, folder_of, print_tracks, summary, write
 
@@ -35,6 +35,7 @@ def predict_all(
     weights: Path,
     *,
     device: str,
+    precision: str,
     batch: int | None,
     stride: int | None,
     out: Path | None,
@@ -49,6 +50,7 @@ def predict_all(
         videos: Paths or URLs.
         weights: Of the network.
         device: "cpu", "cuda", or "auto" for CUDA where there is any.
+        precision: "fp32", "bf16", or "auto" for what is quicker on the device.
         batch: Windows per call of the network; None for what suits the device.
         stride: Frames from one window to the next; None for those of a window.
         out: Folder, or None for one beside each video.
@@ -70,7 +72,9 @@ def predict_all(
     device = choose_device(device)
     loaded = load_network(weights, device=device)
     fold_batch_norms(loaded.network)
-    predictor = Predictor(loaded, stride=stride, batch=batch or _BATCH[device], device=device)
+    predictor = Predictor(
+        loaded, stride=stride, batch=batch or _BATCH[device], device=device, half=in_half(precision, device)
+    )
     results: list[dict[str, Any]] = []
     taken: set[Path] = set()
     code = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -19,12 +19,15 @@ from mgst_data.preview.stream import write_video
 from mgst_data.shards import encode_image
 from mgst_data.shards.storage import output_errors, write_atomic
 from mgst_data.video import VideoReader
+from mgst_data.video.batches import ahead
 from mgst_model.networks.checkpoint import LoadedNetwork
 
 from . import show
 from .predictions import Prediction, Window
 
 _BATCH = 32
+# Pictures that are drawn while one is encoded.
+_AHEAD = 4
 Saw = Callable[[int], None]
 
 
@@ -94,7 +97,8 @@ def write(
         write_atomic(files[-1], encode_image(picture, image_format="png"))
     if not wanted.video:
         return files
-    drawn = _annotated(found, wanted.threshold, reader, saw)
+    # Drawn in a thread while others are encoded.
+    drawn = ahead(_annotated(found, wanted.threshold, reader, saw), _AHEAD)
     if found.seconds:
         files.append(stem.with_name(stem.name + ".mp4"))
         write_video(files[-1], drawn, fps=found.fps or 25.0)
@@ -114,7 +118,7 @@ def record(found: Prediction, loaded: LoadedNetwork, threshold: float) -> str:
         "fps": round(found.fps, 4),
         "seconds": round(found.seconds, 3),
         "size": list(found.size),
-        "model": dict(loaded.info) | {"frames": loaded.frames, "size": loaded.size},
+        "model": dict(loaded.info) | {"frames": loaded.frames, "size": loaded.size, "precision": found.precision},
         "threshold": threshold,
         "score": _rounded(main.overall),
         "verdict": verdict(main.overall, threshold),
@@ -172,7 +176,7 @@ def print_tracks(found: Prediction, threshold: float, files: list[Path]) -> None
 
 def _annotated(
     found: Prediction, threshold: float, reader: VideoReader, saw: Saw
-) -> Iterator[tuple[float, UInt8[np.ndarray, "h w 3"]]]:
+) -> Generator[tuple[float, UInt8[np.ndarray, "h w 3"]]]:
     draw: Annotator | None = None
     done = 0
     for batch in reader.chunks(found.video, _BATCH):

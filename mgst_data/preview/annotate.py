@@ -19,6 +19,7 @@ from mgst_data.preview.scores import (
     text_width,
     track_colour,
 )
+from mgst_data.video.batches import BufferPool
 
 # Longest side of an annotated picture: what lies beyond costs much to encode and shows nothing more.
 LONGEST = 1280
@@ -48,6 +49,7 @@ class Annotator:
         # Codecs want even sides.
         self.height, self.width = (max(2, round(side * self.scale / 2) * 2) for side in size)
         self.tracks, self.seconds, self.threshold = tracks, seconds, threshold
+        self._canvases: BufferPool | None = None
         # Drawn in proportion to the picture.
         self.unit = max(1, round(min(self.height, self.width) / 360))
         self.font = max(0.35, 0.42 * min(self.height, self.width) / 480)
@@ -56,13 +58,17 @@ class Annotator:
     def __call__(self, frame: UInt8[ndarray, "h w 3"], index: int, time: float) -> UInt8[ndarray, "y x 3"]:
         """The picture of a frame, over the strip.
 
+        Its memory is used again for a later one as soon as nobody holds it any more.
+
         Args:
             frame: RGB; stays as it is.
             index: Its number in the video.
             time: When it is shown, seconds.
         """
-        below = 0 if self.strip is None else self.strip.shape[0]
-        canvas = np.empty((self.height + below, self.width, 3), np.uint8)
+        if self._canvases is None:
+            below = 0 if self.strip is None else self.strip.shape[0]
+            self._canvases = BufferPool((self.height + below, self.width, 3))
+        canvas = self._canvases.take()
         picture = canvas[: self.height]
         if frame.shape == picture.shape:
             picture[:] = frame

@@ -67,7 +67,7 @@ def _write(
     count, began, last = 0, 0.0, -1
     with av.open(f"file:{path}", "w", format="mp4", options={"movflags": "+faststart"}) as out:
         rate = Fraction(fps).limit_denominator(1001)
-        stream = out.add_stream("libx264", rate=rate, options={"crf": str(quality), "preset": "superfast"})
+        stream = out.add_stream("libx264", rate=rate, options={"crf": str(quality), "preset": "ultrafast"})
         stream.pix_fmt, stream.time_base = "yuv420p", Fraction(1, _CLOCK)
         stream.codec_context.time_base = Fraction(1, _CLOCK)
         stream.thread_count = threads

@@ -49,13 +49,16 @@ def _models_are_loaded_once(monkeypatch):
     monkeypatch.setattr("mgst_cli.predictions.Extractor", load_once)
 
 
+_STAND_IN = ("--weights", "stand-in", "--device", "cpu", "--precision", "fp32")
+
+
 @pytest.fixture
 def mgst_predict(monkeypatch):
     """``mgst_predict(video, frames=4)`` runs the command with the stand-in for a network."""
 
     def run(*arguments, frames=4):
         monkeypatch.setattr("mgst_cli.predictions_run.load_network", lambda path, device="cpu": loaded(frames))
-        words = [str(argument) for argument in ("--weights", "stand-in", "--device", "cpu", *arguments)]
+        words = [str(argument) for argument in (*_STAND_IN, *arguments)]
         result = CliRunner().invoke(predict, words)
         if result.exception and not isinstance(result.exception, SystemExit):
             raise result.exception
@@ -92,7 +95,7 @@ def test_two_faces_are_scored_written_and_shown(mgst_predict, talk, tmp_path):
 
     scores = json.loads(files[0].read_text())
     assert (scores["frames"], scores["fps"], scores["size"]) == (22, 25.0, [440, 240])
-    assert scores["model"] == {"name": "stand-in", "frames": 4, "size": SIZE}
+    assert scores["model"] == {"name": "stand-in", "frames": 4, "size": SIZE, "precision": "fp32"}
     long, short = sorted(scores["tracks"], key=lambda track: -len(track["frame"]))
     assert long["frame"] == list(range(22))
     assert short["frame"][-1] in (11, 12)
@@ -117,7 +120,8 @@ def test_two_faces_are_scored_written_and_shown(mgst_predict, talk, tmp_path):
     assert cv2.imread(str(files[1])).shape[1] == 1200
 
 
-def test_a_network_in_a_file_says_what_it_says_of_the_crops(talk, tmp_path):
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 2e-4), ("bf16", 0.02)])
+def test_a_network_in_a_file_says_what_it_says_of_the_crops(talk, tmp_path, precision, tolerance):
     """From weights on disk to scores on disk, with nothing in between replaced."""
     config = NetworkConfig(backbone="test_efficientnet", pretrained="random", dim=16, heads=2, blocks=3, embedding=8)
     with torch.random.fork_rng(devices=[]):
@@ -125,17 +129,18 @@ def test_a_network_in_a_file_says_what_it_says_of_the_crops(talk, tmp_path):
         network = build_network(config).eval()
     weights = save_network(tmp_path / "network", network, config, frames=4, size=SIZE, info={"name": "drawn"})
     asked = [talk, "--weights", weights, "--device", "cpu", "--json", "--out", tmp_path / "scores"]
+    asked += ["--precision", precision]
     result = CliRunner().invoke(predict, [str(word) for word in asked])
     assert result.exit_code == 0, result.output
     (said,) = json.loads(result.stdout)["videos"]
     wanted = Predictor(LoadedNetwork(network, config, 4, SIZE, {}))(str(talk))
-    assert said["score"] == pytest.approx(wanted.score, abs=2e-4)
+    assert said["score"] == pytest.approx(wanted.score, abs=tolerance)
     kept = json.loads((tmp_path / "scores" / "scores.json").read_text())
-    assert kept["model"] == {"name": "drawn", "frames": 4, "size": SIZE}
+    assert kept["model"] == {"name": "drawn", "frames": 4, "size": SIZE, "precision": precision}
     for track, found, windows in zip(kept["tracks"], wanted.tracks, wanted.windows, strict=True):
-        assert track["frame_score"] == pytest.approx(found.score.tolist(), abs=2e-4)
+        assert track["frame_score"] == pytest.approx(found.score.tolist(), abs=tolerance)
         for mine, theirs in zip(track["windows"], windows, strict=True):
-            assert np.array(mine["patch_score"]) == pytest.approx(theirs.patches.numpy(), abs=1e-3)
+            assert np.array(mine["patch_score"]) == pytest.approx(theirs.patches.numpy(), abs=5 * tolerance)
     assert len({track["score"] for track in kept["tracks"]}) == 2
     assert len(pictures_of(tmp_path / "scores" / "talk.mp4")) == 22
 

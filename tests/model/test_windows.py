@@ -117,3 +117,22 @@ def test_it_computes_where_the_network_is(generator, device):
 def test_a_batch_without_windows_is_refused(generator):
     with pytest.raises(ValueError, match="batch"):
         next(score_runs(Brightness(), [pictures(2, generator)], frames=2, batch=0))
+
+
+def test_half_precision_says_nearly_the_same(generator):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        weights = nn.Linear(8 * 8 * 3, 1)
+
+    class Product(nn.Module):
+        def forward(self, frames):
+            logits = weights(frames.flatten(2))[..., 0]
+            return SegmentOutput(logits.mean(dim=1), logits, None, None)
+
+    run = pictures(6, generator)
+    exact = score_windows(Product(), run, frames=3)
+    half = score_windows(Product(), run, frames=3, half=True)
+    assert half.frame.dtype == torch.float32
+    assert not torch.equal(half.frame, exact.frame)
+    torch.testing.assert_close(half.frame, exact.frame, atol=0.01, rtol=0.01)
+    assert not torch.is_autocast_enabled("cpu")

@@ -111,6 +111,12 @@ def test_an_annotated_frame_shows_the_box_in_the_colour_of_its_score():
     assert (without[:240] == 90).all()
 
 
+def test_a_picture_stays_as_it_is_while_it_is_held():
+    draw = Annotator([track(range(40), 0.5)], size=(64, 80), seconds=4.0)
+    held = [draw(np.full((64, 80, 3), i, np.uint8), 100, 0.1 * i) for i in range(6)]
+    assert [int(picture[:64].max()) for picture in held] == list(range(6))
+
+
 def test_the_heat_lies_on_suspicious_patches_and_on_no_others():
     patches = np.zeros((4, 4))
     patches[3, 3] = 1.0
