@@ -26,7 +26,8 @@ from mgst_data.demo import render_demo
 from mgst_data.extract import ExtractConfig, extract
 
 SECTIONS = ("small", "base", "predict")
-CLIP = "lp_s18.mp4"
+# Of 9 and of 20 seconds, both 1280 x 720: starting takes 4 seconds of each.
+CLIPS = ("lp_s18.mp4", "fsgan_shinzo_abe.mp4")
 
 
 def main() -> None:
@@ -60,11 +61,14 @@ def run(name: str, scratch: Path, options: argparse.Namespace) -> dict[str, Any]
     if options.clips is None:
         return None
     clips = Clips(options.clips, scratch)
-    clip = clips.trimmed(clips.real(CLIP), 60) if options.quick else clips.real(CLIP)
-    return {
-        "annotated": measure_prediction(clip, "small", annotated=True),
-        "scores_only": measure_prediction(clip, "small", annotated=False),
-    }
+    found = {}
+    for name in CLIPS:
+        clip = clips.trimmed(clips.real(name), 60) if options.quick else clips.real(name)
+        found[name] = {
+            "annotated": measure_prediction(clip, "small", annotated=True),
+            "scores_only": measure_prediction(clip, "small", annotated=False),
+        }
+    return found
 
 
 def demo_shards(scratch: Path) -> str:
@@ -93,10 +97,11 @@ def targets(sections: dict[str, Any]) -> list[dict[str, Any]]:
         use = sections["base"]["share_of_plain_product"] * 100
         add("base", "`base`: matrix products against a plain one", round(use, 1), "%", "≥ 40", use >= 40)
     if "predict" in sections:
-        speed = sections["predict"]["annotated"]["real_time"]
-        add("predict", "`mgst-predict` at 720p, 2 cores, all outputs", speed, "x real time", "≥ 1", speed >= 1)
-        speed = sections["predict"]["scores_only"]["real_time"]
-        add("predict", "the same without the annotated video", speed, "x real time", "", speed >= 1)
+        for found in sections["predict"].values():
+            for name, what in (("annotated", "all outputs"), ("scores_only", "scores only")):
+                speed, seconds = found[name]["real_time"], found[name]["video_seconds"]
+                about = f"`mgst-predict` of {seconds:.0f} s at 720p, 2 cores, with start-up: {what}"
+                add("predict", about, speed, "x real time", "≥ 1", speed >= 1)
     return rows
 
 

@@ -28,12 +28,11 @@ def main() -> None:
     parser.add_argument("--variants", nargs="+", help="only these")
     parser.add_argument("--seeds", type=int, nargs="+", help="only these")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
-    parser.add_argument("--epochs", type=int, help="of every training")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the figures")
     parser.add_argument("--name", help="of the figures' files; generalise, or generalise_full")
     arguments = parse_with_clips(parser)
     plan: Plan = FULL if arguments.full else QUICK
-    plan = plan.only(variants=arguments.variants, seeds=arguments.seeds, epochs=arguments.epochs)
+    plan = plan.only(variants=arguments.variants, seeds=arguments.seeds)
 
     console = Console(stderr=True)
     shards = make_shards(arguments.clips, arguments.out, size=plan.crop)

@@ -17,12 +17,15 @@ from mgst_model.evaluate.score import score_shards
 from mgst_model.networks.checkpoint import load_network
 from mgst_model.train import make_fabric, train
 
-# The networks of two streams begin with the spatial one on single frames, blended as the baseline's: for the same
-# number of frames, many more faces and blends are seen. The temporal stream joins for the segments that follow.
-_ALONE: Mapping[str, Any] = {"network.streams": "spatial", "augment.blend": "sbi", "augment.temporal": 0.0}
+# In a network of two streams each learns alone first, at its own pace: the spatial one from single frames, blended as
+# the baseline's (for the same number of frames, many more faces and blends are seen), the temporal one, whose steps are
+# cheap, from segments for many more of them. Then both go on together.
+_FRAMES: Mapping[str, Any] = {"network.streams": "spatial", "augment.blend": "sbi", "augment.temporal": 0.0}
+_PATCHES: Mapping[str, Any] = {"network.streams": "temporal", "augment.recipe": "robust"}
 _JOINED: Mapping[str, Any] = {
-    "augment.temporal": 0.2,
-    "train.lr": 2e-4,
+    "network.fusion": "scores",
+    "augment.recipe": "robust",
+    "train.lr": 1e-4,
     "train.backbone": 0.3,
     "train.warmup": 0.2,
     "train.ema": 0.97,
@@ -40,9 +43,11 @@ VARIANTS: dict[str, tuple[str, Mapping[str, Any]]] = {
     "steady blends": ("small", {"augment.blend": "consistent", "augment.temporal": 0.0}),
     "no temporal fakes": ("small", {"augment.temporal": 0.0}),
 }
+# What of that matters to a stream alone; variants that do not differ in it share its training.
+_MATTERS = {"frames": ("loss.frame",), "patches": ("loss.patch", "augment.blend", "augment.temporal")}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """A grid of trainings.
 
@@ -53,11 +58,13 @@ class Plan:
         size: Side that the networks see.
         frames: Frames per segment.
         pairs: Real segments per step; each comes with its fake.
-        epochs: Each draws ``per_video`` segments of every video.
-        single_epochs: How many of them, of networks of two streams, show the spatial stream single frames instead, as
-            many in all. The baseline has no other, and the temporal stream alone has none.
+        epochs: Of the baseline; each draws ``per_video`` segments of every video, or as many frames one by one.
+        frame_epochs: Of the spatial stream alone, on single frames.
+        patch_epochs: Of the temporal stream alone, on segments; cheap ones.
+        joined_epochs: Of both together. In all, ours takes as long as the baseline.
         per_video: See there.
         workers: Processes that read.
+        precision: Of the networks.
     """
 
     variants: tuple[str, ...]
@@ -67,18 +74,17 @@ class Plan:
     frames: int
     pairs: int
     epochs: int
-    single_epochs: int
+    frame_epochs: int
+    patch_epochs: int
+    joined_epochs: int
     per_video: int
     workers: int
+    precision: str
 
-    def only(self, *, variants: Sequence[str] | None, seeds: Sequence[int] | None, epochs: int | None) -> Plan:
+    def only(self, *, variants: Sequence[str] | None, seeds: Sequence[int] | None) -> Plan:
         """A part of the grid; None leaves what is there."""
-        return replace(
-            self,
-            variants=tuple(variants or self.variants),
-            seeds=self.seeds if seeds is None else tuple(seeds),
-            epochs=epochs or self.epochs,
-        )
+        seeds = self.seeds if seeds is None else tuple(seeds)
+        return replace(self, variants=tuple(variants or self.variants), seeds=seeds)
 
     def settings(self, seed: int, *, single: bool, epochs: int) -> dict[str, Any]:
         """What is set for one stage of any training, as for ``mgst-train --set``.
@@ -98,6 +104,8 @@ class Plan:
             "data.val_per_video": 4 * more,
             "data.workers": self.workers,
             "train.epochs": epochs,
+            "train.validate": epochs,
+            "train.precision": self.precision,
             "train.seed": seed,
         }
 
@@ -106,8 +114,36 @@ class Plan:
         return asdict(self)
 
 
-QUICK = Plan(("ours", "sbi", "spatial only"), (0, 1, 2), 256, 160, 8, 4, 5, 4, 4, 1)
-FULL = Plan(tuple(VARIANTS), (0, 1, 2), 256, 224, 16, 16, 40, 16, 8, 8)
+QUICK = Plan(
+    variants=("ours", "sbi", "spatial only", "temporal only"),
+    seeds=(0, 1, 2),
+    crop=256,
+    size=160,
+    frames=8,
+    pairs=4,
+    epochs=5,
+    frame_epochs=2,
+    patch_epochs=10,
+    joined_epochs=1,
+    per_video=4,
+    workers=1,
+    precision="bf16-mixed",
+)
+FULL = Plan(
+    variants=tuple(VARIANTS),
+    seeds=(0, 1, 2),
+    crop=256,
+    size=224,
+    frames=16,
+    pairs=16,
+    epochs=40,
+    frame_epochs=16,
+    patch_epochs=40,
+    joined_epochs=12,
+    per_video=8,
+    workers=8,
+    precision="bf16-mixed",
+)
 
 
 def run(plan: Plan, variant: str, seed: int, shards: Path, out: Path, *, device: str) -> Predictions:
@@ -115,26 +151,47 @@ def run(plan: Plan, variant: str, seed: int, shards: Path, out: Path, *, device:
     folder = out / f"{variant.replace(' ', '-')}-{seed}"
     if (folder / "test" / JSON_NAME).exists():
         return Predictions.load(folder / "test")
-    preset, own = VARIANTS[variant]
-    last = folder / "network"
-    if preset == "sbi" or own.get("network.streams") == "temporal":
-        settings = plan.settings(seed, single=preset == "sbi", epochs=plan.epochs)
-        _train(preset, settings | own, shards, last, device)
-    else:
-        # Variants that differ in what comes after it share the first stage.
-        shared = {name: value for name, value in own.items() if name == "loss.frame"}
-        first = folder / "frames" if shared else out / f"frames-{seed}"
-        settings = plan.settings(seed, single=True, epochs=plan.single_epochs)
-        _train(preset, {**settings, **_ALONE, **shared}, shards, first, device)
-        settings = plan.settings(seed, single=False, epochs=plan.epochs - plan.single_epochs)
-        _train(preset, {**settings, **_JOINED, **own, "train.start": first / "last"}, shards, last, device)
+    last = train_variant(plan, variant, seed, shards, out, device=device)
     # The last weights, averaged over the last steps: validation fakes are too easy to choose by.
     place = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
-    loaded = load_network(last / "last", device=place)
+    loaded = load_network(last, device=place)
     predictions = score_shards(loaded, str(shards), model=variant, split="test", device=place)
     predictions.save(folder / "test")
     Console(stderr=True).print(f"scored {len(predictions)} videos: {folder / 'test'}")
     return predictions
+
+
+def train_variant(plan: Plan, variant: str, seed: int, shards: Path, out: Path, *, device: str) -> Path:
+    """Trains a variant, stage by stage, as far as that is not done.
+
+    Returns:
+        Its weights.
+    """
+    preset, own = VARIANTS[variant]
+
+    def stage(name: str, epochs: int, settings: Mapping[str, Any], *, single: bool) -> Path:
+        folder = out / name
+        _train(preset, {**plan.settings(seed, single=single, epochs=epochs), **settings}, shards, folder, device)
+        return folder / "last"
+
+    def alone(name: str, epochs: int, settings: Mapping[str, Any], *, single: bool) -> Path:
+        differs = {key: value for key, value in own.items() if key in _MATTERS[name]}
+        where = f"{variant.replace(' ', '-')}-{name}-{seed}" if differs else f"{name}-{seed}"
+        return stage(where, epochs, {**settings, **differs}, single=single)
+
+    name = f"{variant.replace(' ', '-')}-{seed}/network"
+    if preset == "sbi":
+        return stage(name, plan.epochs, own, single=True)
+    streams = own.get("network.streams", "both")
+    start = []
+    if streams != "temporal":
+        start.append(alone("frames", plan.frame_epochs, _FRAMES, single=True))
+    if streams != "spatial":
+        start.append(alone("patches", plan.patch_epochs, _PATCHES, single=False))
+    if streams == "temporal":
+        return start[0]
+    begin = {"train.start": ",".join(map(str, start))}
+    return stage(name, plan.joined_epochs, {**_JOINED, **own, **begin}, single=False)
 
 
 def _train(preset: str, settings: Mapping[str, Any], shards: Path, out: Path, device: str) -> None:

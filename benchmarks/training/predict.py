@@ -47,6 +47,7 @@ def measure_prediction(video: Path, preset: str, *, annotated: bool) -> dict[str
     return {
         "video": video.name,
         "frames": frames,
+        "video_seconds": round(frames / rate, 2),
         "tracks": len(scored["tracks"]),
         "seconds": round(seconds, 2),
         "frames_per_second": round(frames / seconds, 2),
