@@ -3,7 +3,7 @@
 They are unlike what networks are trained on: two people, landmark for landmark, and every video is coded anew, real or
 fake. They are like the deepfakes of the test split in no more than what everybody knows of such: `coarse` swaps have
 lost detail and have a wide, soft mask, as autoencoders have it; `graphic` ones are warped triangle by triangle into a
-sharp, narrow mask and shake.
+sharp, narrow mask. Half of each shake and flicker from frame to frame; the others are as steady as the tracks are.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from mgst_data.shards import FaceChunk, ShardReader, ShardWriter, VideoReport, e
 from mgst_data.video.h264 import encode_h264
 
 COARSE, GRAPHIC = "coarse swap", "graphic swap"
-# Positions, among the validation people, of those whose faces each of them gets.
-DONORS = (1, 4)
+# Positions, among the validation people, of those whose faces each of them gets: shaking, and steady.
+SHAKING, STEADY = 1, 4
 # Chunks of a person, and frames of each.
 CHUNKS, FRAMES = 3, 16
 # Chin line without the ears, brows, eyes, nose, mouth [the 68 points of iBUG 300-W].
@@ -64,14 +64,16 @@ class Look:
     flicker: float
 
     @staticmethod
-    def draw(kind: str, random: np.random.Generator) -> Look:
-        """Draws one."""
+    def draw(kind: str, random: np.random.Generator, *, steady: bool) -> Look:
+        """Draws one; a steady one neither shakes nor flickers."""
         if kind == COARSE:
             numbers = {"detail": (0.3, 0.6), "blur": (3, 9), "forehead": (0.3, 0.9), "matched": (0.7, 1)}
             erode, shake, flicker = random.integers(9, 25), 0.5, 0.006
         else:
             numbers = {"detail": (1, 1), "blur": (1.5, 4), "forehead": (0, 0), "matched": (0.5, 1)}
             erode, shake, flicker = random.integers(3, 9), 0.8, 0.01
+        if steady:
+            shake, flicker = 0.0, 0.0
         drawn = {name: random.uniform(low, high) for name, (low, high) in numbers.items()}
         return Look(kind=kind, erode=int(erode), shake=shake, flicker=flicker, **drawn)
 
@@ -90,19 +92,22 @@ def make_swaps(shards: Path, out: Path) -> Path:
         record = people[key][0].record
         plan.append((record, key, ""))
         for kind in (COARSE, GRAPHIC):
-            for j in ((i + step) % len(keys) for step in DONORS):
+            for step in (SHAKING, STEADY):
+                j = (i + step) % len(keys)
                 name = f"{i:02d}-{kind.split()[0]}-{j:02d}"
                 fake = replace(record, key=name, video=name, label=FAKE, method=kind, source_key=keys[j])
                 plan.append((fake, key, keys[j]))
     sources = {record.key: (target, donor) for record, target, donor in plan}
     folder = out / "swaps"
-    with open_folder(folder, {"swaps": [DONORS, CHUNKS, FRAMES]}, [record for record, _, _ in plan]) as opened:
+    with open_folder(folder, {"swaps": [SHAKING, STEADY, CHUNKS, FRAMES]}, [record for record, _, _ in plan]) as opened:
         for task in opened.missing([record for record, _, _ in plan]):
             with ShardWriter(folder, task.name) as shard:
                 for record in task.records:
                     target, donor = sources[record.key]
                     random = np.random.default_rng(list(record.key.encode()))
-                    chunks = list(_video(record, people[target], people.get(donor, []), random))
+                    steady = donor == keys[(keys.index(target) + STEADY) % len(keys)]
+                    look = Look.draw(record.method, random, steady=steady) if record.label else None
+                    chunks = list(_video(record, people[target], people.get(donor, []), look, random))
                     for chunk in chunks:
                         shard.write(chunk)
                     about = {name: getattr(record, name) for name in _ABOUT}
@@ -127,9 +132,12 @@ def _people(reader: ShardReader) -> dict[str, list[FaceChunk]]:
 
 
 def _video(
-    record: VideoRecord, targets: list[FaceChunk], donors: list[FaceChunk], random: np.random.Generator
+    record: VideoRecord,
+    targets: list[FaceChunk],
+    donors: list[FaceChunk],
+    look: Look | None,
+    random: np.random.Generator,
 ) -> Iterator[FaceChunk]:
-    look = Look.draw(record.method, random) if record.label else None
     crf = int(random.integers(18, 28))
     for number, target in enumerate(targets):
         frames = [frame.astype(np.float32) for frame in target.frames(range(FRAMES))]

@@ -7,7 +7,7 @@ import signal
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,11 +20,9 @@ from torchmetrics.classification import BinaryAUROC
 
 from mgst_data.core import MgstError, UsageError, generator_for, seed_for
 from mgst_data.shards import SegmentBatch, SegmentLoader
-from mgst_model.networks.build import build_network
-from mgst_model.networks.checkpoint import BEST, load_network, save_network
-from mgst_model.networks.config import NetworkConfig
+from mgst_model.networks.checkpoint import BEST, save_network
 from mgst_model.networks.output import SegmentOutput
-from mgst_model.networks.parallel import ParallelNetwork
+from mgst_model.train.begin import begin
 from mgst_model.train.clock import Clock
 from mgst_model.train.config import Experiment
 from mgst_model.train.data import TRAIN, VAL, make_loader, open_split
@@ -122,7 +120,7 @@ class _Training:
             hint = f"lower train.accumulate ({self.config.accumulate}) or raise data.per_video ({data.per_video})"
             raise UsageError(f"an epoch has {self.batches} batches, too few for a step", where=shards, hint=hint)
         self.steps = self.per_epoch * self.config.epochs
-        network = _begin(experiment)
+        network = begin(experiment)
         self.task = DetectionTask(data, experiment.augment, experiment.loss, experiment.network).to(fabric.device)
         optimizer = torch.optim.AdamW(parameter_groups(network, self.config), lr=self.config.lr)
         self.plain = network
@@ -327,34 +325,6 @@ class _Training:
     def _everywhere(self, stop: bool) -> bool:
         """Whether any process is to stop: all of them do so after the same step."""
         return bool(self._average(torch.tensor(float(stop), device=self.fabric.device)) > 0)
-
-
-def _begin(experiment: Experiment) -> nn.Module:
-    """The network as the training finds it: with weights of an earlier one, or as its configuration says."""
-    if not experiment.train.start:
-        return _drawn(experiment.network, experiment.train.seed)
-    asked = replace(experiment.network, pretrained="random")
-    begun = {where: load_network(where) for where in experiment.train.start}
-    if len(begun) == 1 and next(iter(begun.values())).config == asked:
-        return next(iter(begun.values())).network
-    network, streams = _drawn(asked, experiment.train.seed), dict[str, ParallelNetwork]()
-    for where, given in begun.items():
-        # What guides and fuses has no weights in a stream alone.
-        own = given.config
-        alone = replace(asked, streams=own.streams, guidance=own.guidance, fusion=own.fusion)
-        fits = asked.streams == "both" and own == alone and own.streams != "both" and own.streams not in streams
-        if not fits or not isinstance(given.network, ParallelNetwork):
-            raise UsageError("is a network of another shape", where=where, hint="see its .json")
-        streams[own.streams] = given.network
-    if isinstance(network, ParallelNetwork):
-        network.begin_with(*streams.values())
-    return network
-
-
-def _drawn(config: NetworkConfig, seed: int) -> nn.Module:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed_for(seed, "weights"))
-        return build_network(config)
 
 
 def _segments(waiting: list[tuple[SegmentBatch, Examples]]) -> int:

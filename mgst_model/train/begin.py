@@ -1,0 +1,51 @@
+"""The network as a training finds it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from mgst_data.core import UsageError, seed_for
+from mgst_model.networks import NetworkConfig, build_network
+from mgst_model.networks.checkpoint import load_network
+from mgst_model.networks.parallel import ParallelNetwork
+from mgst_model.train.config import Experiment
+
+
+def begin(experiment: Experiment) -> nn.Module:
+    """The network with weights of earlier trainings, or as its configuration says.
+
+    Raises:
+        UsageError: if these are of another shape, or cannot be had.
+    """
+    if not experiment.train.start:
+        return _drawn(experiment.network, experiment.train.seed)
+    asked = replace(experiment.network, pretrained="random")
+    begun = {where: load_network(where) for where in experiment.train.start}
+    first = next(iter(begun.values()))
+    if len(begun) == 1 and _that_matters(first.config) == _that_matters(asked):
+        return first.network
+    network, streams = _drawn(asked, experiment.train.seed), dict[str, ParallelNetwork]()
+    for where, given in begun.items():
+        name = given.config.streams
+        is_one_of_both = asked.streams == "both" and name != "both" and name not in streams
+        alike = _that_matters(given.config) == _that_matters(replace(asked, streams=name))
+        if not is_one_of_both or not alike or not isinstance(given.network, ParallelNetwork):
+            raise UsageError("is a network of another shape", where=where, hint="see its .json")
+        streams[name] = given.network
+    if isinstance(network, ParallelNetwork):
+        network.begin_with(*streams.values())
+    return network
+
+
+def _that_matters(config: NetworkConfig) -> NetworkConfig:
+    """What guides and fuses has no weights in a stream alone."""
+    return config if config.streams == "both" else replace(config, guidance="none", fusion="features")
+
+
+def _drawn(config: NetworkConfig, seed: int) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_for(seed, "weights"))
+        return build_network(config)
