@@ -36,12 +36,13 @@ def main() -> None:
 
     console = Console(stderr=True)
     shards = make_shards(arguments.clips, arguments.out, size=plan.crop)
-    predictions = {}
+    predictions, seconds = {}, {}
     for seed in plan.seeds:  # seed by seed, so that a run that is cut short compares all variants
         for variant in plan.variants:
             console.print(f"[bold]{variant}[/], seed {seed}")
-            predictions[variant, seed] = run(plan, variant, seed, shards, arguments.out, device=arguments.device)
-    found = figures(predictions)
+            done = run(plan, variant, seed, shards, arguments.out, device=arguments.device)
+            predictions[variant, seed], seconds[variant, seed] = done
+    found = figures(predictions, seconds)
     name = arguments.name or ("generalise_full" if arguments.full else "generalise")
     write_result(name, {"plan": plan.as_dict(), **found}, folder=arguments.results)
     (arguments.results / f"{name}.png").write_bytes(plot(found))

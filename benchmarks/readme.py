@@ -90,10 +90,13 @@ def generalise_table(results: Path = RESULTS) -> str:
         result = json.loads(path.read_text())
         variants, plan = result["figures"]["variants"], result["figures"]["plan"]
         kinds = list(next(iter(variants.values()))["mean"])
-        lines += [f"| variant | {' | '.join(kinds)} | fake above its real twin |", f"|---|{'--:|' * (len(kinds) + 1)}"]
+        lines += [f"| variant | {' | '.join(kinds)} | fake above its real twin | minutes |"]
+        lines.append(f"|---|{'--:|' * (len(kinds) + 2)}")
         for variant, found in variants.items():
             cells = [_auc(found["mean"][kind]) for kind in kinds]
-            lines.append(f"| {variant} | {' | '.join(cells)} | {found['mean'][kinds[-1]]['pairs']:.0%} |")
+            pairs, minutes = found["mean"][kinds[-1]]["pairs"], found.get("minutes")
+            cells += [f"{pairs:.0%}", "" if minutes is None else f"{minutes:.0f}"]
+            lines.append(f"| {variant} | {' | '.join(cells)} |")
         device = result["device"]["gpu"] or result["device"]["cpu"]
         numbers = ", ".join(map(str, plan["seeds"]))
         seeds = f"mean of seeds {numbers}" if len(plan["seeds"]) > 1 else f"seed {numbers}"

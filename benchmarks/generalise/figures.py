@@ -19,15 +19,18 @@ KINDS = ("autoencoder swap", "graphics swap", "generator")
 SWAPS = "all swaps"
 
 
-def figures(predictions: Mapping[tuple[str, int], Predictions]) -> dict[str, Any]:
+def figures(
+    predictions: Mapping[tuple[str, int], Predictions], seconds: Mapping[tuple[str, int], float]
+) -> dict[str, Any]:
     """AUC of each kind of fake against all real test videos.
 
     Args:
         predictions: By variant and seed.
+        seconds: That training took, likewise.
 
     Returns:
-        For each variant, the figures of every seed, their mean and deviation, and those of the mean score of all seeds
-        with a 95 % bootstrap interval over videos.
+        For each variant, the figures of every seed, their mean and deviation, the mean ends of their 95 % bootstrap
+        intervals over videos, and the minutes that a training took.
     """
     variants: dict[str, Any] = {}
     for variant in dict.fromkeys(name for name, _ in predictions):
@@ -45,7 +48,8 @@ def figures(predictions: Mapping[tuple[str, int], Predictions]) -> dict[str, Any
                 ],
                 "pairs": round(statistics.fmean(pairs), 4) if pairs else None,
             }
-        variants[variant] = {"mean": together, "seeds": by_seed}
+        minutes = statistics.fmean(taken for (name, _), taken in seconds.items() if name == variant) / 60
+        variants[variant] = {"mean": together, "seeds": by_seed, "minutes": round(minutes, 1)}
     return {"variants": variants}
 
 
@@ -66,14 +70,14 @@ def _auc(predictions: Predictions, kind: str) -> dict[str, Any]:
 
 def table(found: Mapping[str, Any]) -> Table:
     """For the terminal."""
-    shown = Table("variant", *(*KINDS, SWAPS), "pairs, swaps")
+    shown = Table("variant", *(*KINDS, SWAPS), "pairs, swaps", "minutes")
     for variant, result in found["variants"].items():
         cells = [
             f"{mean['auc']:.3f} [{mean['interval'][0]:.2f}, {mean['interval'][1]:.2f}]"
             for mean in result["mean"].values()
         ]
         pairs = result["mean"][SWAPS]["pairs"]
-        shown.add_row(variant, *cells, "" if pairs is None else f"{pairs:.0%}")
+        shown.add_row(variant, *cells, "" if pairs is None else f"{pairs:.0%}", f"{result['minutes']:.0f}")
     return shown
 
 

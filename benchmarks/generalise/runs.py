@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from mgst_model.evaluate.predictions import JSON_NAME, Predictions
 from mgst_model.evaluate.score import score_shards
 from mgst_model.networks.checkpoint import load_network
 from mgst_model.train import make_fabric, train
+from mgst_model.train.state import STEPS
 
 # In a network of two streams each learns alone first, at its own pace: the spatial one from single frames, blended as
 # the baseline's (for the same number of frames, many more faces and blends are seen), the temporal one, whose steps are
@@ -146,56 +148,79 @@ FULL = Plan(
 )
 
 
-def run(plan: Plan, variant: str, seed: int, shards: Path, out: Path, *, device: str) -> Predictions:
-    """Trains a variant, if that is not done, and scores the test split, if that is not done."""
-    folder = out / f"{variant.replace(' ', '-')}-{seed}"
-    if (folder / "test" / JSON_NAME).exists():
-        return Predictions.load(folder / "test")
-    last = train_variant(plan, variant, seed, shards, out, device=device)
-    # The last weights, averaged over the last steps: validation fakes are too easy to choose by.
-    place = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
-    loaded = load_network(last, device=place)
-    predictions = score_shards(loaded, str(shards), model=variant, split="test", device=place)
-    predictions.save(folder / "test")
-    Console(stderr=True).print(f"scored {len(predictions)} videos: {folder / 'test'}")
-    return predictions
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One training of several that follow each other.
+
+    Attributes:
+        folder: Where it goes; variants that share a stage share its folder.
+        preset: A file of configs/train.
+        settings: What differs from it, as for ``mgst-train --set``.
+    """
+
+    folder: Path
+    preset: str
+    settings: Mapping[str, Any]
+
+    @property
+    def weights(self) -> Path:
+        """The last ones, averaged over the last steps: validation fakes are too easy to choose by."""
+        return self.folder / "last"
+
+    def seconds(self) -> float:
+        """How long its steps took, when it is done."""
+        with (self.folder / STEPS).open(newline="") as file:
+            return sum(float(row[name]) for row in csv.DictReader(file) for name in row if name.startswith("seconds_"))
 
 
-def train_variant(plan: Plan, variant: str, seed: int, shards: Path, out: Path, *, device: str) -> Path:
-    """Trains a variant, stage by stage, as far as that is not done.
+def stages(plan: Plan, variant: str, seed: int, out: Path) -> list[Stage]:
+    """What a variant is trained by, in this order."""
+    preset, own = VARIANTS[variant]
+    name = variant.replace(" ", "-")
+    network = out / f"{name}-{seed}" / "network"
+
+    def alone(which: str, epochs: int, settings: Mapping[str, Any], *, single: bool) -> Stage:
+        differs = {key: value for key, value in own.items() if key in _MATTERS[which]}
+        folder = out / (f"{name}-{which}-{seed}" if differs else f"{which}-{seed}")
+        return Stage(folder, preset, plan.settings(seed, single=single, epochs=epochs) | settings | differs)
+
+    if preset == "sbi":
+        return [Stage(network, preset, plan.settings(seed, single=True, epochs=plan.epochs))]
+    streams = own.get("network.streams", "both")
+    made = []
+    if streams != "temporal":
+        made.append(alone("frames", plan.frame_epochs, _FRAMES, single=True))
+    if streams != "spatial":
+        made.append(alone("patches", plan.patch_epochs, _PATCHES, single=False))
+    if streams == "temporal":
+        return made
+    begin = {"train.start": ",".join(str(stage.weights) for stage in made)}
+    settings = plan.settings(seed, single=False, epochs=plan.joined_epochs)
+    return [*made, Stage(network, preset, settings | _JOINED | own | begin)]
+
+
+def run(plan: Plan, variant: str, seed: int, shards: Path, out: Path, *, device: str) -> tuple[Predictions, float]:
+    """Trains a variant, if that is not done, and scores the test split, if that is not done.
 
     Returns:
-        Its weights.
+        What is said of the test videos, and the seconds that training took.
     """
-    preset, own = VARIANTS[variant]
-
-    def stage(name: str, epochs: int, settings: Mapping[str, Any], *, single: bool) -> Path:
-        folder = out / name
-        _train(preset, {**plan.settings(seed, single=single, epochs=epochs), **settings}, shards, folder, device)
-        return folder / "last"
-
-    def alone(name: str, epochs: int, settings: Mapping[str, Any], *, single: bool) -> Path:
-        differs = {key: value for key, value in own.items() if key in _MATTERS[name]}
-        where = f"{variant.replace(' ', '-')}-{name}-{seed}" if differs else f"{name}-{seed}"
-        return stage(where, epochs, {**settings, **differs}, single=single)
-
-    name = f"{variant.replace(' ', '-')}-{seed}/network"
-    if preset == "sbi":
-        return stage(name, plan.epochs, own, single=True)
-    streams = own.get("network.streams", "both")
-    start = []
-    if streams != "temporal":
-        start.append(alone("frames", plan.frame_epochs, _FRAMES, single=True))
-    if streams != "spatial":
-        start.append(alone("patches", plan.patch_epochs, _PATCHES, single=False))
-    if streams == "temporal":
-        return start[0]
-    begin = {"train.start": ",".join(map(str, start))}
-    return stage(name, plan.joined_epochs, {**_JOINED, **own, **begin}, single=False)
+    planned = stages(plan, variant, seed, out)
+    folder = out / f"{variant.replace(' ', '-')}-{seed}" / "test"
+    if not (folder / JSON_NAME).exists():
+        for stage in planned:
+            _train(stage, shards, device)
+        place = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
+        loaded = load_network(planned[-1].weights, device=place)
+        predictions = score_shards(loaded, str(shards), model=variant, split="test", device=place)
+        predictions.save(folder)
+        Console(stderr=True).print(f"scored {len(predictions)} videos: {folder}")
+    return Predictions.load(folder), sum(stage.seconds() for stage in planned)
 
 
-def _train(preset: str, settings: Mapping[str, Any], shards: Path, out: Path, device: str) -> None:
-    experiment = build_experiment(preset_file(preset), {}, [f"{name}={value}" for name, value in settings.items()])
+def _train(stage: Stage, shards: Path, device: str) -> None:
+    settings = [f"{name}={value}" for name, value in stage.settings.items()]
+    experiment = build_experiment(preset_file(stage.preset), {}, settings)
     fabric = make_fabric(experiment, device=device)
     with make_train_watcher() as watcher:
-        train(experiment, shards, out, fabric=fabric, watcher=watcher)
+        train(experiment, shards, stage.folder, fabric=fabric, watcher=watcher)
