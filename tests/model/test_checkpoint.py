@@ -136,7 +136,7 @@ def test_both_files_are_needed(saved, tmp_path):
         ({"network": {"dim": "wide"}}, "does not describe a network"),
         ({"network": {**OPTIONS, "backbone": "test_efficientne"}}, "unknown backbone 'test_efficientne'"),
         ({"network": {**OPTIONS, "embedding": 4}}, r"does not fit best.json: size mismatch for frame_head"),
-        ({"network": {**OPTIONS, "streams": "spatial"}}, "does not fit best.json: Unexpected key"),
+        ({"network": {**OPTIONS, "streams": "spatial"}}, "does not fit best.json: Missing key"),
         ({"network": {**OPTIONS, "embedding": 8, "blocks": 4}}, "does not fit best.json: Missing key"),
     ],
 )
