@@ -18,7 +18,7 @@ FIGURES, GENERALISE = "figures", "generalise"
 GRIDS = {
     "generalise_full": "the whole grid",
     "generalise": "the short version",
-    "generalise_ablations": "every ablation, once",
+    "generalise_ablations": "every ablation, once, of an earlier recipe in which the temporal stream joins untrained",
 }
 SECTIONS = ("speed", "quality", "decode", "memory", "stability")
 
