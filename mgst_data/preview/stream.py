@@ -77,8 +77,9 @@ def _write(
         for time, picture in pictures:
             if not count:
                 stream.height, stream.width, began = *picture.shape[:2], time
+            # More threads would only wait for each other, and the encoder has the other cores.
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(
-                format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
+                format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG, threads=1
             )
             # Two pictures at one time would end the file.
             last = max(last + 1, round((time - began) * _CLOCK))
