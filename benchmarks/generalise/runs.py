@@ -63,7 +63,7 @@ class Plan:
         epochs: Of the baseline; each draws ``per_video`` segments of every video, or as many frames one by one.
         frame_epochs: Of the spatial stream alone, on single frames.
         patch_epochs: Of the temporal stream alone, on segments; cheap ones.
-        joined_epochs: Of both together. In all, ours takes as long as the baseline.
+        joined_epochs: Of both together. In all, ours is meant to take as long as the baseline.
         per_video: See there.
         workers: Processes that read.
         precision: Of the networks.
