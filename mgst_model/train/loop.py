@@ -296,6 +296,7 @@ class _Training:
                     "averaged": averaged,
                     "task": self.task.state_dict(),
                     "optimizer": self.optimizer.state_dict(),
+                    "precision": self.fabric.strategy.precision.state_dict(),
                     "loader": self.loader.state_dict(),
                 }
             )
@@ -312,6 +313,8 @@ class _Training:
             self.averaged.module.load_state_dict(state["averaged"])
         self.task.load_state_dict(state["task"])
         self.optimizer.load_state_dict(state["optimizer"])
+        if state.get("precision"):  # of float16 alone: the scale of the loss
+            self.fabric.strategy.precision.load_state_dict(state["precision"])
         self.loader.load_state_dict(state["loader"])
         if self.folder is not None:
             self.folder.rewind(self.step)

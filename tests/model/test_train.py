@@ -362,6 +362,20 @@ def test_precision_and_sharpness_change_little_at_first(make_experiment, real_sh
     assert rows(tmp_path / "sam")[-1] != rows(tmp_path / "plain")[-1]
 
 
+@pytest.mark.gpu
+def test_the_scale_of_float16_losses_goes_on_as_it_was(make_experiment, real_shards, cuda, tmp_path):
+    experiment = make_experiment(train={"epochs": 1, "precision": "16-mixed"})
+    with pytest.raises(Stopped):
+        train(experiment, real_shards, tmp_path, fabric=make_fabric(experiment, device=str(cuda)), watcher=Log(1))
+    saved = state_of(tmp_path)["precision"]
+    assert saved["scale"] > 1
+    fabric = make_fabric(experiment, device=str(cuda))
+    train(experiment, real_shards, tmp_path, fabric=fabric)
+    # Steps are counted on from those before, back to 0 only where the scale changed.
+    after = fabric.strategy.precision.state_dict()
+    assert after["scale"] != saved["scale"] or after["_growth_tracker"] == saved["_growth_tracker"] + 3
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
