@@ -60,10 +60,11 @@ def build_blend(options: Mapping[str, Any]) -> SelfBlend:
 
 
 def _schema() -> Options:
-    """What each option is: a type, or the options of a table."""
+    """What each option is: a type, or the options of a table. Who blends segments one by one has no donors for them."""
     tables: Options = {name: _hints(kind) for name, kind in _PARTS.items()}
     tables["mask"]["regions"] = Weights.fromkeys(REGIONS, float)
-    return {**_hints(SelfBlend), **tables, "gate": Weights.fromkeys(GATE_MODES, float)}
+    hints = {name: hint for name, hint in _hints(SelfBlend).items() if name != "donor"}
+    return {**hints, **tables, "gate": Weights.fromkeys(GATE_MODES, float)}
 
 
 def _hints(kind: Any) -> Options:

@@ -12,6 +12,7 @@ from mgst_data.augment.base import AUGMENTATIONS, Augmentation, Params, Step
 from mgst_data.augment.blend_mask import BlendMask
 from mgst_data.augment.compression import H264, BlockCodec, FrameCodec, Jpeg
 from mgst_data.augment.containers import Apply, OneOf, SegmentSequential
+from mgst_data.augment.donor import Donor
 from mgst_data.augment.drift import GATE_MODES
 from mgst_data.augment.geometric import Affine, CropMargin, HorizontalFlip
 from mgst_data.augment.patch import CutOut, ErasingTubes, PatchPaste, TubeFreeze, TubeLag, TubeSwap
@@ -56,6 +57,7 @@ __all__ = [
     "ColourJitter",
     "CropMargin",
     "CutOut",
+    "Donor",
     "Downscale",
     "DropFrames",
     "ErasingTubes",

@@ -66,7 +66,11 @@ def suits_tiles(frames: Tensor) -> bool:
 
 
 def blend_in_tiles(
-    blend: SelfBlend, frames: Float[Tensor, "b t 3 h w"], plan: BlendPlan, params: SelfBlendParams
+    blend: SelfBlend,
+    frames: Float[Tensor, "b t 3 h w"],
+    sources: Float[Tensor, "b t 3 h w"],
+    plan: BlendPlan,
+    params: SelfBlendParams,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Real twins, fakes and masks."""
     b, t = frames.shape[:2]
@@ -82,7 +86,7 @@ def blend_in_tiles(
         opened = plan.opened[i].nonzero()[:, 0].tolist()
         if opened:
             here = slice(i, i + 1), slice(opened[0], opened[-1] + 1)
-            _blend_box(blend, frames[here], plan.tile(*here), mine, (target[here], fake[here], mask[here]))
+            _blend_box(blend, sources[here], plan.tile(*here), mine, (target[here], fake[here], mask[here]))
     return target, fake, mask
 
 
@@ -105,13 +109,13 @@ def _twin(
 
 def _blend_box(
     blend: SelfBlend,
-    frames: Float[Tensor, "1 t 3 h w"],
+    sources: Float[Tensor, "1 t 3 h w"],
     plan: BlendPlan,
     params: SelfBlendParams,
     out: tuple[Tensor, Tensor, Tensor],
 ) -> None:
     """Blends the box around the masks of one segment, and writes fakes and masks there."""
-    size = (frames.shape[3], frames.shape[4])
+    size = (sources.shape[3], sources.shape[4])
     banded = blend.pyramid > 0 and bool(params.pyramid[0])
     # A pyramid looks at all of the picture.
     small = (slice(0, plan.mask.shape[2]), slice(0, plan.mask.shape[3])) if banded else _box(plan.mask)
@@ -123,9 +127,9 @@ def _blend_box(
         (rows, columns) if banded else _looked_up(plan.matrix, rows, columns, size, blend.recolour.period)
     )
     matrix = _from_box_to_box(plan.matrix, (columns.start, rows.start), (from_columns.start, from_rows.start))
-    sources, targets = frames[..., from_rows, from_columns], out[0][..., rows, columns]
-    for run in _runs(slice(0, frames.shape[1]), sources[0, 0].numel() * frames.element_size()):
-        source = sources[:, run]
+    around, targets = sources[..., from_rows, from_columns], out[0][..., rows, columns]
+    for run in _runs(slice(0, sources.shape[1]), around[0, 0].numel() * around.element_size()):
+        source = around[:, run]
         if bool(params.recolour_source[0]):
             source = blend.recolour.apply(source, params.recolour)
         colour = plan.colour[:, run]

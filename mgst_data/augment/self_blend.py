@@ -16,6 +16,7 @@ from mgst_data.augment.base import AUGMENTATIONS, Params, Step, on_rows
 from mgst_data.augment.blend_mask import BlendMask, MaskParams
 from mgst_data.augment.blend_tiles import BlendPlan, blend_in_tiles, suits_tiles
 from mgst_data.augment.colour import match_colour
+from mgst_data.augment.donor import Donor, DonorParams
 from mgst_data.augment.drift import GATE_MODES, autoregressive, sample_gate
 from mgst_data.augment.presets import PRESETS
 from mgst_data.augment.pyramid import pyramid_blend
@@ -47,6 +48,7 @@ class SelfBlendParams(Params):
         drift: Scale of that noise; 0 is perfectly steady.
         match_colour: Whether the source gets the colours of the target.
         pyramid: Whether the blend is made in a Laplacian pyramid.
+        donor: Whose face the source is.
     """
 
     recolour_source: Bool[Tensor, " b"]
@@ -60,6 +62,7 @@ class SelfBlendParams(Params):
     drift: Float[Tensor, " b"]
     match_colour: Bool[Tensor, " b"]
     pyramid: Bool[Tensor, " b"]
+    donor: DonorParams
 
 
 @AUGMENTATIONS.register("self_blend")
@@ -96,6 +99,8 @@ class SelfBlend(Step[SelfBlendParams]):
         colour_drift: Standard deviation of the channels of the source, [0, 1]; a real twin must not flicker.
         match_colour: How likely the source gets the mean and deviation of the target's colours within the mask.
         pyramid: How likely the blend is made in a Laplacian pyramid.
+        donor: Options of :class:`mgst_data.augment.Donor`: how likely the source is not the segment itself, but another
+            one of the batch, as in face X-ray [Li et al., CVPR 2020]. Still only real faces are needed.
 
     Raises:
         ValueError: for a range or probability that makes no sense, or a name that is not known.
@@ -115,11 +120,13 @@ class SelfBlend(Step[SelfBlendParams]):
         colour_drift: float = 2 / 255,
         match_colour: float = 0.0,
         pyramid: float = 0.0,
+        donor: Mapping[str, Any] | None = None,
     ) -> None:
         default = PRESETS["frame_random"]
         self.mask = BlendMask(**{**default["mask"], **(mask or {})})
         self.warp = SourceWarp(**(warp or {}))
         self.recolour = Recolour(**(recolour or {}))
+        self.donor = Donor(**(donor or {}))
         self.gate = dict(default["gate"] if gate is None else gate)
         unknown = [name for name in self.gate if name not in GATE_MODES]
         if unknown:
@@ -140,7 +147,7 @@ class SelfBlend(Step[SelfBlendParams]):
 
     def __repr__(self) -> str:
         regions = self.mask.regions
-        return f"SelfBlend(regions={regions}, gate={self.gate}, drift={self.drift:g})"
+        return f"SelfBlend(regions={regions}, gate={self.gate}, drift={self.drift:g}, donor={self.donor.p:g})"
 
     @staticmethod
     def preset(name: str, **changes: Any) -> SelfBlend:
@@ -148,7 +155,7 @@ class SelfBlend(Step[SelfBlendParams]):
 
         Args:
             name: Of the preset.
-            changes: Options; of ``mask``, ``warp`` and ``recolour``, what is not named stays as in the preset.
+            changes: Options; of ``mask``, ``warp``, ``recolour`` and ``donor``, what is not named stays as it is there.
 
         Raises:
             ValueError: if there is no such preset.
@@ -157,7 +164,7 @@ class SelfBlend(Step[SelfBlendParams]):
             raise ValueError(f"no preset is called {name!r}; known: {', '.join(PRESETS)}")
         options = dict(PRESETS[name])
         for key, value in changes.items():
-            parts = key in ("mask", "warp", "recolour")
+            parts = key in ("mask", "warp", "recolour", "donor")
             options[key] = {**options.get(key, {}), **value} if parts else value
         return SelfBlend(**options)
 
@@ -191,6 +198,7 @@ class SelfBlend(Step[SelfBlendParams]):
             drift=drift,
             match_colour=draw.chance((b,), self.match_colour, generator),
             pyramid=draw.chance((b,), self.pyramid, generator),
+            donor=self.donor.sample(b, generator),
         )
 
     def apply(self, segment: Segment, params: SelfBlendParams) -> RealFakePair:
@@ -201,7 +209,9 @@ class SelfBlend(Step[SelfBlendParams]):
         usable = segment.valid & segment.landmarks.isfinite().flatten(2).all(dim=2)
         # Whatever a frame without a face holds, it must not spoil others by being no number.
         landmarks = segment.landmarks.masked_fill(~usable[..., None, None], 0)
-        opened = here.gate & usable
+        chosen = self.donor.choose(landmarks, usable, here.donor)
+        wanted = here.gate & usable
+        opened = wanted & usable[chosen]
         mask = self.mask.apply(landmarks, size, params.mask, opened)
         plan = BlendPlan(
             mask=mask.to(frames.dtype),
@@ -212,8 +222,9 @@ class SelfBlend(Step[SelfBlendParams]):
             opened=opened,
         )
         work_off = partial(blend_in_tiles, self) if suits_tiles(frames) else self._at_once
-        target, fake, mask = work_off(frames, plan, params)
-        return _pair(segment, target, fake, mask, opened)
+        sources = self.donor.sources(frames, landmarks, chosen, mask[:, :, None], params.donor)
+        target, fake, mask = work_off(frames, sources, plan, params)
+        return _pair(segment, target, fake, mask, wanted)
 
     def apply_any(self, data: Segment | RealFakePair, params: SelfBlendParams) -> RealFakePair:
         """Blends as was drawn; twins cannot be blended once more."""
@@ -263,11 +274,17 @@ class SelfBlend(Step[SelfBlendParams]):
         return fake
 
     def _at_once(
-        self, frames: Float[Tensor, "b t 3 h w"], plan: BlendPlan, params: SelfBlendParams
+        self,
+        frames: Float[Tensor, "b t 3 h w"],
+        sources: Float[Tensor, "b t 3 h w"],
+        plan: BlendPlan,
+        params: SelfBlendParams,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Real twins, fakes and masks of a whole batch."""
         recoloured, target = self.recoloured(frames, plan, params)
-        source = torch.lerp(frames, recoloured, plan.from_source[:, None, None, None, None])
+        if sources is not frames:
+            recoloured = self.recolour.apply(sources, params.recolour)
+        source = torch.lerp(sources, recoloured, plan.from_source[:, None, None, None, None])
         source = add_colour(source, plan.colour)
         mask = self.mask.enlarge(plan.mask, (frames.shape[3], frames.shape[4]))
         return target, self.mixed(target, source, plan.matrix, mask, params), mask
@@ -278,10 +295,10 @@ def _pair(
     target: Float[Tensor, "b t 3 h w"],
     fake: Float[Tensor, "b t 3 h w"],
     mask: Float[Tensor, "b t 1 h w"],
-    opened: Bool[Tensor, "b t"],
+    wanted: Bool[Tensor, "b t"],
 ) -> RealFakePair:
     frame_label = labels.frame_label_of(mask)
-    wiped_out = opened & (frame_label == 0)
+    wiped_out = wanted & (frame_label == 0)
     return RealFakePair(
         real=segment.replace(frames=target),
         fake=segment.replace(

@@ -66,18 +66,21 @@ class AugmentConfig:
 
     Attributes:
         blend: Preset of :class:`mgst_data.augment.SelfBlend`.
+        donor: How likely the source of a blend is another segment of the batch (:class:`mgst_data.augment.Donor`).
         temporal: How likely a pseudo-fake gets a temporal inconsistency on top
             (:func:`mgst_data.augment.recipes.temporal_fakes`).
         recipe: Label-preserving augmentations: a name of :data:`mgst_data.augment.recipes.RECIPES`, or "none".
     """
 
     blend: str = "frame_random"
+    donor: float = 0.0
     temporal: float = 0.5
     recipe: str = "train_default"
 
     def __post_init__(self) -> None:
         _one_of("augment.blend", self.blend, PRESETS)
         _one_of("augment.recipe", self.recipe, (*(name for name in RECIPES if name != "temporal_fakes"), NONE))
+        _within("augment.donor", self.donor, 0, 1)
         _within("augment.temporal", self.temporal, 0, 1)
 
 

@@ -63,7 +63,7 @@ class DetectionTask(nn.Module):
     def __init__(self, data: DataConfig, augment: AugmentConfig, loss: LossConfig, network: NetworkConfig) -> None:
         super().__init__()
         self.data, self.augment, self.loss = data, augment, loss
-        self.blend = SelfBlend.preset(augment.blend)
+        self.blend = SelfBlend.preset(augment.blend, donor={"p": augment.donor})
         self.temporal = temporal_fakes(p=augment.temporal) if augment.temporal and data.frames > 1 else None
         self.preserve = RECIPES[augment.recipe]() if augment.recipe != NONE else None
         self.prototype = losses.Prototype(network.embedding)

@@ -40,7 +40,7 @@ def test_outside_the_mask_the_twins_are_the_same_to_the_bit(name, k, t, make_seg
 def test_extra_blends_stay_within_the_mask_too(make_segment, generator, device):
     segment = make_segment(3, 2, 96).to(device)
     plain = SelfBlend(**ALWAYS)
-    for options in ({"pyramid": 1.0}, {"match_colour": 1.0}):
+    for options in ({"pyramid": 1.0}, {"match_colour": 1.0}, {"donor": {"p": 1.0}}):
         blend = SelfBlend(**ALWAYS, **options)
         params = blend.sample(segment, generator_for(0))
         pair = blend.apply(segment, params)
@@ -152,7 +152,7 @@ def test_a_part_of_a_batch_gives_a_part_of_the_result(make_segment, generator, d
 def test_tiles_give_what_the_whole_batch_gives(make_segment, generator):
     # Where something is differentiated the batch is worked off at once.
     segment = make_segment(3, 6, 192)
-    blend = SelfBlend(pyramid=0.5, match_colour=0.5)
+    blend = SelfBlend(pyramid=0.5, match_colour=0.5, donor={"p": 0.5})
     params = blend.sample(segment, generator)
     tiled = blend.apply(segment, params)
     whole = blend.apply(segment.replace(frames=segment.frames.clone().requires_grad_()), params)
@@ -235,7 +235,7 @@ def test_a_mask_wiped_out_is_reported(make_segment, device):
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_comes_out_as_it_went_in(dtype, make_segment, device):
     segment = make_segment(4, 3, 64).to(device)
-    blend = SelfBlend(match_colour=0.5, pyramid=0.5)
+    blend = SelfBlend(match_colour=0.5, pyramid=0.5, donor={"p": 0.5})
     params = blend.sample(segment, generator_for(4))
     full, half = blend.apply(segment, params), blend.apply(segment.to(dtype=dtype), params)
     assert half.fake.frames.dtype == half.fake.mask.dtype == dtype
@@ -368,7 +368,7 @@ import faces68
 from mgst_data.augment import SelfBlend
 from mgst_data.core import generator_for
 segment = faces68.make(2, 3, 64).to(sys.argv[2])
-blend = SelfBlend()
+blend = SelfBlend(donor={"p": 0.5})
 params = blend.sample(segment, generator_for(0))
 eager = blend.apply(segment, params)
 compiled = torch.compile(blend.apply, fullgraph=True, backend="aot_eager")(segment, params)
@@ -387,7 +387,7 @@ def test_it_compiles_to_one_graph(device):
 @pytest.mark.gpu
 def test_nothing_waits_for_the_device(make_segment, generator, cuda):
     segment = make_segment(4, 4, 64).to(cuda)
-    blend = SelfBlend(pyramid=0.5, match_colour=0.5)
+    blend = SelfBlend(pyramid=0.5, match_colour=0.5, donor={"p": 0.5})
     params = blend.sample(segment, generator)
     blend.apply(segment, params)
     torch.cuda.set_sync_debug_mode("error")
