@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
 
 from .errors import LoneCommand, debug_option, run_script
+from .extraction_process import RunProcess
 from .options import json_option, option, options
 
 EPILOG = """\b
@@ -70,22 +72,25 @@ def predict(
     followed and scored over time. Written are all scores (scores.json), their curves (timeline.png) and the video with
     boxes, heat maps of patches and curves.
     """
-    # Only now: these import torch, and --help should not wait for it.
-    from .predictions_run import predict_all
+    with ExitStack() as stack:
+        beside = stack.enter_context(RunProcess()) if device != "cuda" else None
+        # Only now: these import torch, and neither --help nor that process should wait for it.
+        from .predictions_run import predict_all
 
-    code = predict_all(
-        videos,
-        weights,
-        device=device,
-        precision=precision,
-        batch=batch,
-        stride=stride,
-        out=out,
-        threshold=threshold,
-        video=not no_video,
-        as_json=as_json,
-        debug=bool(ctx.meta.get("debug")),
-    )
+        code = predict_all(
+            videos,
+            weights,
+            beside=beside,
+            device=device,
+            precision=precision,
+            batch=batch,
+            stride=stride,
+            out=out,
+            threshold=threshold,
+            video=not no_video,
+            as_json=as_json,
+            debug=bool(ctx.meta.get("debug")),
+        )
     if code:
         ctx.exit(code)
 

@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-import copy
 from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from typing import cast
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from mgst_data.core import NoFaceError, UsageError, VideoRecord
-from mgst_data.core.geometry import apply_transform, invert_transform
-from mgst_data.datasets.keys import video_key
+from mgst_data.core import NoFaceError, UsageError
 from mgst_data.extract import ExtractConfig
-from mgst_data.extract.extractor import Extraction, Extractor
+from mgst_data.extract.extractor import Extractor
 from mgst_data.preview.scores import ScoredTrack
-from mgst_data.shards import FaceChunk, scale_image
 from mgst_data.video.batches import ahead
-from mgst_data.video.files import is_folder
-from mgst_data.video.images import IMAGE_SUFFIXES
 from mgst_model.evaluate.windows import RunScores, score_runs
-from mgst_model.networks.checkpoint import LoadedNetwork
+from mgst_model.networks.checkpoint import Card, LoadedNetwork
 
-# Frames with one crop, as the shards have them that networks are trained on; more only where a window needs them.
-_RUN = 32
-# Shorter tracks are most often no faces.
-_MIN_FRAMES = 8
+from .face_runs import HINT, FaceRun, Rest, RunReader, RunSource, Shown, is_picture
+
 # Runs that are extracted in a thread while the network is at one.
 _AHEAD = 2
 Saw = Callable[[int], None]
@@ -98,40 +89,17 @@ class Prediction:
 class _Parts:
     """What is known of one track so far, a part for each run."""
 
-    chunks: list[_Seen] = field(default_factory=list)
+    runs: list[FaceRun] = field(default_factory=list)
     scores: list[RunScores] = field(default_factory=list)
     area: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """A chunk without its pictures."""
-
-    track: int
-    frame: Tensor
-    time: Tensor
-    boxes: Tensor
-    square: Tensor
-    fps: float
-    size: tuple[int, int]
-
-    @staticmethod
-    def of(chunk: FaceChunk) -> _Seen:
-        back = invert_transform(chunk.crop_from_frame)
-        # Boxes are corners of areas; a crop reaches from half a pixel before its first pixel's middle on.
-        side = chunk.crop_size - 0.5
-        corners = apply_transform(back, torch.tensor([[-0.5, -0.5], [side, side]], dtype=torch.float64))
-        boxes = apply_transform(back, chunk.boxes.double().reshape(-1, 2, 2)).reshape(-1, 4)
-        return _Seen(
-            chunk.track, chunk.frame_indices, chunk.pts, boxes, corners.reshape(4), chunk.fps, chunk.frame_size
-        )
-
-
 class Predictor:
-    """Scores videos, one after another, with the same network and the same face models.
+    """Scores videos, one after another, with the same network.
 
     Args:
         loaded: The network.
+        source: Of runs of faces; None for a :class:`mgst_cli.face_runs.RunReader` on the same device.
         stride: Frames from one window to the next; None for windows that do not overlap.
         batch: Windows per call of the network.
         device: Where the networks run.
@@ -145,6 +113,7 @@ class Predictor:
         self,
         loaded: LoadedNetwork,
         *,
+        source: RunSource | None = None,
         stride: int | None = None,
         batch: int = 8,
         device: str = "cpu",
@@ -154,12 +123,7 @@ class Predictor:
             what = f"windows of {loaded.frames} frames that begin every {stride} leave frames out"
             raise UsageError(what, where="--stride", hint=f"at most {loaded.frames}")
         self.loaded, self.stride, self.batch, self.device, self.half = loaded, stride, batch, device, half
-        # Runs of whole windows: none has to reach back.
-        run = loaded.frames * max(1, _RUN // loaded.frames)
-        self.extractor = Extractor(ExtractConfig(frames=run, min_frames=_MIN_FRAMES), device=device)
-        # The same models: a picture has a single frame.
-        self._picture_extractor = copy.copy(self.extractor)
-        self._picture_extractor.config = replace(self.extractor.config, min_frames=1)
+        self.source = source or RunReader(shown_to(loaded), Extractor(ExtractConfig(), device=device))
 
     def __call__(self, path: str, *, saw: Saw = lambda _: None) -> Prediction:
         """Scores all faces of a video or picture.
@@ -177,15 +141,13 @@ class Predictor:
         if picture and self.loaded.shortest > 1:
             what = f"is a single picture, and this network looks at {self.loaded.frames} frames"
             raise UsageError(what, where=path, hint="give a video, or weights of a network for pictures")
-        record = VideoRecord(video_key(path), path, path, dataset="", split="", label=0, method="real")
-        extraction = (self._picture_extractor if picture else self.extractor)(record)
-        parts, unscored = self._score(extraction, saw)
+        parts, rest = self._score(path, saw)
         if not parts:
             what = "no face is seen in two frames on end"
-            raise NoFaceError(what, where=path, hint=_HINT, reason="faces_too_brief")
+            raise NoFaceError(what, where=path, hint=HINT, reason="faces_too_brief")
         order = sorted(parts)
         tracks = [_track(i, parts[i]) for i in order]
-        one = parts[order[0]].chunks[0]
+        one = parts[order[0]].runs[0]
         end = max(float(track.time[-1]) for track in tracks)
         rate = one.fps or 25.0
         return Prediction(
@@ -193,74 +155,63 @@ class Predictor:
             tracks=tracks,
             windows=[_windows(parts[i]) for i in order],
             main=max(range(len(order)), key=lambda i: parts[order[i]].area),
-            frames=extraction.frames,
+            frames=rest.frames,
             fps=one.fps,
             size=one.size,
-            seconds=0.0 if picture else max(end + 1 / rate, extraction.frames / rate),
+            seconds=0.0 if picture else max(end + 1 / rate, rest.frames / rate),
             precision="bf16" if self.half else "fp32",
-            unscored=unscored,
-            notes=[text for _, text in extraction.notes],
+            unscored=rest.unscored,
+            notes=rest.notes,
         )
 
-    def _score(self, extraction: Extraction, saw: Saw) -> tuple[dict[int, _Parts], int]:
-        """Runs the chunks through the network while the next ones are extracted."""
-        waiting: deque[_Seen] = deque()
+    def _score(self, path: str, saw: Saw) -> tuple[dict[int, _Parts], Rest]:
+        """Runs the faces of a video through the network while the next ones are extracted."""
+        waiting: deque[FaceRun] = deque()
         parts: dict[int, _Parts] = {}
-        least, size = self.loaded.shortest, self.loaded.size
-        unscored = 0
+        rest = Rest(0, 0, [])
 
         def runs() -> Generator[UInt8[Tensor, "n 3 h w"]]:
-            nonlocal unscored
-            # Closed at once, so that decoding ends where the network fails.
-            with closing(cast("Generator[FaceChunk]", iter(extraction))) as chunks:
-                for chunk in chunks:
-                    saw(extraction.frames)
-                    if len(chunk) < least:
-                        unscored += len(chunk)
+            nonlocal rest
+            with closing(self.source(path)) as source:
+                for run in source:
+                    if isinstance(run, Rest):
+                        rest = run
                         continue
-                    waiting.append(_Seen.of(chunk))
-                    yield torch.from_numpy(np.stack([scale_image(crop, size) for crop in chunk.frames()])).permute(
-                        0, 3, 1, 2
-                    )
+                    saw(run.read)
+                    waiting.append(replace(run, pixels=run.pixels[:0]))  # pictures are not kept
+                    yield torch.from_numpy(run.pixels).permute(0, 3, 1, 2)
 
-        try:
-            for scores in score_runs(
-                self.loaded.network,
-                ahead(runs(), _AHEAD),
-                frames=self.loaded.frames,
-                stride=self.stride,
-                batch=self.batch,
-                device=self.device,
-                half=self.half,
-            ):
-                seen = waiting.popleft()
-                mine = parts.setdefault(seen.track, _Parts())
-                mine.chunks.append(seen)
-                mine.scores.append(scores._replace(patch=None if scores.patch is None else scores.patch.half()))
-                mine.area += float((seen.boxes[:, 2:] - seen.boxes[:, :2]).prod(dim=1).sum())
-        except NoFaceError as error:
-            # The options that an extraction would point to are not asked for here.
-            raise NoFaceError(error.what, where=error.where, hint=_HINT, reason=error.reason) from error
-        return parts, unscored
+        for scores in score_runs(
+            self.loaded.network,
+            ahead(runs(), _AHEAD),
+            frames=self.loaded.frames,
+            stride=self.stride,
+            batch=self.batch,
+            device=self.device,
+            half=self.half,
+        ):
+            run = waiting.popleft()
+            mine = parts.setdefault(run.track, _Parts())
+            mine.runs.append(run)
+            mine.scores.append(scores._replace(patch=None if scores.patch is None else scores.patch.half()))
+            mine.area += float((run.boxes[:, 2:] - run.boxes[:, :2]).prod(axis=1).sum())
+        return parts, rest
 
 
-_HINT = "take a video in which a face can be seen clearly"
-
-
-def is_picture(path: str) -> bool:
-    """Whether this is a single image by its name."""
-    return path.lower().endswith(IMAGE_SUFFIXES) and not is_folder(path)
+def shown_to(network: LoadedNetwork | Card) -> Shown:
+    """What a network is to be shown."""
+    return Shown(frames=network.frames, least=network.shortest, side=network.size)
 
 
 def _track(number: int, parts: _Parts) -> ScoredTrack:
     patches = [scores.patch for scores in parts.scores if scores.patch is not None]
     return ScoredTrack(
         id=number,
-        frame=torch.cat([seen.frame for seen in parts.chunks]).numpy(),
-        time=torch.cat([seen.time for seen in parts.chunks]).numpy(),
+        frame=np.concatenate([run.frame for run in parts.runs]),
+        time=np.concatenate([run.time for run in parts.runs]),
         score=torch.cat([scores.frame for scores in parts.scores]).numpy(),
-        boxes=torch.cat([seen.boxes for seen in parts.chunks]).numpy(),
-        squares=torch.cat([seen.square.expand(len(seen.frame), 4) for seen in parts.chunks]).numpy(),
+        boxes=np.concatenate([run.boxes for run in parts.runs]),
+        squares=np.concatenate([np.broadcast_to(run.square, run.boxes.shape) for run in parts.runs]),
         patches=torch.cat(patches).numpy() if len(patches) == len(parts.scores) else None,
         overall=float(torch.cat([scores.window for scores in parts.scores]).mean()),
     )
@@ -268,8 +219,8 @@ def _track(number: int, parts: _Parts) -> ScoredTrack:
 
 def _windows(parts: _Parts) -> list[Window]:
     found = []
-    for seen, scores in zip(parts.chunks, parts.scores, strict=True):
+    for run, scores in zip(parts.runs, parts.scores, strict=True):
         for i, (begin, end) in enumerate(scores.windows.tolist()):
             patches = None if scores.window_patch is None else scores.window_patch[i]
-            found.append(Window(int(seen.frame[begin]), int(seen.frame[end - 1]), float(scores.window[i]), patches))
+            found.append(Window(int(run.frame[begin]), int(run.frame[end - 1]), float(scores.window[i]), patches))
     return found

@@ -17,12 +17,13 @@ from mgst_data.core import NoFaceError, VideoError
 from mgst_data.core.errors import printable
 from mgst_data.extract.executors import available_cores
 from mgst_data.video.files import check_file, is_folder, is_url
-from mgst_model.networks.checkpoint import load_network
+from mgst_model.networks.checkpoint import load_network, read_card
 from mgst_model.networks.folding import fold_batch_norms
 
 from . import show
 from .devices import choose_device, in_half
-from .predictions import Prediction, Predictor
+from .extraction_process import RunProcess
+from .predictions import Prediction, Predictor, shown_to
 from .predictions_show import Wanted, folder_of, print_tracks, summary, write
 
 FAILED, NO_FACE = 1, 3
@@ -34,6 +35,7 @@ def predict_all(
     videos: Sequence[str],
     weights: Path,
     *,
+    beside: RunProcess | None,
     device: str,
     precision: str,
     batch: int | None,
@@ -49,6 +51,7 @@ def predict_all(
     Args:
         videos: Paths or URLs.
         weights: Of the network.
+        beside: Extracts faces if the network runs on a CPU; None to do so in a thread.
         device: "cpu", "cuda", or "auto" for CUDA where there is any.
         precision: "fp32", "bf16", or "auto" for what is quicker on the device.
         batch: Windows per call of the network; None for what suits the device.
@@ -70,18 +73,42 @@ def predict_all(
         if not is_url(path) and not is_folder(path):
             check_file(path)  # a typo is said before anything is loaded
     device = choose_device(device)
+    if beside is not None and device == "cpu":
+        beside.begin(shown_to(read_card(weights)), videos, threads=_threads())
     loaded = load_network(weights, device=device)
     fold_batch_norms(loaded.network)
     predictor = Predictor(
-        loaded, stride=stride, batch=batch or _BATCH[device], device=device, half=in_half(precision, device)
+        loaded,
+        source=beside if device == "cpu" else None,
+        stride=stride,
+        batch=batch or _BATCH[device],
+        device=device,
+        half=in_half(precision, device),
     )
+    results, code = _each(predictor, videos, out, threshold, video=video, tables=not as_json, debug=debug)
+    if as_json:
+        click.echo(json.dumps({"weights": printable(weights), "threshold": threshold, "videos": results}, indent=1))
+    return code
+
+
+def _each(
+    predictor: Predictor,
+    videos: Sequence[str],
+    out: Path | None,
+    threshold: float,
+    *,
+    video: bool,
+    tables: bool,
+    debug: bool,
+) -> tuple[list[dict[str, Any]], int]:
+    """What is said of each video, and the exit code."""
     results: list[dict[str, Any]] = []
     taken: set[Path] = set()
     code = 0
     for number, path in enumerate(videos):
         wanted = Wanted(folder_of(path, out, several=len(videos) > 1, taken=taken), video, threshold)
         try:
-            with _a_core_is_left(device):
+            with _a_core_is_left(predictor.device):
                 found, files = _scored(predictor, path, wanted)
         except (NoFaceError, VideoError) as error:
             if debug:
@@ -93,12 +120,10 @@ def predict_all(
         results.append(summary(found, threshold, files))
         for note in found.notes:
             show.line(f"note: {printable(note)}", err=True)
-        if not as_json:
+        if tables:
             show.line("") if number else None
             print_tracks(found, threshold, files)
-    if as_json:
-        click.echo(json.dumps({"weights": printable(weights), "threshold": threshold, "videos": results}, indent=1))
-    return code
+    return results, code
 
 
 def _scored(predictor: Predictor, path: str, wanted: Wanted) -> tuple[Prediction, list[Path]]:
@@ -107,8 +132,7 @@ def _scored(predictor: Predictor, path: str, wanted: Wanted) -> tuple[Prediction
         task = progress.add_task(printable(Path(path).name), total=None, doing="looking for a face")
         found = predictor(path, saw=_watch(progress, task, "scoring"))
         progress.update(task, total=found.frames)
-        reader = predictor.extractor.reader
-        return found, write(found, predictor.loaded, wanted, reader, saw=_watch(progress, task, "drawing"))
+        return found, write(found, predictor.loaded, wanted, saw=_watch(progress, task, "drawing"))
 
 
 @contextmanager
@@ -116,11 +140,16 @@ def _a_core_is_left(device: str) -> Iterator[None]:
     """Within it, the network leaves one of the cores to the extraction, which runs beside it."""
     threads = torch.get_num_threads()
     if device == "cpu":
-        torch.set_num_threads(max(1, min(threads, available_cores() - 1)))
+        torch.set_num_threads(min(threads, _threads()))
     try:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+def _threads() -> int:
+    """Of the network, and of the extraction beside it."""
+    return max(1, available_cores() - 1)
 
 
 def _code(error: NoFaceError | VideoError) -> int:

@@ -13,12 +13,13 @@ from jaxtyping import UInt8
 from rich.text import Text
 
 from mgst_data.core.errors import printable
+from mgst_data.extract import ExtractConfig
 from mgst_data.preview.annotate import Annotator
 from mgst_data.preview.scores import ScoredTrack, clock, timeline, verdict
 from mgst_data.preview.stream import write_video
 from mgst_data.shards import encode_image
 from mgst_data.shards.storage import output_errors, write_atomic
-from mgst_data.video import VideoReader
+from mgst_data.video import READERS
 from mgst_data.video.batches import ahead
 from mgst_model.networks.checkpoint import LoadedNetwork
 
@@ -67,16 +68,13 @@ def folder_of(path: str, out: Path | None, *, several: bool, taken: set[Path]) -
     return folder
 
 
-def write(
-    found: Prediction, loaded: LoadedNetwork, wanted: Wanted, reader: VideoReader, *, saw: Saw = lambda _: None
-) -> list[Path]:
+def write(found: Prediction, loaded: LoadedNetwork, wanted: Wanted, *, saw: Saw = lambda _: None) -> list[Path]:
     """Writes ``scores.json`` and, of a video, ``timeline.png`` and ``<stem>.mp4``; of a picture ``<stem>.png``.
 
     Args:
         found: What was found.
         loaded: The network.
         wanted: What to write, and where.
-        reader: Reads the video a second time: frames are never kept.
         saw: Called now and then with the number of frames that have been drawn.
 
     Returns:
@@ -97,8 +95,8 @@ def write(
         write_atomic(files[-1], encode_image(picture, image_format="png"))
     if not wanted.video:
         return files
-    # Drawn in a thread while others are encoded.
-    drawn = ahead(_annotated(found, wanted.threshold, reader, saw), _AHEAD)
+    # Read a second time, as frames are never kept; drawn in a thread while others are encoded.
+    drawn = ahead(_annotated(found, wanted.threshold, saw), _AHEAD)
     if found.seconds:
         files.append(stem.with_name(stem.name + ".mp4"))
         write_video(files[-1], drawn, fps=found.fps or 25.0)
@@ -174,11 +172,10 @@ def print_tracks(found: Prediction, threshold: float, files: list[Path]) -> None
         show.line(printable(path))
 
 
-def _annotated(
-    found: Prediction, threshold: float, reader: VideoReader, saw: Saw
-) -> Generator[tuple[float, UInt8[np.ndarray, "h w 3"]]]:
+def _annotated(found: Prediction, threshold: float, saw: Saw) -> Generator[tuple[float, UInt8[np.ndarray, "h w 3"]]]:
     draw: Annotator | None = None
     done = 0
+    reader = READERS.get(ExtractConfig().reader)()
     for batch in reader.chunks(found.video, _BATCH):
         pictures = batch.frames.permute(0, 2, 3, 1).numpy()
         if draw is None:

@@ -45,8 +45,32 @@ class LoadedNetwork:
 
     @property
     def shortest(self) -> int:
-        """Frames that it needs at least: of the parallel network, the temporal stream compares two."""
-        return 1 if self.config.kind == "image" or self.config.streams == "spatial" else min(2, self.frames)
+        """Frames that it needs at least."""
+        return _shortest(self.config, self.frames)
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What is written of a network beside its weights.
+
+    Attributes:
+        weights: File of its numbers.
+        config: What it is built from; ``pretrained`` is "random" here.
+        frames: Frames per segment that it is to be shown.
+        size: Side of its frames, pixels.
+        info: What else is known: its data set, its training, its validation.
+    """
+
+    weights: Path
+    config: NetworkConfig
+    frames: int
+    size: int
+    info: Mapping[str, Any]
+
+    @property
+    def shortest(self) -> int:
+        """Frames that it needs at least."""
+        return _shortest(self.config, self.frames)
 
 
 def save_network(
@@ -87,16 +111,15 @@ def save_network(
     return weights
 
 
-def load_network(path: str | Path, device: torch.device | str = "cpu") -> LoadedNetwork:
-    """Reads a network that :func:`save_network` wrote.
+def read_card(path: str | Path) -> Card:
+    """Reads what :func:`save_network` wrote of a network, and sees that its weights are there.
 
     Args:
         path: Of ``.safetensors`` or ``.json``, of both without suffix, or of the folder of a training, of which the
             best network is taken.
-        device: Where to put it.
 
     Raises:
-        UsageError: if it is not there, is of another kind, damaged, or does not fit its own description.
+        UsageError: if it is not there, is of another kind, or damaged.
     """
     given = Path(path)
     stem = given / BEST if given.is_dir() else _stem(given)
@@ -109,25 +132,45 @@ def load_network(path: str | Path, device: torch.device | str = "cpu") -> Loaded
     for file in (weights, card):
         if not file.is_file():
             raise UsageError("is not there", where=file, hint=hint)
-    description = _read_card(card)
+    description = _read_description(card)
     # Whatever the card says, nothing but these weights is read.
     config = NetworkConfig(**{**description["network"], "pretrained": "random"})
+    return Card(weights, config, description["frames"], description["size"], description["info"])
+
+
+def load_network(path: str | Path, device: torch.device | str = "cpu") -> LoadedNetwork:
+    """Reads a network that :func:`save_network` wrote.
+
+    Args:
+        path: See :func:`read_card`.
+        device: Where to put it.
+
+    Raises:
+        UsageError: as there, or if the weights do not fit their description.
+    """
+    card = read_card(path)
     # What is drawn here is overwritten at once, and must not move the draws of the caller.
     with torch.random.fork_rng(devices=[]):
-        network = build_network(config)
+        network = build_network(card.config)
     try:
-        network.load_state_dict(load_file(weights))
+        network.load_state_dict(load_file(card.weights))
     except SafetensorError as error:
-        raise UsageError(f"is damaged: {error}", where=weights, hint="copy or train it again") from error
+        raise UsageError(f"is damaged: {error}", where=card.weights, hint="copy or train it again") from error
     except RuntimeError as error:
         # The first line only names the class of the network.
         reason = " ".join(str(error).split()).partition(": ")[2]
-        raise UsageError(f"does not fit {card.name}: {reason[:_SHOWN]}", where=weights) from error
+        what = f"does not fit {card.weights.with_suffix(CARD).name}: {reason[:_SHOWN]}"
+        raise UsageError(what, where=card.weights) from error
     network = network.to(device).eval()
-    return LoadedNetwork(network, config, description["frames"], description["size"], description["info"])
+    return LoadedNetwork(network, card.config, card.frames, card.size, card.info)
 
 
-def _read_card(path: Path) -> dict[str, Any]:
+def _shortest(config: NetworkConfig, frames: int) -> int:
+    """Of the parallel network, the temporal stream compares two frames."""
+    return 1 if config.kind == "image" or config.streams == "spatial" else min(2, frames)
+
+
+def _read_description(path: Path) -> dict[str, Any]:
     try:
         card = json.loads(path.read_bytes())
         if card["format"] != FORMAT:

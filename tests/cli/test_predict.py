@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from functools import cache
 
 import av
@@ -57,6 +58,8 @@ def mgst_predict(monkeypatch):
     """``mgst_predict(video, frames=4)`` runs the command with the stand-in for a network."""
 
     def run(*arguments, frames=4):
+        # Starting another process takes longer than most tests.
+        monkeypatch.setattr("mgst_cli.predict.RunProcess", nullcontext)
         monkeypatch.setattr("mgst_cli.predictions_run.load_network", lambda path, device="cpu": loaded(frames))
         words = [str(argument) for argument in (*_STAND_IN, *arguments)]
         result = CliRunner().invoke(predict, words)

@@ -1,0 +1,158 @@
+"""Faces of a video as a network is shown them: runs of crops, and where each of them was."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import Protocol, cast
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt8
+from numpy import ndarray
+
+from mgst_data.core import NoFaceError, VideoRecord
+from mgst_data.core.geometry import apply_transform, invert_transform
+from mgst_data.datasets.keys import video_key
+from mgst_data.extract.extractor import Extractor
+from mgst_data.shards import FaceChunk, scale_image
+from mgst_data.video.files import is_folder
+from mgst_data.video.images import IMAGE_SUFFIXES
+
+# Frames with one crop, as the shards have them that networks are trained on; more only where a window needs them.
+_RUN = 32
+# Shorter tracks are most often no faces.
+_MIN_FRAMES = 8
+HINT = "take a video in which a face can be seen clearly"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaceRun:
+    """Consecutive frames of one face, all with the same crop.
+
+    Attributes:
+        pixels: RGB crops.
+        track: Number of the face.
+        frame: Numbers of the frames in the video.
+        time: Seconds.
+        boxes: Of the face, corners in pixels of the frames.
+        square: What was cropped, likewise.
+        fps: Of the video; 0 where unknown.
+        size: Of the video, width and height.
+        read: Frames of the video that had been read when it came out.
+    """
+
+    pixels: UInt8[ndarray, "n s s 3"]
+    track: int
+    frame: Int[ndarray, " n"]
+    time: Float[ndarray, " n"]
+    boxes: Float[ndarray, "n 4"]
+    square: Float[ndarray, " 4"]
+    fps: float
+    size: tuple[int, int]
+    read: int
+
+    @staticmethod
+    def of(chunk: FaceChunk, side: int, read: int) -> FaceRun:
+        """From a chunk, its crops scaled to a side of so many pixels."""
+        back = invert_transform(chunk.crop_from_frame)
+        # Boxes are corners of areas; a crop reaches from half a pixel before its first pixel's middle on.
+        end = chunk.crop_size - 0.5
+        corners = apply_transform(back, torch.tensor([[-0.5, -0.5], [end, end]], dtype=torch.float64))
+        return FaceRun(
+            pixels=np.stack([scale_image(crop, side) for crop in chunk.frames()]),
+            track=chunk.track,
+            frame=chunk.frame_indices.numpy(),
+            time=chunk.pts.numpy(),
+            boxes=apply_transform(back, chunk.boxes.double().reshape(-1, 2, 2)).reshape(-1, 4).numpy(),
+            square=corners.reshape(4).numpy(),
+            fps=chunk.fps,
+            size=chunk.frame_size,
+            read=read,
+        )
+
+
+@dataclass(slots=True)
+class Rest:
+    """What is known of a video once all its runs are out.
+
+    Attributes:
+        frames: That were read.
+        unscored: Frames with a face that are in no run, as they have too few neighbours with the same crop.
+        notes: What is amiss with the video.
+    """
+
+    frames: int
+    unscored: int
+    notes: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What a network is to be shown.
+
+    Attributes:
+        frames: Of a window.
+        least: Frames of a run.
+        side: Of the crops, pixels.
+    """
+
+    frames: int
+    least: int
+    side: int
+
+
+class RunSource(Protocol):
+    """Gives the runs of one video after another, and at the end of each what is left to say of it.
+
+    Raises:
+        VideoError: while iterating, if the video cannot be read.
+        NoFaceError: at the end, if no face was found.
+    """
+
+    def __call__(self, path: str) -> Generator[FaceRun | Rest]:
+        """Those of a file, URL or folder of frames."""
+        ...
+
+
+class RunReader:
+    """Extracts faces in the thread that iterates.
+
+    Args:
+        shown: What the network is to be shown.
+        extractor: Whose models to use.
+    """
+
+    def __init__(self, shown: Shown, extractor: Extractor) -> None:
+        self.shown = shown
+        # Runs of whole windows: none has to reach back.
+        run = shown.frames * max(1, _RUN // shown.frames)
+        self._of_videos, self._of_pictures = copy.copy(extractor), copy.copy(extractor)
+        self._of_videos.config = replace(extractor.config, frames=run, min_frames=_MIN_FRAMES)
+        # A picture has a single frame.
+        self._of_pictures.config = replace(extractor.config, frames=run, min_frames=1)
+
+    def __call__(self, path: str) -> Generator[FaceRun | Rest]:
+        """See :class:`RunSource`."""
+        record = VideoRecord(video_key(path), path, path, dataset="", split="", label=0, method="real")
+        extraction = (self._of_pictures if is_picture(path) else self._of_videos)(record)
+        unscored = 0
+        try:
+            # Closed at once, so that decoding ends where the network fails.
+            with closing(cast("Generator[FaceChunk]", iter(extraction))) as chunks:
+                for chunk in chunks:
+                    if len(chunk) < self.shown.least:
+                        unscored += len(chunk)
+                    else:
+                        yield FaceRun.of(chunk, self.shown.side, extraction.frames)
+        except NoFaceError as error:
+            # The options that an extraction would point to are not asked for here.
+            raise NoFaceError(error.what, where=error.where, hint=HINT, reason=error.reason) from error
+        yield Rest(extraction.frames, unscored, [text for _, text in extraction.notes])
+
+
+def is_picture(path: str) -> bool:
+    """Whether this is a single image by its name."""
+    return path.lower().endswith(IMAGE_SUFFIXES) and not is_folder(path)

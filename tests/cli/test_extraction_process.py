@@ -1,0 +1,73 @@
+"""Extraction beside the network: the same runs, the same errors, and no process that is left behind."""
+
+import os
+import signal
+from dataclasses import fields
+
+import numpy as np
+import pytest
+from face_videos import empty_rooms, encode, faces
+from mgst_cli.extraction_process import RunProcess
+from mgst_cli.face_runs import FaceRun, Rest, RunReader, Shown
+
+from mgst_data.core import MgstError, NoFaceError, VideoError
+from mgst_data.extract import ExtractConfig
+from mgst_data.extract.extractor import Extractor
+
+SHOWN = Shown(frames=8, least=2, side=64)
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    """A face, a room, no video at all, and another face."""
+    folder = tmp_path_factory.mktemp("videos")
+    text = folder / "text.mp4"
+    text.write_text("not a video\n" * 50)
+    paths = encode(folder / "one.mp4", faces(40)), encode(folder / "room.mp4", empty_rooms(10)), text
+    return [str(path) for path in (*paths, encode(folder / "two.mp4", faces(12)))]
+
+
+def assert_same(found, wanted):
+    assert len(found) == len(wanted)
+    for mine, theirs in zip(found, wanted, strict=True):
+        assert type(mine) is type(theirs)
+        for field in fields(mine):
+            ours, others = getattr(mine, field.name), getattr(theirs, field.name)
+            # Sums of several threads end on other last bits.
+            assert ours == others if isinstance(ours, list) else np.allclose(ours, others, atol=1e-3), field.name
+
+
+def test_runs_and_errors_are_those_of_the_same_process(videos):
+    here = RunReader(SHOWN, Extractor(ExtractConfig()))
+    one, room, text, two = videos
+    with RunProcess() as beside:
+        beside.begin(SHOWN, videos, threads=1)
+        runs = list(beside(one))
+        assert [type(item) for item in runs] == [FaceRun, FaceRun, Rest]
+        assert_same(runs, list(here(one)))
+        with pytest.raises(NoFaceError, match="no face in 10 frames") as raised:
+            list(beside(room))
+        assert raised.value.reason == "no_face"
+        assert any("face_runs.py" in note for note in raised.value.__notes__)
+        with pytest.raises(VideoError, match="not a video"):
+            list(beside(text))
+        assert_same(list(beside(two)), list(here(two)))
+        process = beside._process
+    assert process.exitcode is not None
+
+
+def test_a_process_that_is_killed_is_an_error_and_nothing_waits_for_it(videos):
+    with RunProcess() as beside:
+        os.kill(beside._process.pid, signal.SIGKILL)
+        beside.begin(SHOWN, videos, threads=1)
+        with pytest.raises(MgstError, match="the process that extracts faces ended with code -9"):
+            list(beside(videos[0]))
+
+
+def test_leaving_early_ends_the_process(videos):
+    with RunProcess() as beside:
+        beside.begin(SHOWN, videos * 20, threads=1)
+        assert isinstance(next(beside(videos[0])), FaceRun)
+        process = beside._process
+        assert process.is_alive()
+    assert process.exitcode == -signal.SIGTERM
