@@ -18,6 +18,7 @@ FIGURES, GENERALISE = "figures", "generalise"
 GRIDS = {
     "generalise_full": "the whole grid",
     "generalise": "the short version",
+    "generalise_without_donors": "the same without donors, and with five epochs of the baseline",
     "generalise_ablations": "every ablation, once, of an earlier recipe in which the temporal stream joins untrained",
 }
 SECTIONS = ("speed", "quality", "decode", "memory", "stability")
@@ -117,7 +118,7 @@ def _flags(plan: dict[str, Any], name: str) -> str:
     """What follows the experiment's command, for this grid."""
     if name == "generalise_full":
         return " --full"
-    if name == "generalise":
+    if name in ("generalise", "generalise_without_donors"):
         return ""
     names = " ".join(f"'{variant}'" if " " in variant else variant for variant in plan["variants"])
     return f" --variants {names} --seeds {' '.join(map(str, plan['seeds']))} --name {name}"

@@ -10,10 +10,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import torch
 from PIL import Image
 
 from mgst_data.augment import SelfBlend
-from mgst_data.core import generator_for
+from mgst_data.core import Segment, generator_for
 from mgst_data.demo import render_demo
 from mgst_data.extract.segment import segment_from_video
 from mgst_data.preview.blend import BlendDraw, describe, gallery
@@ -28,6 +29,8 @@ SHOWN = {
     "frame_random": (0, 133, "some frames stay real, the rest drifts"),
     "strong_drift": (5, 26, "parts of the face jump"),
 }
+# The same of the face of another.
+DONATED = (6, 3, "donor: another face of the batch, in any preset")
 
 
 def main() -> None:
@@ -35,16 +38,29 @@ def main() -> None:
     draws = {}
     with TemporaryDirectory() as folder:
         videos = {path.stem: path for path in render_demo(Path(folder), people=8, frames=24)}
+        segments = [segment_from_video(str(videos[name]), frames=24, size=256).segment for name in sorted(videos)[:8]]
         for preset, (person, seed, words) in SHOWN.items():
-            segment = segment_from_video(str(videos[f"{person:03}"]), frames=24, size=256).segment
+            segment = segments[person]
             blend = SelfBlend.preset(preset)
             params = blend.sample(segment, generator_for(seed, "gallery", preset))
             pair = blend.apply(segment, params)
             draws[f"{preset}: {words}"] = BlendDraw(pair, params, describe(blend, params, pair))
+        person, seed, words = DONATED
+        draws[words] = _donated(segments, person, seed)
     picture = gallery(draws)
     rounded = np.where(picture == WHITE, WHITE, picture // STEP * STEP + STEP // 2).astype(np.uint8)
     Image.fromarray(rounded).save(OUT, optimize=True)
     sys.stdout.write(f"{OUT}: {OUT.stat().st_size / 1000:.0f} kB\n")
+
+
+def _donated(segments: list[Segment], person: int, seed: int) -> BlendDraw:
+    """A blend of one segment in a batch of all."""
+    fields = {name: torch.cat([getattr(one, name) for one in segments]) for name in ("frames", "landmarks")}
+    blend = SelfBlend.preset("consistent", donor={"p": 1.0}, mask={"regions": {"hull": 1.0}, "ratios": (1.0,)})
+    params = blend.sample(Segment.of(**fields), generator_for(seed, "gallery", "donor"))
+    pair = blend.apply(Segment.of(**fields), params)
+    own = slice(person, person + 1)
+    return BlendDraw(pair[own], params[own], describe(blend, params[own], pair[own]))
 
 
 if __name__ == "__main__":

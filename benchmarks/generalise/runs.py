@@ -20,12 +20,19 @@ from mgst_model.train import make_fabric, train
 from mgst_model.train.state import STEPS
 
 # In a network of two streams each learns alone first, at its own pace: the spatial one from single frames, blended as
-# the baseline's (for the same number of frames, many more faces and blends are seen), the temporal one, whose steps are
-# cheap, from segments for many more of them. Then both go on together.
-_FRAMES: Mapping[str, Any] = {"network.streams": "spatial", "augment.blend": "sbi", "augment.temporal": 0.0}
+# the baseline's (for the same number of frames, many more faces and blends are seen) or, half of them, with the face of
+# another; the temporal one, whose steps are cheap, from segments for many more of them. Then both go on together.
+_DONOR = 0.5
+_FRAMES: Mapping[str, Any] = {
+    "network.streams": "spatial",
+    "augment.blend": "sbi",
+    "augment.donor": _DONOR,
+    "augment.temporal": 0.0,
+}
 _PATCHES: Mapping[str, Any] = {"network.streams": "temporal", "augment.recipe": "robust"}
 _JOINED: Mapping[str, Any] = {
     "network.fusion": "scores",
+    "augment.donor": _DONOR,
     "augment.recipe": "robust",
     "train.lr": 1e-4,
     "train.backbone": 0.3,
@@ -43,10 +50,11 @@ VARIANTS: dict[str, tuple[str, Mapping[str, Any]]] = {
     "no patch loss": ("small", {"loss.patch": 0.0}),
     "no frame loss": ("small", {"loss.frame": 0.0}),
     "steady blends": ("small", {"augment.blend": "consistent", "augment.temporal": 0.0}),
+    "no donors": ("small", {"augment.donor": 0.0}),
     "no temporal fakes": ("small", {"augment.temporal": 0.0}),
 }
 # What of that matters to a stream alone; variants that do not differ in it share its training.
-_MATTERS = {"frames": ("loss.frame",), "patches": ("loss.patch", "augment.blend", "augment.temporal")}
+_MATTERS = {"frames": ("loss.frame", "augment.donor"), "patches": ("loss.patch", "augment.blend", "augment.temporal")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +131,7 @@ QUICK = Plan(
     size=160,
     frames=8,
     pairs=4,
-    epochs=5,
+    epochs=6,
     frame_epochs=3,
     patch_epochs=6,
     joined_epochs=1,
