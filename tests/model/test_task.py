@@ -76,7 +76,7 @@ def test_twins_come_first_and_their_fakes_in_the_same_order(make_task):
     assert not torch.equal(real, fake)
 
 
-@pytest.mark.parametrize("augment", [PLAIN, {**PLAIN, "temporal": 1.0}, {}])
+@pytest.mark.parametrize("augment", [PLAIN, {**PLAIN, "temporal": 1.0}, {}, {**PLAIN, "donor": 1.0}])
 def test_labels_of_twins_hold_at_every_grain(make_task, augment):
     examples = make_task(augment=augment).examples(people(b=8), draw())
     real, fake = slice(0, 8), slice(8, 16)
@@ -86,6 +86,19 @@ def test_labels_of_twins_hold_at_every_grain(make_task, augment):
     assert ((examples.severity[fake] > 0) <= (examples.frame_label[fake] > 0)).all()
     assert examples.patch_target[fake].any()
     assert examples.patch_known.all()
+
+
+def test_sources_are_others_where_donors_are_asked_for(make_task):
+    """A face of one even grey stays so when it is blended with itself, whatever its colour."""
+    segment = people(b=2)
+    frames = torch.stack((torch.full_like(segment.frames[0], 0.5), segment.frames[1]))
+    deviation = []
+    for donor in (0.0, 1.0):
+        task = make_task(augment={**PLAIN, "blend": "sbi", "donor": donor})
+        fakes = [task.examples(segment.replace(frames=frames), draw(seed)).frames[2, :, 0] for seed in range(8)]
+        # Within the middle of the face; edges of the mask are none of a source.
+        deviation.append(torch.stack(fakes)[..., 28:34, 28:34].std(dim=(-2, -1)).amax())
+    assert deviation[0] < 1e-3 < deviation[1]
 
 
 @pytest.mark.parametrize("augment", [PLAIN, {**PLAIN, "temporal": 1.0}])

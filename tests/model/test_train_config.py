@@ -65,6 +65,7 @@ def test_flags_override_the_file_and_set_overrides_flags(tmp_path):
         ("data.size=0", "data.size is 0"),
         ("augment.blend=sbl", "augment.blend is 'sbl'"),
         ("augment.recipe=temporal_fakes", "augment.recipe is 'temporal_fakes'"),
+        ("augment.donor=2", "augment.donor is 2.0, outside 0 to 1"),
         ("augment.temporal=1.5", "augment.temporal is 1.5, outside 0 to 1"),
         ("loss.patch=-0.5", "loss.patch is -0.5, outside 0 to"),
         ("loss.patch_target=edge", "loss.patch_target is 'edge', not one of change, boundary"),
