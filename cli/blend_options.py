@@ -60,7 +60,7 @@ def build_blend(options: Mapping[str, Any]) -> SelfBlend:
 
 
 def _schema() -> Options:
-    """What each option is: a type, or the options of a table. Who blends segments one by one has no donors for them."""
+    """What each option is: a type, or the options of a table; without donors, as one segment is blended at a time."""
     tables: Options = {name: _hints(kind) for name, kind in _PARTS.items()}
     tables["mask"]["regions"] = Weights.fromkeys(REGIONS, float)
     hints = {name: hint for name, hint in _hints(SelfBlend).items() if name != "donor"}

@@ -33,10 +33,11 @@ class RunProcess:
     def __init__(self) -> None:
         self._mine, theirs = _CONTEXT.Pipe()
         self._process = _CONTEXT.Process(target=_extract, args=(theirs,), daemon=True)
-        resource_tracker.ensure_running()
+        resource_tracker.ensure_running()  # its own start would let Ctrl-C through again
         with _deaf_to_interrupts():
             self._process.start()
         theirs.close()
+        self._asked = 0
 
     def begin(self, shown: Shown, paths: Sequence[str], *, threads: int) -> None:
         """Begins to extract, and stays one run ahead.
@@ -53,12 +54,16 @@ class RunProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Ends the process, whatever it is at; may be called again."""
         self._mine.close()
         self._process.terminate()
         self._process.join()
 
     def __call__(self, path: str) -> Generator[FaceRun | Rest]:
-        """The runs of the next video, which is this one.
+        """The runs of the next video, which is this one; what is left of the one before is passed over.
 
         Raises:
             MgstError: as the extraction does, or if its process has ended.
@@ -67,13 +72,20 @@ class RunProcess:
 
         from .face_runs import Rest
 
+        mine, self._asked = self._asked, self._asked + 1
+        item: FaceRun | Rest | _Failure
         while True:
             try:
-                item: FaceRun | Rest | _Failure = self._mine.recv()
+                number, item = self._mine.recv()
             except (EOFError, OSError) as error:
                 self._process.join()
-                what = f"the process that extracts faces ended with code {self._process.exitcode}"
-                raise MgstError(what, where=path, hint="is there enough memory?") from error
+                code = self._process.exitcode or 0
+                hint = "is there enough memory?" if code < 0 else ""
+                raise MgstError(
+                    f"the process that extracts faces ended with code {code}", where=path, hint=hint
+                ) from error
+            if number < mine:
+                continue
             if isinstance(item, _Failure):
                 item.error.add_note(item.trace)
                 raise item.error
@@ -102,17 +114,17 @@ def _extract(pipe: Connection) -> None:
         try:
             extractor = Extractor(ExtractConfig())
         except Exception as error:  # noqa: BLE001 - not swallowed: it is raised in the parent
-            pipe.send(_Failure(error, traceback.format_exc()))
+            pipe.send((0, _Failure(error, traceback.format_exc())))
             return
         shown, paths, threads = pipe.recv()
         torch.set_num_threads(threads)
         source = RunReader(shown, extractor)
-        for path in paths:
-            for item in _told(source(path)):
-                pipe.send(item)
+        for number, path in enumerate(paths):
+            for item in _with_failure(source(path)):
+                pipe.send((number, item))
 
 
-def _told(items: Iterator[FaceRun | Rest]) -> Iterator[FaceRun | Rest | _Failure]:
+def _with_failure(items: Iterator[FaceRun | Rest]) -> Iterator[FaceRun | Rest | _Failure]:
     """The same, and what was raised while they were made."""
     try:
         yield from items

@@ -54,6 +54,10 @@ class FaceRun:
     size: tuple[int, int]
     read: int
 
+    def without_pixels(self) -> FaceRun:
+        """The same without its pictures; an empty slice of them would hold all of them in memory."""
+        return replace(self, pixels=np.empty((0, *self.pixels.shape[1:]), self.pixels.dtype))
+
     @staticmethod
     def of(chunk: FaceChunk, side: int, read: int) -> FaceRun:
         """From a chunk, its crops scaled to a side of so many pixels."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -168,7 +168,7 @@ class Predictor:
         """Runs the faces of a video through the network while the next ones are extracted."""
         waiting: deque[FaceRun] = deque()
         parts: dict[int, _Parts] = {}
-        rest = Rest(0, 0, [])
+        rest: Rest | None = None
 
         def runs() -> Generator[UInt8[Tensor, "n 3 h w"]]:
             nonlocal rest
@@ -178,7 +178,7 @@ class Predictor:
                         rest = run
                         continue
                     saw(run.read)
-                    waiting.append(replace(run, pixels=run.pixels[:0]))  # pictures are not kept
+                    waiting.append(run.without_pixels())
                     yield torch.from_numpy(run.pixels).permute(0, 3, 1, 2)
 
         for scores in score_runs(
@@ -195,6 +195,8 @@ class Predictor:
             mine.runs.append(run)
             mine.scores.append(scores._replace(patch=None if scores.patch is None else scores.patch.half()))
             mine.area += float((run.boxes[:, 2:] - run.boxes[:, :2]).prod(axis=1).sum())
+        if rest is None:
+            raise RuntimeError(f"{path}: its runs have no end")
         return parts, rest
 
 

@@ -73,8 +73,11 @@ def predict_all(
         if not is_url(path) and not is_folder(path):
             check_file(path)  # a typo is said before anything is loaded
     device = choose_device(device)
-    if beside is not None and device == "cpu":
-        beside.begin(shown_to(read_card(weights)), videos, threads=_threads())
+    if beside is not None:
+        if device == "cpu":
+            beside.begin(shown_to(read_card(weights)), videos, threads=min(torch.get_num_threads(), _threads()))
+        else:
+            beside.end()
     loaded = load_network(weights, device=device)
     fold_batch_norms(loaded.network)
     predictor = Predictor(

@@ -21,7 +21,7 @@ _REACH = 0.2
 _REST = 0.05
 # Pixels of a picture that a cell of the field has at most, on each side.
 _CELL = 8
-# Added to the distance of a candidate for every frame in which its face is not known.
+# Added to the distance of a candidate for every frame in which the target has a face and it has none.
 _UNKNOWN = 1e3
 
 
@@ -51,7 +51,9 @@ class Donor:
     brows and nose lie where the donor has them, as after an alignment; with 1, about where the target has them.
 
     A segment that is alone in its batch is its own source. With this augmentation alone, what becomes of a segment
-    depends on those beside it: a part of a batch, with the same parameters, may get other donors.
+    depends on those beside it: a part of a batch, with the same parameters, may get other donors. Who is in a
+    picture is not known here: another segment may be of the same person. Sources are made for a batch at once, in
+    float32: on a CPU that takes the memory of several batches.
 
     Args:
         p: How likely a segment gets a donor.
@@ -102,12 +104,16 @@ class Donor:
         if self.p == 0:
             return own
         others = (own[:, None] + params.step) % len(landmarks)
-        to, from_ = landmarks[:, None].flatten(2, 3).float(), landmarks[others].flatten(2, 3).float()
+        # Means over the frames that have a face: those without one say nothing of its shape.
+        weight = usable[:, :, None, None].float()
+        mean = (landmarks.float() * weight).sum(dim=1) / weight.sum(dim=1).clamp_min(1)
+        to, from_ = mean[:, None], mean[others]
         matrix = similarity_transform(from_, to.expand_as(from_))
         left = (apply_transform(matrix, from_) - to).square().sum(dim=-1).mean(dim=-1)
-        left = left / to.var(dim=-2).sum(dim=-1).clamp_min(1e-6) + _UNKNOWN * (~usable[others]).sum(dim=-1)
+        missing = (usable[:, None] & ~usable[others]).sum(dim=-1)
+        left = left / to.var(dim=-2).sum(dim=-1).clamp_min(1e-6) + _UNKNOWN * missing
         nearest = others.gather(1, left.argmin(dim=1, keepdim=True))[:, 0]
-        return torch.where(params.given, nearest, own)
+        return torch.where(params.given & usable[nearest].any(dim=1), nearest, own)
 
     def sources(
         self,

@@ -79,8 +79,9 @@ class SelfBlend(Step[SelfBlendParams]):
         pair = SelfBlend()(Segment.of(frames, landmarks), generator=generator)
 
     Outside ``fake.mask`` the twins are the same to the bit. Where no mask can be made - no face, landmarks that are not
-    finite, a region wiped out by its own soft edge - the fake equals its twin and ``fake.frame_label`` is 0; if the
-    frame was to be blended, ``fake.valid`` is False there. A segment without a blended frame keeps label 0.
+    finite, a donor without a face, a region wiped out by its own soft edge - the fake equals its twin and
+    ``fake.frame_label`` is 0; if the frame was to be blended, ``fake.valid`` is False there. A segment without a
+    blended frame keeps label 0.
 
     Where this differs from OpenCV on purpose: from a side of 192 pixels on, the mask is made at half resolution; the
     elastic field moves with the face; the source is moved about the middle of the face, and goes on beyond the picture

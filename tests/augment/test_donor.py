@@ -71,6 +71,17 @@ def test_a_donor_with_frames_that_lack_a_face_comes_last(make_segment, generator
     assert int(donor.choose(landmarks, usable, donor.sample(3, generator))[0]) == 2
 
 
+def test_frames_without_a_face_do_not_choose_the_donor(make_segment, generator):
+    landmarks = make_segment(6, 4, 64).landmarks.clone() + 3 * torch.randn(6, 1, 68, 2, generator=generator)
+    donor = Donor(p=1.0, candidates=5)
+    drawn, usable = donor.sample(6, generator), torch.ones(6, 4, dtype=torch.bool)
+    wanted = donor.choose(landmarks, usable, drawn)
+    usable[:, 2] = False
+    assert torch.equal(donor.choose(landmarks.masked_fill(~usable[..., None, None], 0), usable, drawn), wanted)
+    nobody = torch.zeros(6, 4, dtype=torch.bool)
+    assert donor.choose(landmarks, nobody, drawn).tolist() == list(range(6))
+
+
 @pytest.mark.parametrize("fit", [0.0, 1.0])
 def test_features_land_where_the_target_has_them(fit, make_segment, device):
     size = 128

@@ -71,3 +71,21 @@ def test_leaving_early_ends_the_process(videos):
         process = beside._process
         assert process.is_alive()
     assert process.exitcode == -signal.SIGTERM
+
+
+def test_what_is_left_of_a_video_is_not_taken_for_the_next(videos):
+    one, two = videos[0], videos[-1]
+    with RunProcess() as beside:
+        beside.begin(SHOWN, [one, two], threads=1)
+        assert next(beside(one)).read <= 40
+        *runs, rest = beside(two)
+    assert rest.frames == 12
+    assert [len(run.frame) for run in runs] == [12]
+
+
+def test_a_run_without_pixels_holds_no_memory_of_them(videos):
+    run = next(RunReader(SHOWN, Extractor(ExtractConfig()))(videos[0]))
+    bare = run.without_pixels()
+    assert bare.pixels.base is None
+    assert bare.pixels.size == 0
+    assert np.array_equal(bare.boxes, run.boxes)

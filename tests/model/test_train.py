@@ -367,13 +367,13 @@ def test_the_scale_of_float16_losses_goes_on_as_it_was(make_experiment, real_sha
     experiment = make_experiment(train={"epochs": 1, "precision": "16-mixed"})
     with pytest.raises(Stopped):
         train(experiment, real_shards, tmp_path, fabric=make_fabric(experiment, device=str(cuda)), watcher=Log(1))
-    saved = state_of(tmp_path)["precision"]
-    assert saved["scale"] > 1
+    state = state_of(tmp_path)
+    assert state["precision"]["scale"] > 128
+    state["precision"]["scale"] = 128.0  # it grows after 2000 steps only
+    torch.save(state, tmp_path / "state.pt")
     fabric = make_fabric(experiment, device=str(cuda))
     train(experiment, real_shards, tmp_path, fabric=fabric)
-    # Steps are counted on from those before, back to 0 only where the scale changed.
-    after = fabric.strategy.precision.state_dict()
-    assert after["scale"] != saved["scale"] or after["_growth_tracker"] == saved["_growth_tracker"] + 3
+    assert fabric.strategy.precision.state_dict()["scale"] <= 128
 
 
 @pytest.mark.parametrize(
