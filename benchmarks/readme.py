@@ -18,29 +18,28 @@ FIGURES, GENERALISE = "figures", "generalise"
 GRIDS = {
     "generalise_full": "the whole grid",
     "generalise": "the short version",
-    "generalise_without_donors": "the same without donors, and with five epochs of the baseline",
+    "generalise_without_donors": "the same of that commit, without donors and with five epochs of the baseline",
     "generalise_ablations": "every ablation, once, of an earlier recipe in which the temporal stream joins untrained",
 }
+_PLUS = "a + marks a commit with changes that were not committed."
 SECTIONS = ("speed", "quality", "decode", "memory", "stability")
 
 
 def figures_table(results: Path = RESULTS) -> str:
     """Every figure with its target, as a Markdown table, and what it was measured on."""
     lines = ["| what | figure | target | reached |", "|---|--:|--:|---|"]
-    about: dict[str, Any] = {}
-    commits: dict[str, None] = {}
+    commits: dict[tuple[str, str, str], dict[str, None]] = {}  # of each machine and its libraries
     for section in SECTIONS:
         path = results / f"extract_{section}.json"
         if not path.exists():
             continue
         result = json.loads(path.read_text())
-        about = result
-        commits[result["commit"]] = None
+        commits.setdefault(_machine(result), {})[result["commit"]] = None
         lines += [_row(section, figure) for figure in result["figures"]["targets"]]
     loader = results / "loader.json"
     if loader.exists():
         result = json.loads(loader.read_text())
-        commits[result["commit"]] = None
+        commits.setdefault(_machine(result), {})[result["commit"]] = None
         for row in result["figures"]["one_core"]:
             if row["size"] == result["figures"]["crop"]:
                 share = row["share"]
@@ -50,24 +49,26 @@ def figures_table(results: Path = RESULTS) -> str:
     train = results / "train.json"
     if train.exists():
         result = json.loads(train.read_text())
-        commits[result["commit"]] = None
+        commits.setdefault(_machine(result), {})[result["commit"]] = None
         lines += [_row("training", figure) for figure in result["figures"]["targets"]]
     augment = results / "augment.json"
     if augment.exists():
         result = json.loads(augment.read_text())
-        commits[result["commit"]] = None
+        commits.setdefault(_machine(result), {})[result["commit"]] = None
         lines += [_row("augmentation", figure) for figure in result["figures"]["targets"] if figure["target"]]
         lines += [_row("augmentation", figure) for figure in result["figures"]["targets"] if _telling(figure)]
-    if about:
-        device, versions = about["device"], about["versions"]
-        measured = ", ".join(f"`{commit}`" for commit in commits)
-        lines += [
-            "",
-            f"Measured on one core and on all two of an {device['cpu']}, Python {versions['python']}, "
-            f"torch {versions['torch']}, at commits {measured} in the order of the rows; "
-            "a + marks one with changes that were not committed.",
-        ]
+    if commits:
+        measured = "; ".join(
+            f"{cpu}, Python {python}, torch {torch}, at {', '.join(f'`{commit}`' for commit in found)}"
+            for (cpu, python, torch), found in commits.items()
+        )
+        lines += ["", f"Measured on one core and on all two of, in the order of the rows: {measured}; {_PLUS}"]
     return "\n".join(lines)
+
+
+def _machine(result: dict[str, Any]) -> tuple[str, str, str]:
+    versions = result["versions"]
+    return result["device"]["cpu"], versions["python"], versions["torch"]
 
 
 def _telling(figure: dict[str, Any]) -> bool:
