@@ -35,12 +35,13 @@ def main() -> None:
     plan = plan.only(variants=arguments.variants, seeds=arguments.seeds)
 
     console = Console(stderr=True)
-    shards = make_shards(arguments.clips, arguments.out, size=plan.crop)
+    out = arguments.out.resolve()  # a training is of shards at one place, however that is written
+    shards = make_shards(arguments.clips, out, size=plan.crop)
     predictions, seconds = {}, {}
     for seed in plan.seeds:  # seed by seed, so that a run that is cut short compares all variants
         for variant in plan.variants:
             console.print(f"[bold]{variant}[/], seed {seed}")
-            done = run(plan, variant, seed, shards, arguments.out, device=arguments.device)
+            done = run(plan, variant, seed, shards, out, device=arguments.device)
             predictions[variant, seed], seconds[variant, seed] = done
     found = figures(predictions, seconds)
     name = arguments.name or ("generalise_full" if arguments.full else "generalise")

@@ -16,8 +16,10 @@ from numpy import ndarray
 from mgst_data.core import NoFaceError, VideoRecord
 from mgst_data.core.geometry import apply_transform, invert_transform
 from mgst_data.datasets.keys import video_key
+from mgst_data.extract import ExtractConfig
 from mgst_data.extract.extractor import Extractor
 from mgst_data.shards import FaceChunk, scale_image
+from mgst_data.video import READERS, VideoReader
 from mgst_data.video.files import is_folder
 from mgst_data.video.images import IMAGE_SUFFIXES
 
@@ -25,6 +27,7 @@ from mgst_data.video.images import IMAGE_SUFFIXES
 _RUN = 32
 # Shorter tracks are most often no faces.
 _MIN_FRAMES = 8
+_CONFIG = ExtractConfig()
 HINT = "take a video in which a face can be seen clearly"
 
 
@@ -79,7 +82,7 @@ class FaceRun:
 
 
 @dataclass(slots=True)
-class Rest:
+class VideoSummary:
     """What is known of a video once all its runs are out.
 
     Attributes:
@@ -94,18 +97,18 @@ class Rest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
-    """What a network is to be shown.
+class InputSpec:
+    """What a network takes.
 
     Attributes:
         frames: Of a window.
-        least: Frames of a run.
-        side: Of the crops, pixels.
+        min_frames: Of a run.
+        size: Side of the crops, pixels.
     """
 
     frames: int
-    least: int
-    side: int
+    min_frames: int
+    size: int
 
 
 class RunSource(Protocol):
@@ -116,7 +119,7 @@ class RunSource(Protocol):
         NoFaceError: at the end, if no face was found.
     """
 
-    def __call__(self, path: str) -> Generator[FaceRun | Rest]:
+    def __call__(self, path: str) -> Generator[FaceRun | VideoSummary]:
         """Those of a file, URL or folder of frames."""
         ...
 
@@ -125,20 +128,20 @@ class RunReader:
     """Extracts faces in the thread that iterates.
 
     Args:
-        shown: What the network is to be shown.
-        extractor: Whose models to use.
+        spec: What the network takes.
+        extractor: Whose models to use; see :func:`face_extractor`.
     """
 
-    def __init__(self, shown: Shown, extractor: Extractor) -> None:
-        self.shown = shown
+    def __init__(self, spec: InputSpec, extractor: Extractor) -> None:
+        self.spec = spec
         # Runs of whole windows: none has to reach back.
-        run = shown.frames * max(1, _RUN // shown.frames)
+        run = spec.frames * max(1, _RUN // spec.frames)
         self._of_videos, self._of_pictures = copy.copy(extractor), copy.copy(extractor)
         self._of_videos.config = replace(extractor.config, frames=run, min_frames=_MIN_FRAMES)
         # A picture has a single frame.
         self._of_pictures.config = replace(extractor.config, frames=run, min_frames=1)
 
-    def __call__(self, path: str) -> Generator[FaceRun | Rest]:
+    def __call__(self, path: str) -> Generator[FaceRun | VideoSummary]:
         """See :class:`RunSource`."""
         record = VideoRecord(video_key(path), path, path, dataset="", split="", label=0, method="real")
         extraction = (self._of_pictures if is_picture(path) else self._of_videos)(record)
@@ -147,14 +150,24 @@ class RunReader:
             # Closed at once, so that decoding ends where the network fails.
             with closing(cast("Generator[FaceChunk]", iter(extraction))) as chunks:
                 for chunk in chunks:
-                    if len(chunk) < self.shown.least:
+                    if len(chunk) < self.spec.min_frames:
                         unscored += len(chunk)
                     else:
-                        yield FaceRun.of(chunk, self.shown.side, extraction.frames)
+                        yield FaceRun.of(chunk, self.spec.size, extraction.frames)
         except NoFaceError as error:
             # The options that an extraction would point to are not asked for here.
             raise NoFaceError(error.what, where=error.where, hint=HINT, reason=error.reason) from error
-        yield Rest(extraction.frames, unscored, [text for _, text in extraction.notes])
+        yield VideoSummary(extraction.frames, unscored, [text for _, text in extraction.notes])
+
+
+def face_extractor(device: str = "cpu") -> Extractor:
+    """An extractor for :class:`RunReader`."""
+    return Extractor(_CONFIG, device=device)
+
+
+def video_reader() -> VideoReader:
+    """Reads videos as that extractor does, frame by frame."""
+    return READERS.get(_CONFIG.reader)()
 
 
 def is_picture(path: str) -> bool:

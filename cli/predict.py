@@ -73,14 +73,14 @@ def predict(
     boxes, heat maps of patches and curves.
     """
     with ExitStack() as stack:
-        beside = stack.enter_context(RunProcess()) if device != "cuda" else None
+        extraction = stack.enter_context(RunProcess()) if device != "cuda" else None
         # Only now: these import torch, and neither --help nor that process should wait for it.
         from .predictions_run import predict_all
 
         code = predict_all(
             videos,
             weights,
-            beside=beside,
+            extraction=extraction,
             device=device,
             precision=precision,
             batch=batch,

@@ -13,14 +13,12 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from mgst_data.core import NoFaceError, UsageError
-from mgst_data.extract import ExtractConfig
-from mgst_data.extract.extractor import Extractor
 from mgst_data.preview.scores import ScoredTrack
 from mgst_data.video.batches import ahead
 from mgst_model.evaluate.windows import RunScores, score_runs
-from mgst_model.networks.checkpoint import Card, LoadedNetwork
+from mgst_model.networks.checkpoint import LoadedNetwork, NetworkCard
 
-from .face_runs import HINT, FaceRun, Rest, RunReader, RunSource, Shown, is_picture
+from .face_runs import HINT, FaceRun, InputSpec, RunReader, RunSource, VideoSummary, face_extractor, is_picture
 
 # Runs that are extracted in a thread while the network is at one.
 _AHEAD = 2
@@ -123,7 +121,7 @@ class Predictor:
             what = f"windows of {loaded.frames} frames that begin every {stride} leave frames out"
             raise UsageError(what, where="--stride", hint=f"at most {loaded.frames}")
         self.loaded, self.stride, self.batch, self.device, self.half = loaded, stride, batch, device, half
-        self.source = source or RunReader(shown_to(loaded), Extractor(ExtractConfig(), device=device))
+        self.source = source or RunReader(input_of(loaded), face_extractor(device))
 
     def __call__(self, path: str, *, saw: Saw = lambda _: None) -> Prediction:
         """Scores all faces of a video or picture.
@@ -164,17 +162,17 @@ class Predictor:
             notes=rest.notes,
         )
 
-    def _score(self, path: str, saw: Saw) -> tuple[dict[int, _Parts], Rest]:
+    def _score(self, path: str, saw: Saw) -> tuple[dict[int, _Parts], VideoSummary]:
         """Runs the faces of a video through the network while the next ones are extracted."""
         waiting: deque[FaceRun] = deque()
         parts: dict[int, _Parts] = {}
-        rest: Rest | None = None
+        rest: VideoSummary | None = None
 
         def runs() -> Generator[UInt8[Tensor, "n 3 h w"]]:
             nonlocal rest
             with closing(self.source(path)) as source:
                 for run in source:
-                    if isinstance(run, Rest):
+                    if isinstance(run, VideoSummary):
                         rest = run
                         continue
                     saw(run.read)
@@ -200,9 +198,9 @@ class Predictor:
         return parts, rest
 
 
-def shown_to(network: LoadedNetwork | Card) -> Shown:
-    """What a network is to be shown."""
-    return Shown(frames=network.frames, least=network.shortest, side=network.size)
+def input_of(network: NetworkCard) -> InputSpec:
+    """What a network takes."""
+    return InputSpec(frames=network.frames, min_frames=network.shortest, size=network.size)
 
 
 def _track(number: int, parts: _Parts) -> ScoredTrack:

@@ -23,7 +23,7 @@ from mgst_model.networks.folding import fold_batch_norms
 from . import show
 from .devices import choose_device, in_half
 from .extraction_process import RunProcess
-from .predictions import Prediction, Predictor, shown_to
+from .predictions import Prediction, Predictor, input_of
 from .predictions_show import Wanted, folder_of, print_tracks, summary, write
 
 FAILED, NO_FACE = 1, 3
@@ -35,7 +35,7 @@ def predict_all(
     videos: Sequence[str],
     weights: Path,
     *,
-    beside: RunProcess | None,
+    extraction: RunProcess | None,
     device: str,
     precision: str,
     batch: int | None,
@@ -51,7 +51,7 @@ def predict_all(
     Args:
         videos: Paths or URLs.
         weights: Of the network.
-        beside: Extracts faces if the network runs on a CPU; None to do so in a thread.
+        extraction: Finds faces if the network runs on a CPU; None to do so in a thread.
         device: "cpu", "cuda", or "auto" for CUDA where there is any.
         precision: "fp32", "bf16", or "auto" for what is quicker on the device.
         batch: Windows per call of the network; None for what suits the device.
@@ -72,26 +72,34 @@ def predict_all(
     for path in videos:
         if not is_url(path) and not is_folder(path):
             check_file(path)  # a typo is said before anything is loaded
-    device = choose_device(device)
-    if beside is not None:
-        if device == "cpu":
-            beside.begin(shown_to(read_card(weights)), videos, threads=min(torch.get_num_threads(), _threads()))
-        else:
-            beside.end()
-    loaded = load_network(weights, device=device)
-    fold_batch_norms(loaded.network)
-    predictor = Predictor(
-        loaded,
-        source=beside if device == "cpu" else None,
-        stride=stride,
-        batch=batch or _BATCH[device],
-        device=device,
-        half=in_half(precision, device),
-    )
+    predictor = _predictor(videos, weights, extraction, choose_device(device), precision, batch, stride)
     results, code = _each(predictor, videos, out, threshold, video=video, tables=not as_json, debug=debug)
     if as_json:
         click.echo(json.dumps({"weights": printable(weights), "threshold": threshold, "videos": results}, indent=1))
     return code
+
+
+def _predictor(
+    videos: Sequence[str],
+    weights: Path,
+    extraction: RunProcess | None,
+    device: str,
+    precision: str,
+    batch: int | None,
+    stride: int | None,
+) -> Predictor:
+    """Loads the network, while faces are extracted already where that is done in another process."""
+    if extraction is not None:
+        if device == "cpu":
+            spec = input_of(read_card(weights))
+            extraction.begin(spec, videos, threads=min(torch.get_num_threads(), _threads()))
+        else:
+            extraction.end()
+            extraction = None
+    loaded = load_network(weights, device=device)
+    fold_batch_norms(loaded.network)
+    half = in_half(precision, device)
+    return Predictor(loaded, source=extraction, stride=stride, batch=batch or _BATCH[device], device=device, half=half)
 
 
 def _each(

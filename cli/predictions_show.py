@@ -13,17 +13,16 @@ from jaxtyping import UInt8
 from rich.text import Text
 
 from mgst_data.core.errors import printable
-from mgst_data.extract import ExtractConfig
 from mgst_data.preview.annotate import Annotator
 from mgst_data.preview.scores import ScoredTrack, clock, timeline, verdict
 from mgst_data.preview.stream import write_video
 from mgst_data.shards import encode_image
 from mgst_data.shards.storage import output_errors, write_atomic
-from mgst_data.video import READERS
 from mgst_data.video.batches import ahead
 from mgst_model.networks.checkpoint import LoadedNetwork
 
 from . import show
+from .face_runs import video_reader
 from .predictions import Prediction, Window
 
 _BATCH = 32
@@ -175,8 +174,7 @@ def print_tracks(found: Prediction, threshold: float, files: list[Path]) -> None
 def _annotated(found: Prediction, threshold: float, saw: Saw) -> Generator[tuple[float, UInt8[np.ndarray, "h w 3"]]]:
     draw: Annotator | None = None
     done = 0
-    reader = READERS.get(ExtractConfig().reader)()
-    for batch in reader.chunks(found.video, _BATCH):
+    for batch in video_reader().chunks(found.video, _BATCH):
         pictures = batch.frames.permute(0, 2, 3, 1).numpy()
         if draw is None:
             height, width = pictures.shape[1:3]

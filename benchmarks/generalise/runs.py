@@ -212,12 +212,15 @@ def run(plan: Plan, variant: str, seed: int, shards: Path, out: Path, *, device:
 
     Returns:
         What is said of the test videos, and the seconds that training took.
+
+    Raises:
+        ConfigMismatchError: if a stage was trained with other settings.
     """
     planned = stages(plan, variant, seed, out)
     folder = out / f"{variant.replace(' ', '-')}-{seed}" / "test"
+    for stage in planned:
+        _train(stage, shards, device)
     if not (folder / JSON_NAME).exists():
-        for stage in planned:
-            _train(stage, shards, device)
         place = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
         loaded = load_network(planned[-1].weights, device=place)
         predictions = score_shards(loaded, str(shards), model=variant, split="test", device=place)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mgst_data.augment.pages import new_zeros
@@ -37,6 +37,8 @@ class BlendPlan:
         usable: 1 where there is a face, 0 elsewhere.
         from_source: 1 if the source is recoloured, 0 if the target is.
         opened: Frames that are blended.
+        donor: Number of the segment that the source is of.
+        landmarks: Of every segment; finite.
     """
 
     mask: Float[Tensor, "b t h2 w2"]
@@ -45,6 +47,8 @@ class BlendPlan:
     usable: Float[Tensor, "b t"]
     from_source: Float[Tensor, " b"]
     opened: Bool[Tensor, "b t"]
+    donor: Int[Tensor, " b"]
+    landmarks: Float[Tensor, "b t k 2"]
 
     def tile(self, own: slice, run: slice) -> BlendPlan:
         """Some segments and frames."""
@@ -55,6 +59,8 @@ class BlendPlan:
             self.usable[own, run],
             self.from_source[own],
             self.opened[own, run],
+            self.donor[own],
+            self.landmarks[own, run],
         )
 
 
@@ -66,11 +72,7 @@ def suits_tiles(frames: Tensor) -> bool:
 
 
 def blend_in_tiles(
-    blend: SelfBlend,
-    frames: Float[Tensor, "b t 3 h w"],
-    sources: Float[Tensor, "b t 3 h w"],
-    plan: BlendPlan,
-    params: SelfBlendParams,
+    blend: SelfBlend, frames: Float[Tensor, "b t 3 h w"], plan: BlendPlan, params: SelfBlendParams
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Real twins, fakes and masks."""
     b, t = frames.shape[:2]
@@ -86,8 +88,27 @@ def blend_in_tiles(
         opened = plan.opened[i].nonzero()[:, 0].tolist()
         if opened:
             here = slice(i, i + 1), slice(opened[0], opened[-1] + 1)
-            _blend_box(blend, sources[here], plan.tile(*here), mine, (target[here], fake[here], mask[here]))
+            source = frames[here]
+            if bool(mine.donor.given[0]):
+                source = _fitted(blend, frames, plan, here, mine)
+            _blend_box(blend, source, plan.tile(*here), mine, (target[here], fake[here], mask[here]))
     return target, fake, mask
+
+
+def _fitted(
+    blend: SelfBlend,
+    frames: Float[Tensor, "b t 3 h w"],
+    plan: BlendPlan,
+    here: tuple[slice, slice],
+    params: SelfBlendParams,
+) -> Float[Tensor, "1 n 3 h w"]:
+    """The face of the donor of one segment, fitted to it."""
+    own, run = here
+    donor = int(plan.donor[own.start])
+    there = slice(donor, donor + 1), run
+    mask = blend.mask.enlarge(plan.mask[here], (frames.shape[3], frames.shape[4]))
+    points = plan.landmarks[there], plan.landmarks[here]
+    return blend.donor.fitted(frames[there], frames[here], points, mask, params.donor)
 
 
 def _runs(frames: slice, size: int) -> list[slice]:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mgst_data.augment import draw
-from mgst_data.augment.base import Params, on_rows
+from mgst_data.augment.base import Params
 from mgst_data.augment.colour import match_colour
 from mgst_data.augment.warp import affine_grid, resample
 from mgst_data.core.geometry import apply_transform, eye_distance, similarity_transform
@@ -19,8 +19,8 @@ from mgst_data.core.geometry import apply_transform, eye_distance, similarity_tr
 _REACH = 0.2
 # Weight of no displacement in that field, next to which a landmark's is 1 where it lies; ours.
 _REST = 0.05
-# Pixels of a picture that a cell of the field has at most, on each side.
-_CELL = 8
+# Cells of the field on each side of a picture: 8 pixels of one of 256.
+_CELLS = 32
 # Added to the distance of a candidate for every frame in which the target has a face and it has none.
 _UNKNOWN = 1e3
 
@@ -31,13 +31,13 @@ class DonorParams(Params):
 
     Attributes:
         given: Whether the segment gets a donor; its source is the segment itself otherwise.
-        step: How far on in the batch, round its end, each candidate lies.
+        offset: How far on in the batch, round its end, each candidate lies.
         fit: Share of the way from the donor's features, where a turned and scaled face has them, to the target's.
         match: Share of the way from the donor's colours to the target's.
     """
 
     given: Bool[Tensor, " b"]
-    step: Int[Tensor, "b c"]
+    offset: Int[Tensor, "b c"]
     fit: Float[Tensor, " b"]
     match: Float[Tensor, " b"]
 
@@ -48,12 +48,12 @@ class Donor:
     As in face X-ray [Li et al., CVPR 2020] the donor is the candidate whose landmarks are nearest, and gets the mean
     and deviation of the target's colours. How features are carried onto features is ours: a similarity transform in
     every frame, and a share of what it leaves, spread by a Gaussian kernel around the landmarks. With a share of 0
-    brows and nose lie where the donor has them, as after an alignment; with 1, about where the target has them.
+    brows and nose lie where the donor has them, as after an alignment; with 1, most of the way to where the target has
+    them.
 
     A segment that is alone in its batch is its own source. With this augmentation alone, what becomes of a segment
     depends on those beside it: a part of a batch, with the same parameters, may get other donors. Who is in a
-    picture is not known here: another segment may be of the same person. Sources are made for a batch at once, in
-    float32: on a CPU that takes the memory of several batches.
+    picture is not known here: another segment may be of the same person.
 
     Args:
         p: How likely a segment gets a donor.
@@ -82,10 +82,13 @@ class Donor:
 
     def sample(self, b: int, generator: torch.Generator) -> DonorParams:
         """Draws for ``b`` segments; candidates of one are all different as long as there are enough."""
-        order = torch.rand(b, max(b - 1, 1), generator=generator).argsort(dim=1) + 1
+        if self.p == 0 or b == 1:  # who never gets one draws nothing
+            share, none = torch.zeros(b), torch.zeros(b, self.candidates, dtype=torch.long)
+            return DonorParams(torch.zeros(b, dtype=torch.bool), none, share, share)
+        order = torch.rand(b, b - 1, generator=generator).argsort(dim=1) + 1
         return DonorParams(
-            given=draw.chance((b,), self.p if b > 1 else 0.0, generator),
-            step=order[:, torch.arange(self.candidates) % order.shape[1]],
+            given=draw.chance((b,), self.p, generator),
+            offset=order[:, torch.arange(self.candidates) % order.shape[1]],
             fit=draw.uniform((b,), *self.fit_range, generator),
             match=draw.uniform((b,), *self.match_range, generator),
         )
@@ -103,7 +106,7 @@ class Donor:
         own = torch.arange(len(landmarks), device=landmarks.device)
         if self.p == 0:
             return own
-        others = (own[:, None] + params.step) % len(landmarks)
+        others = (own[:, None] + params.offset) % len(landmarks)
         # Means over the frames that have a face: those without one say nothing of its shape.
         weight = usable[:, :, None, None].float()
         mean = (landmarks.float() * weight).sum(dim=1) / weight.sum(dim=1).clamp_min(1)
@@ -115,39 +118,29 @@ class Donor:
         nearest = others.gather(1, left.argmin(dim=1, keepdim=True))[:, 0]
         return torch.where(params.given & usable[nearest].any(dim=1), nearest, own)
 
-    def sources(
+    def fitted(
         self,
-        frames: Float[Tensor, "b t 3 h w"],
-        landmarks: Float[Tensor, "b t k 2"],
-        chosen: Int[Tensor, " b"],
-        mask: Float[Tensor, "b t 1 y x"],
+        faces: Float[Tensor, "n t 3 h w"],
+        target: Float[Tensor, "n t 3 h w"],
+        landmarks: tuple[Float[Tensor, "n t k 2"], Float[Tensor, "n t k 2"]],
+        mask: Float[Tensor, "n t 1 h w"],
         params: DonorParams,
-    ) -> Float[Tensor, "b t 3 h w"]:
-        """Frames of the donors, their faces where those of the segments are; of segments without one, their own.
+    ) -> Float[Tensor, "n t 3 h w"]:
+        """Frames of donors, their faces where those of the targets are, in their colours.
 
         Args:
-            frames: Of the batch.
-            landmarks: Pixels; finite.
-            chosen: As :meth:`choose` gives it.
-            mask: Where colours are compared; of any size.
-            params: On the CPU.
+            faces: Of the donors.
+            target: Frames that they are fitted to.
+            landmarks: Of both, in this order; pixels; finite.
+            mask: Where colours are compared.
+            params: On the device of the frames.
         """
-        if self.p == 0:
-            return frames
-        h, w = frames.shape[3:]
-        here = params.to(frames.device)
-
-        def fitted(some: Tensor, rows: Tensor | slice) -> Tensor:
-            donor, (n, t) = chosen[rows], some.shape[:2]
-            to, from_ = landmarks[rows].float().flatten(0, 1), landmarks[donor].float().flatten(0, 1)
-            fit = here.fit[rows][:, None].expand(n, t).flatten()
-            looked_up = resample(frames[donor].flatten(0, 1), _grid(from_, to, fit, (h, w)))
-            weight = functional.interpolate(mask[rows].flatten(0, 1).float(), (h, w), mode="bilinear")
-            source = looked_up.reshape(some.shape).float()
-            matched = match_colour(source, some.float(), weight.reshape(n, t, 1, h, w), together=(-4, -2, -1))
-            return torch.lerp(source, matched, here.match[rows][:, None, None, None, None]).to(some.dtype)
-
-        return on_rows(frames, params.given, fitted)
+        (n, t), size = target.shape[:2], (target.shape[3], target.shape[4])
+        from_, to = (points.float().flatten(0, 1) for points in landmarks)
+        grid = _grid(from_, to, params.fit[:, None].expand(n, t).flatten(), size)
+        source = resample(faces.flatten(0, 1), grid).reshape(target.shape).float()
+        matched = match_colour(source, target.float(), mask.float(), together=(-4, -2, -1))
+        return torch.lerp(source, matched, params.match[:, None, None, None, None]).to(target.dtype)
 
 
 def _grid(
@@ -156,7 +149,7 @@ def _grid(
     """Where each pixel of a target is looked up in its donor, as ``grid_sample`` wants it."""
     matrix = similarity_transform(to, from_)
     left = (from_ - apply_transform(matrix, to)) * fit[:, None, None]
-    rows, columns = (-(-side // _CELL) for side in size)
+    rows, columns = (min(side, _CELLS) for side in size)
     # Middles of the cells, counted in pixels.
     y = (torch.arange(rows, device=to.device) + 0.5) * (size[0] / rows) - 0.5
     x = (torch.arange(columns, device=to.device) + 0.5) * (size[1] / columns) - 0.5

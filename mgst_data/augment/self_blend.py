@@ -221,10 +221,11 @@ class SelfBlend(Step[SelfBlendParams]):
             usable=usable.to(frames.dtype),
             from_source=here.recolour_source.to(frames.dtype),
             opened=opened,
+            donor=chosen,
+            landmarks=landmarks,
         )
         work_off = partial(blend_in_tiles, self) if suits_tiles(frames) else self._at_once
-        sources = self.donor.sources(frames, landmarks, chosen, mask[:, :, None], params.donor)
-        target, fake, mask = work_off(frames, sources, plan, params)
+        target, fake, mask = work_off(frames, plan, params)
         return _pair(segment, target, fake, mask, wanted)
 
     def apply_any(self, data: Segment | RealFakePair, params: SelfBlendParams) -> RealFakePair:
@@ -275,19 +276,23 @@ class SelfBlend(Step[SelfBlendParams]):
         return fake
 
     def _at_once(
-        self,
-        frames: Float[Tensor, "b t 3 h w"],
-        sources: Float[Tensor, "b t 3 h w"],
-        plan: BlendPlan,
-        params: SelfBlendParams,
+        self, frames: Float[Tensor, "b t 3 h w"], plan: BlendPlan, params: SelfBlendParams
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Real twins, fakes and masks of a whole batch."""
         recoloured, target = self.recoloured(frames, plan, params)
-        if sources is not frames:
-            recoloured = self.recolour.apply(sources, params.recolour)
-        source = torch.lerp(sources, recoloured, plan.from_source[:, None, None, None, None])
-        source = add_colour(source, plan.colour)
         mask = self.mask.enlarge(plan.mask, (frames.shape[3], frames.shape[4]))
+        source = frames
+        if self.donor.p > 0:
+            donor, fitting = plan.donor, params.donor.to(frames.device)
+
+            def fitted(some: Tensor, rows: Tensor | slice) -> Tensor:
+                points = plan.landmarks[donor[rows]], plan.landmarks[rows]
+                return self.donor.fitted(frames[donor[rows]], some, points, mask[rows], fitting[rows])
+
+            source = on_rows(frames, params.donor.given, fitted)
+            recoloured = self.recolour.apply(source, params.recolour)
+        source = torch.lerp(source, recoloured, plan.from_source[:, None, None, None, None])
+        source = add_colour(source, plan.colour)
         return target, self.mixed(target, source, plan.matrix, mask, params), mask
 
 

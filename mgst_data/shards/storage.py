@@ -95,13 +95,17 @@ def output_errors(path: Path) -> Iterator[None]:
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Writes a file so that it is there whole or not at all, even after a power cut."""
+    """Writes a file so that it is there whole or not at all, even after a power cut; no part of it is left behind."""
     part = path.with_name(path.name + PART)
     with output_errors(path):
-        with part.open("wb") as file:
-            file.write(data)
-            sync(file)
-        publish(part, path)
+        try:
+            with part.open("wb") as file:
+                file.write(data)
+                sync(file)
+            publish(part, path)
+        except BaseException:  # an interruption too
+            part.unlink(missing_ok=True)
+            raise
 
 
 def sync(file: BinaryIO) -> None:

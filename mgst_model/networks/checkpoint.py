@@ -25,43 +25,17 @@ WEIGHTS, CARD = ".safetensors", ".json"
 BEST = "best"
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedNetwork:
-    """A network that is ready to score.
-
-    Attributes:
-        network: In evaluation mode.
-        config: What it was built from; ``pretrained`` is "random" here.
-        frames: Frames per segment that it is to be shown.
-        size: Side of its frames, pixels.
-        info: What else is known: its data set, its training, its validation.
-    """
-
-    network: nn.Module
-    config: NetworkConfig
-    frames: int
-    size: int
-    info: Mapping[str, Any]
-
-    @property
-    def shortest(self) -> int:
-        """Frames that it needs at least."""
-        return _shortest(self.config, self.frames)
-
-
-@dataclass(frozen=True, slots=True)
-class Card:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkCard:
     """What is written of a network beside its weights.
 
     Attributes:
-        weights: File of its numbers.
         config: What it is built from; ``pretrained`` is "random" here.
         frames: Frames per segment that it is to be shown.
         size: Side of its frames, pixels.
         info: What else is known: its data set, its training, its validation.
     """
 
-    weights: Path
     config: NetworkConfig
     frames: int
     size: int
@@ -69,8 +43,19 @@ class Card:
 
     @property
     def shortest(self) -> int:
-        """Frames that it needs at least."""
-        return _shortest(self.config, self.frames)
+        """Frames that it needs at least: of the parallel network, the temporal stream compares two."""
+        return 1 if self.config.kind == "image" or self.config.streams == "spatial" else min(2, self.frames)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedNetwork(NetworkCard):
+    """A network that is ready to score.
+
+    Attributes:
+        network: In evaluation mode.
+    """
+
+    network: nn.Module
 
 
 def save_network(
@@ -111,7 +96,7 @@ def save_network(
     return weights
 
 
-def read_card(path: str | Path) -> Card:
+def read_card(path: str | Path) -> NetworkCard:
     """Reads what :func:`save_network` wrote of a network, and sees that its weights are there.
 
     Args:
@@ -121,21 +106,7 @@ def read_card(path: str | Path) -> Card:
     Raises:
         UsageError: if it is not there, is of another kind, or damaged.
     """
-    given = Path(path)
-    stem = given / BEST if given.is_dir() else _stem(given)
-    weights, card = (stem.with_name(stem.name + suffix) for suffix in (WEIGHTS, CARD))
-    hint = f"weights are a pair of files, NAME{WEIGHTS} and NAME{CARD}"
-    if given.is_file() and given.suffix not in (WEIGHTS, CARD):
-        raise UsageError(
-            "is no file of weights of this toolkit", where=path, hint=hint + "; others are never unpickled"
-        )
-    for file in (weights, card):
-        if not file.is_file():
-            raise UsageError("is not there", where=file, hint=hint)
-    description = _read_description(card)
-    # Whatever the card says, nothing but these weights is read.
-    config = NetworkConfig(**{**description["network"], "pretrained": "random"})
-    return Card(weights, config, description["frames"], description["size"], description["info"])
+    return _read_card(_weights_at(path).with_suffix(CARD))
 
 
 def load_network(path: str | Path, device: torch.device | str = "cpu") -> LoadedNetwork:
@@ -148,36 +119,49 @@ def load_network(path: str | Path, device: torch.device | str = "cpu") -> Loaded
     Raises:
         UsageError: as there, or if the weights do not fit their description.
     """
-    card = read_card(path)
+    weights = _weights_at(path)
+    file = weights.with_suffix(CARD)
+    card = _read_card(file)
     # What is drawn here is overwritten at once, and must not move the draws of the caller.
     with torch.random.fork_rng(devices=[]):
         network = build_network(card.config)
     try:
-        network.load_state_dict(load_file(card.weights))
+        network.load_state_dict(load_file(weights))
     except SafetensorError as error:
-        raise UsageError(f"is damaged: {error}", where=card.weights, hint="copy or train it again") from error
+        raise UsageError(f"is damaged: {error}", where=weights, hint="copy or train it again") from error
     except RuntimeError as error:
         # The first line only names the class of the network.
         reason = " ".join(str(error).split()).partition(": ")[2]
-        what = f"does not fit {card.weights.with_suffix(CARD).name}: {reason[:_SHOWN]}"
-        raise UsageError(what, where=card.weights) from error
+        raise UsageError(f"does not fit {file.name}: {reason[:_SHOWN]}", where=weights) from error
     network = network.to(device).eval()
-    return LoadedNetwork(network, card.config, card.frames, card.size, card.info)
+    return LoadedNetwork(config=card.config, frames=card.frames, size=card.size, info=card.info, network=network)
 
 
-def _shortest(config: NetworkConfig, frames: int) -> int:
-    """Of the parallel network, the temporal stream compares two frames."""
-    return 1 if config.kind == "image" or config.streams == "spatial" else min(2, frames)
+def _weights_at(path: str | Path) -> Path:
+    """The file of weights, beside which there is a card."""
+    given = Path(path)
+    stem = given / BEST if given.is_dir() else _stem(given)
+    weights, card = (stem.with_name(stem.name + suffix) for suffix in (WEIGHTS, CARD))
+    hint = f"weights are a pair of files, NAME{WEIGHTS} and NAME{CARD}"
+    if given.is_file() and given.suffix not in (WEIGHTS, CARD):
+        raise UsageError(
+            "is no file of weights of this toolkit", where=path, hint=hint + "; others are never unpickled"
+        )
+    for file in (weights, card):
+        if not file.is_file():
+            raise UsageError("is not there", where=file, hint=hint)
+    return weights
 
 
-def _read_description(path: Path) -> dict[str, Any]:
+def _read_card(path: Path) -> NetworkCard:
     try:
         card = json.loads(path.read_bytes())
         if card["format"] != FORMAT:
             raise UsageError(f"is of format {card['format']}, but this version reads {FORMAT}", where=path)
         NetworkConfig(**card["network"])
-        shown = {name: _whole(card, name) for name in ("frames", "size")}
-        return {"network": card["network"], "info": card["info"], **shown}
+        # Whatever the card says, nothing but the weights beside it is read.
+        config = NetworkConfig(**{**card["network"], "pretrained": "random"})
+        return NetworkCard(config=config, frames=_whole(card, "frames"), size=_whole(card, "size"), info=card["info"])
     except (KeyError, TypeError, ValueError) as error:
         reason = f"{type(error).__name__}: {first_line(error)}"
         raise UsageError(f"does not describe a network: {reason}", where=path) from error

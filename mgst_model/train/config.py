@@ -186,6 +186,8 @@ class Experiment:
         if self.augment.temporal and self.data.frames == 2 and self.data.fakes != "videos":
             hint = "raise data.frames or use augment.temporal=0"
             raise UsageError("augment.temporal makes nothing of segments of 2 frames", hint=hint)
+        if self.augment.donor and self.data.batch == 1:
+            raise UsageError("augment.donor finds no other in a batch of 1", hint="raise data.batch")
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

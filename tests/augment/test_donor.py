@@ -15,10 +15,10 @@ PLAIN = {"gate": {"all": 1.0}, "drift": 0.0, "mask": {"regions": {"hull": 1.0}, 
 ALWAYS = {"p": 1.0}
 
 
-def params(b, *, step=1, fit=1.0, match=0.0):
+def params(b, *, offset=1, fit=1.0, match=0.0):
     return DonorParams(
         given=torch.ones(b, dtype=torch.bool),
-        step=torch.full((b, 1), step),
+        offset=torch.full((b, 1), offset),
         fit=torch.full((b,), fit),
         match=torch.full((b,), match),
     )
@@ -52,10 +52,10 @@ def test_the_donor_is_the_candidate_with_the_same_face_turned_and_scaled(make_se
 
 def test_candidates_are_all_the_others_or_some_of_them(generator):
     drawn = Donor(p=1.0, candidates=4).sample(9, generator)
-    assert drawn.step.shape == (9, 4)
-    assert all(len(set(row)) == 4 and min(row) >= 1 and max(row) <= 8 for row in drawn.step.tolist())
+    assert drawn.offset.shape == (9, 4)
+    assert all(len(set(row)) == 4 and min(row) >= 1 and max(row) <= 8 for row in drawn.offset.tolist())
     few = Donor(p=1.0, candidates=4).sample(3, generator)
-    assert {tuple(sorted(set(row))) for row in few.step.tolist()} == {(1, 2)}
+    assert {tuple(sorted(set(row))) for row in few.offset.tolist()} == {(1, 2)}
 
 
 def test_a_share_of_segments_gets_a_donor(make_segment, generator):
@@ -90,9 +90,9 @@ def test_features_land_where_the_target_has_them(fit, make_segment, device):
     landmarks[1] = turned(landmarks[1], 8, 0.9, (5.0, -3.0))
     frames = torch.stack([spots(landmarks[i, 0, 17:27], size) for i in (0, 1)])[:, None, None].expand(2, 1, 3, -1, -1)
     mask = torch.ones(2, 1, 1, size, size)
-    frames, landmarks_there, mask = (item.to(device) for item in (frames, landmarks, mask))
-    chosen = torch.tensor([1, 0], device=device)
-    source = Donor(p=1.0).sources(frames, landmarks_there, chosen, mask, params(2, fit=fit))[0, 0, 0].cpu()
+    frames, points, mask = (item.to(device) for item in (frames, landmarks, mask))
+    drawn = params(1, fit=fit).to(device)
+    source = Donor().fitted(frames[1:], frames[:1], (points[1:], points[:1]), mask[:1], drawn)[0, 0, 0].cpu()
     wanted = landmarks[0, 0, 17:27]
     # Middle of the five spots of each brow.
     found = []
@@ -112,9 +112,9 @@ def test_features_land_where_the_target_has_them(fit, make_segment, device):
 def test_colours_are_matched_to_the_share_that_was_drawn(make_segment, device):
     segment = make_segment(2, 3, 64).to(device)
     frames = segment.frames * torch.tensor([0.4, 1.0], device=device).reshape(2, 1, 1, 1, 1)
-    chosen, mask = torch.tensor([1, 0], device=device), torch.ones(2, 3, 1, 64, 64, device=device)
+    points, mask = (segment.landmarks[1:], segment.landmarks[:1]), torch.ones(1, 3, 1, 64, 64, device=device)
     means = [
-        Donor(p=1.0).sources(frames, segment.landmarks, chosen, mask, params(2, match=match))[0].mean()
+        Donor().fitted(frames[1:], frames[:1], points, mask, params(1, match=match).to(device)).mean()
         for match in (0.0, 0.5, 1.0)
     ]
     assert means[0] > means[1] > means[2]
@@ -140,6 +140,11 @@ def test_without_donors_nothing_changes(make_segment):
     alone = SelfBlend()(segment, generator=generator_for(5))
     none = SelfBlend(donor={"p": 0.0, "candidates": 2})(segment, generator=generator_for(5))
     assert torch.equal(alone.fake.frames, none.fake.frames)
+    # Nor does what is drawn afterwards, so that trainings without donors are what they were before there were any.
+    generator = generator_for(5)
+    before = generator.get_state()
+    Donor().sample(4, generator)
+    assert torch.equal(generator.get_state(), before)
     one = segment[:1]
     donated = SelfBlend(donor=ALWAYS)(one, generator=generator_for(5))
     assert torch.equal(donated.fake.frames, SelfBlend()(one, generator=generator_for(5)).fake.frames)

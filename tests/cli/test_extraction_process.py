@@ -8,13 +8,11 @@ import numpy as np
 import pytest
 from face_videos import empty_rooms, encode, faces
 from mgst_cli.extraction_process import RunProcess
-from mgst_cli.face_runs import FaceRun, Rest, RunReader, Shown
+from mgst_cli.face_runs import FaceRun, InputSpec, RunReader, VideoSummary, face_extractor
 
-from mgst_data.core import MgstError, NoFaceError, VideoError
-from mgst_data.extract import ExtractConfig
-from mgst_data.extract.extractor import Extractor
+from mgst_data.core import NoFaceError, VideoError
 
-SHOWN = Shown(frames=8, least=2, side=64)
+SPEC = InputSpec(frames=8, min_frames=2, size=64)
 
 
 @pytest.fixture(scope="module")
@@ -38,12 +36,12 @@ def assert_same(found, wanted):
 
 
 def test_runs_and_errors_are_those_of_the_same_process(videos):
-    here = RunReader(SHOWN, Extractor(ExtractConfig()))
+    here = RunReader(SPEC, face_extractor())
     one, room, text, two = videos
     with RunProcess() as beside:
-        beside.begin(SHOWN, videos, threads=1)
+        beside.begin(SPEC, videos, threads=1)
         runs = list(beside(one))
-        assert [type(item) for item in runs] == [FaceRun, FaceRun, Rest]
+        assert [type(item) for item in runs] == [FaceRun, FaceRun, VideoSummary]
         assert_same(runs, list(here(one)))
         with pytest.raises(NoFaceError, match="no face in 10 frames") as raised:
             list(beside(room))
@@ -59,14 +57,16 @@ def test_runs_and_errors_are_those_of_the_same_process(videos):
 def test_a_process_that_is_killed_is_an_error_and_nothing_waits_for_it(videos):
     with RunProcess() as beside:
         os.kill(beside._process.pid, signal.SIGKILL)
-        beside.begin(SHOWN, videos, threads=1)
-        with pytest.raises(MgstError, match="the process that extracts faces ended with code -9"):
-            list(beside(videos[0]))
+        beside.begin(SPEC, videos, threads=1)
+        for video in videos[:2]:  # of every video it is said, and nothing is lost of those before
+            with pytest.raises(VideoError, match="the process that extracts faces ended with code -9") as raised:
+                list(beside(video))
+            assert raised.value.reason == "worker_died"
 
 
 def test_leaving_early_ends_the_process(videos):
     with RunProcess() as beside:
-        beside.begin(SHOWN, videos * 20, threads=1)
+        beside.begin(SPEC, videos * 20, threads=1)
         assert isinstance(next(beside(videos[0])), FaceRun)
         process = beside._process
         assert process.is_alive()
@@ -76,7 +76,7 @@ def test_leaving_early_ends_the_process(videos):
 def test_what_is_left_of_a_video_is_not_taken_for_the_next(videos):
     one, two = videos[0], videos[-1]
     with RunProcess() as beside:
-        beside.begin(SHOWN, [one, two], threads=1)
+        beside.begin(SPEC, [one, two], threads=1)
         assert next(beside(one)).read <= 40
         *runs, rest = beside(two)
     assert rest.frames == 12
@@ -84,7 +84,7 @@ def test_what_is_left_of_a_video_is_not_taken_for_the_next(videos):
 
 
 def test_a_run_without_pixels_holds_no_memory_of_them(videos):
-    run = next(RunReader(SHOWN, Extractor(ExtractConfig()))(videos[0]))
+    run = next(RunReader(SPEC, face_extractor())(videos[0]))
     bare = run.without_pixels()
     assert bare.pixels.base is None
     assert bare.pixels.size == 0

@@ -41,13 +41,15 @@ class LeftIsFake(nn.Module):
 
 def loaded(frames=4):
     config = NetworkConfig(kind="image" if frames == 1 else "parallel")
-    return LoadedNetwork(LeftIsFake().eval(), config, frames, SIZE, {"name": "stand-in"})
+    return LoadedNetwork(
+        network=LeftIsFake().eval(), config=config, frames=frames, size=SIZE, info={"name": "stand-in"}
+    )
 
 
 @pytest.fixture(autouse=True)
 def _models_are_loaded_once(monkeypatch):
     """Loading them takes longer than most tests; an extractor keeps nothing of the videos it has seen."""
-    monkeypatch.setattr("mgst_cli.predictions.Extractor", load_once)
+    monkeypatch.setattr("mgst_cli.face_runs.Extractor", load_once)
 
 
 _STAND_IN = ("--weights", "stand-in", "--device", "cpu", "--precision", "fp32")
@@ -136,7 +138,7 @@ def test_a_network_in_a_file_says_what_it_says_of_the_crops(talk, tmp_path, prec
     result = CliRunner().invoke(predict, [str(word) for word in asked])
     assert result.exit_code == 0, result.output
     (said,) = json.loads(result.stdout)["videos"]
-    wanted = Predictor(LoadedNetwork(network, config, 4, SIZE, {}))(str(talk))
+    wanted = Predictor(LoadedNetwork(network=network, config=config, frames=4, size=SIZE, info={}))(str(talk))
     assert said["score"] == pytest.approx(wanted.score, abs=tolerance)
     kept = json.loads((tmp_path / "scores" / "scores.json").read_text())
     assert kept["model"] == {"name": "drawn", "frames": 4, "size": SIZE, "precision": precision}

@@ -39,7 +39,7 @@ class Recorder(nn.Module):
 
 
 def recorder(frames: int = 2, *, kind: str = "image") -> LoadedNetwork:
-    return LoadedNetwork(Recorder().eval(), NetworkConfig(kind=kind), frames, SIDE, {})
+    return LoadedNetwork(network=Recorder().eval(), config=NetworkConfig(kind=kind), frames=frames, size=SIDE, info={})
 
 
 @pytest.fixture(scope="module")

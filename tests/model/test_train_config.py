@@ -87,6 +87,12 @@ def test_a_second_pass_does_not_go_with_everything(other):
     build_experiment(None, {}, ["train.sam=0.05"])
 
 
+def test_a_donor_needs_another_in_the_batch():
+    with pytest.raises(UsageError, match=r"augment.donor finds no other in a batch of 1 \(raise data.batch\)"):
+        build_experiment(None, {}, ["data.batch=1", "augment.donor=0.5"])
+    assert build_experiment(None, {}, ["data.batch=2", "augment.donor=0.5"]).augment.donor == 0.5
+
+
 def test_two_frames_do_without_temporal_fakes():
     for given in ("augment.temporal=0", "data.fakes=videos"):
         assert build_experiment(None, {}, ["data.frames=2", given]).data.frames == 2

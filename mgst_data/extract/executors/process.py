@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
-import traceback
 from collections import Counter, deque
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from multiprocessing import resource_tracker
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 
 from mgst_data.core import MgstError, UsageError
 from mgst_data.extract.executors.executor import EXECUTORS, Event, Work, available_cores
+from mgst_data.processes import Failure, failures_sent, start_quietly
 from mgst_data.shards import ShardTask, VideoReport
 
 # Workers are forked from a process that has done nothing but import: they start at once, share the memory of the
 # libraries, and inherit no CUDA context and no lock that a thread of this process holds.
 _CONTEXT = multiprocessing.get_context("forkserver")
 _IMPORTED = "mgst_data.extract"
-# Threads of a BLAS that nothing here uses, but that count against the limits of a container.
-_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 # Seconds. A signal that comes just before the wait does not end it, so that the wait ends by itself to see to it.
 _ALERT = 1.0
 # Workers that a video may end before it is given up.
@@ -93,7 +88,7 @@ class _Worker:
     def __init__(self, work: Work) -> None:
         self.pipe, theirs = _CONTEXT.Pipe()
         self.process = _CONTEXT.Process(target=_serve, args=(theirs, work), daemon=True)
-        with _start_quietly():
+        with start_quietly():
             self.process.start()
         theirs.close()
 
@@ -106,12 +101,11 @@ class _Worker:
     def receive(self) -> Event | None:
         """The next event of the task; None if the process has ended. Raises what the work has raised."""
         try:
-            event: Event | _Failure = self.pipe.recv()
+            event: Event | Failure = self.pipe.recv()
         except (EOFError, OSError):
             return None
-        if isinstance(event, _Failure):
-            event.error.add_note(event.trace)
-            raise event.error
+        if isinstance(event, Failure):
+            event.raise_again()
         self._done += isinstance(event, VideoReport)
         return event
 
@@ -149,36 +143,10 @@ class _Accidents:
             raise MgstError(f"a worker {how} as it started, again and again", where=worker.task.name, hint=hint)
 
 
-@dataclass(frozen=True, slots=True)
-class _Failure:
-    """An error on its way to the parent, with what pickling takes from it: where it happened."""
-
-    error: Exception
-    trace: str
-
-
 def _serve(pipe: Connection, work: Work) -> None:
     with suppress(EOFError, OSError):  # the parent has gone
         while True:
             task, lost = pipe.recv()
-            try:
+            with failures_sent(pipe):
                 for event in work(task, lost):
                     pipe.send(event)
-            except Exception as error:  # noqa: BLE001 - not swallowed: it is raised in the parent
-                pipe.send(_Failure(error, traceback.format_exc()))
-
-
-@contextmanager
-def _start_quietly() -> Iterator[None]:
-    """Within it, processes start without BLAS threads, and deaf to Ctrl-C from their first moment on."""
-    resource_tracker.ensure_running()  # its own start would let the signal through again
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    before = {name: os.environ.get(name) for name in _ONE_THREAD}
-    os.environ.update(_ONE_THREAD)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name)
-            os.environ.update({name: value} if value is not None else {})
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
