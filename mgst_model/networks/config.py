@@ -35,6 +35,8 @@ class NetworkConfig:
         drop_path: Chance, in [0, 1), that the last temporal block is skipped for a segment in training; it grows
             linearly from the first block on [stochastic depth, ECCV 2016]. In the parallel network the spatial
             backbone has none: drawn per frame, it would make a steady segment flicker.
+        style_mix: How likely a segment's spatial features take on the style of another of the batch in training
+            (:class:`mgst_model.layers.style_mix.StyleMix`), [0, 1].
         adapters: Width of bottleneck adapters in the backbone. Above 0 they are what is trained of the backbone, and
             its own parameters are frozen.
     """
@@ -51,6 +53,7 @@ class NetworkConfig:
     mlp_ratio: float = 4.0
     embedding: int = 256
     drop_path: float = 0.1
+    style_mix: float = 0.0
     adapters: int = 0
 
     def __post_init__(self) -> None:
@@ -73,7 +76,10 @@ class NetworkConfig:
             raise ValueError(f"mlp_ratio is above 0, not {self.mlp_ratio}")
         if not 0 <= self.drop_path < 1:
             raise ValueError(f"drop_path lies in [0, 1), not {self.drop_path}")
+        if not 0 <= self.style_mix <= 1:
+            raise ValueError(f"style_mix lies in [0, 1], not {self.style_mix}")
         if self.adapters < 0:
             raise ValueError(f"adapters is a width or 0, not {self.adapters}")
-        if self.adapters and self.kind == "image":
-            raise ValueError("adapters go with kind 'parallel' only")
+        for name in ("adapters", "style_mix"):
+            if getattr(self, name) and self.kind == "image":
+                raise ValueError(f"{name} goes with kind 'parallel' only")

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from mgst_model.layers.style_mix import StyleMix
 from mgst_model.networks.config import NetworkConfig
 from mgst_model.networks.guidance import CrossGuidance
 from mgst_model.networks.heads import FrameHead, PatchHead, SegmentHead, pool_tubes
@@ -16,6 +17,8 @@ from mgst_model.networks.temporal import PATCH, TemporalStream
 STAGES = 3
 # The stage after which feature maps have the stride of the patches, or are next to it: the middle one.
 _CROSS_STAGE = 1
+# The stages after which feature maps still tell the style of a picture: of convolutions, the first.
+_STYLE_STAGES = (0,)
 # What segment heads look at.
 SPATIAL, TEMPORAL, BOTH = "spatial", "temporal", "both"
 
@@ -49,6 +52,7 @@ class ParallelNetwork(nn.Module):
             )
             widths[TEMPORAL] = dim
             self.patch_head = PatchHead(dim)
+        self.style_mix = StyleMix(config.style_mix)
         self.guidance: nn.ModuleList | None = None
         if self.spatial is not None and self.temporal is not None and config.guidance != "none":
             self.guidance = nn.ModuleList(
@@ -131,6 +135,7 @@ class ParallelNetwork(nn.Module):
         for i in range(STAGES):
             if self.spatial is not None and maps is not None:
                 maps, prefix = self.spatial.stage(i, maps, prefix)
+                maps = self.style_mix(maps, frames=frames.shape[1]) if i in _STYLE_STAGES else maps
             if self.temporal is not None and tubes is not None:
                 tubes = self.temporal.stage(i, tubes)
             if self.guidance is not None and tubes is not None:

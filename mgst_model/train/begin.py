@@ -25,13 +25,14 @@ def begin(experiment: Experiment) -> nn.Module:
     asked = replace(experiment.network, pretrained="random")
     begun = {where: load_network(where) for where in experiment.train.start}
     first = next(iter(begun.values()))
-    if len(begun) == 1 and _that_matters(first.config) == _that_matters(asked):
-        return first.network
     network, streams = _drawn(asked, experiment.train.seed), dict[str, ParallelNetwork]()
+    if len(begun) == 1 and _shape(first.config) == _shape(asked):
+        network.load_state_dict(first.network.state_dict())
+        return network
     for where, given in begun.items():
         name = given.config.streams
         is_one_of_both = asked.streams == "both" and name != "both" and name not in streams
-        alike = _that_matters(given.config) == _that_matters(replace(asked, streams=name))
+        alike = _shape(given.config) == _shape(replace(asked, streams=name))
         if not is_one_of_both or not alike or not isinstance(given.network, ParallelNetwork):
             raise UsageError("is a network of another shape", where=where, hint="see its .json")
         streams[name] = given.network
@@ -40,8 +41,9 @@ def begin(experiment: Experiment) -> nn.Module:
     return network
 
 
-def _that_matters(config: NetworkConfig) -> NetworkConfig:
-    """What guides and fuses has no weights in a stream alone."""
+def _shape(config: NetworkConfig) -> NetworkConfig:
+    """A configuration without what has no weights: mixing of styles and, in a stream alone, guidance and fusion."""
+    config = replace(config, style_mix=0.0)
     return config if config.streams == "both" else replace(config, guidance="none", fusion="features")
 
 

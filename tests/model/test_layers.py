@@ -12,6 +12,7 @@ from torch.nn import functional
 from mgst_model.layers.adapter import Adapter
 from mgst_model.layers.attention import TimeAttention, sinusoid
 from mgst_model.layers.perceptron import perceptron
+from mgst_model.layers.style_mix import StyleMix
 from mgst_model.layers.temporal_block import TemporalBlock, TemporalConv
 from mgst_model.layers.tubes import TubeConv, beside, change, frames_to_tubes, resize, tubes_to_frames
 
@@ -160,3 +161,62 @@ def test_an_adapter_starts_as_the_identity_and_learns():
     assert torch.equal(out, tokens)
     out.square().sum().backward()
     assert adapter.bottleneck[2].weight.grad.any()
+
+
+def _styled(*shape, device="cpu"):
+    """Maps of segments whose channels have means and deviations of their own."""
+    generator = torch.Generator().manual_seed(6)
+    mean, std = (torch.rand(shape[0], 1, *shape[2:3], 1, 1, generator=generator) for _ in range(2))
+    return (torch.randn(shape, generator=generator) * (std + 0.2) + 3 * mean).to(device)
+
+
+def _style(segments):
+    return torch.cat([segments.mean(dim=(-2, -1)), segments.std(dim=(-2, -1), correction=0)], dim=-1)
+
+
+def test_mixed_segments_show_what_they_showed_in_the_style_of_another(device):
+    segments = _styled(12, 3, 5, 8, 8, device=device)
+    mixed = StyleMix(1.0).train()(segments.flatten(0, 1), frames=3).unflatten(0, (-1, 3))
+
+    def shown(maps):
+        return (maps - maps.mean(dim=(-2, -1), keepdim=True)) / maps.std(dim=(-2, -1), keepdim=True)
+
+    torch.testing.assert_close(shown(mixed), shown(segments), atol=1e-3, rtol=1e-3)
+    before, after = _style(segments), _style(mixed)
+    assert (after - before).abs().amax(dim=(1, 2)).gt(0.1).sum() > 3
+    for i in range(12):  # on the way from its own style to that of one other, in all frames as far
+        way = before - before[i]
+        share = torch.einsum("btc,tc->b", way, after[i] - before[i]) / way.square().sum(dim=(1, 2)).clamp_min(1e-9)
+        error = (share[:, None, None] * way - (after[i] - before[i])).abs().amax(dim=(1, 2))
+        best = int(error.argmin())
+        assert error[best] < 1e-3
+        assert -1e-3 < share[best] < 1 + 1e-3
+
+
+def test_a_still_segment_is_still_in_another_style():
+    segments = _styled(8, 1, 4, 6, 6).expand(-1, 5, -1, -1, -1)
+    mixed = StyleMix(1.0).train()(segments.flatten(0, 1), frames=5).unflatten(0, (-1, 5))
+    assert not torch.allclose(mixed, segments, atol=0.1)
+    torch.testing.assert_close(mixed, mixed[:, :1].expand_as(mixed), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("p", [0.0, 1.0])
+def test_styles_are_left_alone_in_evaluation_and_at_a_chance_of_0(p):
+    maps = _styled(6, 1, 4, 5, 5)[:, 0]
+    assert torch.equal(StyleMix(p).train(p == 0)(maps, frames=1), maps)
+
+
+def test_about_as_many_styles_are_mixed_as_asked_for():
+    segments = _styled(400, 1, 2, 4, 4)
+    mixed = StyleMix(0.5).train()(segments[:, 0], frames=1)
+    # Half of all, less those whose share of the other style is next to nothing: a third of draws from Beta(0.1, 0.1).
+    changed = (mixed - segments[:, 0]).abs().amax(dim=(1, 2, 3)) > 0.01
+    assert 90 < int(changed.sum()) < 210
+
+
+def test_no_gradient_goes_through_a_style():
+    segments = _styled(4, 1, 2, 4, 4)[:, 0].requires_grad_()
+    StyleMix(1.0).train()(segments, frames=1).sum().backward()
+    # The sum of a channel is its size times its mean, whose gradient is the gain of the deviation: the same everywhere.
+    assert segments.grad is not None
+    torch.testing.assert_close(segments.grad, segments.grad[..., :1, :1].expand_as(segments))

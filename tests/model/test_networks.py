@@ -292,6 +292,16 @@ def test_training_skips_blocks_and_evaluation_does_not():
     assert not torch.equal(network.train()(frames).patch_logits, network(frames).patch_logits)
 
 
+@pytest.mark.parametrize("backbone", ["test_convnext", "test_vit"])
+def test_styles_are_mixed_in_training_only_and_the_temporal_stream_sees_none_of_it(device, backbone):
+    network, frames = tiny(style_mix=1.0, guidance="none", backbone=backbone).to(device), clip(8, 2).to(device)
+    plain = network(frames)
+    mixed = network.train()(frames)
+    assert not torch.allclose(mixed.embedding, plain.embedding, atol=1e-2)
+    torch.testing.assert_close(mixed.patch_logits, plain.patch_logits, atol=1e-5, rtol=1e-4)
+    assert_same(network.eval()(frames), plain, 0.0)
+
+
 @pytest.mark.parametrize("options", [{}, {"backbone": "test_vit", "adapters": 4}, {"kind": "image"}])
 def test_half_precision_gives_full_precision_outputs(device, options):
     network, frames = tiny(**options).to(device), clip().to(device)
@@ -347,7 +357,9 @@ def test_presets_train_as_many_parameters_as_they_say(options, low, high):
         ({"mlp_ratio": 0}, "above 0"),
         ({"drop_path": 1.0}, r"\[0, 1\)"),
         ({"adapters": -1}, "width or 0"),
-        ({"kind": "image", "adapters": 8}, "'parallel' only"),
+        ({"style_mix": 1.1}, r"\[0, 1\]"),
+        ({"kind": "image", "adapters": 8}, "adapters goes with kind 'parallel' only"),
+        ({"kind": "image", "style_mix": 0.5}, "style_mix goes with kind 'parallel' only"),
     ],
 )
 def test_a_configuration_that_cannot_be_is_refused(options, message):

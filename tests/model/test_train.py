@@ -163,8 +163,9 @@ def started(make_experiment, real_shards, fabric, tmp_path):
 
 @pytest.mark.parametrize("streams", ["both", "spatial"])
 def test_a_training_goes_on_from_another(started, alone, streams):
-    """What fuses streams does not matter to one of them alone."""
-    first = started(alone["spatial"], streams=streams, fusion="scores" if streams == "spatial" else "features")
+    """What fuses streams does not matter to one of them alone, nor how they were trained to any."""
+    fusion = "scores" if streams == "spatial" else "features"
+    first = started(alone["spatial"], streams=streams, fusion=fusion, style_mix=0.5)
     assert_same(weights_of(started(first, streams=streams)), weights_of(first))
 
 
