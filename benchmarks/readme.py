@@ -18,7 +18,7 @@ FIGURES, GENERALISE = "figures", "generalise"
 GRIDS = {
     "generalise_full": "the whole grid",
     "generalise": "the short version",
-    "generalise_without_donors": "the same of that commit, without donors and with five epochs of the baseline",
+    "generalise_with_donors": "the same of that commit, with donors and six epochs of the baseline",
     "generalise_ablations": "every ablation, once, of an earlier recipe in which the temporal stream joins untrained",
 }
 _PLUS = "a + marks a commit with changes that were not committed."
@@ -119,7 +119,7 @@ def _flags(plan: dict[str, Any], name: str) -> str:
     """What follows the experiment's command, for this grid."""
     if name == "generalise_full":
         return " --full"
-    if name in ("generalise", "generalise_without_donors"):
+    if name in ("generalise", "generalise_with_donors"):
         return ""
     names = " ".join(f"'{variant}'" if " " in variant else variant for variant in plan["variants"])
     return f" --variants {names} --seeds {' '.join(map(str, plan['seeds']))} --name {name}"
