@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,12 @@ import pytest
 import torch
 
 CLIPS = Path(os.environ.get("MGST_CLIPS") or Path(__file__).parents[2] / "shared" / "data")
+
+
+def pytest_configure() -> None:
+    """A shell that starts the tests in the background has them ignore the interrupts that some of them wait for."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
