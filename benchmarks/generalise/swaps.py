@@ -235,22 +235,23 @@ def _video(
 
 def _faces(donors: list[FaceChunk], target: FaceChunk, *, all_chunks: bool) -> list[tuple[Picture, Points]]:
     """Frames of the donor with their points: all, or those of the chunk that is posed most like the target."""
-    first = target.landmarks[0].double().numpy()
-    nearest = min(donors, key=lambda chunk: _apart(chunk.landmarks[0].double().numpy(), first))
+    chosen = donors if all_chunks else [min(donors, key=lambda chunk: _chunks_apart(chunk, target))]
     return [
         (frame.astype(np.float32), points)
-        for chunk in (donors if all_chunks else [nearest])
+        for chunk in chosen
         for frame, points in zip(chunk.frames(range(FRAMES)), chunk.landmarks.double().numpy(), strict=False)
     ]
 
 
 def _unlike(donors: list[FaceChunk], targets: list[FaceChunk]) -> float:
     """How unlike the poses of two people are: the mean over the target's chunks, each beside the donor's nearest."""
-    apart = [
-        min(_apart(*(chunk.landmarks[0].double().numpy() for chunk in (donor, target))) for donor in donors)
-        for target in targets
-    ]
+    apart = [min(_chunks_apart(donor, target) for donor in donors) for target in targets]
     return sum(apart) / len(apart)
+
+
+def _chunks_apart(donor: FaceChunk, target: FaceChunk) -> float:
+    """:func:`_apart` of their first frames."""
+    return _apart(donor.landmarks[0].double().numpy(), target.landmarks[0].double().numpy())
 
 
 def _fit(points: Points, onto: Points) -> Float[ndarray, "2 3"]:

@@ -17,8 +17,8 @@ from mgst_model.networks.temporal import PATCH, TemporalStream
 STAGES = 3
 # The stage after which feature maps have the stride of the patches, or are next to it: the middle one.
 _CROSS_STAGE = 1
-# The stages after which feature maps still tell the style of a picture: of convolutions, the first.
-_STYLE_STAGES = (0,)
+# The stage after which feature maps still tell the style of a picture.
+_STYLE_STAGE = 0
 # What segment heads look at.
 SPATIAL, TEMPORAL, BOTH = "spatial", "temporal", "both"
 
@@ -135,7 +135,7 @@ class ParallelNetwork(nn.Module):
         for i in range(STAGES):
             if self.spatial is not None and maps is not None:
                 maps, prefix = self.spatial.stage(i, maps, prefix)
-                maps = self.style_mix(maps, frames=frames.shape[1]) if i in _STYLE_STAGES else maps
+                maps = self.style_mix(maps, frames=frames.shape[1]) if i == _STYLE_STAGE else maps
             if self.temporal is not None and tubes is not None:
                 tubes = self.temporal.stage(i, tubes)
             if self.guidance is not None and tubes is not None:
