@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from _common import RESULTS
+from generalise.figures import beyond_ours
 
 README = Path(__file__).parents[1] / "README.md"
 FIGURES, GENERALISE = "figures", "generalise"
@@ -92,10 +93,13 @@ def generalise_table(results: Path = RESULTS) -> str:
         result = json.loads(path.read_text())
         variants, plan = result["figures"]["variants"], result["figures"]["plan"]
         kinds = list(next(iter(variants.values()))["mean"])
-        lines += [f"| variant | {' | '.join(kinds)} | fake above its real twin | minutes |"]
-        lines.append(f"|---|{'--:|' * (len(kinds) + 2)}")
+        columns = [*kinds, "swaps, beyond ours", "fake above its real twin", "minutes"]
+        compared = any("beyond_ours" in found for found in variants.values())
+        columns = [column for column in columns if compared or "ours" not in column]
+        lines += [f"| variant | {' | '.join(columns)} |", f"|---|{'--:|' * len(columns)}"]
         for variant, found in variants.items():
             cells = [_auc(found["mean"][kind]) for kind in kinds]
+            cells += [beyond_ours(found)] if compared else []
             pairs, minutes = found["mean"][kinds[-1]]["pairs"], found.get("minutes")
             cells += [f"{pairs:.0%}", "" if minutes is None else f"{minutes:.0f}"]
             lines.append(f"| {variant} | {' | '.join(cells)} |")

@@ -13,12 +13,13 @@ from rich.console import Console
 
 from mgst_data.core.errors import printable
 from mgst_data.shards.storage import write_atomic
-from mgst_model.evaluate.metrics import FIGURES, Scored
+from mgst_model.evaluate.differences import difference_rows
+from mgst_model.evaluate.metrics import FIGURES, Estimate, Scored
 from mgst_model.evaluate.plots import histogram_png, robustness_png, roc_png
 from mgst_model.evaluate.predictions import Missing, Predictions, VideoScore
 from mgst_model.evaluate.protocols import Evaluation, GroupResult, Level, Protocol
 from mgst_model.evaluate.robustness import Robustness, robustness_rows
-from mgst_model.evaluate.tables import Estimate, Row, comparison, csv_text, group_rows, markdown, text
+from mgst_model.evaluate.tables import Row, comparison, csv_text, group_rows, markdown, text
 
 from . import show
 from .evaluate_scores import file_name
@@ -62,6 +63,21 @@ class Results:
         faceless = any(one.faceless() for one in self.predictions)
         said = f", {_WAYS[way]}" if faceless and self.level == "video" else ""
         return f"{protocol.name}, by {self.level}{said}"
+
+    def differences(self, protocol: Protocol, way: Missing) -> list[Row]:
+        """Of several detectors, the AUC of every one but the first minus the first's, with its interval.
+
+        Empty for frames, which are not independent, and without resamples.
+        """
+        if self.level != "video" or not self.resamples or len(self.predictions) < 2:
+            return []
+        options = {"resamples": self.resamples, "seed": self.seed}
+        return difference_rows(self.predictions, protocol, missing=way, **options)
+
+    @property
+    def differences_are(self) -> str:
+        """What the table of differences shows."""
+        return f"AUC minus that of {printable(self.predictions[0].model)}, on the videos that both have scored"
 
 
 def write_results(results: Results, out: Path) -> list[Path]:
@@ -110,6 +126,10 @@ def show_results(results: Results, files: Sequence[Path], *, as_json: bool) -> N
             rows = comparison(evaluations) if len(evaluations) > 1 else group_rows(evaluations[0])
             _print(_plain(rows) if len(evaluations) > 1 else _brief(rows))
             show.line()
+            if differences := results.differences(protocol, way):
+                show.line(f"{results.differences_are}; with 95 % intervals")
+                _print(differences)
+                show.line()
     if results.robustness:
         show.line(_ROBUSTNESS)
         _print([{name.removeprefix("severity "): cell for name, cell in row.items()}
@@ -161,6 +181,9 @@ def _markdown(results: Results) -> str:
             evaluations = results.evaluations[protocol.name, way]
             if len(evaluations) > 1:
                 lines += [f"AUC: {results.caption(protocol, way)}", "", markdown(comparison(evaluations))]
+            if differences := results.differences(protocol, way):
+                lines += [f"{results.differences_are}, with 95 % intervals of a paired bootstrap: one that does not "
+                          "hold 0 tells the two apart", "", markdown(differences)]  # fmt: skip
             for one in evaluations:
                 lines += [f"{printable(one.model)}: {results.caption(protocol, way)}", "", markdown(group_rows(one))]
     if results.robustness:
@@ -223,6 +246,13 @@ def _json(results: Results, files: Sequence[Path]) -> dict[str, Any]:
             for one in several
         ],
     }
+    if differences := [
+        {"protocol": protocol.name, "missing": way, "model": printable(row["model"]), "auc": _estimates(row)}
+        for protocol in results.protocols
+        for way in results.ways
+        for row in results.differences(protocol, way)
+    ]:
+        made["differences"] = {"than": printable(results.predictions[0].model), "rows": differences}
     if results.robustness:
         made["robustness"] = [
             {
@@ -248,6 +278,11 @@ def _group(group: GroupResult) -> dict[str, Any]:
         ends = {figure: [_number(end) for end in getattr(group.intervals, figure)] for figure in FIGURES}
         made["intervals"] = ends
     return made
+
+
+def _estimates(row: Row) -> dict[str, list[float | None]]:
+    """Value and ends of every group."""
+    return {name: [_number(value) for value in cell] for name, cell in row.items() if isinstance(cell, Estimate)}
 
 
 def _numbers(values: dict[str, Any]) -> dict[str, Any]:

@@ -6,19 +6,9 @@ import csv
 import io
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
-from mgst_model.evaluate.metrics import FIGURES, Intervals, Metrics
+from mgst_model.evaluate.metrics import FIGURES, Estimate, Intervals, Metrics
 from mgst_model.evaluate.protocols import Evaluation
-
-
-class Estimate(NamedTuple):
-    """A figure and the interval it lies in."""
-
-    value: float
-    low: float
-    high: float
-
 
 Cell = str | int | float | Estimate | None
 Row = dict[str, Cell]

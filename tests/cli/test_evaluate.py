@@ -169,6 +169,13 @@ def test_tables_made_again_from_saved_scores_are_the_same(shards, make_weights, 
     again = mgst_eval("--predictions", tmp_path / "out", "--resamples", "20", "--json", "--out", tmp_path / "again")
     found, redone = json.loads(first.stdout), json.loads(again.stdout)
     assert [each["model"] for each in found["evaluations"][:2]] == ["a", "b"]
+    areas = [each["groups"][0]["auc"] for each in found["evaluations"][:2]]
+    differences = found["differences"]
+    assert (differences["than"], differences["rows"][0]["model"]) == ("a", "b")
+    value, low, high = differences["rows"][0]["auc"][found["evaluations"][0]["groups"][0]["group"]]
+    assert low <= value == pytest.approx(areas[1] - areas[0])
+    assert value <= high
+    assert "AUC minus that of a" in (tmp_path / "out" / "table.md").read_text()
     assert redone.pop("files") != found.pop("files")
     assert redone == found
     names = ("table.md", "table.csv", "roc.png", "histogram-a.png", "histogram-b.png")

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mgst_model.evaluate import metrics as module
-from mgst_model.evaluate.metrics import FIGURES, Scored, bootstrap, metrics, pair_accuracy
+from mgst_model.evaluate.metrics import FIGURES, Scored, auc_difference, bootstrap, metrics, pair_accuracy
 
 few_scores = st.lists(st.integers(0, 6), min_size=1, max_size=12)
 
@@ -178,3 +178,52 @@ def test_what_is_missing_is_named_with_its_extra(monkeypatch, name, call):
     monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(ImportError, match=rf"{name.partition('.')[0]}.*mgst\[train\]"):
         call([0.1, 0.2, 0.3, 0.4], [0, 0, 1, 1])
+
+
+@settings(deadline=None, max_examples=60)
+@given(few_scores, few_scores, st.randoms(use_true_random=False))
+def test_a_difference_is_that_of_the_mean_areas(real, fake, random):
+    labels = [0] * len(real) + [1] * len(fake)
+
+    def shuffled() -> Scored:
+        values = [*real, *fake]
+        random.shuffle(values)
+        return Scored.of(values, labels)
+
+    ours, theirs = [shuffled() for _ in range(3)], [shuffled() for _ in range(2)]
+    means = [sum(metrics(*each).auc for each in some) / len(some) for some in (ours, theirs)]
+    assert auc_difference(ours, theirs, resamples=0).value == pytest.approx(means[0] - means[1])
+
+
+def test_a_detector_does_not_differ_from_itself_in_any_resample():
+    some = [Scored.of(*videos.draw(20, 30, seed=seed)) for seed in range(2)]
+    assert auc_difference(some, some, resamples=50) == (0, 0, 0)
+
+
+def test_a_difference_is_as_sure_as_theory_says():
+    # DeLong et al. (1988): the variance of what each fake and each real adds to the difference.
+    truth, labels = videos.draw(150, 250)
+    ours, theirs = (
+        Scored.of(np.array(truth) + spread * np.array(videos.draw(400, 0, seed=seed)[0]), labels)
+        for spread, seed in ((0.3, 1), (0.8, 2))
+    )
+    wins = [(each.split()[1][:, None] > each.split()[0]).astype(float) for each in (ours, theirs)]
+    added = wins[0] - wins[1]
+    deviation = math.sqrt(added.mean(axis=1).var(ddof=1) / 250 + added.mean(axis=0).var(ddof=1) / 150)
+    value, low, high = auc_difference([ours], [theirs])
+    assert value == pytest.approx(added.mean())
+    assert high - low == pytest.approx(2 * 1.96 * deviation, rel=0.12)
+    # What is hard for both does not count twice.
+    alone = [bootstrap(*each).auc for each in (ours, theirs)]
+    assert high - low < 0.8 * math.hypot(*(each.high - each.low for each in alone))
+
+
+def test_a_difference_is_of_the_same_things():
+    ours, other = Scored.of([0.1, 0.9], [0, 1]), Scored.of([0.1, 0.9], [1, 0])
+    with pytest.raises(ValueError, match="labels differ"):
+        auc_difference([ours], [other])
+    with pytest.raises(ValueError, match="no scores"):
+        auc_difference([ours], [])
+    assert auc_difference([ours], [ours])[0] == 0
+    assert math.isnan(auc_difference([ours], [ours]).low)
+    assert math.isnan(auc_difference([Scored.of([0.1], [0])], [Scored.of([0.2], [0])]).value)

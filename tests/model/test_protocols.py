@@ -5,16 +5,18 @@ from __future__ import annotations
 import csv
 import math
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from videos import predictions, video
 
 from mgst_data.core import UsageError
-from mgst_model.evaluate.metrics import metrics
+from mgst_model.evaluate.differences import difference_rows
+from mgst_model.evaluate.metrics import Estimate, Scored, auc_difference, metrics
 from mgst_model.evaluate.predictions import Predictions
 from mgst_model.evaluate.protocols import Group, Protocol, evaluate
-from mgst_model.evaluate.tables import Estimate, comparison, csv_text, group_rows, markdown, text
+from mgst_model.evaluate.tables import comparison, csv_text, group_rows, markdown, text
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs" / "eval").glob("*.toml"))
 TWO = Protocol.of(
@@ -163,6 +165,25 @@ def test_a_table_of_several_detectors_has_a_row_for_each():
     assert (read[1]["Deepfakes"], read[1]["Deepfakes_high"]) == ("", "")
     eer = comparison(found, figure="eer")[0]["average"]
     assert eer == found[0].average.eer
+
+
+def test_differences_are_of_the_videos_that_both_have_scored():
+    first, second = predictions(model="a", seed=1), predictions(model="b", seed=2)
+    blind = replace(second.videos[-1], score=None, segments=(), frames=(), frame_indices=())  # of Face2Face
+    second = replace(second, videos=(*second.videos[3:-1][::-1], blind))
+    (row,) = difference_rows([first, second], TWO, resamples=50)
+    assert list(row) == ["model", "Deepfakes", "Face2Face"]
+    for name, last in (("Deepfakes", 20), ("Face2Face", 19)):
+        reals = [(f"real_{i:03}", 0) for i in range(3, 20)]
+        keys = [*reals, *((f"{name}_{i:03}", 1) for i in range(last))]
+        scores = [{v.key: v.score for v in each.videos} for each in (second, first)]
+        wanted = [Scored.of([some[key] for key, _ in keys], [label for _, label in keys]) for some in scores]
+        found = row[name]
+        assert found.value == pytest.approx(auc_difference(wanted[:1], wanted[1:], resamples=0).value)
+        assert found.low <= found.value <= found.high
+    half = difference_rows([first, second], TWO, missing="half", resamples=0)[0]["Face2Face"]
+    assert half.value != row["Face2Face"].value
+    assert math.isnan(half.low)
 
 
 def test_what_cannot_be_compared_is_refused():
