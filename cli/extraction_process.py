@@ -12,7 +12,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
-from mgst_data.processes import Failure, failures_sent, start_quietly
+from mgst_data.processes import Failure, failures_sent, heavy_imports, start_quietly
 
 if TYPE_CHECKING:
     from .face_runs import FaceRun, InputSpec, VideoSummary
@@ -96,9 +96,10 @@ class RunProcess:
 
 
 def _extract(pipe: Connection) -> None:
-    import torch
+    with heavy_imports():
+        import torch
 
-    from .face_runs import RunReader, face_extractor
+        from .face_runs import RunReader, face_extractor
 
     with suppress(EOFError, OSError), failures_sent(pipe):  # an error of the pipe: the parent has gone
         extractor = face_extractor()

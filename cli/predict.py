@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from mgst_data.processes import heavy_imports
+
 from .errors import LoneCommand, debug_option, run_script
 from .extraction_process import RunProcess
 from .options import json_option, option, options
@@ -75,7 +77,8 @@ def predict(
     with ExitStack() as stack:
         extraction = stack.enter_context(RunProcess()) if device != "cuda" else None
         # Only now: these import torch, and neither --help nor that process should wait for it.
-        from .predictions_run import predict_all
+        with heavy_imports():
+            from .predictions_run import predict_all
 
         code = predict_all(
             videos,
