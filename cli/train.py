@@ -24,7 +24,7 @@ Of real videos, fakes are made by self-blending; --set data.fakes=both learns fr
 Exit codes: 0 trained, 1 failed, 2 asked for something that cannot be done,
 130 stopped.
 """
-PRESETS = ("base", "small", "clip", "sbi", "demo")
+PRESETS = ("base", "small", "small_frames", "small_patches", "small_joined", "clip", "sbi", "demo")
 
 
 @click.command("mgst-train", cls=LoneCommand, epilog=EPILOG,

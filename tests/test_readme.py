@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
+from mgst_cli.experiment import build_experiment, preset_file
 
 from mgst_data.datasets import scan_dataset
 from mgst_data.demo import render_demo
@@ -17,6 +21,26 @@ def test_the_figures_are_those_of_the_benchmarks():
     command = [sys.executable, "-W", "ignore", str(ROOT / "benchmarks" / "readme.py"), "--check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("variant", ["ours", "sbi"])
+def test_the_presets_are_what_the_experiment_trains(variant, monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    runs = importlib.import_module("generalise.runs")
+    for stage in runs.stages(runs.QUICK, variant, 0, tmp_path):
+        assert f"--preset {stage.preset} " in (ROOT / "README.md").read_text()
+        settings = [f"{name}={value}" for name, value in stage.settings.items()]
+        trained = build_experiment(preset_file(stage.preset), {}, settings).as_dict()
+        shipped = build_experiment(preset_file(stage.preset), {}, ()).as_dict()
+        # How fast it goes, and what is looked at meanwhile.
+        for table, name in (
+            ("data", "val_per_video"),
+            ("train", "validate"),
+            ("train", "precision"),
+            ("train", "start"),
+        ):
+            del trained[table][name], shipped[table][name]
+        assert trained == shipped
 
 
 def python_blocks() -> list[str]:

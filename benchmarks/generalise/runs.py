@@ -19,36 +19,20 @@ from mgst_model.networks.checkpoint import load_network
 from mgst_model.train import make_fabric, train
 from mgst_model.train.state import STEPS
 
-# In a network of two streams each learns alone first, at its own pace: the spatial one from single frames, blended as
-# the baseline's (for the same number of frames, many more faces and blends are seen); the temporal one, whose steps are
-# cheap, from segments for many more of them. Then both go on together.
-_FRAMES: Mapping[str, Any] = {
-    "network.streams": "spatial",
-    "augment.blend": "sbi",
-    "augment.temporal": 0.0,
-}
-_PATCHES: Mapping[str, Any] = {"network.streams": "temporal"}
-_JOINED: Mapping[str, Any] = {
-    "network.fusion": "scores",
-    "train.lr": 1e-4,
-    "train.backbone": 0.3,
-    "train.warmup": 0.2,
-    "train.ema": 0.97,
-    "loss.ramp": 0.0,
-}
-# By name: preset, and what differs from it.
-VARIANTS: dict[str, tuple[str, Mapping[str, Any]]] = {
-    "ours": ("small", {}),
-    "sbi": ("sbi", {}),
-    "spatial only": ("small", {"network.streams": "spatial"}),
-    "temporal only": ("small", {"network.streams": "temporal"}),
-    "no guidance": ("small", {"network.guidance": "none"}),
-    "no patch loss": ("small", {"loss.patch": 0.0}),
-    "no frame loss": ("small", {"loss.frame": 0.0}),
-    "steady blends": ("small", {"augment.blend": "consistent", "augment.temporal": 0.0}),
-    "donors": ("small", {"augment.donor": 0.5}),
-    "style mixing": ("small", {"network.style_mix": 0.5}),
-    "no temporal fakes": ("small", {"augment.temporal": 0.0}),
+# By name, what differs from ours; nothing of the baseline does: it is a preset of its own.
+BASELINE = "sbi"
+VARIANTS: dict[str, Mapping[str, Any]] = {
+    "ours": {},
+    BASELINE: {},
+    "spatial only": {"network.streams": "spatial"},
+    "temporal only": {"network.streams": "temporal"},
+    "no guidance": {"network.guidance": "none"},
+    "no patch loss": {"loss.patch": 0.0},
+    "no frame loss": {"loss.frame": 0.0},
+    "steady blends": {"augment.blend": "consistent"},
+    "no temporal fakes": {"augment.temporal": 0.0},
+    "donors": {"augment.donor": 0.5},
+    "style mixing": {"network.style_mix": 0.5},
 }
 # What of that matters to a stream alone; variants that do not differ in it share its training.
 _MATTERS = {
@@ -188,28 +172,28 @@ class Stage:
 
 def stages(plan: Plan, variant: str, seed: int, out: Path) -> list[Stage]:
     """What a variant is trained by, in this order."""
-    preset, own = VARIANTS[variant]
+    own = VARIANTS[variant]
     name = variant.replace(" ", "-")
     network = out / f"{name}-{seed}" / "network"
+    if variant == BASELINE:
+        return [Stage(network, BASELINE, plan.settings(seed, single=True, epochs=plan.epochs))]
 
-    def alone(which: str, epochs: int, settings: Mapping[str, Any], *, single: bool) -> Stage:
+    def alone(which: str, epochs: int, *, single: bool) -> Stage:
         differs = {key: value for key, value in own.items() if key in _MATTERS[which]}
         folder = out / (f"{name}-{which}-{seed}" if differs else f"{which}-{seed}")
-        return Stage(folder, preset, plan.settings(seed, single=single, epochs=epochs) | settings | differs)
+        return Stage(folder, f"small_{which}", plan.settings(seed, single=single, epochs=epochs) | differs)
 
-    if preset == "sbi":
-        return [Stage(network, preset, plan.settings(seed, single=True, epochs=plan.epochs))]
     streams = own.get("network.streams", "both")
     made = []
     if streams != "temporal":
-        made.append(alone("frames", plan.frame_epochs, _FRAMES, single=True))
+        made.append(alone("frames", plan.frame_epochs, single=True))
     if streams != "spatial":
-        made.append(alone("patches", plan.patch_epochs, _PATCHES, single=False))
+        made.append(alone("patches", plan.patch_epochs, single=False))
     if streams == "temporal":
         return made
     begin = {"train.start": ",".join(str(stage.weights) for stage in made)}
     settings = plan.settings(seed, single=False, epochs=plan.joined_epochs)
-    return [*made, Stage(network, preset, settings | _JOINED | own | begin)]
+    return [*made, Stage(network, "small_joined", settings | own | begin)]
 
 
 def run(plan: Plan, variant: str, seed: int, shards: Path, out: Path, *, device: str) -> tuple[Predictions, float]:

@@ -18,8 +18,9 @@ class Note:
         where: File or folder relative to the data set's root, as valid UTF-8.
         what: What is wrong with it, without a full stop.
         reason: A short snake_case code. In use are ``missing_video``, ``missing_mask``, ``missing_folder``,
-            ``missing_split_file``, ``no_split_files``, ``no_split``, ``no_label``, ``no_identity``, ``no_reals``,
-            ``not_video``, ``unknown_name``, ``unknown_folder``, ``unknown_column``, ``same_folder``, ``beside_videos``.
+            ``missing_split_file``, ``no_split_files``, ``no_split``, ``no_train_split``, ``no_label``, ``no_identity``,
+            ``no_reals``, ``not_video``, ``unknown_name``, ``unknown_folder``, ``unknown_column``, ``same_folder``,
+            ``beside_videos``.
     """
 
     where: str

@@ -184,6 +184,9 @@ def test_notes_of_the_scan_are_shown_by_reason(mgst_data, face_set, tmp_path):
     manifest.write_text("\n".join(["path,label", *rows]))
     result = mgst_data("extract", "--src", manifest, "--dry-run")
     assert "note (missing_video): x.mp4: in list.csv, but not there (and 1 more)" in result.stderr
+    assert "note (no_train_split): .: no video is in the split train" in result.stderr
+    for some in (("--src", manifest, "--split", "test"), ("--src", face_set)):
+        assert "no_train_split" not in mgst_data("extract", *some, "--dry-run").stderr
 
 
 def test_a_config_file_does_what_flags_do(mgst_data, face_set, tmp_path):
