@@ -33,7 +33,7 @@ cannot be done, 3 no face in a video, 130 interrupted.
 @click.argument("videos", nargs=-1, required=True, metavar="VIDEO...")
 @options(
     "Network",
-    option("--weights", type=click.Path(path_type=Path), required=True, help="File of a trained network."),
+    option("--weights", type=click.Path(path_type=Path), required=True, help="Of a trained network: file or folder."),
     option("--device", default="auto", type=click.Choice(["auto", "cpu", "cuda"]), help="Where it runs. [auto]"),
     option(
         "--precision",
@@ -47,7 +47,7 @@ cannot be done, 3 no face in a video, 130 interrupted.
 @options(
     "Output",
     option("--out", type=click.Path(path_type=Path), help="Folder. [VIDEO-scores beside the video]"),
-    option("--threshold", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Fake from here upwards."),
+    option("--threshold", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Fake above it."),
     option("--no-video", is_flag=True, help="Do not write the video with what was found in it."),
 )
 @json_option

@@ -136,9 +136,7 @@ class Predictor:
             UsageError: for a picture, if the network needs more than one frame.
         """
         picture = is_picture(path)
-        if picture and self.loaded.shortest > 1:
-            what = f"is a single picture, and this network looks at {self.loaded.frames} frames"
-            raise UsageError(what, where=path, hint="give a video, or weights of a network for pictures")
+        check_length(path, self.loaded)
         parts, rest = self._score(path, saw)
         if not parts:
             what = "no face is seen in two frames on end"
@@ -196,6 +194,13 @@ class Predictor:
         if rest is None:
             raise RuntimeError(f"{path}: its runs have no end")
         return parts, rest
+
+
+def check_length(path: str, network: NetworkCard) -> None:
+    """Raises UsageError for a picture, if the network needs more than one frame."""
+    if is_picture(path) and network.shortest > 1:
+        what = f"is a single picture, and this network looks at {network.frames} frames"
+        raise UsageError(what, where=path, hint="give a video, or weights of a network for pictures")
 
 
 def input_of(network: NetworkCard) -> InputSpec:

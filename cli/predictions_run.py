@@ -23,8 +23,8 @@ from mgst_model.networks.folding import fold_batch_norms
 from . import show
 from .devices import choose_device, in_half
 from .extraction_process import RunProcess
-from .predictions import Prediction, Predictor, input_of
-from .predictions_show import Wanted, folder_of, print_tracks, summary, write
+from .predictions import Prediction, Predictor, check_length, input_of
+from .predictions_show import Wanted, folders_of, print_tracks, summary, write
 
 FAILED, NO_FACE = 1, 3
 # Windows at a time. On a CPU more of them only leave its caches.
@@ -57,7 +57,7 @@ def predict_all(
         batch: Windows per call of the network; None for what suits the device.
         stride: Frames from one window to the next; None for those of a window.
         out: Folder, or None for one beside each video.
-        threshold: From where on a score says "fake".
+        threshold: Scores above it say "fake".
         video: Whether to write the videos with what was found in them.
         as_json: Whether to print one JSON object instead of tables.
         debug: Raise what is wrong with a video instead of going on.
@@ -72,8 +72,9 @@ def predict_all(
     for path in videos:
         if not is_url(path) and not is_folder(path):
             check_file(path)  # a typo is said before anything is loaded
+    wanted = [Wanted(folder, video, threshold) for folder in folders_of(videos, out, video=video)]
     predictor = _predictor(videos, weights, extraction, choose_device(device), precision, batch, stride)
-    results, code = _each(predictor, videos, out, threshold, video=video, tables=not as_json, debug=debug)
+    results, code = _each(predictor, videos, wanted, tables=not as_json, debug=debug)
     if as_json:
         click.echo(json.dumps({"weights": printable(weights), "threshold": threshold, "videos": results}, indent=1))
     return code
@@ -89,9 +90,12 @@ def _predictor(
     stride: int | None,
 ) -> Predictor:
     """Loads the network, while faces are extracted already where that is done in another process."""
+    card = read_card(weights)
+    for path in videos:
+        check_length(path, card)
     if extraction is not None:
         if device == "cpu":
-            spec = input_of(read_card(weights))
+            spec = input_of(card)
             extraction.begin(spec, videos, threads=min(torch.get_num_threads(), _threads()))
         else:
             extraction.end()
@@ -105,22 +109,18 @@ def _predictor(
 def _each(
     predictor: Predictor,
     videos: Sequence[str],
-    out: Path | None,
-    threshold: float,
+    wanted: Sequence[Wanted],
     *,
-    video: bool,
     tables: bool,
     debug: bool,
 ) -> tuple[list[dict[str, Any]], int]:
     """What is said of each video, and the exit code."""
     results: list[dict[str, Any]] = []
-    taken: set[Path] = set()
     code = 0
-    for number, path in enumerate(videos):
-        wanted = Wanted(folder_of(path, out, several=len(videos) > 1, taken=taken), video, threshold)
+    for number, (path, files_wanted) in enumerate(zip(videos, wanted, strict=True)):
         try:
             with _a_core_is_left(predictor.device):
-                found, files = _scored(predictor, path, wanted)
+                found, files = _scored(predictor, path, files_wanted)
         except (NoFaceError, VideoError) as error:
             if debug:
                 raise
@@ -128,12 +128,12 @@ def _each(
             results.append({"video": printable(path), "error": str(error), "reason": error.reason})
             code = FAILED if FAILED in (code, failure := _code(error)) else failure
             continue
-        results.append(summary(found, threshold, files))
+        results.append(summary(found, files_wanted.threshold, files))
         for note in found.notes:
             show.line(f"note: {printable(note)}", err=True)
         if tables:
             show.line("") if number else None
-            print_tracks(found, threshold, files)
+            print_tracks(found, files_wanted.threshold, files)
     return results, code
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import UInt8
 from rich.text import Text
 
+from mgst_data.core import UsageError
 from mgst_data.core.errors import printable
 from mgst_data.preview.annotate import Annotator
 from mgst_data.preview.scores import ScoredTrack, clock, timeline, verdict
@@ -19,12 +20,14 @@ from mgst_data.preview.stream import write_video
 from mgst_data.shards import encode_image
 from mgst_data.shards.storage import output_errors, write_atomic
 from mgst_data.video.batches import ahead
+from mgst_data.video.files import is_url
 from mgst_model.networks.checkpoint import LoadedNetwork
 
 from . import show
 from .face_runs import video_reader
 from .predictions import Prediction, Window
 
+SCORES, TIMELINE = "scores.json", "timeline.png"
 _BATCH = 32
 # Pictures that are drawn while one is encoded.
 _AHEAD = 4
@@ -38,7 +41,7 @@ class Wanted:
     Attributes:
         folder: Made if it does not exist.
         video: Whether the video is written anew, with what was found in it.
-        threshold: From where on a score says "fake".
+        threshold: Scores above it say "fake".
     """
 
     folder: Path
@@ -46,25 +49,41 @@ class Wanted:
     threshold: float
 
 
-def folder_of(path: str, out: Path | None, *, several: bool, taken: set[Path]) -> Path:
-    """Where the files of a video go: beside it, or into ``out``, in a folder of its own where there are several.
+def folders_of(paths: Sequence[str], out: Path | None, *, video: bool) -> list[Path]:
+    """Where the files of each video go: beside it, or into ``out``, in folders of their own where there are several.
 
     Args:
-        path: Of the video; files of a URL go into the current folder.
+        paths: Of the videos; files of a URL go into the current folder.
         out: As asked for, or None.
-        several: Whether there is more than one video.
-        taken: Folders of other videos; the new one is added.
+        video: Whether videos are written anew.
+
+    Raises:
+        UsageError: if a file would take the place of one of the videos.
     """
-    remote = "://" in path
-    stem = PurePosixPath(path.partition("?")[0]).stem if remote else Path(path).stem
-    beside = Path() if remote else Path(path).parent
-    folder = (out / f"{stem}-scores" if several else out) if out else beside / f"{stem}-scores"
-    number = 2
-    while folder in taken:
-        folder = folder.with_name(f"{stem}-scores-{number}")
-        number += 1
-    taken.add(folder)
-    return folder
+    folders: list[Path] = []
+    for path in paths:
+        remote = is_url(path)
+        beside = Path() if remote else Path(path).parent
+        name = f"{_stem(path)}-scores"
+        folder = (out / name if len(paths) > 1 else out) if out else beside / name
+        number = 2
+        while folder in folders:
+            folder = folder.with_name(f"{name}-{number}")
+            number += 1
+        folders.append(folder)
+    sources = {Path(path).resolve() for path in paths if not is_url(path)}
+    for path, folder in zip(paths, folders, strict=True):
+        drawn = [f"{_stem(path)}.mp4", f"{_stem(path)}.png"] if video else []
+        for name in (SCORES, TIMELINE, *drawn):
+            if (folder / name).resolve() in sources:
+                what = "would be overwritten by what is written of it"
+                raise UsageError(what, where=folder / name, hint="choose another --out")
+    return folders
+
+
+def _stem(path: str) -> str:
+    """Name of a video's files."""
+    return PurePosixPath(path.partition("?")[0]).stem if is_url(path) else Path(path).stem
 
 
 def write(found: Prediction, loaded: LoadedNetwork, wanted: Wanted, *, saw: Saw = lambda _: None) -> list[Path]:
@@ -84,13 +103,13 @@ def write(found: Prediction, loaded: LoadedNetwork, wanted: Wanted, *, saw: Saw 
     """
     with output_errors(wanted.folder):
         wanted.folder.mkdir(parents=True, exist_ok=True)
-    files = [wanted.folder / "scores.json"]
+    files = [wanted.folder / SCORES]
     write_atomic(files[0], record(found, loaded, wanted.threshold).encode())
-    stem = wanted.folder / Path(found.video.partition("?")[0]).stem
+    stem = wanted.folder / _stem(found.video)
     if found.seconds:
         title = f"{Path(found.video).name}: probability of a fake"
         picture = timeline(found.tracks, seconds=found.seconds, threshold=wanted.threshold, title=title)
-        files.append(wanted.folder / "timeline.png")
+        files.append(wanted.folder / TIMELINE)
         write_atomic(files[-1], encode_image(picture, image_format="png"))
     if not wanted.video:
         return files

@@ -39,7 +39,7 @@ class Annotator:
         tracks: All faces.
         size: Height and width of the frames; larger ones than 1280 pixels are reduced.
         seconds: Length of the video; 0 for a single picture, which gets no strip.
-        threshold: From where on a score says "fake".
+        threshold: Scores above it say "fake".
     """
 
     def __init__(

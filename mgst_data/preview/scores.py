@@ -77,8 +77,8 @@ def track_colour(number: int) -> Colour:
 
 
 def verdict(score: float, threshold: float) -> str:
-    """``"fake"`` from the threshold upwards, else ``"real"``."""
-    return "fake" if score >= threshold else "real"
+    """``"fake"`` above the threshold, else ``"real"``, as figures count it."""
+    return "fake" if score > threshold else "real"
 
 
 def curve(
@@ -120,7 +120,7 @@ def timeline(
     Args:
         tracks: From top to bottom.
         seconds: Length of the video.
-        threshold: From where on a score says "fake": the dashed line.
+        threshold: Scores above it say "fake": the dashed line.
         title: A line at the top.
         width: Of the picture, pixels; at least 400.
         most: Rows; of more faces, those with the most frames are shown.

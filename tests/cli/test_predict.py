@@ -63,6 +63,7 @@ def mgst_predict(monkeypatch):
         # Starting another process takes longer than most tests.
         monkeypatch.setattr("mgst_cli.predict.RunProcess", nullcontext)
         monkeypatch.setattr("mgst_cli.predictions_run.load_network", lambda path, device="cpu": loaded(frames))
+        monkeypatch.setattr("mgst_cli.predictions_run.read_card", lambda path: loaded(frames))
         words = [str(argument) for argument in (*_STAND_IN, *arguments)]
         result = CliRunner().invoke(predict, words)
         if result.exception and not isinstance(result.exception, SystemExit):
@@ -229,10 +230,35 @@ def test_pictures_are_for_networks_that_look_at_pictures(mgst_predict, tmp_path)
     assert cv2.imread(str(out / "face.png")).shape == (240, 240, 3)
 
 
+def test_a_picture_among_videos_is_refused_before_any_is_scored(mgst_predict, talk, tmp_path):
+    path = tmp_path / "face.png"
+    cv2.imwrite(str(path), faces(1)[0][..., ::-1])
+    out = tmp_path / "out"
+    assert mgst_predict(talk, path, "--out", out).exit_code == 2
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(("name", "more"), [("nod.mp4", ()), ("scores.png", ("--no-video",)), ("face.png", ())])
+def test_what_was_given_is_never_overwritten(name, more, mgst_predict, tmp_path):
+    path = tmp_path / name
+    if path.suffix == ".mp4":
+        encode(path, faces(6))
+    else:
+        cv2.imwrite(str(path), faces(1)[0][..., ::-1])
+    before = path.read_bytes()
+    result = mgst_predict(path, "--out", tmp_path / "." / "x" / "..", *more, frames=1)
+    assert path.read_bytes() == before
+    if more:
+        assert result.exit_code == 0
+    else:
+        assert result.exit_code == 2
+        assert f"{name}: would be overwritten by what is written of it (choose another --out)" in result.stderr
+
+
 def test_a_video_is_scored_frame_by_frame_by_such_a_network(mgst_predict, tmp_path):
     path = encode(tmp_path / "nod.mp4", faces(10))
-    assert mgst_predict(path, "--out", tmp_path, frames=1).exit_code == 0
-    (track,) = json.loads((tmp_path / "scores.json").read_text())["tracks"]
+    assert mgst_predict(path, frames=1).exit_code == 0
+    (track,) = json.loads((tmp_path / "nod-scores" / "scores.json").read_text())["tracks"]
     assert [window["frames"] for window in track["windows"]] == [[n, n] for n in range(10)]
 
 

