@@ -88,8 +88,7 @@ def make_shards(out: Path, videos: int, chunks: int) -> ShardReader:
                 for record in task.records:
                     for chunk in range(chunks):
                         shard.write(render(record, chunk))
-                    about = {k: getattr(record, k) for k in ("key", "video", "dataset", "split", "label", "method")}
-                    shard.end_video(VideoReport(**about, tracks=1, chunks=chunks, images=chunks * FRAMES))
+                    shard.end_video(VideoReport.of(record, tracks=1, chunks=chunks, images=chunks * FRAMES))
     return ShardReader.open(out)
 
 

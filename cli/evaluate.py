@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from .errors import LoneCommand, debug_option, run_script
 from .options import json_option, option, options
@@ -25,6 +26,8 @@ Exit codes: 0 measured, 1 failed, 2 asked for something that cannot be done,
 """
 PROTOCOLS = ("in_domain", "cross_dataset", "per_method", "per_compression")
 KINDS = ("saturation", "contrast", "block_wise", "gaussian_noise", "gaussian_blur", "pixelation", "h264")
+# Options that have no say where scores are there already.
+SCORING = ("segments", "tracks", "device", "batch", "again")
 FOLDER = click.Path(path_type=Path)
 
 
@@ -47,7 +50,7 @@ FOLDER = click.Path(path_type=Path)
         default="test",
         type=click.Choice(["train", "val", "test", "all"]),
         show_default=True,
-        help="Which videos.",
+        help="Which videos; of --predictions all that are there, unless it is given.",
     ),
     option("--robustness", is_flag=True, help="Also with perturbed videos, kind by kind."),
     option("--kind", "kinds", type=click.Choice(KINDS), multiple=True, help="Only this kind. May be repeated."),
@@ -85,7 +88,10 @@ FOLDER = click.Path(path_type=Path)
 @json_option
 @click.version_option(package_name="mgst")
 @debug_option
+@click.pass_context
 def evaluate(
+    ctx: click.Context,
+    /,
     shards: tuple[str, ...],
     weights: tuple[Path, ...],
     predictions: tuple[Path, ...],
@@ -118,14 +124,23 @@ def evaluate(
 
     wanted_kinds = kinds or KINDS if robustness else ()
     wanted_severities = tuple(sorted(set(severities))) or (1, 2, 3, 4, 5)
-    check(shards, weights, predictions, robustness=robustness, narrowed=bool(kinds or severities))
+    asked = [name for name in ctx.params if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    check(
+        shards,
+        weights,
+        predictions,
+        robustness=robustness,
+        narrowed=bool(kinds or severities),
+        scoring=[f"--{name}" for name in asked if name in SCORING],
+    )
     chosen = tuple(read_protocol(name, PROTOCOLS) for name in dict.fromkeys(protocols))
     measuring = Measuring(level=level, missing=missing, threshold=threshold, resamples=resamples, seed=seed)
+    wanted_split = None if split == "all" else split
     if predictions:
-        scored = load_predictions(predictions)
+        scored = load_predictions(predictions, wanted_split if "split" in asked else None)
     else:
         scoring = Scoring(
-            split=None if split == "all" else split,
+            split=wanted_split,
             segments=segments,
             tracks="max" if tracks == "max" else "main",
             seed=seed,

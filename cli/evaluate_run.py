@@ -55,14 +55,18 @@ def check(
     *,
     robustness: bool,
     narrowed: bool,
+    scoring: Sequence[str],
 ) -> None:
-    """Raises UsageError for arguments that do not go together."""
+    """Raises UsageError for arguments that do not go together; ``scoring`` are options given that say how to score."""
     if narrowed and not robustness:
         raise UsageError("--kind and --severity say which perturbations --robustness takes", hint="add --robustness")
     if predictions and (shards or weights or robustness):
         given = "shards" if shards else "--weights" if weights else "--robustness"
         hint = "scores in --out are used again without --predictions too"
         raise UsageError(f"--predictions and {given} exclude each other", hint=hint)
+    if predictions and scoring:
+        hint = "saved scores are as they were made; give shards and --weights to make others"
+        raise UsageError(f"{scoring[0]} has no say in --predictions", hint=hint)
     if not predictions and not (shards and weights):
         missing = "--weights" if shards else "folders of shards"
         raise UsageError(f"{missing} missing", hint="give SHARDS and --weights, or --predictions")
@@ -122,14 +126,21 @@ def score(
     return scored
 
 
-def load_predictions(folders: Sequence[Path]) -> list[Scored]:
+def load_predictions(folders: Sequence[Path], split: str | None) -> list[Scored]:
     """Reads saved scores: folders of predictions, or folders that this command has written.
+
+    Args:
+        folders: Of both kinds.
+        split: Only its videos; None for all that are there.
 
     Raises:
         UsageError: if there are none, or they cannot be read.
     """
     found = list(dict.fromkeys(path.resolve() for folder in folders for path in _saved(folder)))
-    loaded = [Predictions.load(path) for path in found]
+    loaded = [Predictions.load(path).select(split=split) for path in found]
+    for path, one in zip(found, loaded, strict=True):
+        if not len(one):
+            raise UsageError(f"has no scores of the split {split!r}", where=path, hint="choose another --split")
     names = unique_names([one.model for one in loaded], found)
     return [Scored(replace(one, model=name)) for one, name in zip(loaded, names, strict=True)]
 

@@ -169,9 +169,8 @@ def make_swaps(shards: Path, out: Path) -> Path:
                     chunks = list(_video(record, people[target], people.get(donor, []), look, random))
                     for chunk in chunks:
                         shard.write(chunk)
-                    about = {name: getattr(record, name) for name in _ABOUT}
                     images = sum(map(len, chunks))
-                    shard.end_video(VideoReport(**about, tracks=1, chunks=len(chunks), images=images))
+                    shard.end_video(VideoReport.of(record, tracks=1, chunks=len(chunks), images=images))
         opened.finish()
     return folder
 
@@ -184,9 +183,6 @@ class _Planned:
     target: str
     donor: str = ""
     steady: bool = False
-
-
-_ABOUT = ("key", "video", "dataset", "split", "label", "method")
 
 
 def _people(reader: ShardReader) -> dict[str, list[FaceChunk]]:

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import cv2
 import torch
@@ -50,7 +49,7 @@ class ExtractJob:
                 for record in task.records:
                     if record.key in lost:
                         message = f"{record.video}: {lost[record.key]} ({_LOST_HINT})"
-                        video = _report(record, status="skipped", reason="worker_died", message=message)
+                        video = VideoReport.of(record, status="skipped", reason="worker_died", message=message)
                     else:
                         video = self._extract(extractor, record, shard)
                     shard.end_video(video)
@@ -85,15 +84,8 @@ class ExtractJob:
         if reason:
             # The user knows the video by its place in the data set; a report does not depend on where that lies.
             message = printable(message).replace(printable(record.path), record.video)
-            return _report(record, status="skipped", reason=reason, message=message, **measured)
-        return _report(record, tracks=extraction.tracks, chunks=chunks, images=images, **measured)
-
-
-def _report(record: VideoRecord, **outcome: Any) -> VideoReport:
-    about: dict[str, Any] = {
-        name: getattr(record, name) for name in ("key", "video", "dataset", "split", "label", "method")
-    }
-    return VideoReport(**about, **outcome)
+            return VideoReport.of(record, status="skipped", reason=reason, message=message, **measured)
+        return VideoReport.of(record, tracks=extraction.tracks, chunks=chunks, images=images, **measured)
 
 
 @lru_cache(maxsize=1)

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from mgst_data.core import ShardError
+from mgst_data.core import ShardError, VideoRecord
 
 DONE, SKIPPED = "done", "skipped"
 T = TypeVar("T")
@@ -20,7 +20,7 @@ class VideoReport:
     """What became of one video.
 
     Attributes:
-        key: Of its record; so are video, dataset, split, label and method.
+        key: Of its record; so are video, dataset, split, label, method and compression.
         status: "done" or "skipped".
         reason: Code of why it was skipped ("no_face", "truncated", ...); "" if it was not.
         message: The same for people: what, where, what to do.
@@ -47,6 +47,7 @@ class VideoReport:
     images: int = 0
     seconds: float = 0.0
     notes: tuple[tuple[str, str], ...] = ()
+    compression: str = ""  # reports of earlier versions do not say
 
     def __post_init__(self) -> None:
         if self.status not in (DONE, SKIPPED):
@@ -55,6 +56,12 @@ class VideoReport:
             raise ValueError(f"{self.key}: a video has a reason if and only if it is skipped")
         if self.skipped and (self.tracks or self.chunks or self.images):
             raise ValueError(f"{self.key}: a skipped video stores nothing")
+
+    @staticmethod
+    def of(record: VideoRecord, **outcome: Any) -> VideoReport:
+        """What became of the video of a record."""
+        about = ("key", "video", "dataset", "split", "label", "method", "compression")
+        return VideoReport(**{name: getattr(record, name) for name in about}, **outcome)
 
     @property
     def skipped(self) -> bool:

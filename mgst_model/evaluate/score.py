@@ -205,10 +205,10 @@ def _faceless(
 ) -> list[VideoScore]:
     """Videos without a score; ``compressions`` are those of the videos that have one, by data set."""
 
-    def compression_of(dataset: str) -> str:
-        # Reports do not say it. Where all others of a data set share one, it is taken to be that.
-        known = [compression for name, compression in compressions if name == dataset]
-        return known[0] if len(known) == 1 else ""
+    def compression_of(video: VideoReport) -> str:
+        # Reports of earlier versions do not say it. Where all others of a data set share one, it is taken to be that.
+        known = [compression for name, compression in compressions if name == video.dataset]
+        return video.compression or (known[0] if len(known) == 1 else "")
 
     return [
         VideoScore(
@@ -217,7 +217,7 @@ def _faceless(
             method=video.method,
             label=video.label,
             split=video.split,
-            compression=compression_of(video.dataset),
+            compression=compression_of(video),
             score=None,
         )
         for video in faceless_reports(location)

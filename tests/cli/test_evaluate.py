@@ -17,7 +17,7 @@ from shards.synthetic_shards import CONFIG, chunk_of, record_of, write_shard
 from mgst_data.core import UsageError
 from mgst_data.shards import ShardTask, open_folder
 from mgst_model.evaluate.perturbations import PERTURBATIONS
-from mgst_model.evaluate.predictions import Predictions
+from mgst_model.evaluate.predictions import Predictions, VideoScore
 from mgst_model.networks import NetworkConfig, build_network
 from mgst_model.networks.checkpoint import save_network
 from mgst_model.networks.image import ImageNetwork
@@ -182,6 +182,25 @@ def test_tables_made_again_from_saved_scores_are_the_same(shards, make_weights, 
     for name in names:
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
     assert not (tmp_path / "again" / "parts").exists()
+
+
+def test_saved_scores_are_narrowed_to_a_split(tmp_path):
+    videos = [
+        VideoScore(key=f"{split}{i}", dataset="d", method="m", label=i % 2, split=split, score=(i + 1) / 9)
+        for split, count in (("train", 6), ("test", 4))
+        for i in range(count)
+    ]
+    Predictions("net", tuple(videos)).save(tmp_path / "saved")
+    given = ("--predictions", tmp_path / "saved", "--resamples", "0", "--json", "--out", tmp_path / "out")
+    for more, count in (((), 5), (("--split", "all"), 5), (("--split", "test"), 2)):
+        (found,) = json.loads(mgst_eval(*given, *more).stdout)["evaluations"]
+        assert found["groups"][0]["real"] == found["groups"][0]["fake"] == count
+    none = mgst_eval(*given, "--split", "val")
+    assert none.exit_code == 2
+    assert "has no scores of the split 'val'" in none.stderr
+    other = mgst_eval(*given, "--segments", "3")
+    assert other.exit_code == 2
+    assert "--segments has no say in --predictions" in other.stderr
 
 
 def test_robustness_is_measured_from_the_clean_videos_on(shards, weights, tmp_path):

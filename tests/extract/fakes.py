@@ -93,8 +93,7 @@ class FakeExtraction(Extraction):
 
 
 def report_of(record: VideoRecord, reason: str = "", message: str = "") -> VideoReport:
-    about = {name: getattr(record, name) for name in ("key", "video", "dataset", "split", "label", "method")}
-    return VideoReport(**about, status="skipped" if reason else "done", reason=reason, message=message)
+    return VideoReport.of(record, status="skipped" if reason else "done", reason=reason, message=message)
 
 
 @dataclass(frozen=True)

@@ -145,6 +145,21 @@ def test_videos_without_a_face_are_listed_with_what_is_known(make_shards):
     assert (video.key, video.score, video.label, video.split, video.compression) == ("none", None, 0, "test", "c23")
 
 
+def test_a_video_without_a_face_keeps_its_compression_among_several(tmp_path):
+    records = [
+        replace(record_of(f"{kind}_{compression}", split="test"), compression=compression)
+        for kind in ("seen", "none")
+        for compression in ("c23", "c40")
+    ]
+    skip = {record.key: "no_face" for record in records if record.key.startswith("none")}
+    with open_folder(tmp_path / "shards", CONFIG, records, videos_per_shard=9) as folder:
+        for task in folder.missing(records):
+            write_shard(tmp_path / "shards", task, skip=skip, extract=lambda r: [] if r.key in skip else chunks(r))
+        folder.finish()
+    found = score_shards(recorder(), str(tmp_path / "shards")).faceless()
+    assert {video.key: video.compression for video in found} == {"none_c23": "c23", "none_c40": "c40"}
+
+
 def test_scores_do_not_depend_on_the_batch(network, make_shards, device):
     shards = make_shards(((9, 3), (4,)))
     network.network.to(device)

@@ -85,12 +85,11 @@ def chunks_of(record: VideoRecord, *, t: int = 5) -> Iterator[FaceChunk]:
 
 
 def report_of(record: VideoRecord, chunks: list[FaceChunk] | None = None, reason: str = "", **more) -> VideoReport:
-    about = {name: getattr(record, name) for name in ("key", "video", "dataset", "split", "label", "method")}
     if reason:
-        return VideoReport(**about, status="skipped", reason=reason, message=f"{record.video}: {reason}", **more)
+        return VideoReport.of(record, status="skipped", reason=reason, message=f"{record.video}: {reason}", **more)
     chunks = chunks or []
     tracks = len({chunk.track for chunk in chunks})
-    return VideoReport(**about, tracks=tracks, chunks=len(chunks), images=sum(map(len, chunks)), **more)
+    return VideoReport.of(record, tracks=tracks, chunks=len(chunks), images=sum(map(len, chunks)), **more)
 
 
 def write_shard(folder: Path, task: ShardTask, *, skip: dict[str, str] | None = None, extract=chunks_of) -> ShardReport:
