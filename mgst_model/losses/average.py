@@ -25,6 +25,7 @@ def share_of_mean(total: Tensor, count: Tensor) -> Tensor:
             processes counts 0.25 in each.
 
     With P processes, the mean of all shares is sum(total) / (P mean(count)): the mean over the whole batch. So
-    gradients that are averaged over processes are those of one process with the whole batch.
+    gradients that are averaged over processes are those of one process with the whole batch; but for batch norms, which
+    normalise by what their own process sees.
     """
     return total / count.where(count > 0, 1)

@@ -10,7 +10,7 @@ from torch import nn
 from mgst_data.core import UsageError, seed_for
 from mgst_model.networks import NetworkConfig, build_network
 from mgst_model.networks.checkpoint import load_network
-from mgst_model.networks.parallel import ParallelNetwork
+from mgst_model.networks.parallel import STAGES, ParallelNetwork
 from mgst_model.train.config import Experiment
 
 
@@ -42,9 +42,16 @@ def begin(experiment: Experiment) -> nn.Module:
 
 
 def _shape(config: NetworkConfig) -> NetworkConfig:
-    """A configuration without what has no weights: mixing of styles and, in a stream alone, guidance and fusion."""
-    config = replace(config, style_mix=0.0)
-    return config if config.streams == "both" else replace(config, guidance="none", fusion="features")
+    """A configuration without what has no weights.
+
+    That is mixing of styles and skipping of blocks; in a stream alone, guidance and fusion; in the spatial one alone,
+    the blocks of the temporal one.
+    """
+    config = replace(config, style_mix=0.0, drop_path=0.0)
+    if config.streams == "both":
+        return config
+    config = replace(config, guidance="none", fusion="features")
+    return replace(config, blocks=STAGES) if config.streams == "spatial" else config
 
 
 def _drawn(config: NetworkConfig, seed: int) -> nn.Module:

@@ -25,7 +25,7 @@ class DataConfig:
         fakes: What the network learns as fake: "blends" made of real videos, fake "videos", or "both".
         frames: Frames per segment, T.
         test_frames: Frames per segment where videos are scored; 0 for as many as in training.
-        stride: Frames of the video from one frame of a segment to the next.
+        stride: Frames of the video from one frame of a segment to the next, in training; scored are consecutive frames.
         size: Side of the frames, pixels.
         batch: Segments per process and step that are read; blends come on top.
         per_video: Draws from every video in an epoch, so that long videos do not dominate.

@@ -46,13 +46,19 @@ def make_loader(
         seed: Of the draws.
         rank: Number of this process.
         world: Number of processes.
-        training: Shuffled, and of full batches; otherwise the draws of the first epoch in their order.
+        training: Shuffled, of full batches, and with ``data.stride``; otherwise the draws of the first epoch in their
+            order, of consecutive frames, as videos are scored.
         pin: Put batches into page-locked memory.
 
     Raises:
-        UsageError: if there is not one full batch to train on.
+        UsageError: if there is not one full batch to train on, or if all videos of a label are too short.
     """
-    dataset = SegmentDataset(reader, RandomWindow(data.frames, data.stride), size=data.size, on_error=warn_and_skip)
+    window = RandomWindow(data.frames, data.stride if training else 1)
+    dataset = SegmentDataset(reader, window, size=data.size, on_error=warn_and_skip)
+    lost = set(reader.label.tolist()) - set(dataset.reader.label.tolist())
+    if lost:
+        what = f"no {'fake' if 1 in lost else 'real'} chunk of {TRAIN if training else VAL} has {window.span} frames"
+        raise UsageError(what, hint="lower data.frames or data.stride")
     sampler = SegmentSampler(
         dataset.reader,
         data.batch,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 from torchmetrics.classification import BinaryAUROC
 
-from mgst_data.core import MgstError, UsageError, generator_for, seed_for
+from mgst_data.core import ConfigMismatchError, MgstError, UsageError, generator_for, seed_for
 from mgst_data.shards import SegmentBatch, SegmentLoader
 from mgst_model.networks.checkpoint import BEST, save_network
 from mgst_model.networks.output import SegmentOutput
@@ -93,11 +93,13 @@ def train(
         watcher: Is told of every step.
 
     Raises:
-        UsageError: if shards, weights or folder do not fit.
-        MgstError: if the loss is no number any more; with the chunks of the batch.
+        UsageError: if shards, weights or folder do not fit, or the training was begun in more or fewer processes.
+        MgstError: if the loss or its gradient is no number any more; with the chunks of the batch.
         Stopped: after SIGTERM or SIGINT; the state is saved.
     """
-    return _Training(experiment, str(shards), Path(out), fabric, watcher or TrainWatcher()).run()
+    # One place has one name, however it is written; a URL stays as it is.
+    place = str(shards) if "://" in str(shards) else str(Path(shards))
+    return _Training(experiment, place, Path(out), fabric, watcher or TrainWatcher()).run()
 
 
 class _Training:
@@ -200,13 +202,14 @@ class _Training:
             with climbed(self.network, self.config.sam):
                 self._pass(waiting[0][1], waiting[0][0], update=False)
         with self.clock.phase("backward"):
-            if self.config.clip:
-                self.fabric.clip_gradients(
-                    self.network, self.optimizer, max_norm=self.config.clip, error_if_nonfinite=False
-                )
+            norm = self._clip()
+            # In float16 some overflow: that step is left out, and the next losses are scaled by less.
+            if not math.isfinite(norm) and self.config.precision != "16-mixed":
+                raise self._not_finite("gradient", norm, [key for batch, _ in waiting for key in batch.keys])
             self.optimizer.step()
             self.optimizer.zero_grad()
             self.step += 1
+            self._share_statistics()
             if self.averaged is not None:
                 self.averaged.update(self.plain, step=self.step)
         self._log(StepReport(self.step, epoch, sums, rate, _segments(waiting), self.clock.take()))
@@ -224,12 +227,40 @@ class _Training:
         shared = self._average(torch.stack([part.detach() for part in parts.values()]))
         values = dict(zip(parts, shared.tolist(), strict=True))
         if not math.isfinite(values["total"]):
-            what = f"the loss is {values['total']} at step {self.step + 1}, of chunks {', '.join(batch.keys)}"
-            hint = "lower train.lr, set train.clip, or train with --set train.precision=32-true"
-            raise MgstError(what, where=self.shards, hint=hint, reason="non_finite_loss")
+            raise self._not_finite("loss", values["total"], batch.keys)
         with self.clock.phase("backward"):
             self.fabric.backward(parts["total"] / self.config.accumulate)
         return values
+
+    def _clip(self) -> float:
+        """Bounds the gradient, where asked for; returns its norm before, the same in all processes."""
+        if self.config.clip:
+            norm = self.fabric.clip_gradients(
+                self.network, self.optimizer, max_norm=self.config.clip, error_if_nonfinite=False
+            )
+            return float(cast("Tensor", norm))
+        given = [parameter.grad for parameter in self.plain.parameters() if parameter.grad is not None]
+        return float(torch.nn.utils.get_total_norm(given))
+
+    def _not_finite(self, name: str, value: float, keys: Sequence[str]) -> MgstError:
+        at = f"at step {self.step + 1}, of chunks {', '.join(keys)}" if keys else f"after step {self.step}"
+        hint = "lower train.lr, set train.clip, or train with --set train.precision=32-true"
+        reason = f"non_finite_{name.replace(' ', '_')}"
+        return MgstError(f"the {name} is {value} {at}", where=self.shards, hint=hint, reason=reason)
+
+    @torch.no_grad()
+    def _share_statistics(self) -> None:
+        """Gives every process the running means of batch norms that the first one has.
+
+        Each has its own after a step; averaged, validated and resumed from, they are to be the same everywhere.
+        """
+        running = [buffer for buffer in self.plain.buffers() if buffer.is_floating_point()]
+        if self.fabric.world_size == 1 or not running:
+            return
+        flat = torch.cat([buffer.flatten() for buffer in running])
+        torch.distributed.broadcast(flat, src=0)
+        for buffer, values in zip(running, torch.split(flat, [buffer.numel() for buffer in running]), strict=True):
+            buffer.copy_(values.view_as(buffer))
 
     @torch.no_grad()
     def _validate(self, epoch: int) -> None:
@@ -252,6 +283,8 @@ class _Training:
             sums += torch.stack((parts["total"].detach() * len(examples), parts["total"].new_tensor(len(examples))))
         total, count = self._average(sums).tolist()
         reached, loss = float(auc.compute()), total / max(count, 1)
+        if not math.isfinite(loss):
+            raise self._not_finite("validation loss", loss, ())
         better = (reached, -loss) > (self.best.auc, -self.best.loss)
         report = Validation(self.step, epoch, reached, loss, better)
         self.best = report if better else self.best
@@ -291,6 +324,7 @@ class _Training:
             self.folder.save(
                 {
                     "step": self.step,
+                    "processes": self.fabric.world_size,
                     "best": list(astuple(self.best)),
                     "network": self.plain.state_dict(),
                     "averaged": averaged,
@@ -307,6 +341,11 @@ class _Training:
         state = TrainFolder(out, self.experiment, self.shards).load()
         if state is None:
             return
+        processes = state.get("processes", self.fabric.world_size)
+        if processes != self.fabric.world_size:
+            what = f"trained in {processes} processes, not in {self.fabric.world_size}"
+            hint = "steps and learning rates depend on it: ask for as many again, or choose another output folder"
+            raise ConfigMismatchError(what, where=out, hint=hint)
         self.step, self.best = state["step"], Validation(*state["best"])
         self.plain.load_state_dict(state["network"])
         if self.averaged is not None:

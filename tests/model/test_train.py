@@ -16,10 +16,13 @@ import pytest
 import torch
 from augment import faces68
 from face_shards import write_face_shards
+from shards.synthetic_shards import CONFIG as CONFIG_OF_SHARDS
+from shards.synthetic_shards import chunk_of, record_of, write_shard
 from sklearn.metrics import roc_auc_score
 from torch import nn
 
-from mgst_data.core import MgstError, Segment, UsageError, generator_for
+from mgst_data.core import ConfigMismatchError, MgstError, Segment, UsageError, generator_for
+from mgst_data.shards import open_folder
 from mgst_model.networks import build_network
 from mgst_model.networks.checkpoint import load_network
 from mgst_model.train import DetectionTask, Stopped, TrainWatcher, Validation, make_fabric, train
@@ -180,6 +183,11 @@ def test_a_training_goes_on_from_its_spatial_stream(started, alone):
         assert torch.equal(found[:, : value.shape[1]] if value.ndim > 1 else found, value), name
 
 
+def test_what_has_no_weights_does_not_keep_a_stream_from_joining(started, alone):
+    joined, learnt = weights_of(started(alone["spatial"], drop_path=0.5, blocks=4)), weights_of(alone["spatial"])
+    assert torch.equal(joined["frame_head.project.weight"], learnt["frame_head.project.weight"])
+
+
 def test_a_training_goes_on_from_both_streams(started, alone):
     joined = weights_of(started(alone["temporal"], alone["spatial"], fusion="scores"))
     for path in alone.values():
@@ -244,29 +252,58 @@ def test_a_training_that_is_done_stays_as_it_is(through, real_shards, fabric):
     assert rows(whole) == before
 
 
-def test_a_loss_that_is_no_number_names_its_chunks_and_leaves_the_last_state(
-    through, real_shards, fabric, tmp_path, monkeypatch
+@pytest.mark.parametrize("name", ["loss", "gradient"])
+def test_what_is_no_number_names_its_chunks_and_leaves_the_last_state(
+    name, through, real_shards, fabric, tmp_path, monkeypatch
 ):
     experiment, whole, _, _ = through
     seen = []
     plain = nn.functional.binary_cross_entropy_with_logits
 
-    def loss(*arguments, **options):
+    def loss(logits, *arguments, **options):
         seen.append(1)
-        return plain(*arguments, **options) * (math.nan if len(seen) == 4 else 1)
+        found = plain(logits, *arguments, **options)
+        if len(seen) != 4:
+            return found
+        # A root has no slope at 0.
+        return found * math.nan if name == "loss" else found + (0 * logits.sum()).sqrt()
 
     with monkeypatch.context() as patch:
         patch.setattr("torch.nn.functional.binary_cross_entropy_with_logits", loss)
         with pytest.raises(
-            MgstError, match=r"the loss is nan at step 4, of chunks train0\d-00-0000, train0\d-00-0000 "
+            MgstError, match=rf"the {name} is nan at step 4, of chunks train0\d-00-0000, train0\d-00-0000 "
         ) as caught:
             train(experiment, real_shards, tmp_path, fabric=fabric)
-    assert caught.value.reason == "non_finite_loss"
+    assert caught.value.reason == f"non_finite_{name}"
     assert caught.value.hint
     assert "\n" not in str(caught.value)
     assert (len(rows(tmp_path)), state_of(tmp_path)["step"]) == (3, 2)
     train(experiment, real_shards, tmp_path, fabric=fabric)
     assert_same_training(tmp_path, whole)
+
+
+def test_a_validation_that_is_no_number_is_no_result(make_experiment, real_shards, fabric, tmp_path, monkeypatch):
+    def losses(self, output, examples, *, plain=DetectionTask.losses, **options):
+        found = plain(self, output, examples, **options)
+        return found if options else {**found, "total": found["total"] * math.nan}  # training has a ramp
+
+    monkeypatch.setattr(DetectionTask, "losses", losses)
+    with pytest.raises(MgstError, match="the validation loss is nan after step 4 "):
+        train(make_experiment(train={"epochs": 1}), real_shards, tmp_path, fabric=fabric)
+    assert not (tmp_path / "last.safetensors").exists()
+
+
+def test_a_training_goes_on_in_as_many_processes_as_it_began(make_experiment, real_shards, fabric, tmp_path):
+    experiment = make_experiment(train={"epochs": 1})
+    with pytest.raises(Stopped):
+        train(experiment, real_shards, tmp_path, fabric=fabric, watcher=Log(1))
+    state = state_of(tmp_path)
+    torch.save({**state, "processes": 2}, tmp_path / "state.pt")
+    with pytest.raises(ConfigMismatchError, match="trained in 2 processes, not in 1 "):
+        train(experiment, real_shards, tmp_path, fabric=fabric)
+    torch.save(state, tmp_path / "state.pt")
+    train(experiment, f"{real_shards}/", tmp_path, fabric=fabric)  # the same place
+    assert len(rows(tmp_path)) == 4
 
 
 def test_validation_comes_every_so_many_epochs_and_at_the_end(make_experiment, real_shards, fabric, tmp_path):
@@ -395,6 +432,34 @@ def test_what_cannot_be_trained_is_said_before_the_folder_is_begun(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_said(make_experiment):
+    with pytest.raises(UsageError, match="no CUDA device is available"):
+        make_fabric(make_experiment(), device="cuda")
+    with pytest.raises(UsageError, match=r"train.precision 16-mixed needs a GPU"):
+        make_fabric(make_experiment(train={"precision": "16-mixed"}))
+
+
+def test_scored_are_consecutive_frames_whatever_the_stride(make_experiment, real_shards):
+    data = make_experiment(data={"stride": 2}).data
+    reader = open_split(str(real_shards), data, "val")
+    for training, step in ((True, 2), (False, 1)):
+        for batch in make_loader(reader, data, seed=0, training=training):
+            assert (batch.frame_indices.diff(dim=1) == step).all()
+
+
+def test_a_label_whose_videos_are_all_too_short_is_said(make_experiment, tmp_path):
+    records = [record_of("a"), record_of("b", label=1)]
+    with open_folder(tmp_path, CONFIG_OF_SHARDS, records, videos_per_shard=9) as folder:
+        for task in folder.missing(records):
+            write_shard(tmp_path, task, extract=lambda r: [chunk_of(r, t=3 if r.label else 9)])
+        folder.finish()
+    data = make_experiment(data={"fakes": "videos", "frames": 5, "batch": 1}).data
+    reader = open_split(str(tmp_path), data, "train")
+    with pytest.raises(UsageError, match="no fake chunk of train has 5 frames"):
+        make_loader(reader, data, seed=0, training=True)
+
+
 CONFIG = """
 [network]
 backbone = "test_convnext"
@@ -459,6 +524,45 @@ def test_two_processes_are_one_with_the_whole_batch(make_experiment, fabric, tmp
         assert float(value) == pytest.approx(float(rows(tmp_path / "two", "validation.csv")[0][key]), abs=1e-4)
     # AdamW makes whole steps of gradients that are hardly more than rounding, as those behind closed gates are.
     assert_near(tmp_path / "one", tmp_path / "two", atol=2e-4)
+
+
+@pytest.mark.slow
+def test_processes_average_the_same_running_means(tmp_path):
+    """Each normalises what it has seen itself; what is validated and resumed from is one network."""
+    shards = write_face_shards(tmp_path / "shards")
+    config = tmp_path / "tiny.toml"
+    config.write_text(CONFIG.replace('"test_convnext"', '"test_efficientnet"').replace('"videos"', '"blends"'))
+    program = tmp_path / "program.py"
+    program.write_text(AVERAGES)
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", free_port()]
+    command += [program, config, shards, tmp_path]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment, timeout=200)
+    assert done.returncode == 0, done.stderr
+    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
+    means = [name for name in first if name.endswith("running_mean")]
+    assert any(first[name].any() for name in means)
+    for name in means:
+        assert torch.equal(first[name], second[name]), name
+
+
+AVERAGES = """
+import sys
+from pathlib import Path
+
+import torch
+from mgst_cli.experiment import build_experiment
+
+from mgst_model.train import TrainWatcher, make_fabric
+from mgst_model.train.loop import _Training
+
+config, shards, out = map(Path, sys.argv[1:])
+experiment = build_experiment(config, {}, ())
+fabric = make_fabric(experiment, device="cpu", devices=2)
+training = _Training(experiment, str(shards), out / "net", fabric, TrainWatcher())
+training.run()
+torch.save(training.averaged.module.state_dict(), out / f"{fabric.global_rank}.pt")
+"""
 
 
 def free_port():
