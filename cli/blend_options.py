@@ -9,8 +9,9 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from mgst_data.augment import GATE_MODES, PRESETS, REGIONS, BlendMask, Recolour, SelfBlend, SourceWarp
 from mgst_data.core import UsageError
+from mgst_data.core.errors import check_name
 
-from .config import check_name, parse_value
+from .config import parse_value
 
 _PARTS = {"mask": BlendMask, "warp": SourceWarp, "recolour": Recolour}
 _WORDS = {float: "a number", int: "a whole number"}

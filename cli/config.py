@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from mgst_data.core import UsageError
+from mgst_data.core.errors import check_name
 from mgst_data.extract import ExtractConfig
 
 T = TypeVar("T")
@@ -136,15 +136,6 @@ def _merge(kinds: Mapping[str, type], sections: Sections, given: Mapping[str, An
         for key, value in values.items():
             check_name(key, hints, f"option {name}.", where)
             sections[name][key] = _convert(value, hints[key], f"{name}.{key}", where)
-
-
-def check_name(name: str, known: Iterable[str], what: str, where: str) -> None:
-    """Raises UsageError, with the name that may be meant, unless a name is one of those known."""
-    if name in known:
-        return
-    close = difflib.get_close_matches(name, list(known), n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(known)}"
-    raise UsageError(f"there is no {what}{'' if what.endswith('.') else ' '}{name}", where=where, hint=hint)
 
 
 def _convert(value: Any, hint: Any, name: str, where: str) -> Any:

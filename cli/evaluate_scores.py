@@ -18,7 +18,7 @@ from mgst_data.shards.report import latest
 from mgst_data.video.h264 import encode_h264
 from mgst_model.evaluate.predictions import JSON_NAME, Predictions
 from mgst_model.evaluate.score import Disturbance, Tracks, faceless_reports, score_shards
-from mgst_model.networks.checkpoint import BEST, CARD, WEIGHTS, LoadedNetwork, load_network
+from mgst_model.networks.checkpoint import BEST, CARD, WEIGHTS, LoadedNetwork, load_network, weights_file
 
 from .devices import choose_device
 from .evaluate_progress import ScoreWatcher
@@ -98,7 +98,7 @@ def load_detectors(paths: Sequence[Path]) -> list[Detector]:
     Raises:
         UsageError: if one cannot be read, or is given twice.
     """
-    files = [_file(path) for path in paths]
+    files = [weights_file(path) for path in paths]
     for file, count in Counter(file.resolve() for file in files).items():
         if count > 1:
             raise UsageError("is given more than once", where=file, hint="give each --weights once")
@@ -233,12 +233,6 @@ def unique_names(wanted: Sequence[str], paths: Sequence[Path]) -> list[str]:
 def file_name(name: str) -> str:
     """A name as part of a file's name: letters, digits, dots and dashes."""
     return re.sub(r"[^\w.-]+", "_", name).lstrip(".") or "_"
-
-
-def _file(path: Path) -> Path:
-    """The weights that ``load_network`` takes for a path."""
-    stem = path / BEST if path.is_dir() else path.with_suffix("") if path.suffix in (WEIGHTS, CARD) else path
-    return stem.with_name(stem.name + WEIGHTS)
 
 
 def _own_name(file: Path) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class MgstError(Exception):
     """The base of every error this toolkit raises on purpose.
@@ -96,3 +99,27 @@ def _escape(character: str) -> str:
 
 def _rebuild(kind: type[MgstError], what: str, where: str, hint: str, reason: str) -> MgstError:
     return kind(what, where=where, hint=hint, reason=reason)
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, without what follows in further lines; its kind if it says nothing."""
+    return str(error).partition("\n")[0] or type(error).__name__
+
+
+def check_name(name: str, known: Iterable[str], what: str, where: object) -> None:
+    """Sees that there is such a name.
+
+    Args:
+        name: As given.
+        known: Those that there are.
+        what: What it should be the name of; it ends in a dot where the name is the last part of a longer one.
+        where: The file or option it was found in.
+
+    Raises:
+        UsageError: if there is none, with the one that may be meant.
+    """
+    if name in known:
+        return
+    close = difflib.get_close_matches(name, list(known), n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(known)}"
+    raise UsageError(f"there is no {what}{'' if what.endswith('.') else ' '}{name}", where=where, hint=hint)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from mgst_data.core import FAKE, REAL, UsageError
+from mgst_data.core.errors import check_name
 from mgst_model.evaluate.metrics import FIGURES, Intervals, Metrics, bootstrap, metrics
 from mgst_model.evaluate.predictions import Missing, Predictions, VideoScore
 
@@ -69,7 +69,8 @@ class Protocol:
         Raises:
             UsageError: for a name that there is not, with the one that may be meant, or a value that does not fit.
         """
-        _check_names(given, [f.name for f in fields(Protocol)], "option ", where)
+        for key in given:
+            check_name(str(key), [f.name for f in fields(Protocol)], "option", where)
         name, description, groups = (given.get(f.name) for f in fields(Protocol))
         if not (isinstance(name, str) and name and isinstance(description, str)):
             raise UsageError(
@@ -245,7 +246,8 @@ def _contents(videos: Iterable[VideoScore], shown: int = 6) -> str:
 def _group(name: str, given: object, where: object) -> Group:
     if not isinstance(given, Mapping):
         raise UsageError(f"group {name} is {given!r}, not a table", where=where, hint=f"write [groups.{name}]")
-    _check_names(given, [f.name for f in fields(Group) if f.name != "name"], f"option groups.{name}.", where)
+    for key in given:
+        check_name(str(key), [f.name for f in fields(Group) if f.name != "name"], f"option groups.{name}.", where)
     if not given.get("dataset"):
         raise UsageError(f"group {name} has no dataset", where=where, hint='such as dataset = "celeb_df_v2"')
     return Group(name=name, **{key: _texts(value, f"groups.{name}.{key}", where) for key, value in given.items()})
@@ -256,11 +258,3 @@ def _texts(value: object, name: str, where: object) -> tuple[str, ...]:
     if isinstance(values, list) and all(isinstance(item, str) for item in values):
         return tuple(values)
     raise UsageError(f"{name} is {value!r}, not a list of names", where=where)
-
-
-def _check_names(given: Mapping[str, Any], known: list[str], what: str, where: object) -> None:
-    for name in given:
-        if name not in known:
-            close = difflib.get_close_matches(str(name), known, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(known)}"
-            raise UsageError(f"there is no {what}{name}", where=where, hint=hint)

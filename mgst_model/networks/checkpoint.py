@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from mgst_data.core import UsageError
+from mgst_data.core.errors import first_line
 from mgst_data.shards.storage import write_atomic
 from mgst_model.networks.build import build_network
 from mgst_model.networks.config import NetworkConfig
@@ -106,7 +107,7 @@ def read_card(path: str | Path) -> NetworkCard:
     Raises:
         UsageError: if it is not there, is of another kind, or damaged.
     """
-    return _read_card(_weights_at(path).with_suffix(CARD))
+    return _read_card(weights_file(path).with_suffix(CARD))
 
 
 def load_network(path: str | Path, device: torch.device | str = "cpu") -> LoadedNetwork:
@@ -119,7 +120,7 @@ def load_network(path: str | Path, device: torch.device | str = "cpu") -> Loaded
     Raises:
         UsageError: as there, or if the weights do not fit their description.
     """
-    weights = _weights_at(path)
+    weights = weights_file(path)
     file = weights.with_suffix(CARD)
     card = _read_card(file)
     # What is drawn here is overwritten at once, and must not move the draws of the caller.
@@ -137,8 +138,15 @@ def load_network(path: str | Path, device: torch.device | str = "cpu") -> Loaded
     return LoadedNetwork(config=card.config, frames=card.frames, size=card.size, info=card.info, network=network)
 
 
-def _weights_at(path: str | Path) -> Path:
-    """The file of weights, beside which there is a card."""
+def weights_file(path: str | Path) -> Path:
+    """The file of weights, beside which there is a card.
+
+    Args:
+        path: See :func:`read_card`.
+
+    Raises:
+        UsageError: if one of both is not there.
+    """
     given = Path(path)
     stem = given / BEST if given.is_dir() else _stem(given)
     weights, card = (stem.with_name(stem.name + suffix) for suffix in (WEIGHTS, CARD))
@@ -172,11 +180,6 @@ def _whole(card: Mapping[str, Any], name: str) -> int:
     if type(value) is not int or value < 1:
         raise ValueError(f"{name} is {value!r}, not a whole number above 0")
     return value
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says, without what follows in further lines; its kind if it says nothing."""
-    return str(error).partition("\n")[0] or type(error).__name__
 
 
 def _stem(path: Path) -> Path:

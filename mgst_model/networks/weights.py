@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mgst_data.core.errors import UsageError
+from mgst_data.core.errors import UsageError, first_line
 
 try:
     import timm
@@ -112,8 +112,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except _DAMAGE as error:
-        message = str(error).split("\n", 1)[0] or type(error).__name__
-        raise UsageError(f"holds no readable weights: {message}", where=path) from error
+        raise UsageError(f"holds no readable weights: {first_line(error)}", where=path) from error
     # Training scripts put the weights beside other things.
     for key in ("state_dict", "model"):
         state = state.get(key, state) if isinstance(state, Mapping) else state
@@ -158,10 +157,8 @@ def _from_hub(name: str, options: Mapping[str, Any]) -> nn.Module:
         return timm.create_model(name, pretrained=True, **options)
     # OSError: the hub or the network. RuntimeError: timm, if there is no such tag or no weights.
     except (OSError, RuntimeError) as error:
-        message = str(error).split("\n", 1)[0]
-        raise UsageError(
-            f"no weights for backbone {name!r} from timm's hub: {message}", hint=f"pretrained is {_CHOICES}"
-        ) from error
+        what = f"no weights for backbone {name!r} from timm's hub: {first_line(error)}"
+        raise UsageError(what, hint=f"pretrained is {_CHOICES}") from error
 
 
 def _names(key: str) -> tuple[str, ...]:

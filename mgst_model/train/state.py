@@ -14,8 +14,8 @@ from typing import Any
 import torch
 
 from mgst_data.core import ConfigMismatchError, UsageError
+from mgst_data.core.errors import first_line
 from mgst_data.shards.storage import output_errors, write_atomic
-from mgst_model.networks.checkpoint import first_line
 from mgst_model.train.config import Experiment
 
 STATE, SETTINGS = "state.pt", "config.json"
