@@ -47,17 +47,17 @@ def figures_table(results: Path = RESULTS) -> str:
                 name = f"loader against bare JPEG decoding, one core, {row['frames']} frames per segment"
                 reached = "yes" if share >= 0.8 else "**no**"
                 lines.append(f"| {name} | {share:.0%} | ≥ 80% | {reached} |")
-    train = results / "train.json"
-    if train.exists():
-        result = json.loads(train.read_text())
-        commits.setdefault(_machine(result), {})[result["commit"]] = None
-        lines += [_row("training", figure) for figure in result["figures"]["targets"]]
     augment = results / "augment.json"
     if augment.exists():
         result = json.loads(augment.read_text())
         commits.setdefault(_machine(result), {})[result["commit"]] = None
         lines += [_row("augmentation", figure) for figure in result["figures"]["targets"] if figure["target"]]
         lines += [_row("augmentation", figure) for figure in result["figures"]["targets"] if _telling(figure)]
+    train = results / "train.json"
+    if train.exists():
+        result = json.loads(train.read_text())
+        commits.setdefault(_machine(result), {})[result["commit"]] = None
+        lines += [_row("training", figure) for figure in result["figures"]["targets"]]
     if commits:
         measured = "; ".join(
             f"{cpu}, Python {python}, torch {torch}, at {', '.join(f'`{commit}`' for commit in found)}"
