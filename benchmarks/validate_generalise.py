@@ -3,7 +3,8 @@
     python benchmarks/experiment_generalise.py --out runs/generalise ...        # makes the shards
     python benchmarks/validate_generalise.py --out runs/generalise runs/generalise/*/network/last
 
-The test split has no part in it. A sheet of the swaps is written beside them. Every video, real or fake, is of a
+The test split has no part in it. A sheet of the swaps is written beside them, and the figures to
+``results/validate_generalise.json``. Every video, real or fake, is of a
 quality of its own. "alike" is how often a fake scores above a real video of the same person: with that alone high and
 the AUC low, it is the differences between people that a network stumbles over.
 """
@@ -12,8 +13,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import cv2
+from _common import RESULTS, write_result
 from generalise.swaps import COARSE, GRAPHIC, make_swaps
 from rich.console import Console
 from rich.table import Table
@@ -32,6 +35,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder of the experiment")
     parser.add_argument("--crop", type=int, default=256, help="side of the crops in its shards")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the figures")
     parser.add_argument("weights", nargs="+", type=Path)
     arguments = parser.parse_args()
     networks = {str(path): load_network(path) for path in arguments.weights}
@@ -44,17 +48,28 @@ def main() -> None:
         cv2.imwrite(str(sheet), picture[..., ::-1])
     console = Console()
     table = Table("weights", COARSE, "alike", GRAPHIC, "alike", "mean AUC")
+    found: dict[str, Any] = {}
     for name, network in networks.items():
         scored = score_shards(network, str(swaps))
-        cells, areas = [], []
-        for kind in (COARSE, GRAPHIC):
-            chosen = scored.select(method=("real", kind))
-            areas.append(metrics(*chosen.scores()).auc)
-            cells += [f"{areas[-1]:.3f}", f"{pair_accuracy(*_of_one_person(chosen)):.0%}"]
-        mean = f"{sum(areas) / 2:.3f}"
-        table.add_row(name, *cells, mean)
-        console.print(f"{name}: mean AUC {mean}")
+        figures = {kind: _figures(scored.select(method=("real", kind))) for kind in (COARSE, GRAPHIC)}
+        mean = sum(each["auc"] for each in figures.values()) / len(figures)
+        found[_short(name, arguments.out)] = {**figures, "mean_auc": round(mean, 4)}
+        cells = [text for each in figures.values() for text in (f"{each['auc']:.3f}", f"{each['alike']:.0%}")]
+        table.add_row(name, *cells, f"{mean:.3f}")
+        console.print(f"{name}: mean AUC {mean:.3f}")
     console.print(table)
+    console.print(str(write_result("validate_generalise", {"networks": found}, folder=arguments.results)))
+
+
+def _figures(scored: Predictions) -> dict[str, float]:
+    auc, alike = metrics(*scored.scores()).auc, pair_accuracy(*_of_one_person(scored))
+    return {"auc": round(auc, 4), "alike": round(alike, 4)}
+
+
+def _short(path: str, out: Path) -> str:
+    """A network's name: its place in the folder of the experiment."""
+    inside = Path(path).resolve()
+    return str(inside.relative_to(out.resolve())) if inside.is_relative_to(out.resolve()) else inside.name
 
 
 def _of_one_person(scored: Predictions) -> tuple[list[float], list[float]]:
