@@ -47,7 +47,7 @@ class VideoReport:
     images: int = 0
     seconds: float = 0.0
     notes: tuple[tuple[str, str], ...] = ()
-    compression: str = ""  # reports of earlier versions do not say
+    compression: str = ""
 
     def __post_init__(self) -> None:
         if self.status not in (DONE, SKIPPED):
@@ -116,6 +116,7 @@ class ShardReport:
         try:
             raw = json.loads(data)
             for video in raw["videos"]:
+                video.setdefault("compression", "")  # earlier versions did not say it
                 video["notes"] = tuple((str(reason), str(text)) for reason, text in video["notes"])
             for name, kind in (("videos", VideoReport), ("samples", SampleSpan), ("files", ShardFile)):
                 raw[name] = tuple(_build(kind, item) for item in raw[name])

@@ -125,6 +125,8 @@ class TrainConfig:
         epochs: Passes over the videos.
         lr: Highest learning rate, of AdamW.
         backbone: Factor on it for what was trained before.
+        guidance: Factor on it for what joins the streams. Its gates begin closed: in a short training, of streams that
+            have learnt already, they hardly open at the rate that suits the streams (ours).
         weight_decay: Of all but biases and norms.
         warmup: Epochs over which the learning rate rises; it then falls to 1 % as a cosine.
         clip: Largest norm of the gradient; 0 for no bound.
@@ -145,6 +147,7 @@ class TrainConfig:
     epochs: int = 20
     lr: float = 1e-4
     backbone: float = 0.3
+    guidance: float = 1.0
     weight_decay: float = 0.05
     warmup: float = 1.0
     clip: float = 1.0
@@ -161,7 +164,7 @@ class TrainConfig:
         _one_of("train.precision", self.precision, get_args(Precision))
         for name in ("epochs", "accumulate", "save", "validate"):
             _within(f"train.{name}", getattr(self, name), 1, 10**9)
-        for name in ("lr", "backbone", "weight_decay", "warmup", "clip", "sam"):
+        for name in ("lr", "backbone", "guidance", "weight_decay", "warmup", "clip", "sam"):
             _within(f"train.{name}", getattr(self, name), 0, 10**6)
         if not 0 <= self.ema < 1:
             raise UsageError(f"train.ema is {self.ema}", hint="at least 0 and below 1")

@@ -18,16 +18,18 @@ FINAL = 0.01
 
 
 def parameter_groups(network: nn.Module, config: TrainConfig) -> list[dict[str, Any]]:
-    """Groups for AdamW: what was trained before learns more slowly; biases and norms do not decay.
+    """Groups for AdamW: backbone and guidance learn at rates of their own; biases and norms do not decay.
 
     Each group has its ``scale`` of the learning rate.
     """
-    backbone = getattr(network, "backbone", None)
-    old = {id(parameter) for parameter in backbone.parameters()} if isinstance(backbone, nn.Module) else set()
+    scales: dict[int, float] = {}
+    for name, factor in (("backbone", config.backbone), ("guidance", config.guidance)):
+        part = getattr(network, name, None)
+        scales |= {id(parameter): factor for parameter in part.parameters()} if isinstance(part, nn.Module) else {}
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for parameter in network.parameters():
         if parameter.requires_grad:
-            scale = config.backbone if id(parameter) in old else 1.0
+            scale = scales.get(id(parameter), 1.0)
             decay = config.weight_decay if parameter.ndim > 1 else 0.0
             groups.setdefault((scale, decay), []).append(parameter)
     return [

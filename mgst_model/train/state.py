@@ -115,6 +115,10 @@ def _read_settings(path: Path) -> dict[str, Any]:
 
 
 def _compare(was: Mapping[str, Any], asked: Mapping[str, Any], where: Path) -> None:
+    # An option that came later has had its default.
+    defaults = json.loads(json.dumps(Experiment().as_dict()))
+    tables = {name: was[name] for name in defaults if isinstance(was.get(name), Mapping)}
+    was = {**was, **{name: {**defaults[name], **table} for name, table in tables.items()}}
     changes = [f"{name}: {old} -> {new}" for name, old, new in _differences(was, asked)]
     if changes:
         hint = "ask for the same again to go on, or choose another output folder"

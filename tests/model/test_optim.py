@@ -45,21 +45,22 @@ def test_the_rate_has_one_top_and_is_never_0(steps, warmup, highest):
         assert max(rates) == pytest.approx(highest)
 
 
-def test_the_backbone_learns_more_slowly_and_biases_do_not_decay():
+def test_backbone_and_guidance_learn_at_rates_of_their_own_and_biases_do_not_decay():
     trained = network()
-    groups = parameter_groups(trained, TrainConfig(lr=0.01, backbone=0.25, weight_decay=0.1))
-    backbone = {id(parameter) for parameter in trained.backbone.parameters()}
+    groups = parameter_groups(trained, TrainConfig(lr=0.01, backbone=0.25, guidance=4.0, weight_decay=0.1))
+    parts = ((trained.backbone, 0.25), (trained.guidance, 4.0))
+    scales = {id(parameter): scale for part, scale in parts for parameter in part.parameters()}
     seen = set()
     for group in groups:
         assert group["lr"] == 0.01 * group["scale"]
         for parameter in group["params"]:
             seen.add(id(parameter))
-            assert group["scale"] == (0.25 if id(parameter) in backbone else 1.0)
+            assert group["scale"] == scales.get(id(parameter), 1.0)
             assert group["weight_decay"] == (0.1 if parameter.ndim > 1 else 0.0)
     assert sum(len(group["params"]) for group in groups) == len(seen)
     assert seen == {id(parameter) for parameter in trained.parameters()}
     assert {(group["scale"], group["weight_decay"]) for group in groups} == {
-        (0.25, 0.1), (0.25, 0.0), (1.0, 0.1), (1.0, 0.0),
+        (0.25, 0.1), (0.25, 0.0), (1.0, 0.1), (1.0, 0.0), (4.0, 0.1), (4.0, 0.0),
     }  # fmt: skip
 
 

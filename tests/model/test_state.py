@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mgst_data.core import ConfigMismatchError, OutputError, UsageError
+from mgst_model.train.config import TrainConfig
 from mgst_model.train.state import STATE, STEPS, VALIDATIONS, TrainFolder
 
 
@@ -101,11 +102,12 @@ def test_another_experiment_is_told_what_differs(folder, make_experiment):
     assert "\n" not in message
 
 
-def test_a_folder_written_by_another_version_is_told_apart(folder, make_experiment):
+def test_an_option_that_came_later_has_had_its_default(folder, make_experiment):
     settings = json.loads((folder.path / "config.json").read_text())
-    del settings["train"]["ema"]
+    del settings["train"]["ema"], settings["train"]["warmup"]
     (folder.path / "config.json").write_text(json.dumps(settings))
-    with pytest.raises(ConfigMismatchError, match=r"train.ema: unset -> 0.9"):
+    TrainFolder(folder.path, make_experiment(train={"ema": TrainConfig().ema}), "shards")
+    with pytest.raises(ConfigMismatchError, match=r"config: train.ema: 0.9998 -> 0.9 "):
         TrainFolder(folder.path, make_experiment(), "shards")
 
 

@@ -26,6 +26,13 @@ def test_a_report_comes_back_from_its_file():
     assert report.skips == {"no_face": 1}
 
 
+def test_a_report_of_an_earlier_version_is_read():
+    raw = json.loads(shard("s", report_of(A)).to_json())
+    assert raw["videos"][0].pop("compression") == "c23"
+    (video,) = ShardReport.from_json(json.dumps(raw).encode()).videos
+    assert video.compression == ""
+
+
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
