@@ -1,27 +1,31 @@
-"""Writes the figures of results/*.json into README.md, between its markers, so that both always agree.
+"""Writes the figures of results/*.json into README.md and docs, between their markers, so that all always agree.
 
 python benchmarks/readme.py            # after a benchmark has run
-python benchmarks/readme.py --check    # exit code 1 if README.md is behind
+python benchmarks/readme.py --check    # exit code 1 if a page is behind
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from _common import RESULTS
 from generalise.figures import beyond_ours
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+README, TRIED = ROOT / "README.md", ROOT / "docs" / "generalise.md"
 FIGURES, GENERALISE = "figures", "generalise"
+# What present code makes, and what earlier code has made.
 GRIDS = {
     "generalise_full": "the whole grid",
     "generalise": "the short version",
-    "generalise_with_donors": "the same of that commit, with donors and six epochs of the baseline",
-    "generalise_ablations": "every ablation, once, of an earlier recipe in which the temporal stream joins untrained",
+    "generalise_ablations": "parts left out, one at a time",
 }
+ARCHIVED = {"generalise_with_donors": "others as sources of half of all blends, and six epochs of the baseline"}
 _PLUS = "a + marks a commit with changes that were not committed."
 SECTIONS = ("speed", "quality", "decode", "memory", "stability")
 
@@ -83,10 +87,16 @@ def _row(section: str, figure: dict[str, Any]) -> str:
     return f"| {section}: {figure['name']} | {value} {figure['unit']} | {figure['target']} | {reached} |"
 
 
-def generalise_table(results: Path = RESULTS) -> str:
-    """AUC of every variant by kind of fake, with intervals, and what was run."""
+def generalise_table(grids: Mapping[str, str], page: Path, results: Path = RESULTS) -> str:
+    """AUC of every variant by kind of fake, with intervals, and what was run.
+
+    Args:
+        grids: Names of the results, and what each is.
+        page: That the table is for.
+        results: Folder of the results.
+    """
     lines: list[str] = []
-    for name, what in GRIDS.items():
+    for name, what in grids.items():
         path = results / f"{name}.json"
         if not path.exists():
             continue
@@ -104,29 +114,28 @@ def generalise_table(results: Path = RESULTS) -> str:
             cells += [f"{pairs:.0%}", "" if minutes is None else f"{minutes:.0f}"]
             lines.append(f"| {variant} | {' | '.join(cells)} |")
         device = result["device"]["gpu"] or result["device"]["cpu"]
-        numbers = ", ".join(map(str, plan["seeds"]))
-        seeds = f"mean of seeds {numbers}" if len(plan["seeds"]) > 1 else f"seed {numbers}"
-        flag = _flags(plan, name)
+        seeds = ", ".join(map(str, plan["seeds"]))
+        picture = os.path.relpath(results / f"{name}.png", page.parent)
         lines += [
             "",
-            f"AUC over videos, {seeds}, with 95 % bootstrap intervals; {what}: "
-            f"`python benchmarks/experiment_generalise.py --out runs/generalise{flag}`, {plan['frames']} frames of "
-            f"{plan['size']} pixels, {device}, commit `{result['commit']}`.",
+            f"AUC over videos, mean of seeds {seeds}, with 95 % bootstrap intervals; {what}: "
+            f"{_made(name, plan)}, {plan['frames']} frames of {plan['size']} pixels, {device}, commit "
+            f"`{result['commit']}`.",
             "",
-            f"![AUC of every variant by kind of fake, with intervals](benchmarks/results/{name}.png)",
+            f"![AUC of every variant by kind of fake, with intervals]({picture})",
             "",
         ]
     return "\n".join(lines).rstrip()
 
 
-def _flags(plan: dict[str, Any], name: str) -> str:
-    """What follows the experiment's command, for this grid."""
-    if name == "generalise_full":
-        return " --full"
-    if name in ("generalise", "generalise_with_donors"):
-        return ""
+def _made(name: str, plan: dict[str, Any]) -> str:
+    """How a grid was made."""
+    if name in ARCHIVED:
+        return "of an earlier recipe, which present code does not repeat"
+    flags = {"generalise": "", "generalise_full": " --full"}
     names = " ".join(f"'{variant}'" if " " in variant else variant for variant in plan["variants"])
-    return f" --variants {names} --seeds {' '.join(map(str, plan['seeds']))} --name {name}"
+    flag = flags.get(name, f" --variants {names} --name {name}")
+    return f"`python benchmarks/experiment_generalise.py --out runs/generalise{flag}`"
 
 
 def _auc(mean: dict[str, Any]) -> str:
@@ -134,9 +143,17 @@ def _auc(mean: dict[str, Any]) -> str:
     return f"{mean['auc']:.3f} [{low:.2f}, {high:.2f}]"
 
 
-def updated(text: str) -> str:
-    """The page with the tables between their markers exchanged."""
-    for name, table in ((FIGURES, figures_table()), (GENERALISE, generalise_table())):
+def pages() -> dict[Path, str]:
+    """The pages with what lies between their markers exchanged."""
+    parts = {
+        README: {FIGURES: figures_table(), GENERALISE: generalise_table(GRIDS, README)},
+        TRIED: {GENERALISE: generalise_table(ARCHIVED, TRIED)},
+    }
+    return {page: _exchanged(page.read_text(), tables) for page, tables in parts.items()}
+
+
+def _exchanged(text: str, tables: Mapping[str, str]) -> str:
+    for name, table in tables.items():
         begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
         before, rest = text.split(begin)
         _, after = rest.split(end)
@@ -145,11 +162,11 @@ def updated(text: str) -> str:
 
 
 def main() -> None:
-    text = README.read_text()
-    new = updated(text)
-    if "--check" in sys.argv:
-        sys.exit(0 if new == text else f"{README.name} is behind benchmarks/results: run {Path(__file__).name}")
-    README.write_text(new)
+    for page, text in pages().items():
+        if "--check" not in sys.argv:
+            page.write_text(text)
+        elif page.read_text() != text:
+            sys.exit(f"{page.name} is behind benchmarks/results: run {Path(__file__).name}")
 
 
 if __name__ == "__main__":
