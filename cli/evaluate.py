@@ -125,14 +125,9 @@ def evaluate(
     wanted_kinds = kinds or KINDS if robustness else ()
     wanted_severities = tuple(sorted(set(severities))) or (1, 2, 3, 4, 5)
     asked = [name for name in ctx.params if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE]
-    check(
-        shards,
-        weights,
-        predictions,
-        robustness=robustness,
-        narrowed=bool(kinds or severities),
-        scoring=[f"--{name}" for name in asked if name in SCORING],
-    )
+    scoring_asked = [f"--{name}" for name in asked if name in SCORING]
+    narrowed = bool(kinds or severities)
+    check(shards, weights, predictions, robustness=robustness, narrowed=narrowed, scoring=scoring_asked)
     chosen = tuple(read_protocol(name, PROTOCOLS) for name in dict.fromkeys(protocols))
     measuring = Measuring(level=level, missing=missing, threshold=threshold, resamples=resamples, seed=seed)
     wanted_split = None if split == "all" else split

@@ -46,8 +46,8 @@ def failures_sent(pipe: Connection) -> Iterator[None]:
 def heavy_imports() -> Iterator[None]:
     """Within it, libraries are imported in less time: no garbage is looked for.
 
-    torch, torchvision and timm make half a million objects that stay for good. To go through them again and again
-    takes an eighth of the time of their import. What is there at the end is never gone through again either.
+    torch, torchvision and timm make some 400,000 objects that stay for good. To go through them again and again takes a
+    seventh of the time of their import. What is there at the end is never gone through again either.
     """
     enabled = gc.isenabled()
     gc.disable()

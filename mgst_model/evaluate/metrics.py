@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -186,20 +186,8 @@ def bootstrap(
     def figures(real: Ints, fake: Ints, axis: int = -1) -> Floats:
         return _figures(np.moveaxis(real, axis, -1), np.moveaxis(fake, axis, -1), len(levels), above)
 
-    found = (
-        _library("scipy.stats")
-        .bootstrap(
-            (rank[given.labels == 0], rank[given.labels == 1]),
-            figures,
-            n_resamples=resamples,
-            batch=max(1, _BLOCK // len(given.labels)),
-            vectorized=True,
-            confidence_level=confidence,
-            method="percentile",
-            rng=np.random.default_rng(seed_for(seed, "bootstrap")),
-        )
-        .confidence_interval
-    )
+    samples = (rank[given.labels == 0], rank[given.labels == 1])
+    found = _percentiles(samples, figures, resamples, confidence, seed_for(seed, "bootstrap"))
     ends = zip(found.low.tolist(), found.high.tolist(), strict=True)
     return Intervals(**{name: Interval(*pair) for name, pair in zip(FIGURES, ends, strict=True)})
 
@@ -251,20 +239,8 @@ def auc_difference(
         found: Floats = ((of_fakes @ surplus) * of_reals).sum(axis=-1) / surplus.size
         return found.reshape(fake.shape[:-1])
 
-    found = (
-        _library("scipy.stats")
-        .bootstrap(
-            tuple(np.arange(n) for n in surplus.shape),
-            mean,
-            n_resamples=resamples,
-            batch=max(1, _BLOCK // sum(surplus.shape)),
-            vectorized=True,
-            confidence_level=confidence,
-            method="percentile",
-            rng=np.random.default_rng(seed_for(seed, "difference")),
-        )
-        .confidence_interval
-    )
+    samples = tuple(np.arange(n) for n in surplus.shape)
+    found = _percentiles(samples, mean, resamples, confidence, seed_for(seed, "difference"))
     return Estimate(value, float(found.low), float(found.high))
 
 
@@ -289,6 +265,23 @@ def pair_accuracy(real_scores: Sequence[float] | Floats, fake_scores: Sequence[f
     if not (np.isfinite(real).all() and np.isfinite(fake).all()):
         raise ValueError("a score is not finite")
     return float(((fake > real) + 0.5 * (fake == real)).mean()) if len(real) else math.nan
+
+
+def _percentiles(
+    samples: tuple[Ints, ...], statistic: Callable[..., Floats], resamples: int, confidence: float, seed: int
+) -> Any:
+    """Ends, ``low`` and ``high``, of what holds a share of the resamples; each sample is resampled by itself."""
+    made = _library("scipy.stats").bootstrap(
+        samples,
+        statistic,
+        n_resamples=resamples,
+        batch=max(1, _BLOCK // sum(map(len, samples))),
+        vectorized=True,
+        confidence_level=confidence,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    )
+    return made.confidence_interval
 
 
 def _figures(real: Ints, fake: Ints, levels: int, above: int) -> Floats:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-import signal
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -19,7 +18,7 @@ from torch.utils.tensorboard import SummaryWriter
 from torchmetrics.classification import BinaryAUROC
 
 from mgst_data.core import ConfigMismatchError, MgstError, UsageError, generator_for, seed_for
-from mgst_data.shards import SegmentBatch, SegmentLoader
+from mgst_data.shards import SegmentBatch
 from mgst_model.networks.checkpoint import BEST, save_network
 from mgst_model.networks.output import SegmentOutput
 from mgst_model.train.begin import begin
@@ -27,11 +26,11 @@ from mgst_model.train.clock import Clock
 from mgst_model.train.config import Experiment
 from mgst_model.train.data import TRAIN, VAL, make_loader, open_split
 from mgst_model.train.optim import climbed, learning_rate, parameter_groups, set_learning_rate
+from mgst_model.train.signals import stop_requests, workers_deaf_to_stopping
 from mgst_model.train.state import STEPS, VALIDATIONS, TrainFolder
 from mgst_model.train.task import DetectionTask, Examples
 
 LAST, CURVES = "last", "tensorboard"
-STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +140,7 @@ class _Training:
         self.watcher.begin(steps=self.steps, done=self.step, epochs=self.config.epochs, parameters=parameters)
         cuda = [self.fabric.device] if self.fabric.device.type == "cuda" else []
         try:
-            with _stop_requests() as asked, torch.random.fork_rng(devices=cuda):
+            with stop_requests() as asked, torch.random.fork_rng(devices=cuda):
                 while self.loader.sampler.epoch < self.config.epochs:
                     self._epoch(asked)
         finally:
@@ -152,7 +151,7 @@ class _Training:
     def _epoch(self, asked: threading.Event) -> None:
         epoch = self.loader.sampler.epoch
         waiting: list[tuple[SegmentBatch, Examples]] = []
-        batches = _workers_deaf_to_stopping(self.loader)
+        batches = workers_deaf_to_stopping(self.loader)
         while True:
             with self.clock.phase("data"):
                 batch = next(batches, None)
@@ -271,7 +270,7 @@ class _Training:
         _count(auc, sums[:0], sums[:0])  # a process may have nothing to validate
         sampler = self.validation_loader.sampler
         sampler.epoch = sampler.position = 0  # the same draws every time
-        for number, batch in enumerate(_workers_deaf_to_stopping(self.validation_loader)):
+        for number, batch in enumerate(workers_deaf_to_stopping(self.validation_loader)):
             generator = generator_for(self.seed, "validation", number, self.fabric.global_rank)
             segment = batch.to_segment(self.fabric.device, grid=self.experiment.data.size // 16)
             examples = self.task.test_examples(segment, generator, has_mask=batch.has_mask)
@@ -376,42 +375,3 @@ def _segments(waiting: list[tuple[SegmentBatch, Examples]]) -> int:
 def _count(auc: BinaryAUROC, logit: Tensor, label: Tensor) -> None:
     # As probabilities: the metric takes a batch of logits for such if they all happen to lie in [0, 1].
     auc.update(logit.double().sigmoid(), label.long())
-
-
-def _workers_deaf_to_stopping(loader: SegmentLoader) -> Iterator[SegmentBatch]:
-    """The batches of a loader, whose processes start with the first of them and never see SIGTERM or SIGINT.
-
-    Schedulers and launchers send a signal to a whole group of processes; that of a batch that is being read would fail
-    the training before it could be saved.
-    """
-    batches = iter(loader)
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)  # processes inherit it
-    try:
-        first = next(batches, None)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    if first is not None:
-        yield first
-        yield from batches
-
-
-@contextmanager
-def _stop_requests() -> Iterator[threading.Event]:
-    """Within, SIGTERM and the first SIGINT ask for a stop after the step; a second SIGINT interrupts at once."""
-    asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield asked
-        return
-    before = {number: signal.getsignal(number) for number in STOPPING}
-
-    def ask(*_: object) -> None:
-        asked.set()
-        signal.signal(signal.SIGINT, before[signal.SIGINT])
-
-    for number in before:
-        signal.signal(number, ask)
-    try:
-        yield asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

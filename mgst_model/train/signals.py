@@ -1,0 +1,51 @@
+"""Requests to stop: heard by the training, which saves first, and not by the processes that read for it."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from mgst_data.shards import SegmentBatch, SegmentLoader
+
+STOPPING = (signal.SIGTERM, signal.SIGINT)
+
+
+def workers_deaf_to_stopping(loader: SegmentLoader) -> Iterator[SegmentBatch]:
+    """The batches of a loader, whose processes start with the first of them and never see SIGTERM or SIGINT.
+
+    Schedulers and launchers send a signal to a whole group of processes; that of a batch that is being read would fail
+    the training before it could be saved.
+    """
+    batches = iter(loader)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)  # processes inherit it
+    try:
+        first = next(batches, None)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    if first is not None:
+        yield first
+        yield from batches
+
+
+@contextmanager
+def stop_requests() -> Iterator[threading.Event]:
+    """Within, SIGTERM and the first SIGINT ask for a stop after the step; a second SIGINT interrupts at once."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+    before = {number: signal.getsignal(number) for number in STOPPING}
+
+    def ask(*_: object) -> None:
+        asked.set()
+        signal.signal(signal.SIGINT, before[signal.SIGINT])
+
+    for number in before:
+        signal.signal(number, ask)
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
