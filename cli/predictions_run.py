@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from mgst_data.core import NoFaceError, VideoError
 from mgst_data.core.errors import printable
-from mgst_data.extract.executors import available_cores
+from mgst_data.processes import available_cores
 from mgst_data.video.files import check_file, is_folder, is_url
 from mgst_model.networks.checkpoint import load_network, read_card
 from mgst_model.networks.folding import fold_batch_norms

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-import socket
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mgst_data.core import ConfigMismatchError, OutputError, ShardError, UsageError, VideoRecord
+from mgst_data.core import ConfigMismatchError, ShardError, UsageError, VideoRecord
+from mgst_data.shards.lock import LOCK, FolderLock
 from mgst_data.shards.plan import VIDEOS_PER_SHARD, ShardTask, plan_shards
 from mgst_data.shards.report import ShardReport, Totals, latest, summarise
 from mgst_data.shards.schema import SCHEMA
 from mgst_data.shards.storage import PART, is_url, join, output_errors, read_bytes, write_atomic
 
 STATE = "dataset.json"
-LOCK = ".lock"
 RETRY_ALL = "all"
 
 
@@ -134,9 +130,7 @@ def open_folder(
     if is_url(str(out)):
         raise UsageError("shards are written to local folders only", where=out, hint="copy them there afterwards")
     out = Path(out)
-    with output_errors(out):
-        out.mkdir(parents=True, exist_ok=True)
-    with _locked(out):
+    with FolderLock(out):
         yield _opened(out, json.loads(json.dumps(config)), records, videos_per_shard, retry)
 
 
@@ -204,26 +198,3 @@ def _remove_parts(folder: ShardFolder) -> None:
         path = Path(folder.location, name + PART)
         with output_errors(path):
             path.unlink(missing_ok=True)
-
-
-@contextmanager
-def _locked(out: Path) -> Iterator[None]:
-    # The system drops the lock with the process, however it ends: a lock is never stale. The text is for people.
-    with output_errors(out):
-        file = (out / LOCK).open("ab+", buffering=0)
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
-            holder = file.read().decode(errors="replace") or "unknown"
-            hint = "wait for it or stop it"
-            raise OutputError(f"in use by another run ({holder})", where=out, hint=hint, reason="locked") from error
-        except OSError as error:
-            warnings.warn(
-                f"{out}: cannot be locked ({error.strerror}); see that no other run writes here", stacklevel=4
-            )
-        with output_errors(out):
-            file.truncate(0)
-            file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
-        yield

@@ -12,7 +12,8 @@ import pytest
 from fakes import DeadOnArrival, FakeWork, task_of
 
 from mgst_data.core import MgstError, OutputError, UsageError
-from mgst_data.extract.executors import EXECUTORS, ProcessExecutor, SerialExecutor, available_cores
+from mgst_data.extract.executors import EXECUTORS, ProcessExecutor, SerialExecutor
+from mgst_data.processes import available_cores
 from mgst_data.shards import ShardReport, VideoReport
 
 TASKS = [task_of("train-000000", "a", "b"), task_of("train-000001", "c"), task_of("test-000000", "d", "e", "f")]

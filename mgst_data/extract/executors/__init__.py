@@ -1,6 +1,6 @@
 """Who does the work: this process, several, or a Ray cluster."""
 
-from mgst_data.extract.executors.executor import EXECUTORS, Event, Executor, Work, available_cores
+from mgst_data.extract.executors.executor import EXECUTORS, Event, Executor, Work
 from mgst_data.extract.executors.process import ProcessExecutor
 from mgst_data.extract.executors.ray import RayExecutor
 from mgst_data.extract.executors.serial import SerialExecutor
@@ -13,5 +13,4 @@ __all__ = [
     "RayExecutor",
     "SerialExecutor",
     "Work",
-    "available_cores",
 ]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from mgst_data.core import Registry
@@ -42,13 +40,3 @@ class Executor(Protocol):
 
 
 EXECUTORS: Registry[Callable[..., Executor]] = Registry("mgst_data.executors")
-
-
-def available_cores() -> int:
-    """Cores that this process may use: its affinity, and the quota of the container it runs in."""
-    cores = len(os.sched_getaffinity(0))
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-    except OSError:
-        return cores
-    return cores if quota == "max" else max(1, min(cores, int(quota) // int(period)))

@@ -10,8 +10,8 @@ from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 
 from mgst_data.core import MgstError, UsageError
-from mgst_data.extract.executors.executor import EXECUTORS, Event, Work, available_cores
-from mgst_data.processes import Failure, failures_sent, start_quietly
+from mgst_data.extract.executors.executor import EXECUTORS, Event, Work
+from mgst_data.processes import Failure, available_cores, failures_sent, start_quietly
 from mgst_data.shards import ShardTask, VideoReport
 
 # Workers are forked from a process that has done nothing but import: they start at once, share the memory of the
