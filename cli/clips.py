@@ -10,6 +10,7 @@ from pathlib import Path
 from mgst_data.core import REAL, ShardError, UsageError
 from mgst_data.extract.segment import Clip, clip_from_chunk, segment_from_video
 from mgst_data.shards import FaceChunk, ShardReader, decode_chunk
+from mgst_data.shards.storage import DAMAGED
 
 _TAR = ".tar"
 # Numbers of landmarks of which the regions of a face are known.
@@ -52,7 +53,7 @@ def clips_from_shards(location: str, *, count: int, frames: int, size: int) -> l
             raise UsageError(
                 f"has {k} landmarks of a face, not 68 or 81",
                 where=chunk.key,
-                hint="extract again with a model that finds those",
+                hint="extract again with --landmark-model FILE, a model of 68 or 81 points",
             )
     return [clip_from_chunk(chunk, frames=frames, size=size) for chunk in chunks]
 
@@ -89,7 +90,7 @@ def _chunks(path: str) -> Iterator[FaceChunk]:
                 sample = {name[len(key) + 1 :]: file.read() for name, file in files if file is not None}
                 yield _decoded(sample, f"{path}: {key}")
     except tarfile.TarError as error:
-        raise ShardError("not a tar file, or damaged", where=path, hint="extract or copy this shard again") from error
+        raise ShardError("not a tar file, or damaged", where=path, hint=DAMAGED) from error
     except OSError as error:
         raise UsageError((error.strerror or "cannot be read").lower(), where=path, hint="check the path") from error
 

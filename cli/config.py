@@ -89,7 +89,7 @@ def build_tables(
         own = {field.name for field in fields(kind)}
         sections[name] |= {flag: value for flag, value in flags.items() if flag in own and value not in (None, ())}
     for text in overrides:
-        _merge(kinds, sections, _override(text), where=f"--set {text}")
+        _merge(kinds, sections, _override(text, kinds), where=f"--set {text}")
     built = {}
     for name, kind in kinds.items():
         try:
@@ -109,11 +109,15 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise UsageError(f"is no valid TOML: {error}", where=path) from error
 
 
-def _override(text: str) -> Sections:
+def _override(text: str, kinds: Mapping[str, type]) -> Sections:
     name, equals, value = text.partition("=")
     section, dot, key = name.strip().partition(".")
     if not (equals and dot):
-        raise UsageError("is not table.name=value", where=f"--set {text}", hint="such as --set extract.size=256")
+        # The table may be left out by mistake: an option of that name, or else any, shows how it is written.
+        known = [f"{table}.{field.name}" for table, kind in kinds.items() for field in fields(kind)]
+        meant = [option for option in known if option.partition(".")[2] == name.strip()] or known[:1]
+        hint = f"such as --set {meant[0]}={value or 'VALUE'}"
+        raise UsageError("is not TABLE.NAME=VALUE", where=f"--set {text}", hint=hint)
     return {section: {key: parse_value(value)}}
 
 

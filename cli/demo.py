@@ -12,7 +12,13 @@ from .options import Command
 
 
 @click.command(cls=Command)
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to render into.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("demo/videos"),
+    show_default=True,
+    help="Folder of the videos.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Another one gives other movements.")
 @debug_option
 def demo(out: Path, seed: int) -> None:

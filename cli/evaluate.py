@@ -84,7 +84,7 @@ FOLDER = click.Path(path_type=Path)
     option("--resamples", type=click.IntRange(0), default=1000, show_default=True, help="Of intervals; 0 for none."),
     option("--seed", type=int, default=0, show_default=True, help="Of resamples and perturbations."),
 )
-@options("Output", option("--out", type=FOLDER, required=True, help="Folder for scores, tables and plots."))
+@options("Output", option("--out", type=FOLDER, help="Folder for scores, tables and plots. [WEIGHTS-evaluation]"))
 @json_option
 @click.version_option(package_name="mgst")
 @debug_option
@@ -110,7 +110,7 @@ def evaluate(
     threshold: float,
     resamples: int,
     seed: int,
-    out: Path,
+    out: Path | None,
     as_json: bool,
 ) -> None:
     """Measures how well networks tell real videos from fakes.
@@ -119,8 +119,10 @@ def evaluate(
     videos (predictions/), tables (table.md, table.csv), ROC curves and histograms.
     """
     # Only now: these import torch, and --help should not wait for it.
-    from .evaluate_run import Measuring, check, load_predictions, measure, read_protocol, score
-    from .evaluate_scores import Scoring
+    from mgst_data.shards.lock import FolderLock
+
+    from .evaluate_run import Measuring, check, default_folder, load_predictions, measure, read_protocol, score
+    from .evaluate_scores import Scoring, load_detectors, open_sets
 
     wanted_kinds = kinds or KINDS if robustness else ()
     wanted_severities = tuple(sorted(set(severities))) or (1, 2, 3, 4, 5)
@@ -128,23 +130,31 @@ def evaluate(
     scoring_asked = [f"--{name}" for name in asked if name in SCORING]
     narrowed = bool(kinds or severities)
     check(shards, weights, predictions, robustness=robustness, narrowed=narrowed, scoring=scoring_asked)
+    out = out or default_folder(weights or predictions)
     chosen = tuple(read_protocol(name, PROTOCOLS) for name in dict.fromkeys(protocols))
     measuring = Measuring(level=level, missing=missing, threshold=threshold, resamples=resamples, seed=seed)
     wanted_split = None if split == "all" else split
     if predictions:
         scored = load_predictions(predictions, wanted_split if "split" in asked else None)
-    else:
-        scoring = Scoring(
-            split=wanted_split,
-            segments=segments,
-            tracks="max" if tracks == "max" else "main",
-            seed=seed,
-            batch=batch,
-            device=device,
-        )
-        disturbances = [(kind, severity) for kind in dict.fromkeys(wanted_kinds) for severity in wanted_severities]
-        scored = score(shards, weights, out, scoring, disturbances, again=again)
-    measure(scored, chosen, measuring, out, as_json=as_json)
+        with FolderLock(out):
+            measure(scored, chosen, measuring, out, as_json=as_json)
+        return
+    scoring = Scoring(
+        split=wanted_split,
+        segments=segments,
+        tracks="max" if tracks == "max" else "main",
+        seed=seed,
+        batch=batch,
+        device=device,
+    )
+    disturbances = [(kind, severity) for kind in dict.fromkeys(wanted_kinds) for severity in wanted_severities]
+    sets, detectors = open_sets(shards, scoring.split), load_detectors(weights)
+    for detector in detectors:
+        if detector.loaded.caution:
+            click.echo(f"note: {detector.name}: {detector.loaded.caution}", err=True)
+    with FolderLock(out):
+        scored = score(detectors, sets, out, scoring, disturbances, again=again)
+        measure(scored, chosen, measuring, out, as_json=as_json)
 
 
 def main() -> None:

@@ -11,16 +11,16 @@ import click
 
 from mgst_data.core import UsageError
 from mgst_data.core.errors import printable
-from mgst_data.shards.storage import output_errors
 from mgst_model.evaluate.predictions import JSON_NAME, Missing, Predictions
 from mgst_model.evaluate.protocols import Evaluation, Level, Protocol, evaluate, protocols_of
 from mgst_model.evaluate.robustness import Robustness
 
 from .config import read_toml
 from .evaluate_progress import make_score_watcher
-from .evaluate_scores import Scoring, file_name, gather, load_detectors, make_parts, open_sets, parts_of, unique_names
+from .evaluate_scores import Detector, Scoring, TestSet, file_name, gather, make_parts, parts_of, unique_names
 from .evaluate_show import Results, show_results, write_results
 from .experiment import preset_file
+from .inputs import beside
 
 SAVED = "predictions"
 
@@ -66,7 +66,7 @@ def check(
         raise UsageError(f"--predictions and {given} exclude each other", hint=hint)
     if predictions and scoring:
         hint = "saved scores are as they were made; give shards and --weights to make others"
-        raise UsageError(f"{scoring[0]} has no say in --predictions", hint=hint)
+        raise UsageError(f"{scoring[0]} has no effect on --predictions", hint=hint)
     if not predictions and not (shards and weights):
         missing = "--weights" if shards else "folders of shards"
         raise UsageError(f"{missing} missing", hint="give SHARDS and --weights, or --predictions")
@@ -87,24 +87,25 @@ def read_protocol(name: str, known: Sequence[str]) -> Protocol:
     return Protocol.of(read_toml(path), where=path)
 
 
+def default_folder(paths: Sequence[Path]) -> Path:
+    """Where results go unless ``--out`` says so: beside the weights or predictions, or for several, here."""
+    return beside(paths[0], "evaluation") if len(paths) == 1 else Path("evaluation")
+
+
 def score(
-    shards: Sequence[str],
-    weights: Sequence[Path],
+    detectors: Sequence[Detector],
+    sets: Sequence[TestSet],
     out: Path,
     scoring: Scoring,
     disturbances: Sequence[tuple[str, int]],
     *,
     again: bool,
 ) -> list[Scored]:
-    """Scores shards with every network, and saves what each says of the videos as they are.
+    """Scores shards with every network, and saves the scores of the unperturbed videos.
 
     Raises:
         MgstError: if something cannot be read, scored or written.
     """
-    sets = open_sets(shards, scoring.split)
-    detectors = load_detectors(weights)
-    with output_errors(out):
-        out.mkdir(parents=True, exist_ok=True)
     parts = parts_of(detectors, sets, disturbances, scoring, out)
     try:
         with make_score_watcher() as watcher:
@@ -140,7 +141,8 @@ def load_predictions(folders: Sequence[Path], split: str | None) -> list[Scored]
     loaded = [Predictions.load(path).select(split=split) for path in found]
     for path, one in zip(found, loaded, strict=True):
         if not len(one):
-            raise UsageError(f"has no scores of the split {split!r}", where=path, hint="choose another --split")
+            there = ", ".join(sorted({video.split or "no split" for video in Predictions.load(path).videos}))
+            raise UsageError(f"has no scores of the split {split!r}", where=path, hint=f"there are: {there}")
     names = unique_names([one.model for one in loaded], found)
     return [Scored(replace(one, model=name)) for one, name in zip(loaded, names, strict=True)]
 
@@ -176,8 +178,6 @@ def measure(
         resamples=measuring.resamples,
         seed=measuring.seed,
     )
-    with output_errors(out):
-        out.mkdir(parents=True, exist_ok=True)
     show_results(results, write_results(results, out), as_json=as_json)
 
 
@@ -200,5 +200,5 @@ def _saved(folder: Path) -> list[Path]:
     inside = folder / SAVED if (folder / SAVED).is_dir() else folder
     found = sorted(path.parent for path in inside.glob(f"*/{JSON_NAME}"))
     if not found:
-        raise UsageError("holds no predictions", where=printable(folder), hint="give what --out of a run was")
+        raise UsageError("holds no predictions", where=printable(folder), hint="give the --out of an earlier mgst-eval")
     return found

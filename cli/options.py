@@ -46,7 +46,8 @@ def options(heading: str, *declared: tuple[tuple[str, ...], dict[str, Any]]) -> 
 
 def option(*names: str, **settings: Any) -> tuple[tuple[str, ...], dict[str, Any]]:
     """One option for :func:`options`. It is None, or empty, where it is not given: defaults belong to the library."""
-    return names, {"default": None, **settings}
+    # A default of None counts as a value: with one, click takes a required option for given.
+    return names, settings if settings.get("required") else {"default": None, **settings}
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")

@@ -42,7 +42,7 @@ table (gate, mask.regions) are replaced by those that are named.
 )
 @options(
     "Output",
-    option("--out", type=click.Path(path_type=Path), default=Path("preview"), show_default=True, help="Folder."),
+    option("--out", type=click.Path(path_type=Path), help="Folder. [VIDEO-blends beside the video]"),
 )  # fmt: skip
 @debug_option
 def preview_blend(
@@ -54,7 +54,7 @@ def preview_blend(
     seed: int,
     count: int,
     overrides: tuple[str, ...],
-    out: Path,
+    out: Path | None,
 ) -> None:
     """Shows what self-blending makes of a face.
 
@@ -64,7 +64,9 @@ def preview_blend(
     # Only now: these import torch, and --help should not wait for it.
     from .blend_options import blend_options, build_blend
     from .blends import Source, preview
+    from .inputs import beside
 
     chosen = blend_options(preset, overrides)
     build_blend(chosen)  # what makes no sense is said before anything is read
+    out = out or beside(video, "blends")
     preview(Source(video, shard, frames, size), out, preset=preset, chosen=chosen, seed=seed, count=count)

@@ -84,6 +84,10 @@ class OutputError(MgstError):
     default_reason = "output"
 
 
+class MgstWarning(UserWarning):
+    """Something a user should know or can act on. The commands show these, and hide warnings of other libraries."""
+
+
 def printable(value: object) -> str:
     """Renders any path or text as valid, single-line UTF-8; bytes that are no text appear in hexadecimal."""
     text = str(value)
@@ -120,6 +124,7 @@ def check_name(name: str, known: Iterable[str], what: str, where: object) -> Non
     """
     if name in known:
         return
-    close = difflib.get_close_matches(name, list(known), n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(known)}"
+    names = list(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(names) or 'none'}"
     raise UsageError(f"there is no {what}{'' if what.endswith('.') else ' '}{name}", where=where, hint=hint)

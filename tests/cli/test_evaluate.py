@@ -200,7 +200,7 @@ def test_saved_scores_are_narrowed_to_a_split(tmp_path):
     assert "has no scores of the split 'val'" in none.stderr
     other = mgst_eval(*given, "--segments", "3")
     assert other.exit_code == 2
-    assert "--segments has no say in --predictions" in other.stderr
+    assert "--segments has no effect on --predictions" in other.stderr
 
 
 def test_robustness_is_measured_from_the_clean_videos_on(shards, weights, tmp_path):

@@ -1,0 +1,97 @@
+"""What holds for the options of every command."""
+
+import os
+import signal
+import time
+
+import click
+import pytest
+from click.testing import CliRunner
+from mgst_cli.data import data
+from mgst_cli.errors import interrupted_at_once, show_warning
+from mgst_cli.evaluate import evaluate
+from mgst_cli.predict import predict
+from mgst_cli.train import train
+
+from mgst_data.core.errors import MgstWarning
+
+COMMANDS = {**data.commands, "mgst-train": train, "mgst-eval": evaluate, "mgst-predict": predict}
+# Values that pass as long as nothing is opened.
+GIVEN = {
+    "--src": "videos",
+    "--weights": "weights",
+    "--out": "out",
+    "shards": "shards",
+    "video": "a.mp4",
+    "videos": "a.mp4",
+}
+REQUIRED = [(name, it) for name, command in COMMANDS.items() for it in command.params if it.required]
+
+
+def words(parameter):
+    option = [parameter.opts[0]] if isinstance(parameter, click.Option) else []
+    return [*option, GIVEN[parameter.opts[0]]]
+
+
+@pytest.mark.parametrize(
+    ("name", "missing"), REQUIRED, ids=lambda value: value if isinstance(value, str) else value.name
+)
+def test_what_is_required_and_missing_is_named(name, missing):
+    rest = [word for owner, other in REQUIRED if owner == name and other is not missing for word in words(other)]
+    result = CliRunner().invoke(COMMANDS[name], rest)
+    assert result.exit_code == 2
+    assert missing.make_metavar(click.Context(COMMANDS[name])) in result.stderr or missing.opts[0] in result.stderr
+    assert "Missing" in result.stderr
+
+
+def test_what_each_command_cannot_do_without():
+    required = {name: {it.opts[0] for owner, it in REQUIRED if owner == name} for name in COMMANDS}
+    assert required == {
+        "extract": {"--src"},
+        "inspect": {"shards"},
+        "sheet": {"shards"},
+        "preview-blend": {"video"},
+        "demo": set(),
+        "mgst-train": {"shards"},
+        "mgst-eval": set(),
+        "mgst-predict": {"videos", "--weights"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [(["extract", "--src", "x"], "--out"), (["shards"], "--weights"), (["--weights", "w"], "folders of shards")],
+)
+def test_what_is_required_together_with_others_is_named(arguments, named):
+    command = data if arguments[0] == "extract" else evaluate
+    result = CliRunner().invoke(command, arguments)
+    assert result.exit_code == 2
+    assert named in result.stderr
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_says_what_it_is(name):
+    for parameter in COMMANDS[name].params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help, parameter.name
+
+
+def test_the_first_interrupt_is_answered_and_the_second_ends_the_process(capfd):
+    before, released = signal.getsignal(signal.SIGINT), []
+
+    def work():
+        with interrupted_at_once(lambda: released.append(signal.getsignal(signal.SIGINT))):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(30)
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert released == [signal.SIG_DFL]
+    assert capfd.readouterr().err == "stopping; press Ctrl-C again to end at once\n"
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_the_warnings_of_other_libraries_are_hidden_and_ours_are_one_line(capsys):
+    show_warning(UserWarning("8 workers are too many"), UserWarning, "torch.py", 1)
+    show_warning(MgstWarning("a chunk is damaged"), MgstWarning, "loader.py", 1)
+    assert capsys.readouterr().err == "warning: a chunk is damaged\n"
