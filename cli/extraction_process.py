@@ -54,6 +54,10 @@ class RunProcess:
     def __exit__(self, *_: object) -> None:
         self.end()
 
+    def kill(self) -> None:
+        """Ends the process without waiting for it: whoever waits for runs is told. For signal handlers."""
+        self._process.terminate()
+
     def end(self) -> None:
         """Ends the process, whatever it is at; may be called again."""
         self._mine.close()
@@ -90,7 +94,7 @@ class RunProcess:
             self._process.join()
             code = self._process.exitcode or 0
             what = f"the process that extracts faces ended with code {code}"
-            hint = "is there enough memory?" if code < 0 else ""
+            hint = "the memory may have run out: close other programs, or score a shorter video" if code < 0 else ""
             raise VideoError(what, where=path, hint=hint, reason="worker_died") from error
         return item
 

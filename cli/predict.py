@@ -9,22 +9,23 @@ import click
 
 from mgst_data.processes import heavy_imports
 
-from .errors import LoneCommand, debug_option, run_script
+from .errors import LoneCommand, debug_option, interrupted_at_once, run_script
 from .extraction_process import RunProcess
 from .options import json_option, option, options
 
 EPILOG = """\b
 Examples:
   mgst-predict talk.mp4 --weights best.safetensors
-  mgst-predict a.mp4 b.mp4 --weights best.safetensors --out scores --no-video
+  mgst-predict clips/ 'more/*.mp4' list.txt --weights best.safetensors --out scores --no-video
   mgst-predict talk.mp4 --weights best.safetensors --stride 4 --json
 
-The score of a video is that of its main face, the mean over its windows. It is
-the network's probability of a fake, no proof of one.
+The score of a video is that of its main face: the mean over its windows. It
+lies in [0, 1]; higher means more likely fake. It is not a probability, because
+no network here is calibrated, and it is not a proof.
 
 \b
-Exit codes: 0 all scored, 1 a video cannot be read, 2 asked for something that
-cannot be done, 3 no face in a video, 130 interrupted.
+Exit codes: 0 all scored, 1 an input cannot be read, 2 wrong option or input,
+3 no face in a video, 130 interrupted.
 """
 
 
@@ -33,22 +34,28 @@ cannot be done, 3 no face in a video, 130 interrupted.
 @click.argument("videos", nargs=-1, required=True, metavar="VIDEO...")
 @options(
     "Network",
-    option("--weights", type=click.Path(path_type=Path), required=True, help="Of a trained network: file or folder."),
+    option("--weights", type=click.Path(path_type=Path), required=True, help="Trained network: its file or folder."),
     option("--device", default="auto", type=click.Choice(["auto", "cpu", "cuda"]), help="Where it runs. [auto]"),
     option(
         "--precision",
         default="auto",
         type=click.Choice(["auto", "fp32", "bf16"]),
-        help="Of its products; auto: bf16 where the processor has it. [auto]",
+        help="Number format of the network; auto: bf16 where the processor has it. [auto]",
     ),
-    option("--batch", type=click.IntRange(1, 1024), help="Windows at a time. [2 on a CPU, 16 on a GPU]"),
-    option("--stride", type=click.IntRange(min=1), help="Frames from one window to the next. [those of a window]"),
+    option("--batch", type=click.IntRange(1, 1024), help="Windows per call. [2 on a CPU, 16 on a GPU]"),
+    option("--stride", type=click.IntRange(min=1), help="Frames from one window to the next. [length of a window]"),
 )
 @options(
     "Output",
-    option("--out", type=click.Path(path_type=Path), help="Folder. [VIDEO-scores beside the video]"),
-    option("--threshold", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Fake above it."),
-    option("--no-video", is_flag=True, help="Do not write the video with what was found in it."),
+    option("--out", type=click.Path(path_type=Path), help="Folder of the results. [VIDEO-scores beside the video]"),
+    option(
+        "--threshold",
+        type=click.FloatRange(0, 1),
+        default=0.5,
+        show_default=True,
+        help="Scores above it mean fake.",
+    ),
+    option("--no-video", is_flag=True, help="Do not write the video with the scores drawn in."),
 )
 @json_option
 @click.version_option(package_name="mgst")
@@ -68,14 +75,16 @@ def predict(
     no_video: bool,
     as_json: bool,
 ) -> None:
-    """Says how fake the faces of videos look.
+    """Scores how fake the faces in videos look.
 
-    VIDEO is a file, a URL or a folder of frames; or a picture, if the network looks at single frames. Every face is
-    followed and scored over time. Written are all scores (scores.json), their curves (timeline.png) and the video with
-    boxes, heat maps of patches and curves.
+    VIDEO is a file or a URL; a folder of videos, or of the frames of one; a list (.txt with a path on each line); a
+    pattern such as 'clips/*.mp4'; or a picture, if the network looks at single frames. Every face is followed and
+    scored over time. Written are all scores (scores.json), their curves (timeline.png) and the video with boxes, heat
+    maps of patches and curves.
     """
     with ExitStack() as stack:
         extraction = stack.enter_context(RunProcess()) if device != "cuda" else None
+        stack.enter_context(interrupted_at_once(extraction.kill if extraction else lambda: None))
         # Only now: these import torch, and neither --help nor that process should wait for it.
         with heavy_imports():
             from .predictions_run import predict_all

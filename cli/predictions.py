@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from mgst_data.core import NoFaceError, UsageError
+from mgst_data.core import NoFaceError, UsageError, VideoError
 from mgst_data.preview.scores import ScoredTrack
 from mgst_data.video.batches import ahead
 from mgst_model.evaluate.windows import RunScores, score_runs
@@ -32,7 +32,7 @@ class Window:
     Attributes:
         first: Number of the first frame in the video.
         last: Of the last.
-        score: Probability of a fake.
+        score: Score of the window, [0, 1]; higher is more likely fake.
         patches: The same of each of g x g parts; None if nothing is known of parts.
     """
 
@@ -131,9 +131,8 @@ class Predictor:
             saw: Called now and then with the number of frames that have been read.
 
         Raises:
-            VideoError: if it cannot be read.
+            VideoError: if it cannot be read, or is a picture and the network needs more than one frame.
             NoFaceError: if no face in it can be scored.
-            UsageError: for a picture, if the network needs more than one frame.
         """
         picture = is_picture(path)
         check_length(path, self.loaded)
@@ -197,10 +196,11 @@ class Predictor:
 
 
 def check_length(path: str, network: NetworkCard) -> None:
-    """Raises UsageError for a picture, if the network needs more than one frame."""
+    """Raises VideoError for a picture, if the network needs more than one frame."""
     if is_picture(path) and network.shortest > 1:
-        what = f"is a single picture, and this network looks at {network.frames} frames"
-        raise UsageError(what, where=path, hint="give a video, or weights of a network for pictures")
+        what = f"a single picture, and this network needs {network.frames} consecutive frames"
+        hint = "give a video, or --weights of a network that looks at single frames"
+        raise VideoError(what, where=path, hint=hint, reason="single_picture")
 
 
 def input_of(network: NetworkCard) -> InputSpec:

@@ -1,10 +1,12 @@
-"""One video after another: scored, written, shown; what cannot be scored is said, and the others go on."""
+"""One video after another: scored, written, shown. What cannot be scored is reported, and the others go on."""
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +15,19 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from mgst_data.core import NoFaceError, VideoError
+from mgst_data.core import MgstError, NoFaceError, OutputError, VideoError
 from mgst_data.core.errors import printable
 from mgst_data.processes import available_cores
-from mgst_data.video.files import check_file, is_folder, is_url
-from mgst_model.networks.checkpoint import load_network, read_card
+from mgst_data.shards.lock import FolderLock
+from mgst_model.networks.checkpoint import NetworkCard, load_network, read_card
 from mgst_model.networks.folding import fold_batch_norms
 
 from . import show
 from .devices import choose_device, in_half
 from .extraction_process import RunProcess
+from .inputs import Input, find_inputs
 from .predictions import Prediction, Predictor, check_length, input_of
-from .predictions_show import Wanted, folders_of, print_tracks, summary, write
+from .predictions_show import SCORES, Wanted, folders_of, print_tracks, summary, write
 
 FAILED, NO_FACE = 1, 3
 # Windows at a time. On a CPU more of them only leave its caches.
@@ -46,19 +49,19 @@ def predict_all(
     as_json: bool,
     debug: bool,
 ) -> int:
-    """Scores videos and says so.
+    """Scores videos and shows the results.
 
     Args:
-        videos: Paths or URLs.
-        weights: Of the network.
+        videos: Paths, URLs, folders, lists and patterns.
+        weights: Weights of the network.
         extraction: Finds faces if the network runs on a CPU; None to do so in a thread.
         device: "cpu", "cuda", or "auto" for CUDA where there is any.
         precision: "fp32", "bf16", or "auto" for what is quicker on the device.
         batch: Windows per call of the network; None for what suits the device.
         stride: Frames from one window to the next; None for those of a window.
         out: Folder, or None for one beside each video.
-        threshold: Scores above it say "fake".
-        video: Whether to write the videos with what was found in them.
+        threshold: Scores above it are called fake.
+        video: Whether to write the videos with the scores drawn in.
         as_json: Whether to print one JSON object instead of tables.
         debug: Raise what is wrong with a video instead of going on.
 
@@ -69,20 +72,50 @@ def predict_all(
         UsageError: if something is asked for that cannot be done.
         OutputError: if a folder cannot be written.
     """
-    for path in videos:
-        if not is_url(path) and not is_folder(path):
-            check_file(path)  # a typo is said before anything is loaded
-    wanted = [Wanted(folder, video, threshold) for folder in folders_of(videos, out, video=video)]
-    predictor = _predictor(videos, weights, extraction, choose_device(device), precision, batch, stride)
-    results, code = _each(predictor, videos, wanted, tables=not as_json, debug=debug)
+    card = read_card(weights)
+    inputs = [_fits(item, card) for item in find_inputs(videos, results=SCORES)]
+    wanted = [
+        Wanted(folder, item.stem, video, threshold)
+        for item, folder in zip(inputs, folders_of(inputs, out, video=video), strict=True)
+    ]
+    sound = [item.path for item in inputs if item.problem is None]
+    if card.caution:
+        show.line(f"note: {card.caution}", err=True)
+    results: list[dict[str, Any]] = []
+    try:
+        predictor = _predictor(sound, weights, card, extraction, choose_device(device), precision, batch, stride)
+        code = _each(predictor, inputs, wanted, results, tables=not as_json, debug=debug)
+    except KeyboardInterrupt:
+        done = f"{len(results):,} of {show.count(len(inputs), 'input')} done"
+        show.line(f"{done}; the files written of these are complete", err=True)
+        raise
     if as_json:
-        click.echo(json.dumps({"weights": printable(weights), "threshold": threshold, "videos": results}, indent=1))
+        about = {"weights": printable(weights), "threshold": threshold, "caution": card.caution}
+        click.echo(json.dumps({**about, "videos": results}, indent=1))
+    elif len(inputs) > 1:
+        show.line(f"\n{_tally(results)}")
     return code
+
+
+def _fits(item: Input, card: NetworkCard) -> Input:
+    """The input, with its problem if it is too short for the network."""
+    try:
+        check_length(item.path, card)
+    except VideoError as error:
+        return replace(item, problem=item.problem or error)
+    return item
+
+
+def _tally(results: Sequence[dict[str, Any]]) -> str:
+    """How many came out how, in words."""
+    counts = Counter(result.get("verdict") or result["reason"] for result in results)
+    return f"{show.count(len(results), 'input')}: " + ", ".join(f"{count:,} {what}" for what, count in counts.items())
 
 
 def _predictor(
     videos: Sequence[str],
     weights: Path,
+    card: NetworkCard,
     extraction: RunProcess | None,
     device: str,
     precision: str,
@@ -90,9 +123,6 @@ def _predictor(
     stride: int | None,
 ) -> Predictor:
     """Loads the network, while faces are extracted already where that is done in another process."""
-    card = read_card(weights)
-    for path in videos:
-        check_length(path, card)
     if extraction is not None:
         if device == "cpu":
             spec = input_of(card)
@@ -108,24 +138,27 @@ def _predictor(
 
 def _each(
     predictor: Predictor,
-    videos: Sequence[str],
+    inputs: Sequence[Input],
     wanted: Sequence[Wanted],
+    results: list[dict[str, Any]],
     *,
     tables: bool,
     debug: bool,
-) -> tuple[list[dict[str, Any]], int]:
-    """What is said of each video, and the exit code."""
-    results: list[dict[str, Any]] = []
+) -> int:
+    """Scores each input, and puts what is known of it into ``results``; returns the exit code."""
     code = 0
-    for number, (path, files_wanted) in enumerate(zip(videos, wanted, strict=True)):
+    for number, (item, files_wanted) in enumerate(zip(inputs, wanted, strict=True)):
+        place = f"{number + 1:,}/{len(inputs):,} " if len(inputs) > 1 else ""
         try:
-            with _a_core_is_left(predictor.device):
-                found, files = _scored(predictor, path, files_wanted)
-        except (NoFaceError, VideoError) as error:
-            if debug:
+            if item.problem:
+                raise item.problem
+            with _a_core_is_left(predictor.device), _folder_of(files_wanted):
+                found, files = _scored(predictor, item.path, files_wanted, place)
+        except (NoFaceError, VideoError, OutputError) as error:
+            if debug or (isinstance(error, OutputError) and error.reason != "locked"):
                 raise
             click.echo(f"error: {error}", err=True)
-            results.append({"video": printable(path), "error": str(error), "reason": error.reason})
+            results.append({"video": printable(item.path), "error": str(error), "reason": error.reason})
             code = FAILED if FAILED in (code, failure := _code(error)) else failure
             continue
         results.append(summary(found, files_wanted.threshold, files))
@@ -134,13 +167,25 @@ def _each(
         if tables:
             show.line("") if number else None
             print_tracks(found, files_wanted.threshold, files)
-    return results, code
+    return code
 
 
-def _scored(predictor: Predictor, path: str, wanted: Wanted) -> tuple[Prediction, list[Path]]:
+@contextmanager
+def _folder_of(wanted: Wanted) -> Iterator[None]:
+    """Keeps other runs out of the folder meanwhile; leaves none behind in which nothing was written."""
+    new = not wanted.folder.exists()
+    try:
+        with FolderLock(wanted.folder):
+            yield
+    finally:
+        if new and wanted.folder.is_dir() and not any(wanted.folder.iterdir()):
+            wanted.folder.rmdir()
+
+
+def _scored(predictor: Predictor, path: str, wanted: Wanted, place: str) -> tuple[Prediction, list[Path]]:
     """What was found in a video, and the files that were written of it."""
     with _progress() as progress:
-        task = progress.add_task(printable(Path(path).name), total=None, doing="looking for a face")
+        task = progress.add_task(place + printable(Path(path).name), total=None, doing="looking for a face")
         found = predictor(path, saw=_watch(progress, task, "scoring"))
         progress.update(task, total=found.frames)
         return found, write(found, predictor.loaded, wanted, saw=_watch(progress, task, "drawing"))
@@ -163,7 +208,7 @@ def _threads() -> int:
     return max(1, available_cores() - 1)
 
 
-def _code(error: NoFaceError | VideoError) -> int:
+def _code(error: MgstError) -> int:
     return NO_FACE if isinstance(error, NoFaceError) else FAILED
 
 

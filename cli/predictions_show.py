@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from mgst_model.networks.checkpoint import LoadedNetwork
 
 from . import show
 from .face_runs import video_reader
+from .inputs import Input, beside
 from .predictions import Prediction, Window
 
 SCORES, TIMELINE = "scores.json", "timeline.png"
@@ -40,20 +41,25 @@ class Wanted:
 
     Attributes:
         folder: Made if it does not exist.
+        stem: What the names of its files begin with.
         video: Whether the video is written anew, with what was found in it.
         threshold: Scores above it say "fake".
     """
 
     folder: Path
+    stem: str
     video: bool
     threshold: float
 
 
-def folders_of(paths: Sequence[str], out: Path | None, *, video: bool) -> list[Path]:
-    """Where the files of each video go: beside it, or into ``out``, in folders of their own where there are several.
+def folders_of(inputs: Sequence[Input], out: Path | None, *, video: bool) -> list[Path]:
+    """Where the files of each input go.
+
+    Into ``out``; without it into ``VIDEO-scores`` beside the video. Several inputs get a folder each in ``out``, and
+    those found in a folder get theirs in ``FOLDER-scores`` beside it, so that no results lie among the videos.
 
     Args:
-        paths: Of the videos; files of a URL go into the current folder.
+        inputs: What is scored; files of a URL go into the current folder.
         out: As asked for, or None.
         video: Whether videos are written anew.
 
@@ -61,29 +67,25 @@ def folders_of(paths: Sequence[str], out: Path | None, *, video: bool) -> list[P
         UsageError: if a file would take the place of one of the videos.
     """
     folders: list[Path] = []
-    for path in paths:
-        remote = is_url(path)
-        beside = Path() if remote else Path(path).parent
-        name = f"{_stem(path)}-scores"
-        folder = (out / name if len(paths) > 1 else out) if out else beside / name
+    for item in inputs:
+        name = f"{item.stem}-scores"
+        if out is None:
+            folder = beside(item.root, "scores") / item.parents / name if item.root else beside(item.path, "scores")
+        else:
+            folder = out / item.parents / name if len(inputs) > 1 or item.root else out
         number = 2
         while folder in folders:
             folder = folder.with_name(f"{name}-{number}")
             number += 1
         folders.append(folder)
-    sources = {Path(path).resolve() for path in paths if not is_url(path)}
-    for path, folder in zip(paths, folders, strict=True):
-        drawn = [f"{_stem(path)}.mp4", f"{_stem(path)}.png"] if video else []
-        for name in (SCORES, TIMELINE, *drawn):
-            if (folder / name).resolve() in sources:
-                what = "would be overwritten by what is written of it"
-                raise UsageError(what, where=folder / name, hint="choose another --out")
+    sources = {Path(item.path).resolve() for item in inputs if not is_url(item.path)}
+    for item, folder in zip(inputs, folders, strict=True):
+        drawn = [f"{item.stem}.mp4", f"{item.stem}.png"] if video else []
+        for file in (SCORES, TIMELINE, *drawn):
+            if (folder / file).resolve() in sources:
+                what = "this input would be overwritten by the results"
+                raise UsageError(what, where=folder / file, hint="choose another --out")
     return folders
-
-
-def _stem(path: str) -> str:
-    """Name of a video's files."""
-    return PurePosixPath(path.partition("?")[0]).stem if is_url(path) else Path(path).stem
 
 
 def write(found: Prediction, loaded: LoadedNetwork, wanted: Wanted, *, saw: Saw = lambda _: None) -> list[Path]:
@@ -105,9 +107,9 @@ def write(found: Prediction, loaded: LoadedNetwork, wanted: Wanted, *, saw: Saw 
         wanted.folder.mkdir(parents=True, exist_ok=True)
     files = [wanted.folder / SCORES]
     write_atomic(files[0], record(found, loaded, wanted.threshold).encode())
-    stem = wanted.folder / _stem(found.video)
+    stem = wanted.folder / wanted.stem
     if found.seconds:
-        title = f"{Path(found.video).name}: probability of a fake"
+        title = f"{Path(found.video).name}: score over time (higher: more likely fake)"
         picture = timeline(found.tracks, seconds=found.seconds, threshold=wanted.threshold, title=title)
         files.append(wanted.folder / TIMELINE)
         write_atomic(files[-1], encode_image(picture, image_format="png"))
@@ -135,6 +137,7 @@ def record(found: Prediction, loaded: LoadedNetwork, threshold: float) -> str:
         "seconds": round(found.seconds, 3),
         "size": list(found.size),
         "model": dict(loaded.info) | {"frames": loaded.frames, "size": loaded.size, "precision": found.precision},
+        "caution": loaded.caution,
         "threshold": threshold,
         "score": _rounded(main.overall),
         "verdict": verdict(main.overall, threshold),

@@ -24,7 +24,7 @@ from mgst_data.video.batches import BufferPool
 # Longest side of an annotated picture: what lies beyond costs much to encode and shows nothing more.
 LONGEST = 1280
 _NIGHT, _LIGHT, _QUIET, _HEAT = (18, 18, 20), (235, 235, 235), (130, 130, 134), (255, 64, 0)
-# How much of a patch its colour covers at probability 1; at the threshold it begins to show. Ours.
+# How much of a patch its colour covers at score 1; at the threshold it begins to show. Ours.
 _OPACITY = 0.55
 # Of what is still to come in the strip below.
 _DIMMED = 0.4

@@ -37,11 +37,11 @@ class ScoredTrack:
         id: Number of the face.
         frame: Numbers of the frames, ascending.
         time: When they are shown, seconds.
-        score: Probability of a fake in each frame, [0, 1].
+        score: Score of each frame, [0, 1]; higher is more likely fake, but no probability.
         boxes: ``x0, y0, x1, y1`` of the face.
         squares: The same of what the network saw.
-        patches: Probability of a fake in each of g x g parts of that; None if nothing is known of parts.
-        overall: Probability for the whole track.
+        patches: Score of each of g x g parts of that, likewise; None if nothing is known of parts.
+        overall: Score of the whole track, likewise.
     """
 
     id: int

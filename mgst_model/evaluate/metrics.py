@@ -76,7 +76,7 @@ class Scored(NamedTuple):
     """Scores and labels of the same things: videos, or frames.
 
     Attributes:
-        scores: Probability of a fake, or anything that rises with it.
+        scores: Anything that is higher for what is more likely fake.
         labels: 0 real, 1 fake.
     """
 

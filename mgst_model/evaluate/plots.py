@@ -60,7 +60,7 @@ def histogram_png(scored: Scored, *, title: str = "", threshold: float = 0.5, bi
     """Histograms of the scores of reals and of fakes, each as a share of its class.
 
     Args:
-        scored: Probabilities and labels; one class may be missing.
+        scored: Scores in [0, 1] and labels; one class may be missing.
         title: Above the axes.
         threshold: Marked by a line.
         bins: Between 0 and 1.
@@ -70,7 +70,7 @@ def histogram_png(scored: Scored, *, title: str = "", threshold: float = 0.5, bi
         ImportError: if Matplotlib is not installed.
     """
     if not len(scored.scores) or scored.scores.min() < 0 or scored.scores.max() > 1:
-        raise ValueError("a histogram takes probabilities in [0, 1], at least one")
+        raise ValueError("a histogram takes scores in [0, 1], at least one")
     figure, axes = _figure(6.4, 4.0)
     edges = [number / bins for number in range(bins + 1)]
     for name, scores, colour, hatch in zip(("real", "fake"), scored.split(), COLOURS, ("", "///"), strict=False):
@@ -84,7 +84,7 @@ def histogram_png(scored: Scored, *, title: str = "", threshold: float = 0.5, bi
         )
     axes.axvline(threshold, color=_INK, linewidth=1, linestyle="--", label=f"threshold {threshold:g}")
     axes.set(xlim=(0, 1), title=printable(title))
-    axes.set_xlabel("score: probability of a fake")
+    axes.set_xlabel("score (higher: more likely fake)")
     axes.set_ylabel("share of the class")
     axes.grid(axis="y", color=_FAINT, linewidth=0.4)
     _legend_below(axes, columns=3)

@@ -27,7 +27,7 @@ _NUMBERS = ("segments", "frames")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VideoScore:
-    """What a detector said of one video; scores are probabilities of a fake, [0, 1].
+    """The scores of one video, [0, 1]; higher is more likely fake. They are no probabilities unless calibrated.
 
     Attributes:
         key: Of its record, unique within its data set; dataset, method, split, compression and label are the record's.

@@ -1,4 +1,4 @@
-"""Long runs of frames through a network that looks at a few at a time: probabilities of windows, frames and patches."""
+"""Long runs of frames through a network that looks at a few at a time: scores of windows, frames and patches."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from mgst_model.networks.output import SegmentOutput
 
 
 class RunScores(NamedTuple):
-    """How fake each part of a run of n consecutive frames looks, as probabilities in [0, 1]; on the CPU.
+    """How fake each part of a run of n consecutive frames looks, as scores in [0, 1]; on the CPU.
 
     Attributes:
         windows: First frame and the one after the last of each window.
-        window: Probability of each window, as the network gives it for a segment.
+        window: Score of each window, as the network gives it for a segment.
         frame: Of each frame: the mean over the windows that cover it.
         patch: Of each patch of each frame: the mean over all pairs of frames, in all windows, that the frame is one of.
             None where the network says nothing of patches. Ours.
@@ -33,7 +33,7 @@ class RunScores(NamedTuple):
 
 
 class _Window(NamedTuple):
-    """Probabilities of one window of t frames."""
+    """Scores of one window of t frames."""
 
     segment: Float[Tensor, ""]
     frame: Float[Tensor, " t"]
@@ -127,13 +127,13 @@ def _score(
         for begin in range(0, len(alike), batch):
             some = alike[begin : begin + batch]
             pictures = torch.stack([runs[number][0][window.start : window.stop] for number, window in some])
-            for (number, _), scored in zip(some, _probabilities(network, pictures, device, half), strict=True):
+            for (number, _), scored in zip(some, _scores_of(network, pictures, device, half), strict=True):
                 results[number].append(scored)
     for (run, windows), mine in zip(runs, results, strict=True):
         yield _gather(len(run), windows, mine)
 
 
-def _probabilities(
+def _scores_of(
     network: nn.Module, pictures: UInt8[Tensor, "b t 3 h w"], device: torch.device | str, half: bool
 ) -> list[_Window]:
     with torch.inference_mode(), torch.autocast(torch.device(device).type, torch.bfloat16, enabled=half):

@@ -15,6 +15,7 @@ from torch import nn
 
 from mgst_data.core import UsageError
 from mgst_data.core.errors import first_line
+from mgst_data.core.records import DEMO
 from mgst_data.shards.storage import write_atomic
 from mgst_model.networks.build import build_network
 from mgst_model.networks.config import NetworkConfig
@@ -24,6 +25,10 @@ FORMAT = 1
 _SHOWN = 200
 WEIGHTS, CARD = ".safetensors", ".json"
 BEST = "best"
+# What a training was asked for, in its folder.
+SETTINGS = "config.json"
+# Trained on fewer people, a network counts as a try (ours; the usual training set has 720).
+FEW_PEOPLE = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +51,21 @@ class NetworkCard:
     def shortest(self) -> int:
         """Frames that it needs at least: of the parallel network, the temporal stream compares two."""
         return 1 if self.config.kind == "image" or self.config.streams == "spatial" else min(2, self.frames)
+
+    @property
+    def caution(self) -> str:
+        """What to know before scores of this network are used, as far as its card tells of its training; or ""."""
+        known = self.info.get("trained_on")
+        if not isinstance(known, Mapping):
+            return ""
+        sets, people = known.get("real_videos"), known.get("people")
+        if isinstance(sets, Mapping) and set(sets) == {DEMO}:
+            what = "the rendered demo set"
+        elif isinstance(people, int) and people < FEW_PEOPLE:
+            what = f"{people:,} {'person' if people == 1 else 'people'}"
+        else:
+            return ""
+        return f"this network was trained on {what} only: its scores of other videos mean nothing"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,9 +175,11 @@ def weights_file(path: str | Path) -> Path:
         raise UsageError(
             "is no file of weights of this toolkit", where=path, hint=hint + "; others are never unpickled"
         )
+    if given.is_dir() and not weights.is_file() and (given / SETTINGS).is_file():
+        hint = "this training has not been validated yet: continue it with mgst-train"
     for file in (weights, card):
         if not file.is_file():
-            raise UsageError("is not there", where=file, hint=hint)
+            raise UsageError("no such file", where=file, hint=hint)
     return weights
 
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 
 import numpy as np
@@ -52,6 +53,15 @@ def test_runs_and_errors_are_those_of_the_same_process(videos):
         assert_same(list(beside(two)), list(here(two)))
         process = beside._process
     assert process.exitcode is not None
+
+
+def test_whoever_waits_for_runs_is_told_when_the_process_is_killed_from_a_signal_handler(videos):
+    with RunProcess() as beside, ThreadPoolExecutor(1) as thread:
+        waiting = thread.submit(lambda: list(beside(videos[0])))  # nothing was begun: it would wait for ever
+        beside.kill()
+        with pytest.raises(VideoError) as caught:
+            waiting.result(timeout=30)
+    assert caught.value.reason == "worker_died"
 
 
 def test_a_process_that_is_killed_is_an_error_and_nothing_waits_for_it(videos):

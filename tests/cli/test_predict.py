@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import cache
 
 import av
@@ -20,6 +21,7 @@ from torch import nn
 
 from mgst_data.core import UsageError
 from mgst_data.extract.extractor import Extractor
+from mgst_data.shards.lock import FolderLock
 from mgst_model.networks import NetworkConfig, build_network
 from mgst_model.networks.checkpoint import LoadedNetwork, save_network
 from mgst_model.networks.output import SegmentOutput
@@ -59,11 +61,12 @@ _STAND_IN = ("--weights", "stand-in", "--device", "cpu", "--precision", "fp32")
 def mgst_predict(monkeypatch):
     """``mgst_predict(video, frames=4)`` runs the command with the stand-in for a network."""
 
-    def run(*arguments, frames=4):
+    def run(*arguments, frames=4, card=None):
+        card = card or loaded(frames)
         # Starting another process takes longer than most tests.
         monkeypatch.setattr("mgst_cli.predict.RunProcess", nullcontext)
-        monkeypatch.setattr("mgst_cli.predictions_run.load_network", lambda path, device="cpu": loaded(frames))
-        monkeypatch.setattr("mgst_cli.predictions_run.read_card", lambda path: loaded(frames))
+        monkeypatch.setattr("mgst_cli.predictions_run.load_network", lambda path, device="cpu": card)
+        monkeypatch.setattr("mgst_cli.predictions_run.read_card", lambda path: card)
         words = [str(argument) for argument in (*_STAND_IN, *arguments)]
         result = CliRunner().invoke(predict, words)
         if result.exception and not isinstance(result.exception, SystemExit):
@@ -218,8 +221,8 @@ def test_pictures_are_for_networks_that_look_at_pictures(mgst_predict, tmp_path)
     path = tmp_path / "face.png"
     cv2.imwrite(str(path), faces(1)[0][..., ::-1])
     result = mgst_predict(path)
-    assert result.exit_code == 2
-    assert result.stderr.startswith(f"error: {path}: is a single picture, and this network looks at 4 frames (")
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"error: {path}: a single picture, and this network needs 4 consecutive frames (")
     out = tmp_path / "out"
     result = mgst_predict(path, "--out", out, frames=1)
     assert result.exit_code == 0
@@ -230,12 +233,69 @@ def test_pictures_are_for_networks_that_look_at_pictures(mgst_predict, tmp_path)
     assert cv2.imread(str(out / "face.png")).shape == (240, 240, 3)
 
 
-def test_a_picture_among_videos_is_refused_before_any_is_scored(mgst_predict, talk, tmp_path):
-    path = tmp_path / "face.png"
-    cv2.imwrite(str(path), faces(1)[0][..., ::-1])
+def test_what_cannot_be_scored_is_reported_and_the_others_are_scored(mgst_predict, tmp_path):
+    nod = encode(tmp_path / "nod.mp4", faces(9))
+    picture, empty = tmp_path / "face.png", tmp_path / "empty.mp4"
+    cv2.imwrite(str(picture), faces(1)[0][..., ::-1])
+    empty.touch()
     out = tmp_path / "out"
-    assert mgst_predict(talk, path, "--out", out).exit_code == 2
-    assert not out.exists()
+    arguments = (empty, picture, nod, tmp_path / "gone.mp4", tmp_path / "*.mkv")
+    result = mgst_predict(*arguments, "--out", out, "--no-video", "--json")
+    assert result.exit_code == 1
+    videos = json.loads(result.stdout)["videos"]
+    reasons = ["empty_file", "single_picture", None, "missing", "missing"]
+    assert [video.get("reason") for video in videos] == reasons
+    assert [path.name for path in out.iterdir()] == ["nod-scores"]
+    assert len(result.stderr.splitlines()) == 4
+    tally = mgst_predict(nod, empty, "--out", out, "--no-video").stdout.splitlines()[-1]
+    assert tally in ("2 inputs: 1 fake, 1 empty_file", "2 inputs: 1 real, 1 empty_file")
+
+
+def test_a_folder_of_videos_is_scored_beside_it_and_its_results_are_no_input(mgst_predict, tmp_path):
+    clips = tmp_path / "clips"
+    (clips / "b").mkdir(parents=True)
+    for path in (clips / "one.mp4", clips / "b" / "two.mp4"):
+        encode(path, faces(9))
+    for _ in range(2):
+        result = mgst_predict(clips, "--json")
+        assert [video["video"] for video in json.loads(result.stdout)["videos"]] == [
+            str(clips / "one.mp4"),
+            str(clips / "b" / "two.mp4"),
+        ]
+    scored = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("scores.json"))
+    assert list(map(str, scored)) == ["clips-scores/b/two-scores/scores.json", "clips-scores/one-scores/scores.json"]
+
+
+def test_two_runs_cannot_write_one_folder(mgst_predict, tmp_path):
+    nod, other = (encode(tmp_path / f"{name}.mp4", faces(9)) for name in ("nod", "other"))
+    with FolderLock(tmp_path / "nod-scores"):
+        result = mgst_predict(nod, other, "--no-video")
+    assert result.exit_code == 1
+    assert "nod-scores: in use by another run (process " in result.stderr
+    assert not (tmp_path / "nod-scores" / "scores.json").exists()
+    assert [path.name for path in (tmp_path / "other-scores").iterdir() if path.suffix != ".png"] == ["scores.json"]
+
+
+@pytest.mark.parametrize(
+    ("trained_on", "words"),
+    [
+        ({"real_videos": {"demo": 4}, "people": 4}, "the rendered demo set only"),
+        ({"real_videos": {"mine": 9}, "people": 1}, "1 person only"),
+        ({"real_videos": {"ffpp": 720}, "people": 720}, ""),
+        ({"real_videos": {"mine": 9}, "people": None}, ""),
+        ("nonsense", ""),
+    ],
+)
+def test_a_network_that_has_seen_few_people_says_so(mgst_predict, monkeypatch, tmp_path, trained_on, words):
+    nod = encode(tmp_path / "nod.mp4", faces(9))
+    known = replace(loaded(), info={"trained_on": trained_on})
+    result = mgst_predict(nod, "--no-video", card=known)
+    caution = json.loads((tmp_path / "nod-scores" / "scores.json").read_text())["caution"]
+    if words:
+        assert f"note: this network was trained on {words}" in result.stderr
+        assert words in caution
+    else:
+        assert result.stderr == caution == ""
 
 
 @pytest.mark.parametrize(("name", "more"), [("nod.mp4", ()), ("scores.png", ("--no-video",)), ("face.png", ())])
@@ -252,7 +312,7 @@ def test_what_was_given_is_never_overwritten(name, more, mgst_predict, tmp_path)
         assert result.exit_code == 0
     else:
         assert result.exit_code == 2
-        assert f"{name}: would be overwritten by what is written of it (choose another --out)" in result.stderr
+        assert f"{name}: this input would be overwritten by the results (choose another --out)" in result.stderr
 
 
 def test_a_video_is_scored_frame_by_frame_by_such_a_network(mgst_predict, tmp_path):
