@@ -12,16 +12,16 @@ from .options import json_option, option, options
 
 EPILOG = """\b
 Examples:
-  mgst-train demo/shards --preset small --out demo/network
-  mgst-train shards --out runs/base
-  mgst-train shards --preset small --set train.lr=3e-4 --set network.guidance=none --out runs/parallel
-  torchrun --nproc-per-node 8 -m mgst_cli.train shards --out runs/base
+  mgst-train shards
+  mgst-train shards --preset base --out runs/first
+  mgst-train shards --preset small --set train.lr=3e-4 --set network.guidance=none --out runs/no_guidance
+  torchrun --nproc-per-node 8 -m mgst_cli.train shards --preset base
 
-A training that was stopped (Ctrl-C, SIGTERM) goes on with the same command, exactly where it was.
-Of real videos, fakes are made by self-blending; --set data.fakes=both learns from fake videos as well.
+A training that was stopped (Ctrl-C, SIGTERM) continues exactly where it was when the same command is given again.
+Fakes are made of the real videos by self-blending; --set data.fakes=both learns from fake videos as well.
 
 \b
-Exit codes: 0 trained, 1 failed, 2 asked for something that cannot be done,
+Exit codes: 0 trained, 1 failed, 2 wrong option or input,
 130 stopped.
 """
 PRESETS = ("base", "small", "small_frames", "small_patches", "small_joined", "clip", "sbi", "demo")
@@ -32,17 +32,17 @@ PRESETS = ("base", "small", "small_frames", "small_patches", "small_joined", "cl
 @click.argument("shards")
 @options(
     "Training",
-    option("--preset", type=click.Choice(PRESETS), help="Network and numbers that go well together. [base]"),
+    option("--preset", type=click.Choice(PRESETS), help="Network and settings. [base with a GPU, small without]"),
     option("--config", "config_file", type=click.Path(path_type=Path), help="TOML file in place of a preset."),
     option("--set", "overrides", multiple=True, metavar="TABLE.NAME=VALUE", help="Override one; may be repeated."),
     option("--epochs", type=click.IntRange(min=1), help="Passes over the videos."),
-    option("--seed", type=int, help="Of everything that is random. [0]"),
+    option("--seed", type=int, help="Seed of everything that is random. [0]"),
     option("--weights", metavar="PATH", help="Weights the backbone begins with: a file, package, hub or random."),
 )
 @options(
     "Run",
-    option("--out", type=click.Path(path_type=Path), required=True, help="Folder, a new one or one to go on with."),
-    option("--device", default="auto", type=click.Choice(["auto", "cpu", "cuda"]), help="That trains. [auto]"),
+    option("--out", type=click.Path(path_type=Path), help="Folder of the training. [runs/PRESET]"),
+    option("--device", default="auto", type=click.Choice(["auto", "cpu", "cuda"]), help="Device that trains. [auto]"),
     option("--devices", default=1, type=click.IntRange(min=1), help="Processes on this machine. [1]"),
 )
 @json_option
@@ -57,38 +57,47 @@ def train(
     config_file: Path | None,
     overrides: tuple[str, ...],
     weights: str | None,
-    out: Path,
+    out: Path | None,
     device: str,
     devices: int,
     as_json: bool,
     **flags: Any,
 ) -> None:
-    """Trains a network on a folder of shards.
+    """Trains a network on SHARDS, a folder that mgst-data extract has written.
 
-    Written are the weights of the best and of the last epoch, tables of all losses, curves for TensorBoard, and the
-    state from which the training can go on.
+    The folder of the training holds the weights of the best and of the last epoch, tables of all losses, curves for
+    TensorBoard, and the state from which the training can continue.
     """
     if preset and config_file:
         raise click.UsageError("--preset and --config exclude each other", ctx)
 
     # Only now: these import torch, and --help should not wait for it.
+    from mgst_data.core.errors import printable
     from mgst_model.train import Stopped, make_fabric
     from mgst_model.train import train as run
 
-    from .experiment import build_experiment, preset_file
-    from .train_progress import make_train_watcher, show_trained
+    from .experiment import build_experiment, preset_file, preset_for
+    from .train_progress import make_train_watcher, quieten_libraries, show_trained
 
+    if not ctx.meta.get("debug"):
+        quieten_libraries()
+    chosen, reason = (preset, "") if preset else preset_for(device)
     given = [*overrides, *([f"network.pretrained={weights}"] if weights else [])]
-    experiment = build_experiment(config_file or preset_file(preset or "base"), flags, given)
+    experiment = build_experiment(config_file or preset_file(chosen), flags, given)
+    out = out or Path("runs", config_file.stem if config_file else chosen)
     fabric = make_fabric(experiment, device=device, devices=devices)
+    first = fabric.is_global_zero
+    if first:
+        settings = f"configuration {config_file}" if config_file else f"preset {chosen}{reason}"
+        click.echo(f"{printable(settings)}; folder of the training: {printable(out)}", err=True)
     try:
-        with make_train_watcher(quiet=not fabric.is_global_zero) as watcher:
+        with make_train_watcher(quiet=not first) as watcher:
             best = run(experiment, shards, out, fabric=fabric, watcher=watcher)
     except Stopped:
-        if fabric.is_global_zero:
-            click.echo(f"stopped; the same command goes on from here: {out}", err=True)
+        if first:
+            click.echo(f"stopped; the same command continues this training: {printable(out)}", err=True)
         ctx.exit(INTERRUPTED)
-    if fabric.is_global_zero:
+    if first:
         show_trained(out, best, as_json=as_json)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -19,11 +20,19 @@ from rich.text import Text
 
 from mgst_model.train import StepReport, TrainWatcher, Validation
 
+from .errors import answer_at_once
 from .show import duration
 
 SECONDS_BETWEEN_LINES = 10.0
+STOPPING = "stopping after this step; press Ctrl-C again to stop now and lose what was not saved"
 # Steps that figures of the display are averaged over.
 _REMEMBERED = 50
+
+
+def quieten_libraries() -> None:
+    """Hides what Lightning logs of its own start; errors still show."""
+    for name in ("lightning.fabric", "lightning.pytorch"):
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 @contextmanager
@@ -107,7 +116,9 @@ class Course:
 
 def first_line(steps: int, done: int, epochs: int, parameters: int) -> str:
     """What is to be done, in words."""
-    more = f"; goes on after step {done:,}" if done else ""
+    if done >= steps:
+        return f"this training is finished: all {steps:,} steps are done (choose another --out to train anew)"
+    more = f"; continuing after step {done:,}" if done else ""
     return f"training {parameters / 1e6:.1f} M parameters for {steps:,} steps in {epochs:,} epochs{more}"
 
 
@@ -122,6 +133,7 @@ class LiveWatcher(TrainWatcher):
 
     def __init__(self, console: Console, live: Live) -> None:
         self._console, self._live, self._course = console, live, Course()
+        self._stopping = False
 
     def begin(self, *, steps: int, done: int, epochs: int, parameters: int) -> None:
         """Says what is to be done."""
@@ -135,6 +147,11 @@ class LiveWatcher(TrainWatcher):
             self._console.print(validation_line(report))
         self._live.update(self._panel())
 
+    def stopping(self) -> None:
+        """Adds a line to the table; the display draws it within a quarter of a second."""
+        self._stopping = True
+        self._live.update(self._panel())
+
     def _panel(self) -> Group:
         course = self._course
         table = Table.grid(padding=(0, 2))
@@ -146,7 +163,7 @@ class LiveWatcher(TrainWatcher):
         table.add_row("time in", shares)
         bar = ProgressBar(total=max(1, course.steps), completed=course.done, width=40, complete_style="cyan")
         steps = Text(f"step {course.done:,}/{course.steps:,}  {duration(course.left)} left")
-        return Group(table, steps, bar)
+        return Group(table, steps, bar, *([Text(STOPPING, style="bold yellow")] if self._stopping else []))
 
 
 class LineWatcher(TrainWatcher):
@@ -169,6 +186,10 @@ class LineWatcher(TrainWatcher):
         elif time.perf_counter() >= self._next:
             self._write(self._course.words())
             self._next = time.perf_counter() + self._interval
+
+    def stopping(self) -> None:
+        """Answers the request to stop."""
+        answer_at_once(STOPPING)
 
     def _write(self, line: str) -> None:
         self._console.print(line, markup=False, soft_wrap=True)

@@ -35,6 +35,7 @@ def test_the_presets_are_what_the_experiment_trains(variant, monkeypatch, tmp_pa
         # How fast it goes, and what is looked at meanwhile.
         for table, name in (
             ("data", "val_per_video"),
+            ("data", "workers"),
             ("train", "validate"),
             ("train", "precision"),
             ("train", "start"),

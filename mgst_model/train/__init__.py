@@ -2,8 +2,9 @@
 
 from mgst_model.train.config import AugmentConfig, DataConfig, Experiment, LossConfig, TrainConfig
 from mgst_model.train.launch import make_fabric
-from mgst_model.train.loop import StepReport, Stopped, TrainWatcher, Validation, train
+from mgst_model.train.loop import train
 from mgst_model.train.task import DetectionTask, Examples
+from mgst_model.train.watcher import StepReport, Stopped, TrainWatcher, Validation
 
 __all__ = [
     "AugmentConfig",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import torch
 from torch import nn
@@ -12,6 +12,8 @@ from mgst_model.networks import NetworkConfig, build_network
 from mgst_model.networks.checkpoint import load_network
 from mgst_model.networks.parallel import STAGES, ParallelNetwork
 from mgst_model.train.config import Experiment
+
+_HINT = "train.start takes weights of the same network, or of its streams, each trained alone"
 
 
 def begin(experiment: Experiment) -> nn.Module:
@@ -34,11 +36,18 @@ def begin(experiment: Experiment) -> nn.Module:
         is_one_of_both = asked.streams == "both" and name != "both" and name not in streams
         alike = _shape(given.config) == _shape(replace(asked, streams=name))
         if not is_one_of_both or not alike or not isinstance(given.network, ParallelNetwork):
-            raise UsageError("is a network of another shape", where=where, hint="see its .json")
+            raise UsageError(_mismatch(given.config, asked), where=where, hint=_HINT)
         streams[name] = given.network
     if isinstance(network, ParallelNetwork):
         network.begin_with(*streams.values())
     return network
+
+
+def _mismatch(given: NetworkConfig, asked: NetworkConfig) -> str:
+    """In what a network differs from the one that is to begin with its weights."""
+    was, wanted = asdict(_shape(given)), asdict(_shape(asked))
+    changes = [f"network.{name}: {was[name]} -> {wanted[name]}" for name in was if was[name] != wanted[name]]
+    return f"is a network of another shape: {'; '.join(changes) or 'this stream was given already'}"
 
 
 def _shape(config: NetworkConfig) -> NetworkConfig:

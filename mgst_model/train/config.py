@@ -30,7 +30,8 @@ class DataConfig:
         batch: Segments per process and step that are read; blends come on top.
         per_video: Draws from every video in an epoch, so that long videos do not dominate.
         val_per_video: The same for validation.
-        workers: Processes that read shards, for each process that trains.
+        workers: Processes that read shards, for each process that trains; None: as many as the machine has cores for,
+            at most 8.
         methods: Only fakes of these methods; all of them by default.
     """
 
@@ -42,7 +43,7 @@ class DataConfig:
     batch: int = 16
     per_video: int = 8
     val_per_video: int = 4
-    workers: int = 4
+    workers: int | None = None
     methods: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -50,7 +51,7 @@ class DataConfig:
         for name in ("frames", "stride", "batch", "per_video", "val_per_video"):
             _within(f"data.{name}", getattr(self, name), 1, 10**6)
         for name in ("test_frames", "workers"):
-            _within(f"data.{name}", getattr(self, name), 0, 10**6)
+            _within(f"data.{name}", getattr(self, name) or 0, 0, 10**6)
         if self.size % 32 or self.size < 32:
             raise UsageError(f"data.size is {self.size}", hint="a multiple of 32 pixels")
 

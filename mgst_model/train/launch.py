@@ -28,7 +28,7 @@ def make_fabric(experiment: Experiment, *, device: str = "auto", devices: int = 
     cuda = torch.cuda.device_count() if device != "cpu" else 0
     if device == "cuda" and local > cuda:
         what = f"there are {cuda} CUDA devices, not {local}" if cuda else "no CUDA device is available"
-        raise UsageError(what, hint="lower --devices, or train on the cpu")
+        raise UsageError(what, hint="lower --devices, or take --device cpu")
     if experiment.train.precision == "16-mixed" and not cuda:
         raise UsageError("train.precision 16-mixed needs a GPU", hint="use bf16-mixed or 32-true on a CPU")
     strategy: str | Strategy = "auto"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,50 +24,14 @@ from mgst_model.networks.output import SegmentOutput
 from mgst_model.train.begin import begin
 from mgst_model.train.clock import Clock
 from mgst_model.train.config import Experiment
-from mgst_model.train.data import TRAIN, VAL, make_loader, open_split
+from mgst_model.train.data import TRAIN, VAL, make_loader, open_split, trained_on
 from mgst_model.train.optim import climbed, learning_rate, parameter_groups, set_learning_rate
 from mgst_model.train.signals import stop_requests, workers_deaf_to_stopping
-from mgst_model.train.state import STEPS, VALIDATIONS, TrainFolder
+from mgst_model.train.state import STEPS, VALIDATIONS, TrainFolder, load_state
 from mgst_model.train.task import DetectionTask, Examples
+from mgst_model.train.watcher import StepReport, Stopped, TrainWatcher, Validation
 
 LAST, CURVES = "last", "tensorboard"
-
-
-@dataclass(frozen=True, slots=True)
-class StepReport:
-    """One step: its number from 1, the loss and its parts, learning rate, segments seen, seconds of each phase."""
-
-    step: int
-    epoch: int
-    losses: Mapping[str, float]
-    rate: float
-    segments: int
-    seconds: Mapping[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Validation:
-    """How good the averaged weights are on the videos held out: area under the ROC curve of segments, and loss."""
-
-    step: int
-    epoch: int
-    auc: float
-    loss: float
-    best: bool
-
-
-class TrainWatcher:
-    """Is told how a training goes on; this one takes no notice."""
-
-    def begin(self, *, steps: int, done: int, epochs: int, parameters: int) -> None:
-        """It begins, or goes on after ``done`` steps."""
-
-    def see(self, report: StepReport | Validation) -> None:
-        """A step, or a validation, is done."""
-
-
-class Stopped(Exception):  # noqa: N818 - nothing went wrong
-    """A training was asked to stop; its state is saved."""
 
 
 def train(
@@ -108,13 +72,13 @@ class _Training:
         self.shards = shards
         data = experiment.data
         world: dict[str, Any] = {"rank": fabric.global_rank, "world": fabric.world_size}
-        pin = fabric.device.type == "cuda"
-        self.loader = make_loader(
-            open_split(shards, data, TRAIN), data, seed=self.seed, training=True, pin=pin, **world
-        )
+        world["pin"] = fabric.device.type == "cuda"
+        reader = open_split(shards, data, TRAIN)
+        self.loader = make_loader(reader, data, seed=self.seed, training=True, **world)
         self.validation_loader = make_loader(
-            open_split(shards, data, VAL), data, seed=self.seed, training=False, pin=pin, **world
+            open_split(shards, data, VAL), data, seed=self.seed, training=False, **world
         )
+        self.trained_on = trained_on(shards, reader) if fabric.is_global_zero else {}
         self.batches = len(self.loader)  # of an epoch
         self.per_epoch = self.batches // self.config.accumulate
         if not self.per_epoch:
@@ -129,24 +93,39 @@ class _Training:
         self.averaged = ModelEmaV3(network, decay=self.config.ema, use_warmup=True) if self.config.ema else None
         self.clock = Clock(fabric.device)
         self.step, self.best = 0, Validation(0, 0, auc=-math.inf, loss=math.inf, best=False)
+        # An epoch that was trained, and whose validation was stopped.
+        self.unvalidated: int | None = None
+        self.curves: SummaryWriter | None = None
         # Only now that everything could be built is the folder begun.
         self.folder = TrainFolder(out, experiment, shards) if fabric.is_global_zero else None
-        fabric.barrier()
-        self._resume(out)
-        self.curves = SummaryWriter(str(out / CURVES), purge_step=self.step + 1) if self.folder else None
+        try:
+            fabric.barrier()
+            self._resume(out)
+            self.curves = SummaryWriter(str(out / CURVES), purge_step=self.step + 1) if self.folder else None
+        except BaseException:
+            self._close()
+            raise
 
     def run(self) -> Validation:
         parameters = sum(parameter.numel() for parameter in self.plain.parameters())
-        self.watcher.begin(steps=self.steps, done=self.step, epochs=self.config.epochs, parameters=parameters)
         cuda = [self.fabric.device] if self.fabric.device.type == "cuda" else []
         try:
-            with stop_requests() as asked, torch.random.fork_rng(devices=cuda):
+            self.watcher.begin(steps=self.steps, done=self.step, epochs=self.config.epochs, parameters=parameters)
+            with stop_requests(self.watcher.stopping) as asked, torch.random.fork_rng(devices=cuda):
+                if self.unvalidated is not None:
+                    self._validate(self.unvalidated, asked)
+                    self._save()
                 while self.loader.sampler.epoch < self.config.epochs:
                     self._epoch(asked)
         finally:
-            if self.curves is not None:
-                self.curves.close()
+            self._close()
         return self.best
+
+    def _close(self) -> None:
+        if self.curves is not None:
+            self.curves.close()
+        if self.folder is not None:
+            self.folder.close()
 
     def _epoch(self, asked: threading.Event) -> None:
         epoch = self.loader.sampler.epoch
@@ -167,7 +146,7 @@ class _Training:
                 if self.step % self.config.save == 0:
                     self._save()
         if (epoch + 1) % self.config.validate == 0 or epoch + 1 == self.config.epochs:
-            self._validate(epoch)
+            self._validate(epoch, asked)
         self._save()
 
     def _examples(self, batch: SegmentBatch, number: int) -> Examples:
@@ -243,7 +222,10 @@ class _Training:
 
     def _not_finite(self, name: str, value: float, keys: Sequence[str]) -> MgstError:
         at = f"at step {self.step + 1}, of chunks {', '.join(keys)}" if keys else f"after step {self.step}"
-        hint = "lower train.lr, set train.clip, or train with --set train.precision=32-true"
+        ways = [f"lower train.lr ({self.config.lr:g})"]
+        ways += [] if self.config.clip else ["set train.clip=1"]
+        ways += [] if self.config.precision == "32-true" else ["set train.precision=32-true"]
+        hint = f"{', or '.join(ways)}; it continues from the last saved state"
         reason = f"non_finite_{name.replace(' ', '_')}"
         return MgstError(f"the {name} is {value} {at}", where=self.shards, hint=hint, reason=reason)
 
@@ -262,7 +244,13 @@ class _Training:
             buffer.copy_(values.view_as(buffer))
 
     @torch.no_grad()
-    def _validate(self, epoch: int) -> None:
+    def _validate(self, epoch: int, asked: threading.Event) -> None:
+        """Measures the averaged weights; where a stop is asked for, saves that this is still to be done.
+
+        Raises:
+            Stopped: as soon as any process is asked to stop.
+        """
+        self.unvalidated = epoch
         network = self.averaged.module if self.averaged is not None else self.plain
         network.eval()
         auc = BinaryAUROC().to(self.fabric.device)
@@ -270,7 +258,14 @@ class _Training:
         _count(auc, sums[:0], sums[:0])  # a process may have nothing to validate
         sampler = self.validation_loader.sampler
         sampler.epoch = sampler.position = 0  # the same draws every time
-        for number, batch in enumerate(workers_deaf_to_stopping(self.validation_loader)):
+        batches = workers_deaf_to_stopping(self.validation_loader)
+        for number in range(self._most(len(self.validation_loader))):
+            if self._everywhere(asked.is_set()):
+                self._save()
+                raise Stopped
+            batch = next(batches, None)
+            if batch is None:  # other processes have more of them
+                continue
             generator = generator_for(self.seed, "validation", number, self.fabric.global_rank)
             segment = batch.to_segment(self.fabric.device, grid=self.experiment.data.size // 16)
             examples = self.task.test_examples(segment, generator, has_mask=batch.has_mask)
@@ -287,6 +282,7 @@ class _Training:
         better = (reached, -loss) > (self.best.auc, -self.best.loss)
         report = Validation(self.step, epoch, reached, loss, better)
         self.best = report if better else self.best
+        self.unvalidated = None
         if self.folder is not None and self.curves is not None:
             row = {"step": self.step, "epoch": epoch, "auc": report.auc, "loss": report.loss, "best": int(better)}
             self.folder.log(VALIDATIONS, row)
@@ -303,6 +299,7 @@ class _Training:
             "validation_auc": report.auc,
             "validation_loss": report.loss,
             "shards": self.shards,
+            "trained_on": self.trained_on,
             "experiment": self.experiment.as_dict(),
         }
         save_network(path, network, self.experiment.network, frames=data.scored_frames, size=data.size, info=info)
@@ -323,6 +320,7 @@ class _Training:
             self.folder.save(
                 {
                     "step": self.step,
+                    "unvalidated": self.unvalidated,
                     "processes": self.fabric.world_size,
                     "best": list(astuple(self.best)),
                     "network": self.plain.state_dict(),
@@ -337,7 +335,7 @@ class _Training:
 
     def _resume(self, out: Path) -> None:
         # Every process reads the state; only the first one has the folder, whose check came before.
-        state = TrainFolder(out, self.experiment, self.shards).load()
+        state = load_state(out)
         if state is None:
             return
         processes = state.get("processes", self.fabric.world_size)
@@ -345,7 +343,7 @@ class _Training:
             what = f"trained in {processes} processes, not in {self.fabric.world_size}"
             hint = "steps and learning rates depend on it: ask for as many again, or choose another output folder"
             raise ConfigMismatchError(what, where=out, hint=hint)
-        self.step, self.best = state["step"], Validation(*state["best"])
+        self.step, self.best, self.unvalidated = state["step"], Validation(*state["best"]), state.get("unvalidated")
         self.plain.load_state_dict(state["network"])
         if self.averaged is not None:
             self.averaged.module.load_state_dict(state["averaged"])
@@ -362,6 +360,13 @@ class _Training:
         if self.fabric.world_size == 1:
             return value
         return cast("Tensor", self.fabric.all_reduce(value.clone(), reduce_op="mean"))
+
+    def _most(self, number: int) -> int:
+        """The largest of the numbers that the processes have."""
+        if self.fabric.world_size == 1:
+            return number
+        largest = self.fabric.all_reduce(torch.tensor(float(number), device=self.fabric.device), reduce_op="max")
+        return int(cast("Tensor", largest))
 
     def _everywhere(self, stop: bool) -> bool:
         """Whether any process is to stop: all of them do so after the same step."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from mgst_data.shards import SegmentBatch, SegmentLoader
@@ -30,8 +30,12 @@ def workers_deaf_to_stopping(loader: SegmentLoader) -> Iterator[SegmentBatch]:
 
 
 @contextmanager
-def stop_requests() -> Iterator[threading.Event]:
-    """Within, SIGTERM and the first SIGINT ask for a stop after the step; a second SIGINT interrupts at once."""
+def stop_requests(answer: Callable[[], None]) -> Iterator[threading.Event]:
+    """Within, SIGTERM and the first SIGINT ask for a stop; a second SIGINT interrupts at once.
+
+    Args:
+        answer: Called as soon as the signal arrives, whatever the training is doing: inside a signal handler.
+    """
     asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield asked
@@ -39,8 +43,10 @@ def stop_requests() -> Iterator[threading.Event]:
     before = {number: signal.getsignal(number) for number in STOPPING}
 
     def ask(*_: object) -> None:
-        asked.set()
         signal.signal(signal.SIGINT, before[signal.SIGINT])
+        if not asked.is_set():
+            asked.set()
+            answer()
 
     for number in before:
         signal.signal(number, ask)

@@ -15,11 +15,16 @@ import torch
 
 from mgst_data.core import ConfigMismatchError, UsageError
 from mgst_data.core.errors import first_line
+from mgst_data.shards.lock import LOCK, FolderLock
 from mgst_data.shards.storage import output_errors, write_atomic
+from mgst_model.networks.checkpoint import SETTINGS
 from mgst_model.train.config import Experiment
 
-STATE, SETTINGS = "state.pt", "config.json"
+STATE = "state.pt"
 STEPS, VALIDATIONS = "steps.csv", "validation.csv"
+_ELSEWHERE, _DELETE = "choose another output folder (--out)", "delete it to begin anew"
+# Options that change nothing of what is learnt, and may differ when a training goes on.
+_FREE = ("data.workers",)
 # What torch's reader, a small stack machine, raises when it is fed with something else.
 _DAMAGE = (
     pickle.UnpicklingError, RuntimeError, EOFError, LookupError, ValueError, TypeError, AttributeError, AssertionError,
@@ -28,7 +33,7 @@ _DAMAGE = (
 
 
 class TrainFolder:
-    """Files of one training.
+    """Files of one training, and the lock that keeps a second one out until :meth:`close`.
 
     Args:
         path: The folder; made if it is not there.
@@ -38,38 +43,37 @@ class TrainFolder:
     Raises:
         ConfigMismatchError: if a training of something else was begun here.
         UsageError: if the folder holds other things.
-        OutputError: if it cannot be written.
+        OutputError: if it cannot be written, or another training writes into it (reason "locked").
     """
 
     def __init__(self, path: str | Path, experiment: Experiment, shards: str) -> None:
         self.path = Path(path)
+        settings = self.path / SETTINGS
         with output_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-        asked = {"shards": shards, **json.loads(json.dumps(experiment.as_dict()))}
-        settings = self.path / SETTINGS
+            strange = not settings.is_file() and any(file.name != LOCK for file in self.path.iterdir())
+        if strange:
+            raise UsageError("not empty, and no folder of a training", where=path, hint=_ELSEWHERE)
+        self._lock = FolderLock(self.path)
+        try:
+            self._begin(settings, {"shards": shards, **json.loads(json.dumps(experiment.as_dict()))})
+        except BaseException:
+            self.close()
+            raise
+
+    def _begin(self, settings: Path, asked: Mapping[str, Any]) -> None:
         if settings.is_file():
             _compare(_read_settings(settings), asked, self.path)
-        elif any(self.path.iterdir()):
-            raise UsageError("not empty, and no folder of a training", where=path, hint="choose another output folder")
         else:
             write_atomic(settings, (json.dumps(asked, indent=1) + "\n").encode())
 
-    def load(self) -> dict[str, Any] | None:
-        """The state that was saved last; None before the first. Nothing but tensors and plain values is unpickled.
+    def close(self) -> None:
+        """Lets other trainings in; may be called again."""
+        self._lock.release()
 
-        Raises:
-            UsageError: if it is damaged.
-        """
-        path = self.path / STATE
-        if not path.exists():
-            return None
-        try:
-            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        except _DAMAGE as error:
-            raise UsageError(f"is damaged: {first_line(error)}", where=path, hint="delete it to begin anew") from error
-        if not isinstance(state, dict) or "step" not in state:
-            raise UsageError("holds no state of a training", where=path, hint="delete it to begin anew")
-        return state
+    def load(self) -> dict[str, Any] | None:
+        """The state that was saved last; see :func:`load_state`."""
+        return load_state(self.path)
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Writes a state, whole or not at all."""
@@ -103,14 +107,34 @@ class TrainFolder:
                 writer.writerow(row)
 
 
+def load_state(folder: str | Path) -> dict[str, Any] | None:
+    """The state that a training saved last; None before the first. Only tensors and plain values are unpickled.
+
+    Args:
+        folder: Of the training.
+
+    Raises:
+        UsageError: if it is damaged.
+    """
+    path = Path(folder, STATE)
+    if not path.exists():
+        return None
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except _DAMAGE as error:
+        raise UsageError(f"is damaged: {first_line(error)}", where=path, hint=_DELETE) from error
+    if not isinstance(state, dict) or "step" not in state:
+        raise UsageError("holds no state of a training", where=path, hint=_DELETE)
+    return state
+
+
 def _read_settings(path: Path) -> dict[str, Any]:
-    hint = "choose another output folder"
     try:
         settings = json.loads(path.read_bytes())
     except ValueError as error:
-        raise UsageError(f"is no valid JSON: {error}", where=path, hint=hint) from error
+        raise UsageError(f"is no valid JSON: {error}", where=path, hint=_ELSEWHERE) from error
     if not isinstance(settings, dict):
-        raise UsageError("is no config of a training", where=path, hint=hint)
+        raise UsageError("is no config of a training", where=path, hint=_ELSEWHERE)
     return settings
 
 
@@ -119,9 +143,9 @@ def _compare(was: Mapping[str, Any], asked: Mapping[str, Any], where: Path) -> N
     defaults = json.loads(json.dumps(Experiment().as_dict()))
     tables = {name: was[name] for name in defaults if isinstance(was.get(name), Mapping)}
     was = {**was, **{name: {**defaults[name], **table} for name, table in tables.items()}}
-    changes = [f"{name}: {old} -> {new}" for name, old, new in _differences(was, asked)]
+    changes = [f"{name}: {old} -> {new}" for name, old, new in _differences(was, asked) if name not in _FREE]
     if changes:
-        hint = "ask for the same again to go on, or choose another output folder"
+        hint = "repeat the earlier options to continue it, or choose another output folder (--out)"
         raise ConfigMismatchError(f"trained with another config: {'; '.join(changes)}", where=where, hint=hint)
 
 

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from mgst_data.augment import RECIPES, SelfBlend, temporal_fakes
-from mgst_data.core import FAKE, REAL, RealFakePair, Segment, labels
+from mgst_data.core import FAKE, REAL, RealFakePair, Segment, check_generator, labels
 from mgst_model import losses
 from mgst_model.losses import Average, identity
 from mgst_model.networks.config import NetworkConfig
@@ -78,6 +78,9 @@ class DetectionTask(nn.Module):
             segment: Real ones, and fakes where those are learnt.
             generator: On the CPU.
             has_mask: Fakes whose mask is known; on the CPU. None: no mask is.
+
+        Raises:
+            TypeError: for what is no generator on the CPU.
         """
         return self._make(segment, generator, has_mask, augmented=True)
 
@@ -119,10 +122,11 @@ class DetectionTask(nn.Module):
     def _make(
         self, segment: Segment, generator: torch.Generator, has_mask: Bool[Tensor, " b"] | None, *, augmented: bool
     ) -> Examples:
+        check_generator(generator)
         blended = (segment.label == REAL) if self.data.fakes != "videos" else torch.zeros_like(segment.valid[:, 0])
         twins, others = blended.nonzero()[:, 0], (~blended).nonzero()[:, 0]
         parts = []
-        if len(twins):
+        if len(twins) or not len(others):
             parts.append(self._twins(segment[twins], generator, augmented=augmented))
         if len(others):
             known = torch.zeros_like(blended) if has_mask is None else has_mask.to(others.device)

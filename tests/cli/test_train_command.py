@@ -9,8 +9,10 @@ import sys
 import time
 
 import pytest
+import torch
 from click.testing import CliRunner
 from face_shards import write_face_shards
+from mgst_cli.experiment import preset_for
 from mgst_cli.train import train
 
 from mgst_model.networks.checkpoint import load_network
@@ -73,9 +75,10 @@ def refused(result):
     """The one line of an error of use."""
     assert result.exit_code == 2
     assert not result.stdout
-    (line,) = result.stderr.splitlines()
-    assert line.startswith("error: ")
-    return line
+    lines = result.stderr.splitlines()
+    assert all("; folder of the training: " in line for line in lines[:-1])
+    assert lines[-1].startswith("error: ")
+    return lines[-1]
 
 
 def test_a_training_that_was_stopped_goes_on_with_the_same_command(mgst_train, shards, config, tmp_path):
@@ -94,7 +97,8 @@ def test_a_training_that_was_stopped_goes_on_with_the_same_command(mgst_train, s
     finally:
         run.kill()
     assert run.returncode == 130, messages
-    assert messages.splitlines()[-1] == f"stopped; the same command goes on from here: {out}"
+    assert messages.splitlines()[-1] == f"stopped; the same command continues this training: {out}"
+    assert "stopping after this step; press Ctrl-C again" in messages
     assert "Traceback" not in messages
     done = len(steps_of(out))
     assert 3 <= done < 40
@@ -103,7 +107,7 @@ def test_a_training_that_was_stopped_goes_on_with_the_same_command(mgst_train, s
 
     result = mgst_train(*arguments, "--json")
     assert result.exit_code == 0
-    assert f"for 40 steps in 1 epochs; goes on after step {done}" in result.stderr
+    assert f"for 40 steps in 1 epochs; continuing after step {done}" in result.stderr
     assert "epoch 1: validation AUC" in result.stderr
     assert steps_of(out) == list(range(1, 41))
     told = json.loads(result.stdout)
@@ -115,6 +119,7 @@ def test_a_training_that_was_stopped_goes_on_with_the_same_command(mgst_train, s
     assert any((out / "tensorboard").iterdir())
 
     result = mgst_train(*arguments)
+    assert "this training is finished: all 40 steps are done (choose another --out to train anew)" in result.stderr
     assert result.stdout.splitlines()[0] == f"best validation AUC {told['auc']:.4f}: {out / 'best.safetensors'}"
     assert steps_of(out) == list(range(1, 41))
     assert "train.lr: 0.0001 -> 0.5" in refused(mgst_train(*arguments, "--set", "train.lr=0.5"))
@@ -124,8 +129,17 @@ def test_a_training_that_was_stopped_goes_on_with_the_same_command(mgst_train, s
     ("options", "message"),
     [
         (["--set", "train.epoch=1"], "there is no option train.epoch (did you mean 'epochs'?)"),
-        (["--set", "data.fakes=both"], "has no fake videos in the split 'train'"),
-        (["--set", "data.batch=400"], "80 draws do not fill a batch for each of 1 processes"),
+        (["--set", "lr=3"], "--set lr=3: is not TABLE.NAME=VALUE (such as --set train.lr=3)"),
+        (["--set", "data.fakes=both"], "has no fake videos in the split 'train' (here: train: 4 real, val: 2 real; "),
+        (
+            ["--set", "data.fakes=both", "--set", "data.methods=Deepfakse"],
+            "data.methods: there is no fake method Deepfakse",
+        ),
+        (["--set", "data.batch=400"], "an epoch draws 80 segments, too few for one batch in each of 1 processes"),
+        (
+            ["--set", "data.frames=64"],
+            "no real clip of the split train has 64 consecutive frames (the longest has 8: lower data.frames ",
+        ),
         (["--weights", "nowhere.pth"], "nowhere.pth: no such file of weights"),
     ],
 )
@@ -147,3 +161,38 @@ def test_a_preset_and_a_file_exclude_each_other(mgst_train, shards, config, tmp_
     result = mgst_train(shards, "--config", config, "--preset", "small", "--out", tmp_path / "out")
     assert result.exit_code == 2
     assert "--preset and --config exclude each other" in result.stderr
+
+
+def test_without_options_the_preset_suits_the_machine_and_names_the_folder(mgst_train, shards, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    tiny = ["--epochs", 1, "--set", "data.frames=3", "--set", "data.size=32", "--set", "data.per_video=1"]
+    result = mgst_train(shards, *tiny)
+    assert result.exit_code == 0, result.stderr
+    first = result.stderr.splitlines()[0]
+    assert first == (
+        "preset small (it trains on a CPU; --preset base is for a GPU); folder of the training: runs/small"
+    )
+    assert (tmp_path / "runs" / "small" / "best.safetensors").exists()
+    assert "this training is finished" in mgst_train(shards, *tiny).stderr
+    line = refused(mgst_train(shards, *tiny, "--seed", 1))
+    assert line.startswith("error: runs/small: trained with another config: train.seed: 0 -> 1 (")
+    assert "--out" in line
+
+
+@pytest.mark.parametrize(("there", "wanted"), [(True, "base"), (False, "small")])
+def test_the_preset_is_for_a_gpu_where_there_is_one(monkeypatch, there, wanted):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
+    chosen, why = preset_for("auto")
+    assert chosen == wanted
+    assert "GPU" in why
+    assert preset_for("cpu")[0] == "small"
+
+
+def test_a_hub_out_of_reach_is_said_at_once_with_what_can_be_done(mgst_train, shards, tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    begin = time.monotonic()
+    line = refused(mgst_train(shards, "--preset", "base", "--set", "data.frames=8", "--out", tmp_path / "out"))
+    assert time.monotonic() - begin < 10  # models and shards are opened as well
+    assert "http://127.0.0.1:9: the weights of backbone 'convnext_tiny' have to be downloaded" in line
+    assert all(word in line for word in ("--preset small", "--weights FILE", "--weights random"))
+    assert not (tmp_path / "out").exists()

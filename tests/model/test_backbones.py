@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import socket
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -145,11 +147,47 @@ def test_without_the_hub_nothing_starts_at_random(monkeypatch, kind, error):
         raise error
 
     monkeypatch.setattr(timm, "create_model", offline)
+    monkeypatch.setattr(weights, "_fault_of", lambda address: "")
     with pytest.raises(UsageError, match="'test_convnext' from timm's hub") as caught:
         build_network(NetworkConfig(kind=kind, backbone="test_convnext"))
     assert "'random'" in caught.value.hint
     assert ".safetensors" in caught.value.hint
     assert "\n" not in str(caught.value)
+
+
+def test_weights_of_an_earlier_download_need_no_hub(monkeypatch, tmp_path):
+    name = "test_convnext.r160_in1k"
+    state = {key: torch.full_like(value, 0.25) for key, value in timm.create_model(name).state_dict().items()}
+    save_file(state, tmp_path / "model.safetensors")
+    asked = []
+
+    def cached(repository, file):
+        asked.append((repository, file))
+        return str(tmp_path / file)
+
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", cached)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    model = weights.create(name, pretrained="hub")
+    assert asked == [("timm/test_convnext.r160_in1k", "model.safetensors")]
+    assert all(bool((value == 0.25).all()) for value in model.state_dict().values())
+
+
+def test_a_hub_that_answers_is_asked_and_one_that_does_not_is_not(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"http://127.0.0.1:{server.getsockname()[1]}"
+
+        def answer():
+            peer, _ = server.accept()
+            with peer:
+                peer.recv(1000)
+                peer.sendall(b"HTTP/1.0 401 Unauthorized\r\n\r\n")
+
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(answer)
+            assert weights._fault_of(address) == ""
+    assert "refused" in weights._fault_of(address)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    assert weights._fault_of(address) == "HF_HUB_OFFLINE is set"
 
 
 @pytest.mark.parametrize(

@@ -119,11 +119,11 @@ def test_weights_that_were_cut_off_are_damage(saved, share):
 
 
 def test_both_files_are_needed(saved, tmp_path):
-    assert_refused(tmp_path / "nothing", "nothing.safetensors: is not there .*a pair of files")
+    assert_refused(tmp_path / "nothing", "nothing.safetensors: no such file .*a pair of files")
     saved.with_suffix(".json").unlink()
-    assert_refused(saved, "best.json: is not there")
+    assert_refused(saved, "best.json: no such file")
     (tmp_path / "empty").mkdir()
-    assert_refused(tmp_path / "empty", "best.safetensors: is not there")
+    assert_refused(tmp_path / "empty", "best.safetensors: no such file")
 
 
 @pytest.mark.parametrize(

@@ -87,11 +87,13 @@ def test_tensors_of_something_else_are_no_state(folder, other):
 
 def test_the_same_experiment_goes_on_in_its_folder(folder, make_experiment):
     folder.save({"step": 3})
+    folder.close()
     assert TrainFolder(folder.path, make_experiment(), "shards").load() == {"step": 3}
 
 
 def test_another_experiment_is_told_what_differs(folder, make_experiment):
     changed = make_experiment(train={"lr": 0.5}, data={"methods": ("Deepfakes",)})
+    folder.close()
     with pytest.raises(ConfigMismatchError) as caught:
         TrainFolder(folder.path, changed, "elsewhere")
     message = str(caught.value)
@@ -106,9 +108,24 @@ def test_an_option_that_came_later_has_had_its_default(folder, make_experiment):
     settings = json.loads((folder.path / "config.json").read_text())
     del settings["train"]["ema"], settings["train"]["warmup"]
     (folder.path / "config.json").write_text(json.dumps(settings))
-    TrainFolder(folder.path, make_experiment(train={"ema": TrainConfig().ema}), "shards")
+    folder.close()
+    TrainFolder(folder.path, make_experiment(train={"ema": TrainConfig().ema}), "shards").close()
     with pytest.raises(ConfigMismatchError, match=r"config: train.ema: 0.9998 -> 0.9 "):
         TrainFolder(folder.path, make_experiment(), "shards")
+
+
+def test_the_number_of_reading_processes_may_differ(folder, make_experiment):
+    folder.close()
+    TrainFolder(folder.path, make_experiment(data={"workers": 3}), "shards")
+
+
+def test_one_training_at_a_time_writes_into_a_folder(folder, make_experiment):
+    with pytest.raises(OutputError, match="in use by another run"):
+        TrainFolder(folder.path, make_experiment(), "shards")
+    with pytest.raises(OutputError, match="in use by another run"):  # nor does one of something else
+        TrainFolder(folder.path, make_experiment(train={"lr": 0.5}), "shards")
+    folder.close()
+    TrainFolder(folder.path, make_experiment(), "shards")
 
 
 def test_a_folder_of_other_things_is_left_alone(make_experiment, tmp_path):

@@ -21,7 +21,7 @@ from shards.synthetic_shards import chunk_of, record_of, write_shard
 from sklearn.metrics import roc_auc_score
 from torch import nn
 
-from mgst_data.core import ConfigMismatchError, MgstError, Segment, UsageError, generator_for
+from mgst_data.core import ConfigMismatchError, MgstError, OutputError, Segment, UsageError, generator_for
 from mgst_data.shards import open_folder
 from mgst_model.networks import build_network
 from mgst_model.networks.checkpoint import load_network
@@ -117,6 +117,55 @@ def test_a_training_that_was_stopped_ends_in_the_same_bits(through, real_shards,
     assert train(experiment, real_shards, tmp_path, fabric=fabric, watcher=log) == best
     assert (log.begun["done"], log.begun["steps"], log.steps[0].step) == (stop, 8, stop + 1)
     assert_same_training(tmp_path, whole)
+
+
+@pytest.mark.parametrize("epoch", [0, 1])
+def test_a_validation_that_was_stopped_is_made_again(through, real_shards, fabric, tmp_path, monkeypatch, epoch):
+    experiment, whole, best, _ = through
+    made, answers = DetectionTask.test_examples, []
+
+    def stopped(self, *arguments, **options):
+        if len(rows(tmp_path)) == 4 * (epoch + 1):  # the steps of an epoch
+            os.kill(os.getpid(), signal.SIGINT)
+            assert answers, "the request is answered while the validation goes on"
+        return made(self, *arguments, **options)
+
+    class Answers(Log):
+        def stopping(self):
+            answers.append("stopping")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(DetectionTask, "test_examples", stopped)
+        with pytest.raises(Stopped):
+            train(experiment, real_shards, tmp_path, fabric=fabric, watcher=Answers())
+    assert answers == ["stopping"]
+    validated = rows(tmp_path, "validation.csv") if epoch else []
+    assert len(validated) == epoch
+    assert state_of(tmp_path)["unvalidated"] == epoch
+    assert train(experiment, real_shards, tmp_path, fabric=fabric) == best
+    assert_same_training(tmp_path, whole)
+
+
+def test_a_second_training_in_the_folder_is_refused_while_the_first_one_runs(
+    make_experiment, real_shards, fabric, tmp_path
+):
+    experiment = make_experiment(train={"epochs": 1})
+
+    class Second(Log):
+        def see(self, report):
+            super().see(report)
+            with pytest.raises(OutputError, match=r"in use by another run \(process \d+ on ") as caught:
+                train(experiment, real_shards, tmp_path, fabric=fabric)
+            assert caught.value.reason == "locked"
+
+    train(experiment, real_shards, tmp_path, fabric=fabric, watcher=Second())
+    assert [row["step"] for row in rows(tmp_path)] == ["1", "2", "3", "4"]
+    assert not (tmp_path / ".lock").exists()
+
+
+def test_weights_know_what_they_were_trained_on(through):
+    _, folder, _, _ = through
+    assert load_network(folder).info["trained_on"] == {"real_videos": {"ffpp": 4}, "people": 4}
 
 
 def test_a_training_that_was_killed_goes_back_to_what_was_saved(through, real_shards, fabric, tmp_path):
@@ -418,9 +467,9 @@ def test_the_scale_of_float16_losses_goes_on_as_it_was(make_experiment, real_sha
     ("changes", "message"),
     [
         ({"train": {"accumulate": 5}}, r"an epoch has 4 batches, too few for a step \(lower train.accumulate \(5\)"),
-        ({"data": {"batch": 9}}, r"8 draws do not fill a batch for each of 1 processes"),
+        ({"data": {"batch": 9}}, "an epoch draws 8 segments, too few for one batch in each of 1 processes"),
         ({"data": {"fakes": "both"}}, "has no fake videos in the split 'train'"),
-        ({"data": {"frames": 9}}, "no chunk has 9 frames; the longest has 8"),
+        ({"data": {"frames": 9}}, "no real clip of the split train has 9 consecutive frames .the longest has 8: "),
         ({"network": {"backbone": "test_convnex"}}, "unknown backbone 'test_convnex'"),
     ],
 )
