@@ -2,6 +2,8 @@
 #   make demo   installs, renders a small data set, extracts it and shows the result
 #   make test   installs the test extra and runs every check
 PYTHON ?= python3
+# setuptools warns of every editable installation that has a folder beside it; nothing is to be done about it.
+PIP     = PYTHONWARNINGS=ignore::UserWarning $(BIN)/pip install -q
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 DEMO   ?= demo
@@ -18,6 +20,8 @@ demo: $(VENV)/.installed-train
 	@echo "== demo: testing it on the fakes of other people, and on one video frame by frame =="
 	$(BIN)/mgst-eval $(DEMO)/shards --weights $(DEMO)/network --out $(DEMO)/evaluation
 	$(BIN)/mgst-predict $(DEMO)/videos/manipulated_sequences/Deepfakes/c23/videos/006_007.mp4 --weights $(DEMO)/network --out $(DEMO)/prediction
+	@echo "== demo: done. This network has seen four rendered people. It ranks the demo's fakes above its real videos, but"
+	@echo "   its scores are not calibrated (real ones may lie above 0.5), and they mean nothing for other videos."
 
 test: $(VENV)/.installed-test
 	@echo "== test: format, lint, types, layers, tests =="
@@ -40,18 +44,18 @@ $(VENV)/bin/python:
 
 $(VENV)/.installed: $(VENV)/bin/python setup.cfg pyproject.toml
 	@echo "== installing mgst and its dependencies (about two minutes, mostly torch) =="
-	$(BIN)/pip install -q --upgrade pip
-	$(BIN)/pip install -q -e .
+	$(PIP) --upgrade pip
+	$(PIP) -e .
 	@touch $@
 
 $(VENV)/.installed-train: $(VENV)/.installed
 	@echo "== installing the train extra =="
-	$(BIN)/pip install -q -e ".[train]"
+	$(PIP) -e ".[train]"
 	@touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed-train
 	@echo "== installing the test extra =="
-	$(BIN)/pip install -q -e ".[test]"
+	$(PIP) -e ".[test]"
 	@touch $@
 
 clean:

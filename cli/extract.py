@@ -17,9 +17,9 @@ Examples:
   mgst-data extract --src my_videos.csv --out shards --workers 8
   mgst-data extract --src FaceForensics++ --out shards --retry-skipped no_face
 
-A run that was stopped goes on with the same command; what is complete is kept.
-Exit codes: 0 complete, 1 failed (with --strict: or videos were skipped),
-2 asked for something that cannot be done, 130 interrupted.
+A run that was stopped goes on with the same command; finished videos are kept.
+Exit codes: 0 complete, 1 failed (with --strict: or videos were skipped, or
+kept with a note), 2 asked for something that cannot be done, 130 interrupted.
 """
 
 
@@ -45,6 +45,7 @@ Exit codes: 0 complete, 1 failed (with --strict: or videos were skipped),
     option("--min-face", type=int, help="Side of the smallest face, pixels of the video. [40]"),
     option("--min-frames", type=int, help="Shorter tracks are dropped. [8]"),
     option("--min-score", type=float, help="Chunks of a lower median face probability are dropped. [0.9]"),
+    option("--damaged", type=click.Choice(["drop", "keep"]), help="Frames decoded from damaged data. [drop]"),
 )
 @options(
     "Crops",
@@ -63,7 +64,7 @@ Exit codes: 0 complete, 1 failed (with --strict: or videos were skipped),
 )
 @options(
     "Run",
-    option("--out", type=click.Path(path_type=Path), help="Folder of shards, a new one or one to go on with."),
+    option("--out", type=click.Path(), help="Folder of shards, a new one or one to go on with."),
     option("--config", "config_file", type=click.Path(path_type=Path), help="TOML file to take options from."),
     option("--set", "overrides", multiple=True, metavar="TABLE.NAME=VALUE", help="Override one; may be repeated."),
     option("--workers", type=int, help="Videos worked on at a time. [one per core]"),
@@ -72,7 +73,7 @@ Exit codes: 0 complete, 1 failed (with --strict: or videos were skipped),
     option("--videos-per-shard", type=click.IntRange(min=1), default=16, help="Of new shards. [16]"),
     option("--retry-skipped", "retry", is_flag=False, flag_value="all", default="", metavar="[REASON]",
            help="Try skipped videos again: all, or those skipped for a reason."),
-    option("--strict", is_flag=True, help="Skipped videos make the exit code 1."),
+    option("--strict", is_flag=True, help="Videos that are skipped, or kept with a note, make the exit code 1."),
     option("--dry-run", is_flag=True, help="Show what would be extracted, and write nothing."),
 )  # fmt: skip
 @json_option
@@ -82,7 +83,7 @@ def extract(
     ctx: click.Context,
     /,
     src: Path,
-    out: Path | None,
+    out: str | None,
     config_file: Path | None,
     overrides: tuple[str, ...],
     workers: int | None,
@@ -135,5 +136,5 @@ def extract(
         show.interrupted(out)
         ctx.exit(INTERRUPTED)
     show.summary(summary, as_json=as_json)
-    if strict and summary.totals.overall.skipped:
+    if strict and (summary.skipped or summary.noted):
         ctx.exit(1)

@@ -28,7 +28,8 @@ Exit codes: 0 sound, 1 damaged or not complete, 2 no shards there.
 def inspect(ctx: click.Context, /, shards: str, verify: bool, as_json: bool) -> None:
     """Shows what is in a folder of shards.
 
-    SHARDS is a path or a URL. Sums by data set, split, label and method; every skipped video with its reason.
+    SHARDS is a path or a URL. Sums by data set, split, label and method; every video that was skipped, or kept with a
+    note, with its reason.
     """
     from rich.console import Console
     from rich.progress import track
@@ -47,7 +48,7 @@ def inspect(ctx: click.Context, /, shards: str, verify: bool, as_json: bool) -> 
     console = Console(stderr=True)
     watched = track(reports, "verifying", console=console, transient=True, disable=not console.is_terminal)
     problems = [problem for report in watched for problem in verify_shard(shards, report)] if verify else []
-    missing = len(folder.plan) - len(reports)
+    missing, kept = len(folder.plan) - len(reports), sum(1 for _ in folder.kept())
     if as_json:
         content = {
             "folder": shards,
@@ -57,18 +58,21 @@ def inspect(ctx: click.Context, /, shards: str, verify: bool, as_json: bool) -> 
             "config": folder.config,
             "totals": sums.as_dict(),
             "skipped": {video.video: [video.reason, video.message] for video in videos.values() if video.skipped},
+            "noted": {video.video: video.notes for video in videos.values() if video.notes and not video.skipped},
             **({"problems": problems} if verify else {}),
         }
         click.echo(json.dumps(content, indent=1))
     else:
         show.totals(sums, "dataset", "split", "label", "method")
         ordered = [video for _, video in sorted(videos.items())]
-        show.skipped([video for video in ordered if video.skipped], sums)
-        show.damaged(ordered)
+        show.noted(ordered)
+        show.skipped(ordered)
         if verify:
             show.problems(problems, samples=sum(len(report.samples) for report in reports))
         show.line(f"\n{printable(shards)}: {show.count(len(reports), 'shard')}, {show.size(bytes_)}")
         if missing:
-            show.line(f"{missing:,} of {len(folder.plan):,} shards are missing: the same extraction goes on from there")
+            begun = f", but {show.count(kept, 'video')} of them kept" if kept else ""
+            there = f"{missing:,} of {len(folder.plan):,} shards are missing{begun}"
+            show.line(f"{there}: the same extraction goes on from there")
     if problems or missing:
         ctx.exit(1)

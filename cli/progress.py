@@ -14,11 +14,11 @@ from mgst_data.extract import Watcher
 from mgst_data.extract.executors import Event
 from mgst_data.shards import ShardTask, VideoReport
 
-from .show import count, duration
+from .show import KEPT, count, duration, remarks
 
 SECONDS_BETWEEN_LINES = 5.0
 # Characters that the pace of a large data set takes beside the bar.
-_WORDS = 72
+_WORDS = 83
 
 
 @contextmanager
@@ -38,32 +38,39 @@ class Pace:
     """How far a run has come, and how fast."""
 
     def __init__(self) -> None:
-        self.total = self.videos = self.skipped = self.frames = 0
+        self.total = self.kept = self.videos = self.skipped = self.noted = self.frames = 0
         self._began = self._latest = time.perf_counter()
 
-    def begin(self, tasks: Sequence[ShardTask]) -> None:
-        """Starts the clock."""
-        self.total = sum(map(len, tasks))
+    def begin(self, tasks: Sequence[ShardTask], kept: int) -> None:
+        """Starts the clock; ``kept`` videos of the tasks are done already."""
+        self.total, self.kept = sum(map(len, tasks)), kept
         self._began = time.perf_counter()
 
     def add(self, video: VideoReport) -> None:
         """Counts a video."""
         self.videos += 1
         self.skipped += video.skipped
+        self.noted += bool(video.notes) and not video.skipped
         self.frames += video.frames
         self._latest = time.perf_counter()
 
+    @property
+    def done(self) -> int:
+        """Videos that are done, before this run or by it."""
+        return self.kept + self.videos
+
     def __str__(self) -> str:
-        words = [f"{self.videos:,}/{self.total:,} videos"]
+        words = [f"{self.done:,}/{self.total:,} videos"]
         if self.videos:
             seconds = max(self._latest - self._began, 1e-3)
             # Videos come in one by one: between them the rates stand still, and the time left runs down.
-            end = self._latest + seconds / self.videos * (self.total - self.videos)
+            end = self._latest + seconds / self.videos * (self.total - self.done)
             left = duration(max(0.0, end - time.perf_counter()))
             words += [f"{self.videos / seconds:.1f}/s", f"{self.frames / seconds:,.0f} frames/s", f"{left} left"]
         else:
             words.append("starting")
-        return "  ".join([*words, f"{self.skipped:,} skipped"] if self.skipped else words)
+        words += [f"{number:,} {what}" for number, what in ((self.skipped, "skipped"), (self.noted, "noted")) if number]
+        return "  ".join(words)
 
 
 class PaceColumn(ProgressColumn):
@@ -79,34 +86,34 @@ class PaceColumn(ProgressColumn):
 
 
 class BarWatcher(Watcher):
-    """Shows a bar while the run goes on; what was skipped is listed at its end."""
+    """Shows a bar while the run goes on; what was skipped, or kept with a note, is counted, and listed at the end."""
 
     def __init__(self, console: Console, pace: Pace, progress: Progress) -> None:
         self._console, self._pace, self._progress = console, pace, progress
 
-    def begin(self, tasks: Sequence[ShardTask], planned: int) -> None:
+    def begin(self, tasks: Sequence[ShardTask], planned: int, kept: int) -> None:
         """Says what is to be done."""
-        self._console.print(beginning(tasks, planned))
-        self._pace.begin(tasks)
-        self._task = self._progress.add_task("", total=self._pace.total, visible=bool(tasks))
+        self._console.print(beginning(tasks, planned, kept))
+        self._pace.begin(tasks, kept)
+        self._task = self._progress.add_task("", total=self._pace.total, completed=kept, visible=bool(tasks))
 
     def see(self, event: Event) -> None:
         """Moves the bar."""
         if isinstance(event, VideoReport):
             self._pace.add(event)
-            self._progress.update(self._task, completed=self._pace.videos)
+            self._progress.update(self._task, completed=self._pace.done)
 
 
 class LineWatcher(Watcher):
-    """Writes a line every few seconds, and one for every skipped video."""
+    """Writes a line every few seconds, and one for every video that is skipped and every note on one that is kept."""
 
     def __init__(self, console: Console, *, interval: float = SECONDS_BETWEEN_LINES) -> None:
         self._console, self._pace, self._interval = console, Pace(), interval
 
-    def begin(self, tasks: Sequence[ShardTask], planned: int) -> None:
+    def begin(self, tasks: Sequence[ShardTask], planned: int, kept: int) -> None:
         """Says what is to be done."""
-        self._write(beginning(tasks, planned))
-        self._pace.begin(tasks)
+        self._write(beginning(tasks, planned, kept))
+        self._pace.begin(tasks, kept)
         self._next = time.perf_counter() + self._interval
 
     def see(self, event: Event) -> None:
@@ -114,8 +121,8 @@ class LineWatcher(Watcher):
         if not isinstance(event, VideoReport):
             return
         self._pace.add(event)
-        if event.skipped:
-            self._write(f"skipped ({event.reason}): {event.message}")
+        for reason, text in remarks(event):
+            self._write(f"{'skipped' if event.skipped else KEPT} ({reason}): {text}")
         if time.perf_counter() >= self._next:
             self._write(str(self._pace))
             self._next = time.perf_counter() + self._interval
@@ -124,9 +131,12 @@ class LineWatcher(Watcher):
         self._console.print(line, markup=False, soft_wrap=True)
 
 
-def beginning(tasks: Sequence[ShardTask], planned: int) -> str:
+def beginning(tasks: Sequence[ShardTask], planned: int, kept: int) -> str:
     """What is to be done, in words."""
     if not tasks:
         return f"nothing to do: all {count(planned, 'shard')} complete"
     there = f"; {planned - len(tasks):,} of {planned:,} are complete" if planned > len(tasks) else ""
-    return f"extracting {count(sum(map(len, tasks)), 'video')} into {count(len(tasks), 'shard')}{there}"
+    if kept:
+        these = "this shard" if len(tasks) == 1 else "these shards"
+        there += f"; {count(kept, 'video')} of {these} kept from before"
+    return f"extracting {count(sum(map(len, tasks)) - kept, 'video')} into {count(len(tasks), 'shard')}{there}"

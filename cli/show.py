@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -14,11 +15,14 @@ from rich.table import Table
 from mgst_data.core.errors import printable
 from mgst_data.core.records import SPLITS
 from mgst_data.datasets import Note, Scan
+from mgst_data.datasets.selection import even_shares
 from mgst_data.extract import RunSummary
 from mgst_data.shards import ShardFolder, Tally, Totals, VideoReport, plan_shards
 from mgst_data.shards.folder import STATE
+from mgst_data.shards.storage import DAMAGED
 
 SHOWN = 20
+KEPT = "kept, with a note"
 COLUMNS = ("kept", "skipped", "frames", "tracks", "chunks", "crops")
 
 
@@ -60,7 +64,7 @@ def by_reason(notes: Iterable[Note]) -> dict[str, list[Note]]:
     return groups
 
 
-def plan(found: Scan, out: Path | None, *, videos_per_shard: int, as_json: bool) -> None:
+def plan(found: Scan, out: str | None, *, videos_per_shard: int, as_json: bool) -> None:
     """Prints what would be extracted."""
     folder = ShardFolder.read(out) if out is not None and Path(out, STATE).exists() else None
     known = {key for keys in folder.plan.values() for key in keys} if folder else set()
@@ -112,51 +116,55 @@ def summary(result: RunSummary, *, as_json: bool) -> None:
         line(json.dumps(result.as_dict(), indent=1))
         return
     totals(result.totals, "split")
-    skipped(result.skipped[:SHOWN], result.totals)
+    noted(result.noted, folder=result.folder)
+    skipped(result.skipped, folder=result.folder)
     if result.skipped:
-        hidden = len(result.skipped) - SHOWN
-        if hidden > 0:
-            line(f"  and {hidden:,} more, listed by: mgst-data inspect {printable(result.folder)}")
         line("\nto try them again: the same command with --retry-skipped, or --retry-skipped REASON")
     line(f"\n{printable(result.folder)}: {count(result.shards, 'shard')}, {size(result.bytes)}")
     if result.videos:
         pace = f"{result.videos / result.seconds:.1f} videos/s, {result.frames / result.seconds:,.0f} frames/s"
-        line(f"this run: {result.videos:,} videos, {result.frames:,} frames in {duration(result.seconds)}; {pace}")
+        line(
+            f"this run: {count(result.videos, 'video')}, {result.frames:,} frames in {duration(result.seconds)}; {pace}"
+        )
 
 
-def skipped(videos: Iterable[VideoReport], sums: Totals) -> None:
-    """Prints skipped videos under their reasons."""
-    groups: defaultdict[str, list[str]] = defaultdict(list)
-    for video in videos:
-        groups[video.reason].append(video.message)
-    for reason, messages in sorted(groups.items()):
-        _section(f"skipped ({reason}): {count(len(sums.skips[reason]), 'video')}", messages)
+def skipped(videos: Iterable[VideoReport], *, folder: str = "") -> None:
+    """Prints the skipped ones of some videos under their reasons.
+
+    Args:
+        videos: Each once.
+        folder: That of their shards, if some lines are enough; it is named as the place to see the others.
+    """
+    _listed("skipped", (video for video in videos if video.skipped), folder)
 
 
-def damaged(videos: Iterable[VideoReport]) -> None:
-    """Prints the defects of videos that were kept."""
-    groups: defaultdict[str, list[str]] = defaultdict(list)
-    for video in videos:
-        for reason, text in video.notes if not video.skipped else ():
-            groups[reason].append(text)
-    for reason, texts in sorted(groups.items()):
-        _section(f"kept, with a note ({reason}): {count(len(texts), 'video')}", texts)
+def noted(videos: Iterable[VideoReport], *, folder: str = "") -> None:
+    """Prints the notes on those of some videos that were kept, as :func:`skipped` does."""
+    _listed(KEPT, (video for video in videos if not video.skipped), folder)
+
+
+def remarks(video: VideoReport) -> Sequence[tuple[str, str]]:
+    """What is wrong with a video: a code and words for why it was skipped, or for every note on one that was kept."""
+    return ((video.reason, video.message),) if video.skipped else video.notes
 
 
 def problems(found: Sequence[str], *, samples: int) -> None:
-    """Prints what a check has found."""
+    """Prints what a check has found, and what to do about it."""
     _section(f"verified {count(samples, 'sample')}: {count(len(found), 'problem') if found else 'all sound'}", found)
+    if found:
+        line(f"\nto mend a shard: {DAMAGED}")
 
 
-def interrupted(out: Path) -> None:
+def interrupted(out: str) -> None:
     """Says on stderr what is there, and how to go on."""
     if not Path(out, STATE).exists():
         line("interrupted before anything was written", err=True)
         return
     folder = ShardFolder.read(out)
-    complete = sum(1 for _ in folder.reports())
+    complete, kept = (sum(1 for _ in found) for found in (folder.reports(), folder.kept()))
     there = f"{complete:,} of {count(len(folder.plan), 'shard')} complete"
-    line(f"interrupted: {there}; the same command goes on from there", err=True)
+    others = f", {count(kept, 'video')} of others kept" if kept else ""
+    line(f"interrupted: {there}{others}; the same command goes on from there", err=True)
 
 
 def size(count: float) -> str:
@@ -177,6 +185,20 @@ def duration(seconds: float) -> str:
     """``"0:01:30"``; hours go beyond a day."""
     minutes, seconds = divmod(round(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"
+
+
+def _listed(what: str, videos: Iterable[VideoReport], folder: str) -> None:
+    groups: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
+    for video in videos:
+        for reason, text in remarks(video):
+            groups[reason].append((video.key, text))
+    sizes = [len(groups[reason]) for reason in sorted(groups)]
+    shares = even_shares(SHOWN, sizes) if folder else sizes
+    for reason, share in zip(sorted(groups), shares, strict=True):
+        number = len({key for key, _ in groups[reason]})
+        _section(f"{what} ({reason}): {count(number, 'video')}", [text for _, text in groups[reason][:share]])
+    if hidden := sum(sizes) - sum(shares):
+        line(f"  and {hidden:,} more, listed by: mgst-data inspect {shlex.quote(printable(folder))}")
 
 
 def _section(heading: str, lines: Iterable[str]) -> None:

@@ -11,7 +11,11 @@ from torch import Tensor
 
 REAL, FAKE = 0, 1
 SPLITS = ("train", "val", "test")
+# Name of the data set that the demo renders: in the layout of FaceForensics++, but none of its videos.
+DEMO = "demo"
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,120}")
+# Stands for "no frame of any number": how many there are is known only when a batch is made.
+NO_FRAME = torch.zeros(0, dtype=torch.bool)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,7 @@ class FrameBatch:
         pts: Time of presentation, seconds.
         fps: Average rate of the stream, frames per second; 0 where unknown.
         damage: Reason code of what was wrong with the stream up to the end of this batch; "" if nothing was.
+        damaged: True for frames that were decoded from damaged data; no frame is by default.
     """
 
     frames: UInt8[Tensor, "n 3 h w"]
@@ -76,9 +81,12 @@ class FrameBatch:
     pts: Float[Tensor, " n"]
     fps: float
     damage: str = ""
+    damaged: Bool[Tensor, " n"] = NO_FRAME
 
     def __post_init__(self) -> None:
-        _same_length(frames=self.frames, index=self.index, pts=self.pts)
+        if self.damaged is NO_FRAME:
+            object.__setattr__(self, "damaged", torch.zeros(len(self.frames), dtype=torch.bool))
+        _same_length(frames=self.frames, index=self.index, pts=self.pts, damaged=self.damaged)
 
     def __len__(self) -> int:
         return len(self.frames)

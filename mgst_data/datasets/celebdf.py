@@ -56,7 +56,8 @@ class CelebDF:
         notes: list[Note] = []
         folders = [name for name in tree.listing().folders if name.lower() in FOLDERS]
         if not folders:
-            raise LayoutError("has no Celeb-real/ and no Celeb-synthesis/", where=root, hint="give the folder above")
+            hint = "give the folder that holds them, or another layout"
+            raise LayoutError("has no Celeb-real/ and no Celeb-synthesis/", where=root, hint=hint)
         missing = FOLDERS.keys() - {name.lower() for name in folders}
         notes += [Note(name, "is not there", "missing_folder") for name in missing]
         listed = self._listed(tree, notes)

@@ -114,7 +114,8 @@ class FaceForensics:
 def _sources(tree: Tree, notes: list[Note]) -> Iterator[Source]:
     branches = [branch for branch in BRANCHES if tree.has_folder(branch)]
     if not branches:
-        raise LayoutError(f"has neither {' nor '.join(BRANCHES)}", where=tree.root, hint="give the folder above them")
+        hint = "give the folder that holds them, or another layout"
+        raise LayoutError(f"has neither {' nor '.join(BRANCHES)}", where=tree.root, hint=hint)
     for branch in branches:
         for collection in tree.listing(branch).folders:
             folders = tree.listing(f"{branch}/{collection}").folders

@@ -24,8 +24,11 @@ def read_text(path: Path) -> str:
     """Reads a text file; bytes that are no UTF-8 become surrogates, as in file names.
 
     Raises:
-        LayoutError: if the file cannot be read or is no text.
+        LayoutError: if the file cannot be read, or is no regular file or no text.
     """
+    if path.exists() and not path.is_file():
+        # Opening a pipe would wait for somebody to write to it.
+        raise LayoutError("is not a regular file", where=path, hint="put a text file in its place")
     try:
         text = path.read_bytes().decode("utf-8-sig", "surrogateescape")
     except OSError as error:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import inspect
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from mgst_data.core import LayoutError, UsageError
 from mgst_data.core.errors import printable
+from mgst_data.core.records import DEMO
 from mgst_data.datasets.files import unreadable
 from mgst_data.datasets.layout import LAYOUTS, Layout, Note, Scan
 from mgst_data.datasets.tree import Tree
 
 # It recognises more than its own, so it counts only where no other layout does.
 GENERAL = "folder"
+# A file in the root of the demo data set, which has the directory layout of FaceForensics++.
+DEMO_MARK = "mgst_demo.json"
 # Notes that say why a scan found nothing at all.
 TELLING = ("missing_video", "no_label", "unknown_name", "not_video")
 
@@ -38,6 +42,8 @@ def scan_dataset(root: Path, *, layout: str = "auto", **options: Path | bool | N
         raise unreadable(error, root, reason="missing_source") from error
     name = find_layout(root) if layout == "auto" else layout
     scan = make_layout(name, **options).scan(root)
+    if (root / DEMO_MARK).is_file():
+        scan = Scan.of([replace(record, dataset=DEMO) for record in scan.records], scan.notes)
     if scan.records:
         return _note_nameless(scan)
     clues = [f"; {note.where}: {note.what}" for note in scan.notes if note.reason in TELLING]
@@ -56,7 +62,7 @@ def make_layout(name: str, **options: Path | bool | None) -> Layout:
     taken = inspect.signature(kind).parameters
     for option in given:
         if option not in taken:
-            hint = f"it takes {', '.join(taken)}" if taken else "it takes no options"
+            hint = f"leave it out; it takes {', '.join(taken) or 'none'}"
             raise UsageError(f"the layout {name!r} has no option {option!r}", hint=hint)
     return kind(**given)
 

@@ -31,7 +31,7 @@ def check_leakage(records: Iterable[VideoRecord]) -> None:
     named = "; ".join(f"{identity} ({_places(examples[identity])})" for identity in offenders[:SHOWN])
     more = f"; and {len(offenders) - SHOWN} more" if len(offenders) > SHOWN else ""
     count = "1 identity is" if len(offenders) == 1 else f"{len(offenders)} identities are"
-    hint = "take other splits, or go on with --allow-leakage"
+    hint = "correct the splits, choose one with --split, or go on with --allow-leakage"
     raise LeakageError(f"{count} in more than one split: {named}{more}", hint=hint)
 
 

@@ -83,9 +83,9 @@ class Manifest:
         label, split = parse_label(values.get("label", "")), values.get("split", "")
         if label is None:
             what = f"label {values.get('label', '')!r} is unknown"
-            raise LayoutError(what, where=row.where, hint="real, fake, 0 (real) or 1 (fake)")
+            raise LayoutError(what, where=row.where, hint="labels are real, fake, 0 (real) and 1 (fake)")
         if split not in (*SPLITS, ""):
-            raise LayoutError(f"split {split!r} is unknown", where=row.where, hint=", ".join(SPLITS))
+            raise LayoutError(f"split {split!r} is unknown", where=row.where, hint=f"splits are {', '.join(SPLITS)}")
         dataset = values.get("dataset") or printable(name)
         return tree.record(
             path,

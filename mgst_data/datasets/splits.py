@@ -58,5 +58,5 @@ def merge_splits(files: dict[str, Path], read: Callable[[Path], Iterable[str]]) 
         for name in read(file):
             if table.setdefault(name, split) != split:
                 other = files[table[name]].name
-                raise LayoutError(f"{name!r} is also in {other}", where=file, hint="a video has one split")
+                raise LayoutError(f"{name!r} is also in {other}", where=file, hint="delete it in one of them")
     return table

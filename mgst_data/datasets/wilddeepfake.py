@@ -49,7 +49,8 @@ class WildDeepfake:
         notes: list[Note] = []
         present = [folder for folder in FOLDERS if tree.has_folder(folder)]
         if not present:
-            raise LayoutError(f"has none of {', '.join(FOLDERS)}", where=root, hint="give the folder above them")
+            hint = "give the folder that holds them, or another layout"
+            raise LayoutError(f"has none of {', '.join(FOLDERS)}", where=root, hint=hint)
         notes += [Note(folder, "is not there", "missing_folder") for folder in FOLDERS if folder not in present]
         records = []
         for folder in present:

@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 
 from mgst_data.core import OutputError, UsageError, seed_for
+from mgst_data.core.records import DEMO
+from mgst_data.datasets.find import DEMO_MARK
 from mgst_data.demo.film import METHODS, Frame, Person, swap
 
 FPS = 25
@@ -56,6 +58,8 @@ def render_demo(
     videos: list[Path] = []
     try:
         write_splits(out / "splits", pairs)
+        about = {"dataset": DEMO, "people": people, "seed": seed, "made_of": "skimage.data.astronaut()"}
+        (out / DEMO_MARK).write_text(json.dumps(about) + "\n")
         with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:  # numpy, OpenCV and x264 let each other run
             work = [pool.submit(render_pair, out, pair, seed, frames, size) for pair in pairs]
             for done in work:

@@ -27,7 +27,8 @@ class ExtractJob:
     """Makes shards: it can be sent to another process and called there with one task after another.
 
     A video that cannot be used is skipped, with the reason in its report. What concerns all videos (an output that
-    cannot be written, an option that cannot be followed) is raised, and then nothing of the shard stays.
+    cannot be written, an option that cannot be followed) is raised. A task that was left unfinished, for whatever
+    reason, goes on after its last finished video.
 
     Attributes:
         config: What the output depends on.
@@ -45,8 +46,9 @@ class ExtractJob:
         """See :class:`mgst_data.extract.executors.Work`."""
         with _reproducibly():
             extractor = _load(self.config, self.device)
-            with ShardWriter(self.folder, task.name) as shard:
-                for record in task.records:
+            with ShardWriter(self.folder, task.name, [record.key for record in task.records]) as shard:
+                yield from shard.kept
+                for record in task.records[len(shard.kept) :]:
                     if record.key in lost:
                         message = f"{record.video}: {lost[record.key]} ({_LOST_HINT})"
                         video = VideoReport.of(record, status="skipped", reason="worker_died", message=message)

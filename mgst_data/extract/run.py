@@ -6,14 +6,14 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from mgst_data.core import UsageError, VideoRecord
+from mgst_data.core import OutputError, UsageError, VideoRecord
 from mgst_data.datasets import Scan
 from mgst_data.extract.config import ExtractConfig
 from mgst_data.extract.executors import EXECUTORS, Event
@@ -23,7 +23,7 @@ from mgst_data.shards import ShardFolder, ShardTask, Totals, VideoReport, open_f
 from mgst_data.shards.folder import STATE
 from mgst_data.shards.plan import NO_SPLIT, VIDEOS_PER_SHARD
 from mgst_data.shards.report import latest
-from mgst_data.shards.storage import PART, write_atomic
+from mgst_data.shards.storage import write_atomic
 
 NOTES = "notes.json"
 
@@ -31,8 +31,14 @@ NOTES = "notes.json"
 class Watcher:
     """Is told how a run goes on; this one takes no notice."""
 
-    def begin(self, tasks: Sequence[ShardTask], planned: int) -> None:
-        """The run begins: shards to be made, of so many planned ones."""
+    def begin(self, tasks: Sequence[ShardTask], planned: int, kept: int) -> None:
+        """The run begins.
+
+        Args:
+            tasks: Shards to be made.
+            planned: All shards, with those that are complete.
+            kept: Videos of the tasks that an interrupted run has finished; they are not done again, nor seen.
+        """
 
     def see(self, event: Event) -> None:
         """A video or a shard is done."""
@@ -49,8 +55,9 @@ class RunSummary:
         bytes: Size of the complete shards.
         totals: Sums over their videos.
         skipped: Their skipped videos, by key.
+        noted: Their videos that were kept though something is wrong with them, as their notes say; by key.
         seconds: Time this run took.
-        videos: Videos that this run went through.
+        videos: Videos that this run went through, without those that an interrupted one had finished.
         frames: Frames that it decoded.
     """
 
@@ -60,6 +67,7 @@ class RunSummary:
     bytes: int
     totals: Totals
     skipped: tuple[VideoReport, ...]
+    noted: tuple[VideoReport, ...]
     seconds: float
     videos: int
     frames: int
@@ -89,11 +97,15 @@ def extract(
 ) -> RunSummary:
     """Extracts the videos of a scan that a folder of shards does not hold yet.
 
-    What an earlier run has completed is kept as it is. The shards do not depend on the executor, on the number of
-    workers, or on how often the run was interrupted.
+    Shards that an earlier run has completed are kept as they are, and shards that it has begun go on after their last
+    finished video. The shards do not depend on the executor, on the number of workers, or on how often the run was
+    interrupted.
+
+    The folder's ``notes.json`` lists the notes of the scan, and the videos that were kept though something is wrong
+    with them.
 
     Args:
-        scan: The videos; its notes are stored beside the shards.
+        scan: The videos.
         config: What the shards depend on; of an existing folder, the one it was made with.
         out: The folder.
         executor: Name of a registered executor.
@@ -116,15 +128,17 @@ def extract(
     settings = {"extract": config.as_dict()}
     with open_folder(out, settings, scan.records, videos_per_shard=videos_per_shard, retry=retry) as folder:
         _check_splits(folder, scan.records)
-        _store_notes(folder, scan)
         tasks = folder.missing(scan.records)
-        watcher.begin(tasks, len(folder.plan))
+        kept = {video.key for video in folder.kept()}
+        watcher.begin(tasks, len(folder.plan), len(kept))
         began = time.perf_counter()
         done: Counter[str] = Counter()
         job = ExtractJob(config, Path(folder.location), device, debug)
-        with _no_parts_left(folder, tasks), closing(team.map(job, tasks)) as events:
+        with _notes_stored(folder, scan), closing(team.map(job, tasks)) as events:
             for event in events:
                 if isinstance(event, VideoReport):
+                    if event.key in kept:
+                        continue
                     done.update(videos=1, frames=event.frames)
                 watcher.see(event)
         return _summarise(folder, time.perf_counter() - began, done)
@@ -136,7 +150,7 @@ def find_device(name: str) -> str:
     if name == "auto":
         return "cuda" if there else "cpu"
     if name.startswith("cuda") and not there:
-        raise UsageError("no CUDA device is available", where=f"device {name}", hint="take the device auto or cpu")
+        raise UsageError("no CUDA device is available", where=f"device {name}", hint="take --device auto or cpu")
     return name
 
 
@@ -147,34 +161,43 @@ def _check_splits(folder: ShardFolder, records: Sequence[VideoRecord]) -> None:
         split = record.split or NO_SPLIT
         if planned.get(record.key, split) != split:
             what = f"is in the split {split!r} now, but in {planned[record.key]!r} in {folder.location}"
-            raise UsageError(what, where=record.video, hint="give the same split files, or another output folder")
-
-
-def _store_notes(folder: ShardFolder, scan: Scan) -> None:
-    notes = {"notes": [asdict(note) for note in scan.notes]}
-    write_atomic(Path(folder.location, NOTES), (json.dumps(notes, indent=1) + "\n").encode())
+            raise UsageError(what, where=record.video, hint="give it the split it had, or choose another output folder")
 
 
 @contextmanager
-def _no_parts_left(folder: ShardFolder, tasks: Sequence[ShardTask]) -> Iterator[None]:
-    """Removes what workers that were stopped or killed have left half done."""
+def _notes_stored(folder: ShardFolder, scan: Scan) -> Iterator[None]:
+    """Writes the notes on what is complete: before the run, and after it, however it ends."""
+    _store_notes(folder, scan)
     try:
         yield
-    finally:
-        for task in tasks:
-            for kind in ("tar", "json"):
-                Path(folder.location, f"{task.name}.{kind}{PART}").unlink(missing_ok=True)
+    except BaseException:
+        with suppress(OutputError):  # the disk may be full, as the error under way says
+            _store_notes(folder, scan)
+        raise
+    _store_notes(folder, scan)
+
+
+def _store_notes(folder: ShardFolder, scan: Scan) -> None:
+    videos = [
+        {"video": video.video, "reason": reason, "text": text}
+        for _, video in sorted(latest(folder.reports()).items())
+        for reason, text in (() if video.skipped else video.notes)
+    ]
+    notes = {"notes": [asdict(note) for note in scan.notes], "videos": videos}
+    write_atomic(Path(folder.location, NOTES), (json.dumps(notes, indent=1) + "\n").encode())
 
 
 def _summarise(folder: ShardFolder, seconds: float, done: Counter[str]) -> RunSummary:
     totals, reports = folder.finish(), list(folder.reports())
+    videos = [video for _, video in sorted(latest(reports).items())]
     return RunSummary(
         folder=folder.location,
         shards=len(reports),
         planned=len(folder.plan),
         bytes=sum(file.bytes for report in reports for file in report.files),
         totals=totals,
-        skipped=tuple(video for _, video in sorted(latest(reports).items()) if video.skipped),
+        skipped=tuple(video for video in videos if video.skipped),
+        noted=tuple(video for video in videos if video.notes and not video.skipped),
         seconds=seconds,
         videos=done["videos"],
         frames=done["frames"],

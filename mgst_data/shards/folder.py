@@ -12,12 +12,17 @@ from typing import Any
 from mgst_data.core import ConfigMismatchError, ShardError, UsageError, VideoRecord
 from mgst_data.shards.lock import LOCK, FolderLock
 from mgst_data.shards.plan import VIDEOS_PER_SHARD, ShardTask, plan_shards
-from mgst_data.shards.report import ShardReport, Totals, latest, summarise
+from mgst_data.shards.progress import PROGRESS, part_of, progress_of, read_progress
+from mgst_data.shards.report import ShardReport, Totals, VideoReport, latest, summarise
 from mgst_data.shards.schema import SCHEMA
 from mgst_data.shards.storage import PART, is_url, join, output_errors, read_bytes, write_atomic
 
 STATE = "dataset.json"
 RETRY_ALL = "all"
+# Options of the configuration that came later, each with the value that folders without it were made with.
+_CAME_LATER: Mapping[str, Any] = {"extract": {"damaged": "keep"}}
+# What may be left of a shard, by what follows its name, when its writer is stopped.
+_HALF_DONE = (f"tar{PART}", f"json{PART}", PROGRESS, f"{PROGRESS}{PART}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,31 +51,30 @@ class ShardFolder:
         try:
             raw = json.loads(read_bytes(path))
             if raw["schema"] != SCHEMA:
-                raise ShardError(f"schema {raw['schema']}, but this version reads {SCHEMA}", where=path)
+                hint = "use the version of mgst that wrote it, or extract to a new folder"
+                raise ShardError(f"schema {raw['schema']}, but this version reads {SCHEMA}", where=path, hint=hint)
             plan = {shard["name"]: tuple(shard["videos"]) for shard in raw["shards"]}
             return ShardFolder(str(location), raw["config"], plan)
         except FileNotFoundError as error:
-            hint = f"a folder of shards holds a {STATE}"
+            hint = f"give the folder that mgst-data extract has written: it holds a {STATE}"
             raise UsageError("no shards here", where=location, hint=hint) from error
         except (KeyError, TypeError, ValueError) as error:
-            raise ShardError(f"malformed: {error!r}", where=path) from error
+            hint = "copy it again, or extract to a new folder"
+            raise ShardError(f"malformed: {error!r}", where=path, hint=hint) from error
 
     def reports(self) -> Iterator[ShardReport]:
         """Reports of the complete shards, in the order of the plan; raises ShardError for a malformed one."""
-        for name in self.plan:
-            path = join(self.location, f"{name}.json")
-            try:
-                report = ShardReport.from_json(read_bytes(path), where=path)
-            except FileNotFoundError:
-                continue
-            if is_url(self.location) or all(self._is_whole(file.name, file.bytes) for file in report.files):
-                yield report
+        return (report for name in self.plan if (report := self._report(name)))
+
+    def kept(self) -> Iterator[VideoReport]:
+        """Finished videos of shards that are not complete, in a local folder: a run was interrupted there."""
+        return (video for lines in self._open_shards().values() for line in lines for video in line.videos)
 
     def missing(self, records: Sequence[VideoRecord]) -> list[ShardTask]:
         """The planned shards that are not complete.
 
         Raises:
-            UsageError: if the source no longer has one of their videos.
+            UsageError: if one of their videos is not among the records.
         """
         by_key = {record.key: record for record in records}
         complete = {report.name for report in self.reports()}
@@ -85,11 +89,31 @@ class ShardFolder:
             self._write(totals=totals.as_dict())
         return totals
 
+    def _open_shards(self) -> dict[str, list[ShardReport]]:
+        """Reports of the finished videos, one by one, of every shard that has some and is not complete."""
+        out, found = Path(self.location), {}
+        for path in sorted(out.glob(f"*.{PROGRESS}")):
+            lines = read_progress(out, path.stem, self.plan.get(path.stem, ()))
+            if lines and self._report(path.stem) is None:
+                found[path.stem] = lines
+        return found
+
+    def _report(self, name: str) -> ShardReport | None:
+        """That of a shard, if it is complete."""
+        path = join(self.location, f"{name}.json")
+        try:
+            report = ShardReport.from_json(read_bytes(path), where=path)
+        except FileNotFoundError:
+            return None
+        whole = is_url(self.location) or all(self._is_whole(file.name, file.bytes) for file in report.files)
+        return report if whole else None
+
     def _find(self, keys: Iterable[str], records: Mapping[str, VideoRecord]) -> list[VideoRecord]:
         gone = [key for key in keys if key not in records]
         if gone:
-            what = f"planned videos are no longer in the source: {', '.join(gone[:5])}{', ...' if gone[5:] else ''}"
-            raise UsageError(what, where=self.location, hint="bring them back or extract to a new folder")
+            what = f"planned videos are not among those given: {', '.join(gone[:5])}{', ...' if gone[5:] else ''}"
+            hint = "give the same data set and choose the same videos of it, or choose another output folder"
+            raise UsageError(what, where=self.location, hint=hint)
         return [records[key] for key in keys]
 
     def _is_whole(self, name: str, size: int) -> bool:
@@ -113,7 +137,8 @@ def open_folder(
 ) -> Iterator[ShardFolder]:
     """Opens a folder to write shards into, a new one or one to go on with, and holds its lock meanwhile.
 
-    Videos that the plan does not know yet are appended as new shards; existing shards are never dealt anew.
+    Videos that the plan does not know yet are appended as new shards; existing shards are never dealt anew. At the end,
+    nothing that is half done is left but the finished videos of open shards.
 
     Args:
         out: The folder; made if it does not exist.
@@ -128,10 +153,15 @@ def open_folder(
         OutputError: if it cannot be written.
     """
     if is_url(str(out)):
-        raise UsageError("shards are written to local folders only", where=out, hint="copy them there afterwards")
+        hint = "give a local folder, and copy it there afterwards"
+        raise UsageError("shards are written to local folders only", where=out, hint=hint)
     out = Path(out)
     with FolderLock(out):
-        yield _opened(out, json.loads(json.dumps(config)), records, videos_per_shard, retry)
+        folder = _opened(out, json.loads(json.dumps(config)), records, videos_per_shard, retry)
+        try:
+            yield folder
+        finally:
+            _remove_stale(folder)
 
 
 def _opened(
@@ -141,7 +171,6 @@ def _opened(
     if state.exists():
         folder = ShardFolder.read(out)
         _compare(folder, config)
-        _remove_parts(folder)
     else:
         if any(path.name not in (LOCK, STATE + PART) for path in out.iterdir()):
             raise UsageError("not empty, and no folder of shards", where=out, hint="choose another output folder")
@@ -162,7 +191,8 @@ def _to_retry(folder: ShardFolder, reason: str) -> list[str]:
     reports = list(folder.reports())
     known = {why for report in reports for why in report.skips}
     if reason not in (RETRY_ALL, *known):
-        hint = f"reasons here: {', '.join(sorted(known)) or 'none'}"
+        listed = ", ".join(sorted(known))
+        hint = f"reasons here: {listed}" if known else "none was skipped here: leave --retry-skipped out"
         raise UsageError(f"no video was skipped for {reason!r}", where=folder.location, hint=hint)
     complete = {report.name for report in reports}
     pending = {key for name, keys in folder.plan.items() if name not in complete for key in keys}
@@ -171,7 +201,8 @@ def _to_retry(folder: ShardFolder, reason: str) -> list[str]:
 
 
 def _compare(folder: ShardFolder, config: Mapping[str, Any]) -> None:
-    was, asked = _flat(folder.config), _flat(config)
+    asked = _flat(config)
+    was = {key: value for key, value in _flat(_CAME_LATER).items() if key in asked} | _flat(folder.config)
     changes = [
         f"{key}: {was.get(key, 'unset')} -> {asked.get(key, 'unset')}"
         for key in sorted({*was, *asked})
@@ -192,9 +223,13 @@ def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     return flat
 
 
-def _remove_parts(folder: ShardFolder) -> None:
-    names = [STATE, *(f"{name}.{kind}" for name in folder.plan for kind in ("tar", "json"))]
-    for name in names:
-        path = Path(folder.location, name + PART)
-        with output_errors(path):
-            path.unlink(missing_ok=True)
+def _remove_stale(folder: ShardFolder) -> None:
+    """Removes what interrupted runs, and workers that were stopped or killed, have left half done."""
+    out = Path(folder.location)
+    kept = {path for name in folder._open_shards() for path in (part_of(out, name), progress_of(out, name))}
+    for path in out.iterdir():
+        name, _, kind = path.name.partition(".")
+        half_done = path.name == STATE + PART or (name in folder.plan and kind in _HALF_DONE)
+        if half_done and path not in kept:
+            with output_errors(path):
+                path.unlink(missing_ok=True)

@@ -18,6 +18,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 from torch.utils.data import DataLoader, Dataset
 
 from mgst_data.core import Segment, ShardError, UsageError, generator_for
+from mgst_data.core.errors import MgstWarning
 from mgst_data.core.sampling import FrameSampler
 from mgst_data.core.segment import PATCH_GRID
 from mgst_data.shards.images import scale_image
@@ -102,7 +103,7 @@ def reraise(error: ShardError) -> None:
 
 def warn_and_skip(error: ShardError) -> None:
     """Error handler: a damaged chunk is left out of its batch, counted there, and named in a warning."""
-    warnings.warn(str(error), stacklevel=2)
+    warnings.warn(str(error), MgstWarning, stacklevel=2)
 
 
 class SegmentDataset(Dataset[SegmentBatch]):
@@ -130,7 +131,9 @@ class SegmentDataset(Dataset[SegmentBatch]):
         self.choose, self.size, self.on_error = choose, size, on_error
         if len(reader) and not len(self.reader):
             longest = int(reader.frames.max())
-            raise UsageError(f"no chunk has {choose.span} frames; the longest has {longest}", where=reader)
+            what = f"no chunk has {choose.span} frames; the longest has {longest}"
+            hint = f"take fewer frames or a smaller stride, or extract longer chunks with --frames {choose.span}"
+            raise UsageError(what, where=reader.location, hint=hint)
 
     def __len__(self) -> int:
         return len(self.reader)
@@ -138,13 +141,14 @@ class SegmentDataset(Dataset[SegmentBatch]):
     def __getitem__(self, draws: Sequence[Draw]) -> SegmentBatch:
         """Reads a batch; raises ShardError if not one of its chunks can be read."""
         chosen = [found for draw in draws if (found := self._attempt(self._choose, draw))]
-        size = self.size or _common_size(chunk for chunk, _ in chosen)
+        size = self.size or self._common_size(chunk for chunk, _ in chosen)
         shape = (len(chosen), len(chosen[0][1]) if chosen else 0, size, size)
         frames = np.empty((*shape, 3), dtype=np.uint8)
         masks = np.zeros(shape, dtype=np.uint8)
         whole = [i for i, found in enumerate(chosen) if self._attempt(_decode, *found, frames[i], masks[i])]
         if not whole:
-            raise ShardError(f"none of the {len(draws)} chunks of a batch can be read", where=self.reader)
+            what = f"none of the {len(draws)} chunks of a batch can be read"
+            raise ShardError(what, where=self.reader.location, hint="find the damage with mgst-data inspect --verify")
         if len(whole) < len(chosen):
             chosen, frames, masks = [chosen[i] for i in whole], frames[whole], masks[whole]
         scales = torch.tensor([size / chunk.crop_size for chunk, _ in chosen])
@@ -169,8 +173,15 @@ class SegmentDataset(Dataset[SegmentBatch]):
         try:
             positions = self.choose(len(chunk), torch.Generator().manual_seed(draw.seed))
         except ValueError as error:
-            raise ShardError(str(error), where=chunk.key) from error
+            raise ShardError(str(error), where=f"{self.reader.location}: {chunk.key}") from error
         return chunk, list(positions)
+
+    def _common_size(self, chunks: Iterable[FaceChunk]) -> int:
+        sizes = sorted({chunk.crop_size for chunk in chunks})
+        if len(sizes) > 1:
+            what = f"crops of {', '.join(map(str, sizes))} pixels cannot be batched as they are"
+            raise UsageError(what, where=self.reader.location, hint="give a size that all are scaled to")
+        return sizes[0] if sizes else 0
 
     def _attempt(self, read: Callable[..., T], *arguments: Any) -> T | None:
         try:
@@ -241,15 +252,11 @@ class SegmentLoader:
         """
         mine = self.state_dict()
         if any(state[name] != mine[name] for name in ("seed", "chunks")):
-            raise UsageError("the state is of other shards or another seed", where=self.sampler.reader)
+            hint = "go on with the shards and the seed that it was saved with"
+            raise UsageError(
+                "the state is of other shards or another seed", where=self.sampler.reader.location, hint=hint
+            )
         self.sampler.epoch, self.sampler.position = state["epoch"], state["position"]
-
-
-def _common_size(chunks: Iterable[FaceChunk]) -> int:
-    sizes = sorted({chunk.crop_size for chunk in chunks})
-    if len(sizes) > 1:
-        raise UsageError(f"crops of {sizes} pixels cannot be batched as they are", hint="give a size")
-    return sizes[0] if sizes else 0
 
 
 def _decode(

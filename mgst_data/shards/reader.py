@@ -13,10 +13,12 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from mgst_data.core import ShardError, UsageError
+from mgst_data.core.errors import check_name
+from mgst_data.core.records import SPLITS
 from mgst_data.shards import tar
 from mgst_data.shards.folder import ShardFolder
 from mgst_data.shards.schema import Data, FaceChunk, decode_chunk, split_key
-from mgst_data.shards.storage import join, read_span
+from mgst_data.shards.storage import DAMAGED, join, read_span
 
 
 def read_sample(shard: str, offset: int, size: int) -> tuple[str, dict[str, Data]]:
@@ -29,11 +31,11 @@ def read_sample(shard: str, offset: int, size: int) -> tuple[str, dict[str, Data
     try:
         members = list(tar.unpack(read_span(shard, offset, size)))
     except ShardError as error:
-        raise ShardError(error.what, where=error.where or where, hint=error.hint) from error
+        raise ShardError(error.what, where=error.where or where, hint=error.hint or DAMAGED) from error
     key = members[0][0].partition(".")[0] if members else ""
     begin = len(key) + 1
     if not all(name.startswith(f"{key}.") for name, _ in members):
-        raise ShardError(f"members of other samples lie within {key!r}", where=where)
+        raise ShardError(f"members of other samples lie within {key!r}", where=where, hint=DAMAGED)
     return key, {name[begin:]: data for name, data in members}
 
 
@@ -43,9 +45,9 @@ def read_chunk(shard: str, offset: int, size: int) -> FaceChunk:
     try:
         chunk = decode_chunk(members)
     except ShardError as error:
-        raise ShardError(error.what, where=f"{shard}: {key}", hint=error.hint) from error
+        raise ShardError(error.what, where=f"{shard}: {key}", hint=error.hint or DAMAGED) from error
     if chunk.key != key:
-        raise ShardError(f"holds {chunk.key!r} by its own account", where=f"{shard}: {key}")
+        raise ShardError(f"its JSON names it {chunk.key!r}", where=f"{shard}: {key}", hint=DAMAGED)
     return chunk
 
 
@@ -54,6 +56,7 @@ class ShardReader:
     """The chunks of a folder of shards, as flat columns of length n; sorted by video, track and chunk.
 
     Attributes:
+        location: The folder, by path or URL.
         shards: Path or URL of every shard.
         videos: Key of every video that has chunks.
         shard: Index into ``shards``.
@@ -65,6 +68,7 @@ class ShardReader:
         label: 0 real, 1 fake.
     """
 
+    location: str
     shards: tuple[str, ...]
     videos: tuple[str, ...]
     shard: Int[Tensor, " n"]
@@ -92,13 +96,19 @@ class ShardReader:
             methods: Only these methods; "real" is one of them.
 
         Raises:
-            UsageError: if there are no shards, or some are not complete yet.
+            UsageError: if there are no shards, some are not complete yet, or a method or split is not a name of one.
         """
         folder = ShardFolder.read(location)
         reports = list(folder.reports())
         if len(reports) < len(folder.plan):
             what = f"{len(folder.plan) - len(reports)} of {len(folder.plan)} shards are not complete"
-            raise UsageError(what, where=location, hint="run the extraction again: it does what is missing")
+            hint = "run the same mgst-data extract again: it makes what is missing"
+            raise UsageError(what, where=location, hint=hint)
+        there = {"real", *(video.method for report in reports for video in report.videos)}
+        for name in methods or ():
+            check_name(name, sorted(there), "method", location)
+        if split:
+            check_name(split, SPLITS, "split", location)
         shards: list[str] = []
         videos: list[str] = []
         rows: list[tuple[int, ...]] = []
@@ -121,7 +131,9 @@ class ShardReader:
             shards.append(join(str(location), f"{report.name}.tar"))
         columns = torch.tensor(sorted(rows), dtype=torch.long).reshape(-1, 8).unbind(1)
         video_, track_, _, shard_, offset, size, frames, label_ = columns
-        return ShardReader(tuple(shards), tuple(videos), shard_, video_, track_, offset, size, frames, label_)
+        return ShardReader(
+            str(location), tuple(shards), tuple(videos), shard_, video_, track_, offset, size, frames, label_
+        )
 
     def __len__(self) -> int:
         return len(self.shard)
@@ -142,7 +154,7 @@ class ShardReader:
         columns = {
             column.name: getattr(self, column.name)[chosen]
             for column in dataclasses.fields(self)
-            if column.name not in ("shards", "videos")
+            if column.name not in ("location", "shards", "videos")
         }
         return dataclasses.replace(self, **columns)
 

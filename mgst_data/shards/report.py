@@ -106,9 +106,9 @@ class ShardReport:
         """Number of skipped videos by reason."""
         return Counter(video.reason for video in self.videos if video.skipped)
 
-    def to_json(self) -> bytes:
-        """The report as the file beside its shard."""
-        return (json.dumps(dataclasses.asdict(self), indent=1) + "\n").encode()
+    def to_json(self, *, indent: int | None = 1) -> bytes:
+        """The report as the file beside its shard; on one line without ``indent``."""
+        return (json.dumps(dataclasses.asdict(self), indent=indent) + "\n").encode()
 
     @staticmethod
     def from_json(data: bytes, *, where: object = "") -> ShardReport:
@@ -125,7 +125,9 @@ class ShardReport:
             what = f"malformed report: {error.args[0]!r} is missing"
         except (TypeError, ValueError) as error:
             what = f"malformed report: {error}"
-        raise ShardError(what, where=where, hint="delete it and extract again: its shard is made anew")
+        raise ShardError(
+            what, where=where, hint="delete it and run the same extraction again, which makes its shard anew"
+        )
 
 
 @dataclass(frozen=True, slots=True)

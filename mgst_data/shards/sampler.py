@@ -62,9 +62,11 @@ class SegmentSampler(Sampler[list[Draw]]):
         if not 0 <= rank < world or batch_size < 1:
             raise ValueError(f"rank {rank} of {world} with batches of {batch_size}")
         if balance and len(set(reader.label.tolist())) < 2:
-            raise UsageError("only one label to balance", where=reader)
+            hint = "leave balance out, or open real and fake videos"
+            raise UsageError("only one label to balance", where=reader.location, hint=hint)
         if not len(reader):
-            raise UsageError("no chunks to draw from", where=reader, hint="check split, label, method and frames")
+            hint = "check the split, label, methods and number of frames that are asked for"
+            raise UsageError("no chunks to draw from", where=reader.location, hint=hint)
         self.reader, self.batch_size, self.seed, self.rank, self.world = reader, batch_size, seed, rank, world
         self.shuffle, self.balance, self.per_video, self.drop_last = shuffle, balance, per_video, drop_last
         self.epoch, self.position = 0, 0

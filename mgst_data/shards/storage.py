@@ -14,10 +14,15 @@ from typing import BinaryIO
 from mgst_data.core import OutputError, ShardError
 
 PART = ".part"
+# An extraction takes a shard of the right size for complete; one that is gone is made anew.
+DAMAGED = "copy this shard again, or delete it and run the same extraction again, which makes it anew"
 _OUTPUT_FAULTS = {
     errno.ENOSPC: ("the disk is full", "free some space and run the same command again"),
     errno.EDQUOT: ("the disk quota is used up", "free some space and run the same command again"),
-    errno.EFBIG: ("the file is too large for its file system or for a limit", "use fewer --videos-per-shard"),
+    errno.EFBIG: (
+        "the file is too large for its file system or for a limit",
+        "raise the limit (ulimit -f), or choose an output folder on another file system",
+    ),
     errno.EROFS: ("the file system is read-only", "choose another output folder"),
     errno.EACCES: ("no permission to write", "choose another output folder or change its permissions"),
     errno.EPERM: ("no permission to write", "choose another output folder or change its permissions"),
@@ -71,7 +76,7 @@ def read_span(location: str, offset: int, size: int) -> memoryview:
     except OSError as error:
         raise ShardError(error.strerror or str(error), where=location) from error
     if len(data) < size:
-        raise ShardError(f"ends before byte {offset + size}", where=location, hint="extract or copy this shard again")
+        raise ShardError(f"ends before byte {offset + size}", where=location, hint=DAMAGED)
     return data
 
 

@@ -1,27 +1,38 @@
-"""Writes one shard: whole, or not at all."""
+"""Writes one shard: whole, or so far that the same shard can be gone on with."""
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import os
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
+from mgst_data.core import OutputError
 from mgst_data.shards import tar
+from mgst_data.shards.progress import part_of, progress_of, read_progress
 from mgst_data.shards.report import SampleSpan, ShardFile, ShardReport, VideoReport
 from mgst_data.shards.schema import FaceChunk, encode_chunk, split_key
-from mgst_data.shards.storage import PART, output_errors, publish, sync, write_atomic
+from mgst_data.shards.storage import output_errors, publish, sync, write_atomic
+
+_BLOCK = 1 << 20
+# What is written outlives the process at once, whatever ends it. To outlive a power cut it must be waited for, which
+# costs 10 ms or more: after every clip of a second that would be a few per cent of all time.
+_SECONDS_BETWEEN_SYNCS = 5.0
 
 
 class ShardWriter:
     """A shard being written.
 
     ``NAME.tar.part`` becomes ``NAME.tar`` when the block ends well; then the report ``NAME.json`` marks the shard as
-    complete. If the block raises, nothing stays. A shard without samples is a report alone.
+    complete. A shard without samples is a report alone. If the block raises, or the process ends, the finished videos
+    stay, and the next writer of the same videos goes on after them; if no video was finished, nothing stays.
 
-        with ShardWriter(folder, task.name) as shard:
-            for record in task.records:
+        with ShardWriter(folder, task.name, [record.key for record in task.records]) as shard:
+            for record in task.records[len(shard.kept) :]:
                 for chunk in extract(record):
                     shard.write(chunk)
                 shard.end_video(VideoReport(...))
@@ -30,27 +41,89 @@ class ShardWriter:
     Args:
         folder: Where to write; it exists.
         name: Name of the shard.
+        videos: Keys of its videos, in the order they will be written. Without them the shard is begun anew.
+
+    Attributes:
+        kept: Reports of the videos that an earlier writer has finished.
+        report: Of the whole shard, after the block.
 
     Raises:
-        OutputError: from every method, if the disk is full or the folder not writable.
+        OutputError: from every method, if the disk is full or the folder not writable; with the reason "locked" if
+            another process is writing this shard.
     """
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path, name: str, videos: Sequence[str] = ()) -> None:
         self.report = ShardReport(name, ())
+        self.kept: tuple[VideoReport, ...] = ()
+        self._folder, self._keys = folder, tuple(videos)
         self._path = folder / f"{name}.tar"
-        self._part = folder / f"{name}.tar{PART}"
+        self._part, self._progress = part_of(folder, name), progress_of(folder, name)
         self._videos: list[VideoReport] = []
         self._samples: list[SampleSpan] = []
         self._size = 0
         self._digest = hashlib.sha256()
-        # Where the current video began: samples before it, and the digest up to it.
-        self._kept, self._kept_digest = 0, self._digest.copy()
-        self._began = time.perf_counter()
+        # Where the last finished video ends: samples, bytes and digest up to there.
+        self._end = (0, 0, self._digest.copy())
+        self._seconds, self._began = 0.0, time.perf_counter()
+        self._synced = self._began
+        self._complete = False
 
     def __enter__(self) -> ShardWriter:
         with output_errors(self._path):
-            self._file = self._part.open("wb")
+            self._file = self._part.open("ab")
+            try:
+                self._lock()
+                self._take_up()
+                self._log = self._progress.open("ab")
+            except BaseException:
+                self._file.close()
+                raise
         return self
+
+    def _lock(self) -> None:
+        """Sees to it that no process of an earlier run, such as one that was killed, still writes this shard."""
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            what = "a process of an earlier run still writes this shard"
+            hint = "wait until it ends, or end it; then run the same command again"
+            raise OutputError(what, where=self._part, hint=hint, reason="locked") from error
+        except OSError:
+            pass  # a file system without locks: who locked the folder has warned of that
+
+    def _take_up(self) -> None:
+        """Goes on after the finished videos of which every byte is there, and drops what lies behind them."""
+        lines = []
+        with self._part.open("rb") as part:
+            for line in read_progress(self._folder, self.report.name, self._keys):
+                (file,) = line.files
+                while self._size < file.bytes and (block := part.read(min(_BLOCK, file.bytes - self._size))):
+                    self._digest.update(block)
+                    self._size += len(block)
+                if self._digest.hexdigest() != file.sha256:
+                    break
+                self._samples += line.samples
+                self._add(line)
+                lines.append(line.to_json(indent=None))
+        self.kept = tuple(self._videos)
+        self._take_back()
+        if lines:
+            write_atomic(self._progress, b"".join(lines))
+        else:
+            self._progress.unlink(missing_ok=True)
+
+    def _add(self, line: ShardReport) -> None:
+        self._videos += line.videos
+        self._seconds += line.seconds
+        self._end = (len(self._samples), self._size, self._digest.copy())
+
+    def _take_back(self) -> None:
+        count, self._size, digest = self._end
+        self._digest = digest.copy()
+        del self._samples[count:]
+        self._file.flush()
+        if os.fstat(self._file.fileno()).st_size > self._size:
+            os.truncate(self._file.fileno(), self._size)
 
     def write(self, chunk: FaceChunk) -> None:
         """Adds a chunk of the current video."""
@@ -62,14 +135,15 @@ class ShardWriter:
         self._size += len(data)
 
     def end_video(self, video: VideoReport) -> None:
-        """Closes the current video; if it was skipped, takes back what had been written of it.
+        """Closes the current video, which is kept from now on; if it was skipped, takes back what was written of it.
 
         Raises:
             ValueError: if the report does not agree with the chunks written.
         """
         if video.skipped:
-            self._take_back()
-        samples = self._samples[self._kept :]
+            with output_errors(self._path):
+                self._take_back()
+        samples = tuple(self._samples[self._end[0] :])
         images = sum(sample.frames for sample in samples)
         if (video.chunks, video.images) != (len(samples), images):
             raise ValueError(
@@ -78,17 +152,22 @@ class ShardWriter:
             )
         if any(split_key(sample.key)[0] != video.key for sample in samples):
             raise ValueError(f"a chunk of another video was written as one of {video.key}")
-        self._videos.append(video)
-        self._kept, self._kept_digest = len(self._samples), self._digest.copy()
+        file = ShardFile(self._part.name, self._size, self._digest.hexdigest())
+        line = ShardReport(self.report.name, (video,), samples, (file,), self._lap())
+        with output_errors(self._path):
+            self._file.flush()
+            self._log.write(line.to_json(indent=None))
+            self._log.flush()
+            if self._began - self._synced >= _SECONDS_BETWEEN_SYNCS:
+                sync(self._file)
+                sync(self._log)
+                self._synced = self._began
+        self._add(line)
 
-    def _take_back(self) -> None:
-        if len(self._samples) > self._kept:
-            self._size = self._samples[self._kept].offset
-            with output_errors(self._path):
-                self._file.seek(self._size)
-                self._file.truncate()
-        del self._samples[self._kept :]
-        self._digest = self._kept_digest.copy()
+    def _lap(self) -> float:
+        """Seconds since the last call."""
+        began, self._began = self._began, time.perf_counter()
+        return self._began - began
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -97,25 +176,38 @@ class ShardWriter:
             if kind is None:
                 self._finish()
         finally:
-            # A file that cannot be flushed cannot be closed either; the error worth showing is under way already.
+            # What cannot be flushed cannot be closed either; the error worth showing is under way already.
+            for file in (self._log, self._file):
+                with suppress(OSError):
+                    file.close()
             with suppress(OSError):
-                self._file.close()
-            with suppress(OSError):
-                self._part.unlink(missing_ok=True)
+                if self._complete or not self._videos:
+                    self._part.unlink(missing_ok=True)
+                    self._progress.unlink(missing_ok=True)
+                else:
+                    os.truncate(self._part, self._end[1])  # the disk may be full
 
     def _finish(self) -> None:
-        if len(self._samples) > self._kept:
+        if len(self._samples) > self._end[0]:
             raise ValueError(f"the video of {self._samples[-1].key} was not ended")
         files: tuple[ShardFile, ...] = ()
-        with output_errors(self._path):
-            if self._samples:
+        if self._samples:
+            with output_errors(self._path):
                 self._file.write(tar.END)
-                self._digest.update(tar.END)
                 sync(self._file)
-                publish(self._part, self._path)
-                files = (ShardFile(self._path.name, self._size + len(tar.END), self._digest.hexdigest()),)
-            else:
-                self._path.unlink(missing_ok=True)  # of an earlier run that was interrupted
-        seconds = time.perf_counter() - self._began
+            self._digest.update(tar.END)
+            files = (ShardFile(self._path.name, self._size + len(tar.END), self._digest.hexdigest()),)
+        seconds = self._seconds + self._lap()
         self.report = ShardReport(self.report.name, tuple(self._videos), tuple(self._samples), files, seconds)
-        write_atomic(self._path.with_suffix(".json"), self.report.to_json())
+        try:
+            with output_errors(self._path):
+                if files:
+                    publish(self._part, self._path)
+                else:
+                    self._path.unlink(missing_ok=True)  # of an earlier run that was interrupted
+            write_atomic(self._path.with_suffix(".json"), self.report.to_json())
+        except BaseException:
+            if not self._part.exists():
+                self._path.replace(self._part)  # the shard is still open: its videos are kept
+            raise
+        self._complete = True

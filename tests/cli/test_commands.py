@@ -8,10 +8,11 @@ from importlib.metadata import version
 import cv2
 import pytest
 from face_videos import empty_rooms, encode, faces
+from mgst_cli import show
 from mgst_cli.errors import show_unexpected
 
 from mgst_data.core import UsageError
-from mgst_data.shards import ShardReader
+from mgst_data.shards import ShardReader, VideoReport
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +93,7 @@ def test_inspect_shows_sums_and_finds_damage(mgst_data, shards, tmp_path):
     result = mgst_data("inspect", copy, "--verify")
     assert result.exit_code == 1
     assert f"  {tar}: its content has changed" in result.stdout
+    assert "to mend a shard: copy this shard again, or delete it and run the same extraction again" in result.stdout
 
     tar.unlink()
     result = mgst_data("inspect", copy)
@@ -123,6 +125,14 @@ def test_a_dry_run_counts_and_writes_nothing(mgst_data, face_set, shards, tmp_pa
     assert json.loads(result.stdout)["shards"] == {"complete": 2, "to_do": 0}
     assert mgst_data("extract", "--src", face_set, "--dry-run").exit_code == 0
     assert mgst_data("extract", "--src", face_set).exit_code == 2
+
+
+def test_a_url_to_write_to_is_refused_and_not_taken_for_a_path(mgst_data, face_set, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = mgst_data("extract", "--src", face_set, "--out", "s3://bucket/shards")
+    assert result.exit_code == 2
+    assert "error: s3://bucket/shards: shards are written to local folders only (give a local folder" in result.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_videos_are_chosen(mgst_data, face_set):
@@ -176,6 +186,52 @@ def test_skips_are_listed_counted_and_tried_again(mgst_data, tmp_path):
     assert "no video was skipped for 'no_fce'" in result.stderr
     seen = json.loads(mgst_data("inspect", out, "--json").stdout)
     assert list(seen["skipped"]) == ["fake/text.mp4"]
+
+
+def test_videos_that_are_kept_with_a_note_are_said_wherever_skips_are(mgst_data, tmp_path):
+    source, out = tmp_path / "set", tmp_path / "shards"
+    for folder in ("real", "fake"):
+        (source / folder).mkdir(parents=True)
+    encode(source / "fake" / "b.mp4", faces(12))
+    cut = encode(source / "real" / "cut.mp4", faces(40), front=True)
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size * 6 // 10])
+    run = ("extract", "--src", source, "--out", out, "--executor", "serial")
+    result = mgst_data(*run)
+    assert result.exit_code == 0
+    [*_, text] = [line for line in result.stderr.splitlines() if "real/cut.mp4: damaged" in line]
+    assert text.startswith("kept, with a note (truncated): real/cut.mp4: damaged, ")
+    reason, _, what = text.partition(": ")
+    listed = f"{reason}: 1 video\n  {what}\n"
+    assert listed in result.stdout
+    assert listed in mgst_data("inspect", out).stdout
+    summary = json.loads(mgst_data(*run, "--json").stdout)
+    assert [(video["video"], video["notes"]) for video in summary["noted"]] == [("real/cut.mp4", [["truncated", what]])]
+    assert json.loads(mgst_data("inspect", out, "--json").stdout)["noted"] == {"real/cut.mp4": [["truncated", what]]}
+    stored = json.loads((out / "notes.json").read_text())["videos"]
+    assert stored == [{"video": "real/cut.mp4", "reason": "truncated", "text": what}]
+    assert mgst_data(*run, "--strict").exit_code == 1
+
+
+def test_every_reason_is_shown_and_long_lists_end_with_where_to_see_them(capsys):
+    about = {"dataset": "set", "split": "", "label": 0, "method": "real"}
+    videos = [
+        VideoReport(key=f"v{i}", video=f"{i}.mp4", status="skipped", reason=reason, message=f"{i}.mp4: bad", **about)
+        for i, reason in enumerate(["no_face"] * 30 + ["truncated"])
+    ]
+    twice = VideoReport(key="w", video="w.mp4", notes=(("short", "w: 1"), ("short", "w: 2")), **about)
+    show.skipped([*videos, twice], folder="my shards")
+    lines = capsys.readouterr().out.splitlines()
+    assert "skipped (no_face): 30 videos" in lines
+    assert lines[-3:] == [
+        "skipped (truncated): 1 video",
+        "  30.mp4: bad",
+        "  and 11 more, listed by: mgst-data inspect 'my shards'",
+    ]
+    assert sum(line.endswith(": bad") for line in lines) == show.SHOWN
+    show.skipped(videos)
+    assert sum(line.endswith(": bad") for line in capsys.readouterr().out.splitlines()) == len(videos)
+    show.noted([*videos, twice])
+    assert capsys.readouterr().out.splitlines()[1:] == ["kept, with a note (short): 1 video", "  w: 1", "  w: 2"]
 
 
 def test_notes_of_the_scan_are_shown_by_reason(mgst_data, face_set, tmp_path):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from face_videos import encode, faces
 
-VIDEOS = 6
+VIDEOS, SHARDS = 6, 2
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def source(tmp_path_factory):
 
 
 def start(source, out):
-    command = [sys.executable, "-c", "from mgst_cli.data import main; main()", "extract", "--videos-per-shard", "1"]
+    command = [sys.executable, "-c", "from mgst_cli.data import main; main()", "extract", "--videos-per-shard", "3"]
     command += ["--src", source, "--out", out, "--workers", "2"]
     # A session of its own, to which a signal goes as Ctrl-C in a terminal goes to all processes of a command.
     return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True)
@@ -55,35 +55,49 @@ def tars(out):
     return {path.name: path.read_bytes() for path in out.glob("*.tar")}
 
 
-def test_a_run_that_is_killed_and_interrupted_ends_in_the_same_bytes(mgst_data, source, tmp_path):
+def names(out):
+    return {path.name for path in out.glob("[!.]*")}
+
+
+def finished(out):
+    """Videos that are finished, those of complete shards with them."""
+    return 3 * len(list(out.glob("all-*.json"))) + sum(
+        path.read_bytes().count(b"\n") for path in out.glob("*.progress")
+    )
+
+
+def test_a_run_that_is_killed_and_interrupted_keeps_its_videos_and_ends_in_the_same_bytes(mgst_data, source, tmp_path):
     whole, out = tmp_path / "whole", tmp_path / "out"
-    mgst_data("extract", "--videos-per-shard", 1, "--src", source, "--out", whole, "--executor", "serial")
-    assert len(tars(whole)) == VIDEOS
+    mgst_data("extract", "--videos-per-shard", 3, "--src", source, "--out", whole, "--executor", "serial")
+    assert len(tars(whole)) == SHARDS
 
     run = start(source, out)
-    assert wait_for(lambda: list(out.glob("*.part")))
+    assert wait_for(lambda: finished(out))
     run.kill()
     run.communicate()
     assert wait_for(lambda: not session(run.pid), seconds=30), "a worker was left behind"
+    before = finished(out)
 
     run = start(source, out)
-    assert wait_for(lambda: list(out.glob("all-*.json")))
+    assert wait_for(lambda: finished(out) > before)
     os.killpg(run.pid, signal.SIGINT)
     _, messages = run.communicate(timeout=30)
     assert run.returncode == 130
-    complete = len(list(out.glob("all-*.json")))
-    assert 0 < complete < VIDEOS
-    last = f"interrupted: {complete} of {VIDEOS} shards complete; the same command goes on from there"
-    assert messages.splitlines()[-1] == last
+    kept, complete = finished(out), len(list(out.glob("all-*.json")))
+    assert before < kept < VIDEOS
+    there = f"{complete} of {SHARDS} shards complete, {kept - 3 * complete} video"
+    assert messages.splitlines()[-1].startswith(f"interrupted: {there}")
+    assert messages.endswith(" of others kept; the same command goes on from there\n")
     assert "Traceback" not in messages
-    assert not list(out.glob("*.part"))
     assert wait_for(lambda: not session(run.pid), seconds=10)
 
     run = start(source, out)
-    _, messages = run.communicate()
+    output, messages = run.communicate()
     assert run.returncode == 0
-    assert f"; {complete} of {VIDEOS} are complete" in messages
+    assert f"extracting {VIDEOS - kept} video" in messages
+    assert f"this run: {VIDEOS - kept} video" in output
     assert tars(out) == tars(whole)
+    assert names(out) == names(whole)
 
 
 def test_a_run_can_be_terminated_while_its_workers_start(source, tmp_path):
@@ -93,7 +107,7 @@ def test_a_run_can_be_terminated_while_its_workers_start(source, tmp_path):
     run.terminate()
     _, messages = run.communicate(timeout=30)
     assert run.returncode == 130
-    assert messages.splitlines()[-1].startswith(f"interrupted: 0 of {VIDEOS} shards complete")
+    assert messages.splitlines()[-1].startswith(f"interrupted: 0 of {SHARDS} shards complete")
     assert "Traceback" not in messages
     assert not list(out.glob("*.part"))
     assert wait_for(lambda: not session(run.pid), seconds=10)

@@ -230,7 +230,7 @@ def test_shards_that_cannot_be_used_are_refused(mgst_data, shards, tmp_path):
     (tmp_path / "text.tar").write_text("no tar" * 200)
     assert "text.tar: not a tar file, or damaged" in refused(tmp_path / "text.tar", code=1)
     assert "gone.tar: no such file or directory (check the path)" in refused(tmp_path / "gone.tar")
-    assert "no shards here (a folder of shards holds a dataset.json)" in refused(tmp_path)
+    assert "no shards here (give the folder that mgst-data extract has written" in refused(tmp_path)
     assert not (tmp_path / "out").exists()
 
 

@@ -3,7 +3,7 @@ import re
 
 import pytest
 from mgst_cli import progress
-from mgst_cli.progress import BarWatcher, LineWatcher, Pace, make_watcher
+from mgst_cli.progress import BarWatcher, LineWatcher, Pace, beginning, make_watcher
 from rich.console import Console
 
 from mgst_data.core import VideoRecord
@@ -15,13 +15,14 @@ def record_of(number):
     return VideoRecord(f"v{number}", f"/data/{path}", path, dataset="set", split="train", label=0, method="real")
 
 
-def report_of(number, reason=""):
+def report_of(number, reason="", notes=()):
     about = {"key": f"v{number}", "video": f"videos/{number}.mp4", "dataset": "set", "split": "train", "label": 0}
     status = "skipped" if reason else "done"
     message = f"videos/{number}.mp4: no face" if reason else ""
-    return VideoReport(**about, method="real", status=status, reason=reason, message=message, frames=250)
+    return VideoReport(**about, method="real", status=status, reason=reason, message=message, frames=250, notes=notes)
 
 
+NOTE = (("truncated", "videos/5.mp4: damaged, 17 frames could be read"),)
 TASKS = [ShardTask("train-000000", tuple(map(record_of, range(10))))]
 
 
@@ -39,7 +40,7 @@ def clock(monkeypatch):
 
 def test_rates_are_of_what_is_done_and_the_time_left_runs_down(clock):
     pace = Pace()
-    pace.begin(TASKS)
+    pace.begin(TASKS, 0)
     assert str(pace) == "0/10 videos  starting"
     clock(4)
     pace.add(report_of(0))
@@ -51,36 +52,58 @@ def test_rates_are_of_what_is_done_and_the_time_left_runs_down(clock):
     assert "0:00:00 left" in str(pace)
 
 
-def test_outside_a_terminal_lines_come_now_and_then_and_one_for_every_skipped_video(clock):
+def test_videos_that_were_finished_before_count_as_done_and_not_as_work(clock):
+    pace = Pace()
+    pace.begin(TASKS, 4)
+    assert str(pace) == "4/10 videos  starting"
+    clock(4)
+    pace.add(report_of(4, notes=NOTE))
+    assert str(pace) == "5/10 videos  0.2/s  62 frames/s  0:00:20 left  1 noted"
+
+
+def test_outside_a_terminal_lines_come_now_and_then_and_one_for_whatever_is_wrong_with_a_video(clock):
     file = io.StringIO()
     watcher = LineWatcher(Console(file=file, width=20), interval=5)
-    watcher.begin(TASKS, planned=3)
+    watcher.begin(TASKS, 3, 0)
     for number in range(10):
         clock(2)
-        watcher.see(report_of(number, "no_face" if number == 3 else ""))
+        watcher.see(report_of(number, "no_face" if number == 3 else "", NOTE if number == 5 else ()))
     watcher.see(ShardReport("train-000000", ()))
     assert file.getvalue().splitlines() == [
         "extracting 10 videos into 1 shard; 2 of 3 are complete",
         "3/10 videos  0.5/s  125 frames/s  0:00:14 left",
         "skipped (no_face): videos/3.mp4: no face",
-        "6/10 videos  0.5/s  125 frames/s  0:00:08 left  1 skipped",
-        "9/10 videos  0.5/s  125 frames/s  0:00:02 left  1 skipped",
+        "kept, with a note (truncated): videos/5.mp4: damaged, 17 frames could be read",
+        "6/10 videos  0.5/s  125 frames/s  0:00:08 left  1 skipped  1 noted",
+        "9/10 videos  0.5/s  125 frames/s  0:00:02 left  1 skipped  1 noted",
     ]
 
 
-@pytest.mark.parametrize("width", [80, 120])
-def test_the_bar_fits_the_terminal(monkeypatch, clock, width):
+@pytest.mark.parametrize(
+    ("planned", "kept", "words"),
+    [
+        (1, 0, "extracting 10 videos into 1 shard"),
+        (3, 4, "extracting 6 videos into 1 shard; 2 of 3 are complete; 4 videos of this shard kept from before"),
+    ],
+)
+def test_it_is_said_what_is_to_be_done_and_what_is_there(planned, kept, words):
+    assert beginning(TASKS, planned, kept) == words
+
+
+@pytest.mark.parametrize(("width", "every", "noted"), [(80, 0, ""), (120, 1000, "  9 noted")])
+def test_the_bar_fits_the_terminal(monkeypatch, clock, width, every, noted):
     file = io.StringIO()
     console = Console(file=file, force_terminal=True, width=width, legacy_windows=False)
     monkeypatch.setattr(progress, "Console", lambda **_: console)
     with make_watcher() as watcher:
         assert isinstance(watcher, BarWatcher)
-        watcher.begin([ShardTask("train-000000", TASKS[0].records * 12_000)], planned=1)
+        watcher.begin([ShardTask("train-000000", TASKS[0].records * 12_000)], 1, 0)
         for number in range(9000):
             clock(0.9)
-            watcher.see(report_of(number, "no_face" if number % 10 == 0 else ""))
+            notes = NOTE if every and number % every == 1 else ()
+            watcher.see(report_of(number, "no_face" if number % 10 == 0 else "", notes))
         watcher._progress.refresh()
     shown = [re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", line) for line in re.split(r"[\r\n]", file.getvalue())]
     assert max(map(len, shown)) <= width
     last = next(line for line in reversed(shown) if "videos" in line)
-    assert last.strip("━╸╺ ") == "9,000/120,000 videos  1.1/s  278 frames/s  27:45:00 left  900 skipped"
+    assert last.strip("━╸╺ ") == "9,000/120,000 videos  1.1/s  278 frames/s  27:45:00 left  900 skipped" + noted

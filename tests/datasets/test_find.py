@@ -76,7 +76,7 @@ def test_a_special_layout_goes_before_the_general_folder(make_tree):
 
 def test_an_option_that_a_layout_lacks_is_refused(make_tree):
     root = make_tree(ONE_OF_EACH["celebdf"])
-    with pytest.raises(UsageError, match=r"'celebdf' has no option 'masks' \(it takes splits\)"):
+    with pytest.raises(UsageError, match=r"'celebdf' has no option 'masks' \(leave it out; it takes splits\)"):
         scan_dataset(root, masks=True)
     assert len(scan_dataset(root, masks=False, splits=None, reals=None).records) == 1
 

@@ -114,3 +114,9 @@ def test_a_folder_that_may_not_be_read_is_an_error(make_tree, monkeypatch):
     monkeypatch.setattr(os, "scandir", guarded)
     with pytest.raises(LayoutError, match=r"fake: permission denied \(check its permissions\)"):
         Folder().scan(root)
+
+
+def test_a_pipe_named_as_a_video_is_listed_and_not_opened(make_tree):
+    root = make_tree(["real/a.mp4"])
+    os.mkfifo(root / "real" / "pipe.mp4")
+    assert [record.video for record in scan_dataset(root).records] == ["real/a.mp4", "real/pipe.mp4"]

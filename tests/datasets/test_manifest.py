@@ -1,6 +1,7 @@
 """Tables of videos."""
 
 import json
+import os
 
 import pytest
 
@@ -99,3 +100,15 @@ def test_a_manifest_of_absent_videos_is_an_error(make_tree):
     root = make_tree([], {"list.csv": "path,label\na.mp4,real\n"})
     with pytest.raises(LayoutError, match=r"a\.mp4: in list\.csv, but not there"):
         scan_dataset(root / "list.csv")
+
+
+def test_a_pipe_instead_of_a_table_is_refused_without_waiting_for_a_writer(tmp_path):
+    os.mkfifo(tmp_path / "list.csv")
+    with pytest.raises(LayoutError, match="not a regular file"):
+        scan_dataset(tmp_path / "list.csv", layout="manifest")
+
+
+def test_a_video_that_is_a_pipe_is_there(tmp_path):
+    os.mkfifo(tmp_path / "pipe.mp4")
+    (tmp_path / "list.csv").write_text("path,label\npipe.mp4,real\n")
+    assert [record.video for record in scan_dataset(tmp_path / "list.csv").records] == ["pipe.mp4"]

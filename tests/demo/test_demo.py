@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from mgst_data.core import OutputError, UsageError
+from mgst_data.datasets import scan_dataset
 from mgst_data.demo import render_demo
 from mgst_data.demo.expression import express
 from mgst_data.demo.motion import draw_motion
@@ -54,7 +55,16 @@ def test_it_is_laid_out_like_faceforensics(demo):
             for name in ("000_001", "001_000", "002_003", "003_002", "004_005", "005_004")
         ]
         + [f"splits/{name}.json" for name in ("train", "val", "test")]
+        + ["mgst_demo.json"]
     )
+
+
+def test_it_does_not_pass_for_faceforensics(demo):
+    scan = scan_dataset(demo)
+    assert {record.dataset for record in scan.records} == {"demo"}
+    (demo / "mgst_demo.json").rename(demo / "aside")
+    assert {record.dataset for record in scan_dataset(demo).records} == {"ffpp"}
+    (demo / "aside").rename(demo / "mgst_demo.json")
 
 
 def test_splits_are_pairs_and_share_nobody(demo):

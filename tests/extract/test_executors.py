@@ -6,7 +6,9 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from fakes import DeadOnArrival, FakeWork, task_of
@@ -14,7 +16,7 @@ from fakes import DeadOnArrival, FakeWork, task_of
 from mgst_data.core import MgstError, OutputError, UsageError
 from mgst_data.extract.executors import EXECUTORS, ProcessExecutor, SerialExecutor
 from mgst_data.processes import available_cores
-from mgst_data.shards import ShardReport, VideoReport
+from mgst_data.shards import ShardReport, ShardTask, ShardWriter, VideoReport
 
 TASKS = [task_of("train-000000", "a", "b"), task_of("train-000001", "c"), task_of("test-000000", "d", "e", "f")]
 
@@ -46,6 +48,74 @@ def test_a_killed_worker_costs_nothing_but_its_time(tmp_path):
     assert not any(video.skipped for shard in shards(events).values() for video in shard.videos)
 
 
+@dataclass(frozen=True)
+class WrittenWork(FakeWork):
+    """The same, and keeps what is finished as the real work does; every video it touches leaves a line in a file."""
+
+    def __call__(self, task, lost):
+        with ShardWriter(self.folder, task.name, [record.key for record in task.records]) as shard:
+            yield from shard.kept
+            for record in task.records[len(shard.kept) :]:
+                if record.key not in lost:
+                    with (self.folder / "touched").open("a") as file:
+                        file.write(f"{record.key}\n")
+                video, _ = super().__call__(ShardTask(task.name, (record,)), lost)
+                shard.end_video(video)
+                yield video
+        yield shard.report
+
+
+def test_the_worker_that_replaces_a_killed_one_goes_on_after_the_last_finished_video(tmp_path):
+    tasks = [task_of("train-000000", "a", "dieonce", "b", "die", "dieonce_c", "d")]
+    events = list(ProcessExecutor(workers=1).map(WrittenWork(tmp_path), tasks))
+    assert (tmp_path / "touched").read_text().split() == [
+        "a", "dieonce", "dieonce", "b", "die", "die", "dieonce_c", "dieonce_c", "d"
+    ]  # fmt: skip
+    assert videos(events) == ["a", "dieonce", "b", "die", "dieonce_c", "d"]
+    assert [video.key for video in shards(events)["train-000000"].videos if video.skipped] == ["die"]
+
+
+ENDLESS = """
+from pathlib import Path
+from fakes import FakeWork, task_of
+from mgst_data.extract.executors import ProcessExecutor
+if __name__ == "__main__":
+    list(ProcessExecutor(workers=1).map(FakeWork(Path()), [task_of("train-000000", "wait")]))
+"""
+
+
+def test_the_workers_of_a_killed_run_end_with_it(tmp_path):
+    (tmp_path / "endless.py").write_text(ENDLESS)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    run = subprocess.Popen([sys.executable, "endless.py"], cwd=tmp_path, env=environment, start_new_session=True)
+    try:
+        assert wait_for((tmp_path / "wait").exists)
+        assert alive(run.pid)
+        run.kill()
+        run.wait()
+        assert wait_for(lambda: not alive(run.pid), seconds=20)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(run.pid, signal.SIGKILL)
+
+
+def wait_for(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not (met := condition()) and time.monotonic() < end:
+        time.sleep(0.02)
+    return met
+
+
+def alive(group):
+    """Processes of a group that have not ended."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            state, _, its_group, *_ = stat.read_text().rpartition(")")[2].split()
+            found += [stat.parent.name] if int(its_group) == group and state != "Z" else []
+    return found
+
+
 def test_a_video_that_kills_every_worker_is_left_out_and_named(tmp_path):
     events = list(ProcessExecutor(workers=1).map(FakeWork(tmp_path), [task_of("train-000000", "a", "die", "b")]))
     assert videos(events) == ["a", "die", "b"]
@@ -55,9 +125,21 @@ def test_a_video_that_kills_every_worker_is_left_out_and_named(tmp_path):
 
 
 def test_workers_that_cannot_even_start_end_the_run(tmp_path):
-    with pytest.raises(MgstError, match=r"train-000000: a worker was killed by SIGKILL as it started"):
+    killed = r"train-000000: a worker was killed by SIGKILL as it started, .*fewer --workers"
+    with pytest.raises(MgstError, match=killed):
         list(ProcessExecutor(workers=1).map(DeadOnArrival(), TASKS))
+    with pytest.raises(MgstError, match=r"train-000000: a worker ended with code 1 as it started, .*__main__"):
+        list(ProcessExecutor(workers=1).map(Exit(), TASKS))
     assert not multiprocessing.active_children()
+
+
+@dataclass(frozen=True)
+class Exit:
+    """Ends every process it comes to as Python does after an error."""
+
+    def __call__(self, task, lost):
+        sys.exit(1)
+        yield from ()
 
 
 @pytest.mark.parametrize(("kind", "error"), [("raise", OutputError), ("bug", ZeroDivisionError)])

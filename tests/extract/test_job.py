@@ -19,6 +19,15 @@ def _fake_extractor(monkeypatch):
     job._load.cache_clear()
 
 
+@pytest.fixture
+def extracted(monkeypatch):
+    """Keys of the videos that were extracted, in order."""
+    keys = []
+    call = FakeExtractor.__call__
+    monkeypatch.setattr(FakeExtractor, "__call__", lambda self, record: keys.append(record.key) or call(self, record))
+    return keys
+
+
 def run(folder, task, *, lost=None, **options):
     *videos, shard = ExtractJob(ExtractConfig(), folder, **options)(task, lost or {})
     return {video.key: video for video in videos}, shard
@@ -53,25 +62,37 @@ def test_a_lost_video_is_not_touched(tmp_path):
 
 def test_debug_raises_what_nobody_foresaw_and_skips_the_rest_as_ever(tmp_path):
     with pytest.raises(ZeroDivisionError):
-        run(tmp_path, task_of("train-000000", "a", "bug"), debug=True)
+        run(tmp_path, task_of("train-000000", "bug"), debug=True)
     assert not list(tmp_path.iterdir())
     videos, _ = run(tmp_path, task_of("train-000000", "empty"), debug=True)
     assert videos["empty"].skipped
 
 
-@pytest.mark.parametrize(("key", "error"), [("full", OutputError), ("stop", KeyboardInterrupt)])
-def test_what_concerns_all_videos_is_raised_and_leaves_nothing_half_done(tmp_path, key, error):
+@pytest.mark.parametrize(
+    ("key", "error", "options"),
+    [("full", OutputError, {}), ("stop", KeyboardInterrupt, {}), ("bug", ZeroDivisionError, {"debug": True})],
+)
+def test_what_ends_a_job_keeps_the_finished_videos(tmp_path, key, error, options, extracted):
+    task = task_of("train-000000", "a", "noface", key, "b")
     with pytest.raises(error):
-        run(tmp_path, task_of("train-000000", "a", key))
-    assert not list(tmp_path.iterdir())
+        run(tmp_path, task, **options)
+    assert {path.suffix for path in tmp_path.iterdir()} == {".part", ".progress"}
+    videos, shard = run(tmp_path, task, lost={key: "its worker was killed"})
+    assert extracted == ["a", "noface", key, "b"]
+    assert [video.reason for video in shard.videos] == ["", "no_face", "worker_died", ""]
+    assert tuple(videos.values()) == shard.videos  # those that were finished before are reported with the others
 
 
-def test_a_job_that_is_abandoned_leaves_nothing_half_done(tmp_path):
-    events = ExtractJob(ExtractConfig(), tmp_path)(task_of("train-000000", "a", "b"), {})
+def test_a_job_that_is_abandoned_keeps_the_finished_videos(tmp_path, extracted):
+    task = task_of("train-000000", "a", "b")
+    events = ExtractJob(ExtractConfig(), tmp_path)(task, {})
     assert isinstance(next(events), VideoReport)
-    assert [path.suffix for path in tmp_path.iterdir()] == [".part"]
     events.close()
-    assert not list(tmp_path.iterdir())
+    _, shard = run(tmp_path, task)
+    assert extracted == ["a", "b"]
+    other = tmp_path / "other"
+    other.mkdir()
+    assert run(other, task)[1].files == shard.files
 
 
 def test_models_are_loaded_once_per_process_and_a_job_can_be_sent_to_another(tmp_path):

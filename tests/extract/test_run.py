@@ -7,7 +7,7 @@ from mgst_data.core import ConfigMismatchError, OutputError, UsageError
 from mgst_data.datasets import Note, Scan
 from mgst_data.extract import ExtractConfig, Watcher, extract, job, run
 from mgst_data.extract.run import find_device
-from mgst_data.shards import ShardReader, VideoReport
+from mgst_data.shards import ShardFolder, ShardReader, ShardReport, VideoReport
 
 
 @pytest.fixture(autouse=True)
@@ -28,16 +28,20 @@ def go(scan, out, *, config=None, **options):
     return extract(scan, config or ExtractConfig(), out, **options)
 
 
+def names(out):
+    return sorted(path.name for path in out.glob("[!.]*"))
+
+
 def tars(out):
     return {path.name: path.read_bytes() for path in out.glob("*.tar")}
 
 
 class Notebook(Watcher):
     def __init__(self):
-        self.tasks, self.planned, self.events = (), 0, []
+        self.tasks, self.planned, self.kept, self.events = (), 0, 0, []
 
-    def begin(self, tasks, planned):
-        self.tasks, self.planned = tasks, planned
+    def begin(self, tasks, planned, kept):
+        self.tasks, self.planned, self.kept = tasks, planned, kept
 
     def see(self, event):
         self.events.append(event)
@@ -73,17 +77,26 @@ def test_an_interrupted_run_keeps_what_is_complete_and_goes_on_to_the_same_bytes
     with pytest.raises(KeyboardInterrupt):
         go(scan, tmp_path / "broken", watcher=Interrupt())
     assert len(tars(tmp_path / "broken")) == 1
-    assert not list((tmp_path / "broken").glob("*.part"))
-    assert go(scan, tmp_path / "broken").videos == 4
+    extracted, call = [], FakeExtractor.__call__
+    monkeypatch.setattr(FakeExtractor, "__call__", lambda self, record: extracted.append(record) or call(self, record))
+    notebook = Notebook()
+    assert go(scan, tmp_path / "broken", watcher=notebook).videos == len(extracted) == 3
+    assert (sum(map(len, notebook.tasks)), notebook.kept) == (4, 1)
+    assert sum(isinstance(event, VideoReport) for event in notebook.events) == 3
     assert tars(tmp_path / "broken") == tars(tmp_path / "whole")
+    assert names(tmp_path / "broken") == names(tmp_path / "whole")
 
 
-def test_a_full_disk_ends_the_run_and_what_is_complete_is_kept(tmp_path):
+def test_a_full_disk_ends_the_run_and_finished_videos_are_kept(tmp_path, monkeypatch):
+    scan = scan_of("a", "b", "c", "full", "d", "e")
+    first, second = Notebook(), Notebook()
     with pytest.raises(OutputError, match="disk is full"):
-        go(scan_of("a", "b", "c", "full", "d", "e"), tmp_path, videos_per_shard=1)
-    done = len(tars(tmp_path))
-    assert done < 6
-    assert not list(tmp_path.glob("*.part"))
+        go(scan, tmp_path, videos_per_shard=4, watcher=first)
+    done = sum(isinstance(event, VideoReport) for event in first.events)
+    assert done
+    with pytest.raises(OutputError, match="disk is full"):
+        go(scan, tmp_path, watcher=second)
+    assert (second.kept, second.events) == (done, [])
 
 
 def test_skipped_videos_are_tried_again_on_request(tmp_path, monkeypatch):
@@ -112,7 +125,29 @@ def test_notes_of_the_scan_are_stored_beside_the_shards(tmp_path):
     scan = Scan((record_of("a"),), (Note("x.mp4", "listed, but not there", "missing_video"),))
     go(scan, tmp_path)
     stored = json.loads((tmp_path / "notes.json").read_text())
-    assert stored == {"notes": [{"where": "x.mp4", "what": "listed, but not there", "reason": "missing_video"}]}
+    note = {"where": "x.mp4", "what": "listed, but not there", "reason": "missing_video"}
+    assert stored == {"notes": [note], "videos": []}
+
+
+def test_videos_that_are_kept_with_a_note_are_in_the_summary_and_beside_the_shards(tmp_path):
+    class Interrupt(Watcher):
+        def see(self, event):
+            if isinstance(event, ShardReport):
+                raise KeyboardInterrupt
+
+    scan, notes = scan_of("a", "cut", "cut_b", "noface"), tmp_path / "notes.json"
+    with pytest.raises(KeyboardInterrupt):
+        go(scan, tmp_path, watcher=Interrupt(), videos_per_shard=3)
+    complete = next(ShardFolder.read(tmp_path).reports())
+    expected = [{"video": v.video, "reason": r, "text": text} for v in complete.videos for r, text in v.notes]
+    assert json.loads(notes.read_text())["videos"] == sorted(expected, key=lambda note: note["video"])
+    summary = go(scan, tmp_path)
+    assert [video.key for video in summary.noted] == ["cut", "cut_b"]
+    assert [video["key"] for video in summary.as_dict()["noted"]] == ["cut", "cut_b"]
+    assert json.loads(notes.read_text())["videos"] == [
+        {"video": f"videos/{key}.mp4", "reason": "truncated", "text": f"videos/{key}.mp4: damaged"}
+        for key in ("cut", "cut_b")
+    ]
 
 
 def test_what_cannot_be_done_is_found_out_before_anything_is_written(tmp_path, monkeypatch):

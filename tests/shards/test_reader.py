@@ -29,7 +29,21 @@ def test_chunks_are_chosen_by_split_label_and_method(make_folder, records):
         ({"methods": ["Deepfakes"]}, lambda r: r.label and r.key != "v04"),
         ({"split": "val"}, lambda r: False),
     ]:
-        assert set(ShardReader.open(out, **options).videos) == {r.key for r in records if chosen(r)}
+        reader = ShardReader.open(out, **options)
+        assert set(reader.videos) == {r.key for r in records if chosen(r)}
+        assert reader.location == str(out)
+
+
+def test_a_method_or_split_that_is_no_name_of_one_is_refused_and_those_there_are_named(make_folder):
+    out = make_folder()
+    for options, answer in [
+        ({"methods": ["real", "Deepfakse"]}, "there is no method Deepfakse (did you mean 'Deepfakes'?)"),
+        ({"methods": ["x"]}, "there is no method x (there are: Deepfakes, real)"),
+        ({"split": "tset"}, "there is no split tset (did you mean 'test'?)"),
+    ]:
+        with pytest.raises(UsageError) as caught:
+            ShardReader.open(out, **options)
+        assert str(caught.value) == f"{out}: {answer}"
 
 
 def test_urls_are_read_like_paths(make_folder):

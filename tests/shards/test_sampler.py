@@ -20,9 +20,8 @@ def reader_of(*videos: tuple[int, tuple[int, ...]]) -> ShardReader:
     video, track, label = torch.tensor(rows, dtype=torch.long).reshape(-1, 3).unbind(1)
     zeros = torch.zeros_like(video)
     offset = torch.arange(len(rows))
-    return ShardReader(
-        ("s.tar",), tuple(f"v{v}" for v in range(len(videos))), zeros, video, track, offset, zeros, zeros + 8, label
-    )
+    names = tuple(f"v{v}" for v in range(len(videos)))
+    return ShardReader("shards", ("s.tar",), names, zeros, video, track, offset, zeros, zeros + 8, label)
 
 
 READER = reader_of((0, (5,)), (1, (1, 20)), (1, (3, 3, 3)), (0, (2,)))
@@ -94,7 +93,7 @@ def test_balanced_batches_hold_as_many_real_as_fake_and_miss_nothing():
     times = Counter(draw.chunk for draw in draws)
     assert {times[i] for i in range(len(READER)) if READER.label[i] == 1} == {1}
     assert {times[i] for i in range(len(READER)) if READER.label[i] == 0} == {4, 5}
-    with pytest.raises(UsageError, match="only one label"):
+    with pytest.raises(UsageError, match=r"^shards: only one label to balance \(leave balance out"):
         SegmentSampler(READER.where(READER.label == 1), 6, balance=True)
 
 
@@ -114,5 +113,5 @@ def test_what_makes_no_sense_is_an_error(batch_size, rank, world):
 
 
 def test_nothing_to_draw_is_an_error():
-    with pytest.raises(UsageError, match="no chunks to draw from"):
+    with pytest.raises(UsageError, match=r"^shards: no chunks to draw from"):
         SegmentSampler(READER.where(READER.frames > 8), 1)

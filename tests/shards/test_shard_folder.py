@@ -4,14 +4,19 @@ import os
 import signal
 
 import pytest
-from synthetic_shards import CONFIG, chunks_of, record_of, write_shard
+from synthetic_shards import CONFIG, chunks_of, record_of, report_of, write_shard
 
 from mgst_data.core import ConfigMismatchError, MgstError, OutputError, ShardError, UsageError
-from mgst_data.shards import ShardFolder, open_folder, plan_shards, summarise
+from mgst_data.shards import ShardFolder, ShardReport, open_folder, plan_shards, summarise
+from mgst_data.shards.report import ShardFile
 
 
 def tars(out):
     return {path.name: path.read_bytes() for path in out.glob("*.tar")}
+
+
+def names(out):
+    return sorted(path.name for path in out.glob("[!.]*"))
 
 
 def run(out, records, *, config=CONFIG, retry="", **options):
@@ -42,22 +47,53 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(tmp_path, records, make_fo
     def extract(record):
         chunks = list(chunks_of(record))
         yield chunks[0]
-        if record.key == "v07":
+        if record.key == stop:
             raise RuntimeError("stop")
         yield from chunks[1:]
 
+    tasks = plan_shards(records, videos_per_shard=3)
+    stop = tasks[1].records[2].key
     with pytest.raises(RuntimeError, match="stop"):
         run(out, records, extract=extract)
-    tasks = plan_shards(records, videos_per_shard=3)
     done = {path.stem for path in out.glob("train*.json")}
-    assert 0 < len(done) < len(tasks)
+    assert done == {tasks[0].name}
     assert "totals" not in json.loads((out / "dataset.json").read_text())
-    (out / f"{tasks[-1].name}.tar.part").write_bytes(b"left by a killed process")
+    assert [video.key for video in ShardFolder.read(out).kept()] == [record.key for record in tasks[1].records[:2]]
+    for name in (f"{tasks[0].name}.progress", f"{tasks[-1].name}.tar.part", f"{tasks[-1].name}.json.part"):
+        (out / name).write_bytes(b"left by a killed process")
 
     assert set(run(out, list(reversed(records)))) == {task.name for task in tasks} - done
     assert tars(out) == tars(whole)
     assert json.loads((out / "dataset.json").read_text()) == json.loads((whole / "dataset.json").read_text())
-    assert not list(out.glob("*.part"))
+    assert names(out) == names(whole)
+    assert list(ShardFolder.read(out).kept()) == []
+
+
+def test_what_is_half_done_goes_and_what_can_be_gone_on_with_stays(tmp_path, records):
+    out = tmp_path / "shards"
+    with open_folder(out, CONFIG, records, videos_per_shard=3) as folder:
+        complete, begun, *_ = folder.missing(records)
+        write_shard(out, complete)
+        of = {begun.records[0].key: list(chunks_of(begun.records[0]))}
+        with pytest.raises(KeyError):  # it knows nothing of the second video
+            write_shard(out, begun, extract=lambda record: of[record.key])
+        before = names(out)
+        left = [
+            f"{complete.name}.tar.part",
+            f"{complete.name}.progress",
+            f"{begun.name}.json.part",
+            "dataset.json.part",
+        ]
+        left += [f"{folder.missing(records)[-1].name}.{kind}" for kind in ("tar.part", "progress", "progress.part")]
+        for name in (*left, "mine.tar.part"):
+            (out / name).write_bytes(b"")
+        # The process ended between the report of a complete shard and the removal of its progress.
+        line = ShardReport(complete.name, (report_of(complete.records[0]),), (), (ShardFile("part", 0, ""),))
+        (out / f"{complete.name}.progress").write_bytes(line.to_json(indent=None))
+    assert names(out) == sorted([*before, "mine.tar.part"])
+    assert [video.key for video in ShardFolder.read(out).kept()] == [begun.records[0].key]
+    os.truncate(out / f"{begun.name}.tar.part", 1)
+    assert list(ShardFolder.read(out).kept()) == []
 
 
 def test_a_shard_whose_tar_was_lost_or_cut_is_made_again(make_folder, records):
@@ -79,6 +115,17 @@ def test_another_config_is_refused_with_every_difference(make_folder, records):
     assert "crop.size" not in line
 
 
+def test_an_option_that_came_later_counts_as_what_was_done_before(tmp_path, records):
+    run(tmp_path / "old", records, config={"extract": {"size": 16}})
+    assert run(tmp_path / "old", records, config={"extract": {"size": 16, "damaged": "keep"}}) == []
+    with pytest.raises(ConfigMismatchError, match=r'extract\.damaged: "keep" -> "drop" \('):
+        run(tmp_path / "old", records, config={"extract": {"size": 16, "damaged": "drop"}})
+    with pytest.raises(ConfigMismatchError, match=r"extract\.other: unset -> 1 \("):
+        run(tmp_path / "old", records, config={"extract": {"size": 16, "damaged": "keep", "other": 1}})
+    run(tmp_path / "new", records, config={"extract": {"damaged": "drop"}})
+    assert run(tmp_path / "new", records, config={"extract": {"damaged": "drop"}}) == []
+
+
 def test_new_videos_are_appended_and_old_shards_stay_as_they_are(make_folder, records):
     out = make_folder()
     before = tars(out)
@@ -94,7 +141,7 @@ def test_a_planned_video_that_is_gone_is_named(tmp_path, records):
     with open_folder(out, CONFIG, records):
         pass
     with (
-        pytest.raises(UsageError, match="no longer in the source: v00"),
+        pytest.raises(UsageError, match=r"not among those given: v00 \(.*choose the same videos"),
         open_folder(out, CONFIG, records[1:]) as folder,
     ):
         folder.missing(records[1:])

@@ -1,5 +1,9 @@
+import dataclasses
 import errno
 import hashlib
+import json
+import os
+import resource
 import tarfile
 
 import pytest
@@ -49,16 +53,163 @@ def test_a_shard_of_skipped_videos_is_a_report_alone(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["train-000000.json"]
 
 
-@pytest.mark.parametrize("error", [RuntimeError("stop"), KeyboardInterrupt()])
-def test_an_interrupted_shard_leaves_nothing(tmp_path, error):
+def interrupt(folder, key, error=KeyboardInterrupt, **options):
+    """Writes a shard until it is interrupted while its video ``key`` is being written."""
+
     def extract(record):
         yield from chunks_of(record)
-        if record.key == "v2":
+        if record.key == key:
             raise error
 
-    with pytest.raises(type(error)):
-        write_shard(tmp_path, TASK, extract=extract)
-    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(error):
+        write_shard(folder, TASK, extract=extract, **options)
+
+
+def go_on(folder, **options):
+    """Writes the rest of the shard; the videos that were extracted for it, and its report."""
+    extracted = []
+
+    def extract(record):
+        extracted.append(record.key)
+        return chunks_of(record)
+
+    report = write_shard(folder, TASK, extract=extract, **options)
+    return extracted, report
+
+
+@pytest.fixture
+def whole(tmp_path):
+    """The same shard, never interrupted: its bytes and its report without times."""
+    (tmp_path / "whole").mkdir()
+    report = write_shard(tmp_path / "whole", TASK)
+    return (tmp_path / "whole/train-000000.tar").read_bytes(), dataclasses.replace(report, seconds=0)
+
+
+@pytest.fixture
+def out(tmp_path):
+    path = tmp_path / "out"
+    path.mkdir()
+    return path
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_an_interrupted_shard_keeps_its_finished_videos_and_goes_on_to_the_same_bytes(out, whole, error):
+    interrupt(out, "v1", error)
+    assert names(out) == ["train-000000.progress", "train-000000.tar.part"]
+    interrupt(out, "v2", error)
+    extracted, report = go_on(out)
+    assert extracted == ["v2", "v3"]
+    assert ((out / "train-000000.tar").read_bytes(), dataclasses.replace(report, seconds=0)) == whole
+    assert names(out) == ["train-000000.json", "train-000000.tar"]
+
+
+def test_a_shard_that_is_interrupted_in_its_first_video_leaves_nothing(out):
+    interrupt(out, "v0")
+    assert names(out) == []
+
+
+def test_a_skipped_video_is_finished_too(out):
+    skip = {"v0": "no_face"}
+    interrupt(out, "v2", skip=skip)
+    extracted, report = go_on(out)
+    assert extracted == ["v2", "v3"]
+    assert [video.reason for video in report.videos] == ["no_face", "", "", ""]
+    (out / "other").mkdir()
+    assert write_shard(out / "other", TASK, skip=skip).files == report.files
+
+
+def test_the_time_of_a_shard_is_that_of_its_finished_videos(out, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("time.perf_counter", lambda: now[0])
+
+    def extract(record):
+        now[0] += 5
+        yield from chunks_of(record)
+        if record.key == "v2" and now[0] == 15:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_shard(out, TASK, extract=extract)
+    assert write_shard(out, TASK, extract=extract).seconds == 4 * 5
+
+
+def test_finished_videos_are_synchronised_with_the_disk_every_few_seconds(out, monkeypatch):
+    now, synced = [0.0], []
+    monkeypatch.setattr("time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("os.fsync", lambda _: synced.append(now[0]))
+
+    def extract(record):
+        now[0] += 3
+        return chunks_of(record)
+
+    write_shard(out, TASK, extract=extract)
+    assert synced[:2] == [6, 6]  # the tar and what is said of it
+    assert set(synced[2:]) == {12}
+
+
+def flip(path, at):
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+
+
+DAMAGES = {
+    "bytes behind the last video": (lambda part, log, ends: part.write_bytes(part.read_bytes() + b"x" * 999), 3),
+    "the last bytes are lost": (lambda part, log, ends: os.truncate(part, ends[2] - 1), 2),
+    "a byte of the first video is lost": (lambda part, log, ends: flip(part, ends[0] - 1), 0),
+    "a byte of the second video is lost": (lambda part, log, ends: flip(part, ends[1] - 1), 1),
+    "the last line is cut off": (lambda part, log, ends: os.truncate(log, log.stat().st_size - 9), 2),
+    "a line is no report": (lambda part, log, ends: log.write_bytes(b"null\n"), 0),
+    "the tar is gone": (lambda part, log, ends: part.unlink(), 0),
+    "the progress is gone": (lambda part, log, ends: log.unlink(), 0),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_only_videos_that_are_there_byte_by_byte_are_kept(out, whole, damage):
+    interrupt(out, "v3")
+    change, kept = DAMAGES[damage]
+    part, log = out / "train-000000.tar.part", out / "train-000000.progress"
+    change(part, log, [json.loads(line)["files"][0]["bytes"] for line in log.read_bytes().splitlines()])
+    extracted, report = go_on(out)
+    assert extracted == ["v0", "v1", "v2", "v3"][kept:]
+    assert ((out / "train-000000.tar").read_bytes(), dataclasses.replace(report, seconds=0)) == whole
+
+
+@pytest.mark.parametrize("videos", [["v1", "v0", "v2", "v3"], ["other"], []])
+def test_videos_of_another_list_are_not_taken_up(out, videos):
+    interrupt(out, "v3")
+    with ShardWriter(out, TASK.name, videos) as shard:
+        assert shard.kept == ()
+    assert shard.report.samples == ()
+    assert names(out) == ["train-000000.json"]
+
+
+def test_a_shard_is_written_by_one_process_at_a_time(out):
+    with ShardWriter(out, "a"):
+        with pytest.raises(OutputError, match=r"a\.tar\.part: a process of an earlier run still writes") as caught:
+            write_shard(out, ShardTask("a", TASK.records))
+        assert caught.value.reason == "locked"
+    write_shard(out, ShardTask("a", TASK.records))
+
+
+def test_a_shard_that_no_longer_fits_keeps_its_finished_videos(out, whole):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    _, report = whole
+    second = next(sample.offset for sample in report.samples if sample.key.startswith("v2"))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (second + 1000, hard))
+    try:
+        with pytest.raises(OutputError, match=r"too large .*raise the limit"):
+            write_shard(out, TASK)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (out / "train-000000.tar.part").stat().st_size == second  # what is lost takes no space
+    assert go_on(out)[0] == ["v2", "v3"]
+    assert (out / "train-000000.tar").read_bytes() == whole[0]
 
 
 def test_a_full_disk_is_said_clearly(tmp_path):
@@ -74,6 +225,9 @@ def test_a_disk_that_fills_up_with_the_report_leaves_the_shard_incomplete(tmp_pa
     with pytest.raises(OutputError, match="the disk is full"):
         write_shard(tmp_path, TASK)
     assert not (tmp_path / "train-000000.json").exists()
+    (tmp_path / "train-000000.json.part").unlink(missing_ok=True)
+    assert go_on(tmp_path)[0] == []
+    assert names(tmp_path) == ["train-000000.json", "train-000000.tar"]
 
 
 @pytest.mark.parametrize(("code", "words"), [(errno.EACCES, "no permission"), (errno.EROFS, "read-only")])

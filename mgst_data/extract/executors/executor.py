@@ -19,6 +19,8 @@ class Work(Protocol):
     def __call__(self, task: ShardTask, lost: Mapping[str, str]) -> Iterator[Event]:
         """Yields the reports of the task's videos, then that of its shard.
 
+        If the task was begun before, the reports of the videos that are finished come again, and at once.
+
         Args:
             task: What to do.
             lost: Videos that must not be touched, because they end the process that does, each with the reason in

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
+import threading
 from collections import Counter, deque
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
@@ -28,8 +30,9 @@ _PATIENCE = 2
 class ProcessExecutor:
     """Works in child processes.
 
-    A worker that is killed or crashes is replaced and its task done anew; a video that ends its worker a second time
-    is left out of it. So a crash in a decoder, or a video too large for the memory, costs a video and not the run.
+    A worker that is killed or crashes is replaced, and its task goes on with the video that it was on; a video that
+    ends its worker a second time is left out. So a crash in a decoder, or a video too large for the memory, costs a
+    video and not the run.
 
     Args:
         workers: Number of processes; None for one per core.
@@ -40,7 +43,7 @@ class ProcessExecutor:
 
     def __init__(self, *, workers: int | None = None) -> None:
         if workers is not None and workers < 1:
-            raise UsageError(f"{workers} workers do no work", hint="give 1 or more")
+            raise UsageError(f"{workers} workers do no work", hint="give --workers 1 or more")
         self.workers = workers or available_cores()
 
     def map(self, work: Work, tasks: Sequence[ShardTask]) -> Generator[Event, None, None]:
@@ -83,7 +86,7 @@ class ProcessExecutor:
 
 
 class _Worker:
-    """A child process, the task it is on and how far it has come."""
+    """A child process, the task it is on, and how many videos of it are reported: finished before, or by now."""
 
     def __init__(self, work: Work) -> None:
         self.pipe, theirs = _CONTEXT.Pipe()
@@ -116,7 +119,7 @@ class _Worker:
         return records[min(self._done, len(records) - 1)].key
 
     def stop(self) -> None:
-        """Ends the process at once, if it has not ended: what it leaves undone is removed by the run."""
+        """Ends the process at once, if it has not ended."""
         self.pipe.close()
         self.process.terminate()
         self.process.join()
@@ -139,14 +142,24 @@ class _Accidents:
             self.lost[worker.video] = f"its worker {how}, {_PATIENCE} times"
         elif self._count[worker.video] > _PATIENCE:
             # The video was not touched this time: the workers die of something else.
-            hint = "if the memory runs out, use fewer --workers; the same command goes on"
+            # Killed, it was most likely the memory; else an error of Python's, whose trace has been printed.
+            main = 'a script calls extract() below: if __name__ == "__main__":'
+            hint = "use fewer --workers if the memory runs out; finished videos are kept" if code < 0 else main
             raise MgstError(f"a worker {how} as it started, again and again", where=worker.task.name, hint=hint)
 
 
 def _serve(pipe: Connection, work: Work) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     with suppress(EOFError, OSError):  # the parent has gone
         while True:
             task, lost = pipe.recv()
             with failures_sent(pipe):
                 for event in work(task, lost):
                     pipe.send(event)
+
+
+def _end_with_parent() -> None:
+    """Ends this process when that of the run is killed: what it went on writing would get in the way of the next."""
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os._exit(1)

@@ -60,7 +60,7 @@ class RayExecutor:
                     except ray.exceptions.RayTaskError as error:
                         raise error.cause from error
                     except ray.exceptions.RayError as error:
-                        hint = "what is complete is kept; the same command goes on"
+                        hint = "finished videos are kept: run the same command again"
                         raise MgstError(f"Ray lost a task: {error}", where=running[stream].name, hint=hint) from error
         finally:
             for stream in running:

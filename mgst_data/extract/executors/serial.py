@@ -22,7 +22,10 @@ class SerialExecutor:
 
     def __init__(self, *, workers: int | None = None) -> None:
         if workers not in (None, 1):
-            raise UsageError(f"the serial executor has 1 worker, not {workers}", hint="take the executor 'process'")
+            raise UsageError(
+                f"the serial executor has 1 worker, not {workers}",
+                hint="leave --workers out, or take --executor process",
+            )
 
     def map(self, work: Work, tasks: Sequence[ShardTask]) -> Generator[Event, None, None]:
         """See :class:`mgst_data.extract.executors.Executor`."""
