@@ -20,6 +20,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from mgst_data import _promises as promises
+from mgst_data._label_promises import check_labels
 from mgst_data._painted import difference, example_pair, example_segment
 from mgst_data.augment import Step
 from mgst_data.core import Detections, RealFakePair, Segment
@@ -43,11 +44,12 @@ def check_augmentation(
     Draws: on the CPU, from the generator handed in and no other, by the shape of a segment alone; a row of every tensor
     for each segment. Applying: a pure function, the same to the bit whenever it is done; the segment stays as it is and
     does not depend on its neighbours in the batch; dtype, device and ranges are kept, landmarks are float32; half
-    precision gives nearly the same; a single frame works or is a ValueError. Labels: segments, frames and patches are
-    marked where the mask is. A label-preserving augmentation keeps real segments real, and fakes fake as far as
-    anything is left of them; twins get the same; mask and landmarks go where their pixels go. Of a label-making one,
-    or one that makes twins: pixels change inside the mask only, frames are marked if and only if they change, and the
-    real twin stays as it is.
+    precision gives nearly the same; autocast around it changes nothing, to the bit; a single frame works or is a
+    ValueError; an empty batch comes back, and no segment comes out without frames. Labels: segments, frames and patches
+    are marked where the mask is. A label-preserving augmentation keeps real segments real, and fakes fake as far as
+    anything is left of them; twins get the same; mask and landmarks go where their pixels go. Of a label-making one, or
+    one that makes twins: pixels change inside the mask only, frames are marked if and only if they change, and the real
+    twin stays as it is.
 
     Args:
         augmentation: An Augmentation, a blend that makes twins, or a container of them. It should do something to most
@@ -75,12 +77,14 @@ def check_augmentation(
         promises.check_result(subject, data, out)
         promises.check_batch(subject, data, params, out, atol=0.0 if exact_batch else 1e-4)
         promises.check_half(subject, data, params, out)
+        promises.check_autocast(subject, data, params, out, number)
         promises.check_single_frame(subject, data, number)
         if differentiable:
             promises.check_gradient(subject, data, params)
         if no_wait:
             promises.check_no_wait(subject, data, params)
-        promises.check_labels(subject, data, params, exact_mask=exact_mask)
+        promises.check_empty_batch(subject, data, number)
+        check_labels(subject, data, params, exact_mask=exact_mask)
         active |= bool(difference(data, out))
     subject.require(
         active, f"does nothing in {draws} draws, so that nothing is checked: give a larger p, or more draws"
@@ -137,7 +141,7 @@ def check_detector(
 
     Flat columns on the CPU: frames in range and ascending, within a frame by falling score; scores in [0, 1]; boxes
     with an area, some of it in the frame; nothing that is not finite. Each frame gives the same alone as in the batch,
-    the frames stay as they are, and frames without a face work.
+    the frames stay as they are, frames without a face work, and so does an empty batch.
 
     Args:
         detector: Whatever is called with frames.
@@ -159,8 +163,14 @@ def check_detector(
         for name, limit in (("boxes", atol), ("points", atol), ("scores", atol * 1e-2)):
             far = float((getattr(alone, name) - getattr(within, name)).abs().max()) if len(alone) else 0.0
             subject.require(far <= limit, f"frame {i}: {name} alone and in the batch are {far:.2g} apart")
-    black = torch.zeros_like(frames[:2])
+    black, none = torch.zeros_like(frames[:2]), frames[:0]
     _check_faces(subject, detector(black), black)
+    try:
+        nothing = subject.of(Detections, detector(none), "gives")
+    except promises.FAILURES as error:
+        raise AssertionError(f"{detector!r}: an empty batch does not work: {type(error).__name__}: {error}") from error
+    subject.require(len(nothing) == 0, f"finds {len(nothing)} faces in an empty batch")
+    _check_faces(subject, nothing, none)
 
 
 def _check_faces(subject: promises.Subject, found: Detections, frames: UInt8[Tensor, "f 3 h w"]) -> None:

@@ -127,6 +127,40 @@ class RefusesHalf(Darker):
         return super().apply(segment.replace(mask=segment.mask @ torch.eye(segment.mask.shape[-1])), params)
 
 
+class LeavesNoFrame(Darker):
+    def apply(self, segment, params):
+        rest = ("frames", "landmarks", "valid", "mask", "frame_label", "patch_label")
+        return segment.replace(**{name: getattr(segment, name)[:, :0] for name in rest})
+
+
+class NeedsASegment(Darker):
+    def darker(self, frames, params):
+        return super().darker(frames, params).clamp_max(frames.detach().max())
+
+
+class FollowsAutocast(Darker):
+    """Its method is put into the class later, where the base class does not see it."""
+
+
+def _by_a_matrix(self, segment, params):
+    frames = self.darker(segment.frames, params)
+    return segment.replace(frames=frames @ torch.eye(frames.shape[-1]).to(frames))
+
+
+FollowsAutocast.apply_any = _by_a_matrix
+
+
+class DrawsByAutocast(Darker):
+    """So is this."""
+
+
+def _by_a_product(self, segment, generator):
+    return ByParams((torch.rand(len(segment), 4, generator=generator) @ torch.full((4, 1), 0.2))[:, 0].float())
+
+
+DrawsByAutocast.sample = _by_a_product
+
+
 class RoundsLandmarks(Darker):
     def apply(self, segment, params):
         out = super().apply(segment, params)
@@ -303,7 +337,11 @@ BROKEN = {
     WidensHalf: r"frames comes out as torch\.float32, not torch\.float16",
     MissesHalf: r"torch\.float16 changes frames by 0\.\d+ in the mean",
     RefusesHalf: r"frames of torch\.float16 do not work",
-    RoundsLandmarks: r"landmarks comes out as torch\.float64, not torch\.float32",
+    RoundsLandmarks: r"apply refuses what sample drew for: TypeError: landmarks must be torch\.float32, not",
+    LeavesNoFrame: "apply refuses what sample drew for: ValueError: frames .* hold no frame: a segment has at least",
+    NeedsASegment: "an empty batch does not come back: RuntimeError",
+    FollowsAutocast: r"inside torch\.autocast the same params give another result: frames differs by up to",
+    DrawsByAutocast: r"inside torch\.autocast the same seed gives other draws",
     LeavesTheRange: r"frames comes out in \[.*\], not in \[0, 1\]",
     DividesByNothing: "frames comes out with values that are not finite",
     NeedsTwoFrames: "one frame neither works nor is a ValueError: IndexError",

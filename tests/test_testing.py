@@ -24,9 +24,9 @@ from mgst_data.augment import (
     SelfBlend,
     train_default,
 )
-from mgst_data.core import RealFakePair
+from mgst_data.core import Detections, RealFakePair
 from mgst_data.core.labels import patches
-from mgst_data.testing import check_augmentation, example_pair, example_segment
+from mgst_data.testing import check_augmentation, check_detector, example_pair, example_segment
 
 
 def coarse_codec(frames: Tensor, crf: int) -> Tensor:
@@ -131,6 +131,31 @@ def test_a_blend_that_masks_too_little_is_told():
 
     with pytest.raises(AssertionError, match="pixels are changed where the mask is 0"):
         check_augmentation(MasksLess(), segment=example_segment(b=2, t=4, size=42), draws=1, exact_batch=False)
+
+
+def one_face_a_frame(frames: Tensor) -> Detections:
+    boxes = torch.tensor((2.0, 2.0, 9.0, 9.0)).expand(len(frames), 4) * (frames.amax(dim=(1, 2, 3)) > 0)[:, None]
+    n = torch.arange(len(frames))
+    found = Detections(n, boxes, torch.ones(len(n)), torch.full((len(n), 5, 2), 5.0))
+    return found[boxes[:, 2] > 0]
+
+
+def test_a_detector_takes_an_empty_batch():
+    frames = torch.full((2, 3, 12, 12), 9, dtype=torch.uint8)
+    check_detector(one_face_a_frame, frames)
+
+    def first_frame_first(frames):
+        assert frames[0].ndim == 3
+        return one_face_a_frame(frames)
+
+    with pytest.raises(AssertionError, match="an empty batch does not work: IndexError"):
+        check_detector(first_frame_first, frames)
+
+    def blank_frame_instead(frames):
+        return one_face_a_frame(frames if len(frames) else torch.ones(1, 3, 12, 12, dtype=torch.uint8))
+
+    with pytest.raises(AssertionError, match="finds 1 faces in an empty batch"):
+        check_detector(blank_frame_instead, frames)
 
 
 def test_no_face_of_another_number_of_landmarks_is_made_up():

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Any, Generic, TypeVar
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from mgst_data.core.precision import without_autocast
 from mgst_data.core.registry import Registry
+from mgst_data.core.rng import check_generator
 from mgst_data.core.segment import RealFakePair, Segment
 
 P = TypeVar("P", bound="Params")
 D = TypeVar("D", Segment, RealFakePair)
+R = TypeVar("R")
 
 # Side of the picture that options in pixels refer to.
 REFERENCE = 256
@@ -70,7 +75,20 @@ class Step(Generic[P]):
     It has no state: nothing is kept between calls, and every draw comes from the generator handed in. Parameters are
     drawn on the CPU, so that the same seed gives the same draws on any device. It is no ``torch.nn.Module``, whose own
     ``apply`` means something else; a module may hold it as a plain attribute.
+
+    Deriving a class sees to two things: its methods compute as if there were no autocast, and ``sample`` raises
+    TypeError for what is no Segment, and for what is no generator on the CPU.
     """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name in ("sample", "apply", "apply_to_pair", "apply_any", "__call__"):
+            owner = next((base for base in cls.__mro__ if name in vars(base)), Step)
+            # What other steps bring along has been seen to; what comes from a class that is no step has not.
+            if owner is cls or not issubclass(owner, Step):
+                method = vars(owner)[name]
+                if isinstance(method, FunctionType):
+                    setattr(cls, name, without_autocast(_checked(method) if name == "sample" else method))
 
     def sample(self, segment: Segment, generator: torch.Generator) -> P:
         """Draws for every segment of a batch; looks at its shape only."""
@@ -83,6 +101,20 @@ class Step(Generic[P]):
     def shape_after(self, segment: Segment) -> Segment:
         """A segment of the shape that comes out, for the next step to draw for; what its pixels show means nothing."""
         return segment
+
+
+def _checked(sample: Callable[..., R]) -> Callable[..., R]:
+    """``sample`` of a step, with a look at what it is given first."""
+
+    @functools.wraps(sample)
+    def checked(self: Step[Any], segment: object, generator: object) -> R:
+        if not isinstance(segment, Segment):
+            given = type(segment).__name__
+            raise TypeError(f"segment is a Segment, such as Segment.of(frames, landmarks), not a {given}")
+        check_generator(generator)
+        return sample(self, segment, generator)
+
+    return checked
 
 
 class Augmentation(Step[P]):

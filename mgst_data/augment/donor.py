@@ -82,7 +82,7 @@ class Donor:
 
     def sample(self, b: int, generator: torch.Generator) -> DonorParams:
         """Draws for ``b`` segments; candidates of one are all different as long as there are enough."""
-        if self.p == 0 or b == 1:  # who never gets one draws nothing
+        if self.p == 0 or b < 2:  # who never gets one draws nothing
             share, none = torch.zeros(b), torch.zeros(b, self.candidates, dtype=torch.long)
             return DonorParams(torch.zeros(b, dtype=torch.bool), none, share, share)
         order = torch.rand(b, b - 1, generator=generator).argsort(dim=1) + 1
@@ -104,7 +104,7 @@ class Donor:
             params: On the device of the landmarks.
         """
         own = torch.arange(len(landmarks), device=landmarks.device)
-        if self.p == 0:
+        if self.p == 0 or len(own) < 2:
             return own
         others = (own[:, None] + params.offset) % len(landmarks)
         # Means over the frames that have a face: those without one say nothing of its shape.

@@ -153,7 +153,7 @@ class TubeSwap(Tubes):
         run = _run(t, self.share_range, torch.zeros(b, dtype=torch.long), generator)
         return TubesParams(
             patch=patch,
-            source=patch.reshape(b, -1, 2).flip(2).flatten(1),
+            source=patch.reshape(b, patch.shape[1] // 2, 2).flip(2).flatten(1),
             active=active,
             shown=torch.where(run, torch.arange(t), -1),
         )

@@ -68,8 +68,7 @@ class PictureAugmentation(Augmentation[A]):
         where = rows.to(frames.device, non_blocking=True)
         some = frames if everyone else frames.index_select(0, where)
         wide = some if some.dtype == torch.float64 else some.float()
-        with torch.autocast(frames.device.type, enabled=False):
-            changed = self.change(wide, params if everyone else params[rows]).clamp_(0, 1).to(frames.dtype)
+        changed = self.change(wide, params if everyone else params[rows]).clamp_(0, 1).to(frames.dtype)
         return segment.replace(frames=changed if everyone else frames.index_copy(0, where, changed))
 
 

@@ -13,7 +13,7 @@ from mgst_data.core.errors import (
 )
 from mgst_data.core.records import FAKE, REAL, Detections, FaceTrack, FrameBatch, VideoRecord
 from mgst_data.core.registry import Registry
-from mgst_data.core.rng import generator_for, seed_for
+from mgst_data.core.rng import check_generator, generator_for, seed_for
 from mgst_data.core.sampling import CentreWindow, EvenlySpaced, FrameSampler, RandomWindow, evenly_spaced
 from mgst_data.core.segment import RealFakePair, Segment
 
@@ -40,6 +40,7 @@ __all__ = [
     "UsageError",
     "VideoError",
     "VideoRecord",
+    "check_generator",
     "evenly_spaced",
     "generator_for",
     "seed_for",

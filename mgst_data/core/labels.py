@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from mgst_data.core.geometry import similarity_transform
 from mgst_data.core.polygons import hull_mask
+from mgst_data.core.precision import without_autocast
 
 # Share of a patch that has to be manipulated for the patch to count as such.
 PATCH_THRESHOLD = 0.04
@@ -33,6 +34,7 @@ def boundary(mask: Float[Tensor, "b t 1 h w"]) -> Float[Tensor, "b t 1 h w"]:
     return 4 * mask * (1 - mask)
 
 
+@without_autocast
 def severity(mask: Float[Tensor, "b t 1 h w"], landmarks: Float[Tensor, "b t k 2"]) -> Float[Tensor, "b t"]:
     """Mean of the mask over the convex hull of the landmarks, [0, 1]; 0 where that is empty. Ours."""
     b, t, _, h, w = mask.shape
@@ -49,6 +51,7 @@ def transition(gate: Float[Tensor, "b t"]) -> Float[Tensor, "b t-1"]:
     return (gate[:, 1:] != gate[:, :-1]).to(gate.dtype)
 
 
+@without_autocast
 def carried(maps: Float[Tensor, "b t c h w"], landmarks: Float[Tensor, "b t k 2"]) -> Float[Tensor, "b t-1 c h w"]:
     """Each frame's map but the last, carried along with the head to the place it has in the next frame.
 
@@ -65,7 +68,7 @@ def carried(maps: Float[Tensor, "b t c h w"], landmarks: Float[Tensor, "b t k 2"
     b, t, c, h, w = maps.shape
     if landmarks.shape[2] not in (68, 81):
         raise ValueError(f"no rigid part is known of {landmarks.shape[2]} landmarks; known: 68, 81")
-    if t == 1:
+    if b == 0 or t == 1:
         return maps[:, 1:]
     # In [-1, 1], where grid_sample looks points up; from frame t back to t - 1.
     rigid = (landmarks[:, :, list(_RIGID_68)].nan_to_num() + 0.5) * landmarks.new_tensor((2 / w, 2 / h)) - 1
@@ -113,6 +116,7 @@ def residual_change(
     return _change_on_the_face(fake - real, landmarks, grid)
 
 
+@without_autocast
 def _change_on_the_face(maps: Tensor, landmarks: Tensor, grid: int) -> Tensor:
     b, t, c, h, w = maps.shape
     side = min(_COMPARED, h)

@@ -8,6 +8,8 @@ from typing import Protocol, runtime_checkable
 
 import torch
 
+from mgst_data.core.rng import check_generator
+
 
 def evenly_spaced(count: int, wanted: int) -> list[int]:
     """Positions of ``wanted`` out of ``count`` things: the middles of ``wanted`` equal parts.
@@ -50,6 +52,7 @@ class RandomWindow:
 
     def __call__(self, count: int, generator: torch.Generator) -> range:
         """Positions of a window; raises ValueError if none fits."""
+        check_generator(generator)
         return self._window(int(torch.randint(self._starts(count), (), generator=generator)))
 
     def _starts(self, count: int) -> int:
@@ -65,8 +68,9 @@ class RandomWindow:
 class CentreWindow(RandomWindow):
     """The same from the middle: draws nothing, for evaluation."""
 
-    def __call__(self, count: int, generator: torch.Generator) -> range:  # noqa: ARG002
+    def __call__(self, count: int, generator: torch.Generator) -> range:
         """Positions of the middle window; raises ValueError if none fits."""
+        check_generator(generator)
         return self._window((self._starts(count) - 1) // 2)
 
 
@@ -81,6 +85,7 @@ class EvenlySpaced:
         """As many frames as are taken."""
         return self.length
 
-    def __call__(self, count: int, generator: torch.Generator) -> list[int]:  # noqa: ARG002
+    def __call__(self, count: int, generator: torch.Generator) -> list[int]:
         """Positions spread over all frames; raises ValueError if there are too few."""
+        check_generator(generator)
         return evenly_spaced(count, self.length)

@@ -10,16 +10,21 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mgst_data.core import labels
+from mgst_data.core.checks import check_dtype, check_frames, check_landmarks, check_shape, check_tensor
 
 PATCH_GRID = 14
+# Of the fields that are not floating-point of whatever precision the frames have.
+_DTYPES = {"landmarks": torch.float32, "valid": torch.bool}
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
     """A batch of B segments of T frames.
 
+    Types and shapes are checked whenever one is made; values only by :meth:`of`.
+
     Attributes:
-        frames: RGB in [0, 1]; float32, float16 or bfloat16.
+        frames: RGB in [0, 1]; float32, float16 or bfloat16. At least one frame and one pixel.
         landmarks: Pixels of the frames; column x, then row y. float32 whatever the frames are.
         valid: False where a frame has no usable face; augmentations that need one leave such frames untouched.
         mask: Manipulated share of every pixel, [0, 1].
@@ -38,14 +43,19 @@ class Segment:
     patch_label: Float[Tensor, "b t g g"]
 
     def __post_init__(self) -> None:
-        leading = self.frames.shape[:2]
-        for name in ("landmarks", "valid", "mask", "frame_label", "patch_label"):
-            if getattr(self, name).shape[:2] != leading:
-                raise ValueError(
-                    f"{name} {tuple(getattr(self, name).shape)} does not match frames {tuple(self.frames.shape)}"
-                )
-        if self.label.shape != leading[:1] or self.mask.shape[-2:] != self.frames.shape[-2:]:
-            raise ValueError(f"label or mask does not match frames {tuple(self.frames.shape)}")
+        check_frames(self.frames, 5, kind="floating", values=False)
+        b, t, _, h, w = self.frames.shape
+        g = check_tensor("patch_label", self.patch_label).shape[-1:]
+        shapes: dict[str, tuple[int | str, ...]] = {
+            "landmarks": (b, t, "k", 2),
+            "valid": (b, t),
+            "mask": (b, t, 1, h, w),
+            "label": (b,),
+            "frame_label": (b, t),
+            "patch_label": (b, t, *g, "g"),
+        }
+        for name, shape in shapes.items():
+            check_dtype(name, check_shape(name, getattr(self, name), shape, self.frames), _DTYPES.get(name))
 
     def __repr__(self) -> str:
         b, t, _, h, w = self.frames.shape
@@ -65,30 +75,40 @@ class Segment:
     ) -> Segment:
         """Makes a segment from frames and landmarks alone.
 
+        Types and shapes are always checked. Values are where that costs next to nothing: a sample of floating-point
+        frames, and landmarks, both on the CPU only and not while compiling.
+
         Args:
             frames: ``(b, t, 3, h, w)``, or ``(n, 3, h, w)`` for n single pictures, which become segments of one frame;
-                uint8 is divided by 255, floats are taken as [0, 1].
-            landmarks: ``(b, t, k, 2)`` or ``(n, k, 2)`` pixels; may be left out if no augmentation needs them.
-            valid: ``(b, t)``; by default all frames whose landmarks are finite.
+                uint8 is divided by 255, floats are taken as [0, 1], of which interpolation may overshoot: -0.25 to
+                1.25 is accepted.
+            landmarks: ``(b, t, k, 2)`` or ``(n, k, 2)`` pixels, of any type of numbers; NaN where there is no face. May
+                be left out if no augmentation needs them.
+            valid: ``(b, t)``, bool; by default all frames whose landmarks are finite.
             label: ``(b,)``; all real by default. Frames and patches of a fake get its label.
             grid: Patches per side.
 
         Raises:
-            ValueError: if the shapes do not match.
+            TypeError: for anything but tensors, such as NumPy arrays, and for other dtypes.
+            ValueError: if the shapes do not match; if there are no frames; if floating-point frames are not in [0, 1];
+                if several landmarks of a frame spread over less than 3 pixels in every frame, as shares of it would.
         """
+        frames = check_frames(frames, 4, 5, kind="uint8 or floating")
         if frames.ndim == 4:
             frames = frames[:, None]
-            landmarks = landmarks[:, None] if landmarks is not None and landmarks.ndim == 3 else landmarks
-        if frames.ndim != 5 or frames.shape[2] != 3:
-            raise ValueError(f"frames are (b, t, 3, h, w) or (n, 3, h, w), not {tuple(frames.shape)}")
+            if landmarks is not None and check_tensor("landmarks", landmarks).ndim == 3:
+                landmarks = landmarks[:, None]
+        b, t, _, h, w = frames.shape
+        if valid is not None:
+            check_dtype("valid", check_shape("valid", valid, (b, t), frames), torch.bool)
+        if label is not None:
+            check_shape("label", label, (b,), frames)
+        landmarks = torch.zeros(b, t, 0, 2) if landmarks is None else check_landmarks(landmarks, frames, valid)
         if frames.dtype == torch.uint8:
             frames = frames.float() / 255
-        if landmarks is None:
-            landmarks = torch.zeros(*frames.shape[:2], 0, 2)
         landmarks = landmarks.to(device=frames.device, dtype=torch.float32)
         if valid is None:
             valid = landmarks.isfinite().flatten(2).all(dim=2)
-        b, t, _, h, w = frames.shape
         label = frames.new_zeros(b) if label is None else label.to(frames)
         return Segment(
             frames=frames,

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.ops import batched_nms
 
+from mgst_data.core.checks import check_frames
 from mgst_data.core.geometry import square
 from mgst_data.core.records import Detections
 from mgst_data.core.registry import Registry
@@ -68,6 +69,7 @@ class MTCNNDetector:
     @torch.inference_mode()
     def __call__(self, frames: UInt8[Tensor, "f 3 h w"]) -> Detections:
         """All faces, by frame, and within a frame by falling score; boxes in pixels of the frames."""
+        check_frames(frames, 4, kind="uint8")
         integral = integral_image(frames.to(self.device))
         frame, boxes = self._propose(integral)
         frame, boxes = self._reject(integral, frame, boxes)

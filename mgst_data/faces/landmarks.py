@@ -38,6 +38,7 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
+from mgst_data.core.checks import check_frames
 from mgst_data.core.errors import UsageError
 from mgst_data.core.geometry import apply_transform, similarity_transform
 from mgst_data.core.records import Detections
@@ -118,6 +119,7 @@ class DlibLandmarks:
         Returns:
             Pixels of the frames, whole numbers at pixels' middles, on the CPU.
         """
+        check_frames(frames, 4, kind="uint8")
         pixels = frames.permute(0, 2, 3, 1).cpu().numpy()
         known = found.points[:, _EYES_AND_MOUTH].float().cpu()
         n, v = len(known), len(self._targets)

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+from mgst_data.core.checks import check_frames
 from mgst_data.core.geometry import square
 from mgst_data.core.records import Detections
 from mgst_data.faces.crop import resize
@@ -32,6 +33,7 @@ class BoxRefiner:
         self, frames: UInt8[Tensor, "f 3 h w"], frame: Int[Tensor, " n"], boxes: Float[Tensor, "n 4"]
     ) -> Detections:
         """One result for each box, in the order given; a box without a face comes back with a low score."""
+        check_frames(frames, 4, kind="uint8")
         crops, windows = cut_windows(frames, frame, square(boxes))
         shift, points, scores = apply_onet(self.onet, normalise(crops.to(self.device)))
         return Detections(

@@ -33,7 +33,8 @@ from torch.nn import functional
 from mgst_data.augment import ColourJitter, GaussianBlur, GaussianNoise
 from mgst_data.augment.compression import FrameCodec
 from mgst_data.augment.photometric import PictureAugmentation
-from mgst_data.core import Segment, UsageError
+from mgst_data.core import Segment, UsageError, check_generator
+from mgst_data.core.checks import check_frames
 
 SEVERITIES = (1, 2, 3, 4, 5)
 # Of the shorter side; 8 pixels of 256.
@@ -74,7 +75,7 @@ def perturb(
     """Perturbs the frames of one segment or video. The same seed gives the same bytes.
 
     Args:
-        frames: RGB.
+        frames: RGB; at least one.
         kind: A name in :data:`PERTURBATIONS`.
         severity: 1 (hardly visible) to 5.
         generator: On the CPU.
@@ -86,8 +87,13 @@ def perturb(
 
     Raises:
         UsageError: for a kind or severity that there is not, or if there is no codec where one is needed.
-        ValueError: if the codec returns frames of another number or size.
+        TypeError: for frames that are no uint8 tensor, or a generator that is none on the CPU.
+        ValueError: for frames of another shape, or none; if the codec returns frames of another number or size.
     """
+    check_frames(frames, 4, kind="uint8")
+    check_generator(generator)
+    if len(frames) == 0:
+        raise ValueError("there is no frame to perturb: hand in at least one")
     if kind not in PERTURBATIONS:
         raise UsageError(f"unknown perturbation {kind!r}", hint="known: " + ", ".join(PERTURBATIONS))
     if severity not in SEVERITIES:

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from mgst_data.core.checks import check_frames
 from mgst_model.networks import weights
 from mgst_model.networks.config import NetworkConfig
 from mgst_model.networks.heads import full_precision
@@ -45,7 +46,12 @@ class ImageNetwork(nn.Module):
 
         Args:
             frames: RGB in [0, 1].
+
+        Raises:
+            TypeError: for anything but a tensor of floating-point numbers.
+            ValueError: if the shape does not fit; on a CPU also for values far outside [0, 1].
         """
+        check_frames(frames, 5, kind="floating")
         rows = ((frames.flatten(0, 1) - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
         logits = full_precision(self.head(self.backbone(rows))).reshape(frames.shape[:2])
         return SegmentOutput(logits.mean(dim=1), logits, None, None)

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from mgst_data.core.checks import check_frames
 from mgst_model.layers.style_mix import StyleMix
 from mgst_model.networks.config import NetworkConfig
 from mgst_model.networks.guidance import CrossGuidance
@@ -99,8 +100,10 @@ class ParallelNetwork(nn.Module):
             frames: RGB in [0, 1]; h and w are multiples of 16. The grid of patches is h / 16 x w / 16.
 
         Raises:
-            ValueError: if the size does not fit.
+            TypeError: for anything but a tensor of floating-point numbers.
+            ValueError: if the shape does not fit; on a CPU also for values far outside [0, 1].
         """
+        check_frames(frames, 5, kind="floating")
         b, t, _, h, w = frames.shape
         if h % PATCH or w % PATCH:
             raise ValueError(f"height and width of frames are multiples of {PATCH}, not {h} and {w}")

@@ -193,6 +193,6 @@ def test_wrong_options_are_refused(wrong: Callable[[], Augmentation], message: s
 
 
 def test_unknown_landmarks_are_refused_before_anything_is_drawn(generator: torch.Generator) -> None:
-    segment = Segment.of(torch.zeros(1, 1, 3, 8, 8), torch.zeros(1, 1, 7, 2))
+    segment = Segment.of(torch.zeros(1, 1, 3, 8, 8), torch.full((1, 1, 7, 2), torch.nan))
     with pytest.raises(ValueError, match="no flip table for 7"):
         HorizontalFlip(p=0.0).sample(segment, generator)

@@ -70,7 +70,7 @@ def test_it_writes_three_files_and_says_where(written):
 def test_the_json_tells_how_to_draw_again(written):
     record = record_of(written[0])
     assert (record["preset"], record["seed"], record["options"]) == ("frame_random", 0, PRESETS["frame_random"])
-    blend, segment = SelfBlend(**record["options"]), Segment.of(torch.zeros(1, 4, 3, 64, 64), torch.zeros(1, 4, 68, 2))
+    blend, segment = SelfBlend(**record["options"]), Segment.of(torch.zeros(1, 4, 3, 64, 64), torch.full((1, 4, 68, 2), torch.nan))
     for i, draw in enumerate(record["draws"]):
         assert (draw["draw"], draw["frames"], len(draw["blended"])) == (i, [4, 5, 6, 7], 4)
         params = blend.sample(segment, generator_for(record["seed"], "preview", i)).as_dict()

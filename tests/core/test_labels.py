@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mgst_data.core.labels import carried, residual_change, temporal_patches
+from mgst_data.core.labels import carried, residual_change, severity, temporal_patches
 
 sys.path.append(str(Path(__file__).parents[1] / "augment"))
 import faces68
@@ -89,3 +89,17 @@ def test_a_single_frame_has_no_change(dtype):
 def test_unknown_landmarks_are_refused():
     with pytest.raises(ValueError, match="known: 68, 81"):
         carried(torch.zeros(1, 1, 1, 8, 8), torch.zeros(1, 1, 5, 2))
+
+
+def test_nothing_of_it_depends_on_autocast():
+    mask, points = blob(WALK)[:, :, :1], moving(WALK)
+    exact = severity(mask, points), temporal_patches(mask, points, 14), carried(mask, points)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        cast = severity(mask, points), temporal_patches(mask, points, 14), carried(mask, points)
+    assert all(map(torch.equal, exact, cast))
+
+
+def test_an_empty_batch_has_labels_of_its_shape():
+    mask, points = blob(WALK)[:0, :, :1], moving(WALK)[:0]
+    assert severity(mask, points).shape == (0, 3)
+    assert temporal_patches(mask, points, 14).shape == (0, 2, 14, 14)

@@ -505,7 +505,7 @@ def test_a_label_whose_videos_are_all_too_short_is_said(make_experiment, tmp_pat
         folder.finish()
     data = make_experiment(data={"fakes": "videos", "frames": 5, "batch": 1}).data
     reader = open_split(str(tmp_path), data, "train")
-    with pytest.raises(UsageError, match="no fake chunk of train has 5 frames"):
+    with pytest.raises(UsageError, match="no fake clip of the split train has 5 consecutive frames"):
         make_loader(reader, data, seed=0, training=True)
 
 
