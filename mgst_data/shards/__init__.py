@@ -1,8 +1,11 @@
 """The shard schema, its writer and its readers."""
 
+from typing import TYPE_CHECKING
+
+from mgst_data.shards.batch import SegmentBatch, SegmentSample, collate_segments
 from mgst_data.shards.folder import ShardFolder, open_folder
 from mgst_data.shards.images import decode_image, decode_mask, encode_image, encode_mask, scale_image
-from mgst_data.shards.loader import SegmentBatch, SegmentDataset, SegmentLoader, reraise, warn_and_skip
+from mgst_data.shards.loader import SegmentDataset, SegmentLoader, reraise, warn_and_skip
 from mgst_data.shards.plan import ShardTask, plan_shards
 from mgst_data.shards.reader import ShardReader
 from mgst_data.shards.report import ShardReport, Tally, Totals, VideoReport, summarise
@@ -11,12 +14,26 @@ from mgst_data.shards.schema import FaceChunk, decode_chunk, encode_chunk, split
 from mgst_data.shards.verify import verify_shard
 from mgst_data.shards.writer import ShardWriter
 
+if TYPE_CHECKING:
+    from mgst_data.shards.pipeline import webdataset_pipeline
+else:
+
+    def __getattr__(name: str) -> object:
+        # webdataset is imported by those who ask for it.
+        if name == "webdataset_pipeline":
+            from mgst_data.shards.pipeline import webdataset_pipeline
+
+            return webdataset_pipeline
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 __all__ = [
     "Draw",
     "FaceChunk",
     "SegmentBatch",
     "SegmentDataset",
     "SegmentLoader",
+    "SegmentSample",
     "SegmentSampler",
     "ShardFolder",
     "ShardReader",
@@ -26,6 +43,7 @@ __all__ = [
     "Tally",
     "Totals",
     "VideoReport",
+    "collate_segments",
     "decode_chunk",
     "decode_image",
     "decode_mask",
@@ -41,4 +59,5 @@ __all__ = [
     "verify_sample",
     "verify_shard",
     "warn_and_skip",
+    "webdataset_pipeline",
 ]

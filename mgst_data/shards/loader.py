@@ -2,98 +2,32 @@
 
 from __future__ import annotations
 
+import operator
+import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
-from typing import Any, TypeVar
+from dataclasses import replace
+from typing import Any, NamedTuple, SupportsIndex
 
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import UInt8
 from numpy import ndarray
-from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d
 from torch.utils.data import DataLoader, Dataset
 
-from mgst_data.core import Segment, ShardError, UsageError, generator_for
+from mgst_data.core import ShardError, UsageError, generator_for, seed_for
 from mgst_data.core.errors import MgstWarning
 from mgst_data.core.sampling import FrameSampler
-from mgst_data.core.segment import PATCH_GRID
+from mgst_data.shards.batch import SegmentBatch, SegmentSample, collate_segments
 from mgst_data.shards.images import scale_image
 from mgst_data.shards.reader import ShardReader
 from mgst_data.shards.sampler import Draw, SegmentSampler
 from mgst_data.shards.schema import FaceChunk
-
-T = TypeVar("T")
+from mgst_data.shards.storage import DAMAGED
 
 # A jaw point beyond the border spoils no mask; a face of which a tenth is missing does.
 VALID_SHARE = 0.9
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SegmentBatch:
-    """Segments as they come from the disk: small to send, still on the CPU.
-
-    Attributes:
-        frames: RGB; stored channels-last.
-        landmarks: Pixels of the frames.
-        valid: Frames of which at least 90 % of the landmarks are valid.
-        mask: 255 where manipulated; None if no segment of the batch has masks.
-        has_mask: Segments with masks; the mask of the others is 0.
-        label: 0 real, 1 fake.
-        frame_indices: Numbers of the frames in their video.
-        keys: Names of the chunks.
-        skipped: Draws that could not be read and are missing here.
-    """
-
-    frames: UInt8[Tensor, "b t 3 h w"]
-    landmarks: Float[Tensor, "b t k 2"]
-    valid: Bool[Tensor, "b t"]
-    mask: UInt8[Tensor, "b t 1 h w"] | None
-    has_mask: Bool[Tensor, " b"]
-    label: Int[Tensor, " b"]
-    frame_indices: Int[Tensor, "b t"]
-    keys: tuple[str, ...]
-    skipped: int = 0
-
-    def __len__(self) -> int:
-        return len(self.keys)
-
-    def __repr__(self) -> str:
-        b, t, _, h, w = self.frames.shape
-        return f"SegmentBatch({b}x{t} frames of {h}x{w}, {self.skipped} skipped)"
-
-    def pin_memory(self) -> SegmentBatch:
-        """The same in page-locked memory, from which copies to a GPU run beside the computation."""
-        columns = {column.name: getattr(self, column.name) for column in fields(self)}
-        pinned: dict[str, Any] = {k: value.pin_memory() for k, value in columns.items() if isinstance(value, Tensor)}
-        return replace(self, **pinned)
-
-    def to_segment(self, device: torch.device | str = "cpu", *, grid: int = PATCH_GRID) -> Segment:
-        """Moves the batch to a device and makes a Segment of it there.
-
-        A frame with a mask is a fake if anything in it is manipulated, and the label of a patch is its manipulated
-        share; without masks, frames and patches have the label of their segment.
-        """
-
-        def move(tensor: Tensor) -> Tensor:
-            return tensor.to(device, non_blocking=True)
-
-        segment = Segment.of(
-            move(self.frames), move(self.landmarks), valid=move(self.valid), label=move(self.label), grid=grid
-        )
-        if self.mask is None:
-            return segment
-        mask, known = move(self.mask).float() / 255, move(self.has_mask)
-        b, t = mask.shape[:2]
-        patches = adaptive_avg_pool2d(mask.flatten(0, 1), grid).reshape(b, t, grid, grid)
-        return segment.replace(
-            mask=mask,
-            frame_label=torch.where(known[:, None], (mask.amax(dim=(2, 3, 4)) > 0).float(), segment.frame_label),
-            patch_label=torch.where(known[:, None, None, None], patches, segment.patch_label),
-        )
 
 
 def reraise(error: ShardError) -> None:
@@ -106,14 +40,20 @@ def warn_and_skip(error: ShardError) -> None:
     warnings.warn(str(error), MgstWarning, stacklevel=2)
 
 
-class SegmentDataset(Dataset[SegmentBatch]):
-    """Maps a list of draws to a batch: reads the chunks, chooses frames, decodes those and no others.
+class SegmentDataset(Dataset[SegmentSample]):
+    """The chunks of a reader as a map-style data set: reads a chunk, chooses frames, decodes those and no others.
+
+    A DataLoader makes batches of them, with ``collate_fn=collate_segments`` or without. Which frames ``dataset[i]`` has
+    depends on the seed, the epoch and i: for other windows in every epoch, call ``set_epoch`` before it, or take
+    SegmentLoader with a SegmentSampler, which also balances labels and resumes in mid-epoch.
 
     Args:
         reader: The chunks; those with fewer frames than the sampler's span are left out.
         choose: Chooses the frames of a segment.
         size: Side that crops are scaled to, landmarks and masks with them; None keeps crops that are all of one size.
-        on_error: Called with the ShardError of a chunk that cannot be read; if it returns, the chunk is left out.
+        seed: Of the frames that are chosen for a number of a chunk; a Draw has a seed of its own.
+        on_error: Called with the ShardError of a chunk that cannot be read; if it returns, the chunk is left out of its
+            batch.
 
     Raises:
         UsageError: if no chunk is long enough.
@@ -125,10 +65,13 @@ class SegmentDataset(Dataset[SegmentBatch]):
         choose: FrameSampler,
         *,
         size: int | None = None,
+        seed: int = 0,
         on_error: Callable[[ShardError], None] = reraise,
     ) -> None:
         self.reader = reader.where(reader.frames >= choose.span)
-        self.choose, self.size, self.on_error = choose, size, on_error
+        self.choose, self.size, self.seed, self.on_error = choose, size, seed, on_error
+        # Shared, so that workers which persist from epoch to epoch see it change.
+        self._epoch = torch.zeros((), dtype=torch.long).share_memory_()  # type: ignore[no-untyped-call]
         if len(reader) and not len(self.reader):
             longest = int(reader.frames.max())
             what = f"no chunk has {choose.span} frames; the longest has {longest}"
@@ -138,57 +81,55 @@ class SegmentDataset(Dataset[SegmentBatch]):
     def __len__(self) -> int:
         return len(self.reader)
 
-    def __getitem__(self, draws: Sequence[Draw]) -> SegmentBatch:
-        """Reads a batch; raises ShardError if not one of its chunks can be read."""
-        chosen = [found for draw in draws if (found := self._attempt(self._choose, draw))]
-        size = self.size or self._common_size(chunk for chunk, _ in chosen)
-        shape = (len(chosen), len(chosen[0][1]) if chosen else 0, size, size)
-        frames = np.empty((*shape, 3), dtype=np.uint8)
-        masks = np.zeros(shape, dtype=np.uint8)
-        whole = [i for i, found in enumerate(chosen) if self._attempt(_decode, *found, frames[i], masks[i])]
-        if not whole:
-            what = f"none of the {len(draws)} chunks of a batch can be read"
-            raise ShardError(what, where=self.reader.location, hint="find the damage with mgst-data inspect --verify")
-        if len(whole) < len(chosen):
-            chosen, frames, masks = [chosen[i] for i in whole], frames[whole], masks[whole]
-        scales = torch.tensor([size / chunk.crop_size for chunk, _ in chosen])
-        landmarks = torch.stack([chunk.landmarks[positions] for chunk, positions in chosen])
-        valid = torch.stack([chunk.valid[positions] for chunk, positions in chosen])
-        has_mask = torch.tensor([bool(chunk.masks) for chunk, _ in chosen])
-        return SegmentBatch(
-            frames=torch.from_numpy(frames).permute(0, 1, 4, 2, 3),
-            # As pictures are scaled: about the corner of the first pixel, whose centre is 0.
-            landmarks=(landmarks + 0.5) * scales[:, None, None, None] - 0.5,
-            valid=valid.float().mean(dim=-1) >= VALID_SHARE,
-            mask=torch.from_numpy(masks)[:, :, None] if bool(has_mask.any()) else None,
-            has_mask=has_mask,
-            label=torch.tensor([chunk.record.label for chunk, _ in chosen]),
-            frame_indices=torch.stack([chunk.frame_indices[positions] for chunk, positions in chosen]),
-            keys=tuple(chunk.key for chunk, _ in chosen),
-            skipped=len(draws) - len(chosen),
-        )
+    def set_epoch(self, epoch: int) -> None:
+        """Makes ``dataset[i]`` choose other frames; workers that are running already follow."""
+        self._epoch.fill_(epoch)
 
-    def _choose(self, draw: Draw) -> tuple[FaceChunk, list[int]]:
-        chunk = self.reader[draw.chunk]
-        try:
-            positions = self.choose(len(chunk), torch.Generator().manual_seed(draw.seed))
-        except ValueError as error:
-            raise ShardError(str(error), where=f"{self.reader.location}: {chunk.key}") from error
-        return chunk, list(positions)
+    def __getitem__(self, index: SupportsIndex | Draw) -> SegmentSample:
+        """Reads one segment: of the chunk with this number, from the end if negative, or of a draw.
 
-    def _common_size(self, chunks: Iterable[FaceChunk]) -> int:
-        sizes = sorted({chunk.crop_size for chunk in chunks})
+        Raises:
+            IndexError: if there is no chunk with this number.
+            ShardError: if the chunk cannot be read, whether or not ``on_error`` returns.
+        """
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: Sequence[SupportsIndex | Draw]) -> SegmentBatch:
+        """Reads a batch, as DataLoader asks for it; raises ShardError if not one of its chunks can be read."""
+        errors: list[ShardError] = []
+
+        def left_out(error: ShardError) -> None:
+            self.on_error(error)
+            errors.append(error)
+
+        windows = []
+        for draw in map(self._draw, indices):
+            try:
+                shard = self.reader.shards[self.reader.shard[draw.chunk]]
+                windows.append(choose_window(self.reader[draw.chunk], self.choose, draw.seed, shard))
+            except ShardError as error:
+                left_out(error)
+        batch = decode_windows(windows, self.size or self._common_size(windows), left_out)
+        if batch is None:
+            what = f"none of the {len(indices)} chunks of a batch can be read"
+            hint = "find the damage with mgst-data inspect --verify"
+            raise errors[0] if len(indices) == 1 else ShardError(what, where=self.reader.location, hint=hint)
+        return replace(batch, skipped=len(errors))
+
+    def _draw(self, index: SupportsIndex | Draw) -> Draw:
+        if isinstance(index, Draw):
+            return index
+        chunk, count = operator.index(index), len(self)
+        if not -count <= chunk < count:
+            raise IndexError(f"there is no segment {chunk} in a data set of {count}")
+        return Draw(chunk % count, seed_for(self.seed, "sample", int(self._epoch), chunk % count))
+
+    def _common_size(self, windows: Iterable[Window]) -> int:
+        sizes = sorted({window.chunk.crop_size for window in windows})
         if len(sizes) > 1:
             what = f"crops of {', '.join(map(str, sizes))} pixels cannot be batched as they are"
             raise UsageError(what, where=self.reader.location, hint="give a size that all are scaled to")
         return sizes[0] if sizes else 0
-
-    def _attempt(self, read: Callable[..., T], *arguments: Any) -> T | None:
-        try:
-            return read(*arguments)
-        except ShardError as error:
-            self.on_error(error)
-            return None
 
 
 class SegmentLoader:
@@ -210,11 +151,10 @@ class SegmentLoader:
         if sampler.reader.digest != dataset.reader.digest:
             raise ValueError("the sampler is not over the reader of the dataset")
         self.sampler, self.skipped = sampler, 0
-        # The sampler makes batches of draws itself, and the dataset reads them as a whole: batch_size is None.
-        self._batches = DataLoader(
+        self._batches: DataLoader[SegmentSample] = DataLoader(
             dataset,
-            batch_size=None,
-            sampler=sampler,
+            batch_sampler=sampler,
+            collate_fn=collate_segments,
             num_workers=workers,
             pin_memory=pin_memory,
             persistent_workers=workers > 0,
@@ -226,9 +166,7 @@ class SegmentLoader:
 
     def __iter__(self) -> Iterator[SegmentBatch]:
         sampler, begin = self.sampler, self.sampler.position
-        with _without_opencv_threads():
-            batches = iter(self._batches)  # starts the workers
-        for number, batch in enumerate(batches, start=1):
+        for number, batch in enumerate(self._batches, start=1):
             sampler.position = begin + number * sampler.stride
             self.skipped += batch.skipped
             yield batch
@@ -259,27 +197,89 @@ class SegmentLoader:
         self.sampler.epoch, self.sampler.position = state["epoch"], state["position"]
 
 
-def _decode(
-    chunk: FaceChunk, positions: list[int], frames: UInt8[ndarray, "t h w 3"], masks: UInt8[ndarray, "t h w"]
-) -> bool:
+class Window(NamedTuple):
+    """Frames of a chunk that make a segment, and the path or URL of their shard, which errors name."""
+
+    chunk: FaceChunk
+    positions: Sequence[int]
+    shard: str
+
+
+def choose_window(chunk: FaceChunk, choose: FrameSampler, seed: int, shard: str) -> Window:
+    """Chooses the frames of a segment; raises ShardError where they do not fit into the chunk."""
+    try:
+        return Window(chunk, choose(len(chunk), torch.Generator().manual_seed(seed)), shard)
+    except ValueError as error:
+        raise ShardError(str(error), where=f"{shard}: {chunk.key}") from error
+
+
+def decode_windows(
+    windows: Sequence[Window], size: int, on_error: Callable[[ShardError], None] = reraise
+) -> SegmentBatch | None:
+    """Decodes the chosen frames, and no others, into one batch.
+
+    Args:
+        windows: With the same number of frames.
+        size: Side that crops are scaled to.
+        on_error: Called with the error of a window that cannot be decoded; if it returns, the window is left out.
+
+    Returns:
+        The batch, or None where nothing is left of it.
+    """
+    shape = (len(windows), len(windows[0].positions) if windows else 0, size, size)
+    frames = np.empty((*shape, 3), dtype=np.uint8)
+    masks = np.zeros(shape, dtype=np.uint8)
+    whole = []
+    for i, window in enumerate(windows):
+        try:
+            _decode(window, frames[i], masks[i])
+            whole.append(i)
+        except ShardError as error:
+            on_error(ShardError(error.what, where=f"{window.shard}: {window.chunk.key}", hint=error.hint or DAMAGED))
+    if not whole:
+        return None
+    if len(whole) < len(windows):
+        windows, frames, masks = [windows[i] for i in whole], frames[whole], masks[whole]
+    chunks = [(window.chunk, list(window.positions)) for window in windows]
+    scales = torch.tensor([size / chunk.crop_size for chunk, _ in chunks])
+    landmarks = torch.stack([chunk.landmarks[positions] for chunk, positions in chunks])
+    valid = torch.stack([chunk.valid[positions] for chunk, positions in chunks])
+    has_mask = torch.tensor([bool(chunk.masks) for chunk, _ in chunks])
+    return SegmentBatch(
+        frames=torch.from_numpy(frames).permute(0, 1, 4, 2, 3),
+        # As pictures are scaled: about the corner of the first pixel, whose centre is 0.
+        landmarks=(landmarks + 0.5) * scales[:, None, None, None] - 0.5,
+        valid=valid.float().mean(dim=-1) >= VALID_SHARE,
+        mask=torch.from_numpy(masks)[:, :, None] if bool(has_mask.any()) else None,
+        has_mask=has_mask,
+        label=torch.tensor([chunk.record.label for chunk, _ in chunks]),
+        frame_indices=torch.stack([chunk.frame_indices[positions] for chunk, positions in chunks]),
+        keys=tuple(chunk.key for chunk, _ in chunks),
+    )
+
+
+def _decode(window: Window, frames: UInt8[ndarray, "t h w 3"], masks: UInt8[ndarray, "t h w"]) -> None:
+    chunk, positions = window.chunk, window.positions
     for decoded, target in ((chunk.frames(positions), frames), (chunk.mask_frames(positions), masks)):
         for image, out in zip(decoded, target, strict=False):
             if image.shape == out.shape:
                 out[...] = image
             else:
                 scale_image(image, len(out), out)
-    return True
 
 
-@contextmanager
-def _without_opencv_threads() -> Iterator[None]:
-    """Ends OpenCV's threads for a while: a forked process inherits the pool but not its threads, and waits for them.
+# A forked process inherits OpenCV's pool of threads but not the threads, and now and then waits for them for ever. So
+# the pool is closed while a process forks; the new one keeps OpenCV on one thread, as suits one process a core.
+_opencv_threads: list[int] = []
 
-    A process that is forked meanwhile keeps OpenCV on one thread, as suits one process a core.
-    """
-    threads = cv2.getNumThreads()
+
+def _close_pool() -> None:
+    _opencv_threads.append(cv2.getNumThreads())
     cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(threads)
+
+
+def _open_pool() -> None:
+    cv2.setNumThreads(_opencv_threads.pop())
+
+
+os.register_at_fork(before=_close_pool, after_in_parent=_open_pool)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from synthetic_shards import chunk_of, record_of, write_shard
+from torch.utils.data import ConcatDataset, DataLoader, StackDataset, Subset
 
 from mgst_data.core import ShardError, UsageError
 from mgst_data.core.sampling import CentreWindow, EvenlySpaced, RandomWindow
@@ -16,6 +17,7 @@ from mgst_data.shards import (
     SegmentLoader,
     SegmentSampler,
     ShardReader,
+    collate_segments,
     encode_image,
     encode_mask,
     open_folder,
@@ -41,6 +43,12 @@ def make_loader(make_folder):
 
 def content(batches):
     return [(batch.keys, batch.frame_indices.tolist(), batch.frames.sum().item()) for batch in batches]
+
+
+def same(a, b):
+    """Whether two batches are bit-identical."""
+    columns = [(getattr(a, field.name), getattr(b, field.name)) for field in dataclasses.fields(a)]
+    return all(torch.equal(x, y) if isinstance(x, torch.Tensor) else x == y for x, y in columns)
 
 
 def test_a_batch_holds_what_the_chunks_hold(make_loader):
@@ -77,13 +85,93 @@ def test_batches_do_not_depend_on_the_number_of_workers(make_loader, workers):
         assert content(alone) == content(helped)
 
 
+@pytest.fixture
+def dataset(make_folder):
+    return SegmentDataset(ShardReader.open(make_folder()), RandomWindow(3))
+
+
+def test_a_data_set_counts_its_segments_and_knows_them_by_number(dataset):
+    keys = [chunk.key for chunk in dataset.reader]
+    assert len(dataset) == len(keys)
+    assert [sample.key for sample in dataset] == keys  # ends at the first IndexError
+    last = len(keys) - 1
+    for index in (last, -1, np.int64(last), torch.tensor(last)):
+        assert same(collate_segments([dataset[index]]), collate_segments([dataset[last]]))
+    assert dataset[-len(keys)].key == keys[0]
+    for index in (len(keys), -len(keys) - 1):
+        with pytest.raises(IndexError, match=f"no segment {index} in a data set of {len(keys)}"):
+            dataset[index]
+    with pytest.raises(TypeError, match="slice"):
+        dataset[:2]
+
+
+def test_a_sample_is_a_row_of_its_batch(dataset):
+    draws = [Draw(i, 7 * i) for i in (4, 0, 2)]
+    batch, samples = dataset.__getitems__(draws), [dataset[draw] for draw in draws]
+    assert [sample.frames.shape for sample in batch] == [(3, 3, 16, 16)] * 3
+    assert same(collate_segments(samples), batch)
+    assert same(collate_segments(list(batch)), batch)
+    assert collate_segments(batch) is batch
+    assert collate_segments(samples).frames.stride() == batch.frames.stride()  # channels-last
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("options", [{}, {"collate_fn": collate_segments}])
+def test_a_data_loader_shuffles_and_batches_it(dataset, workers, options):
+    def batches(seed, **more):
+        generator = torch.Generator().manual_seed(seed)
+        return list(DataLoader(dataset, 2, shuffle=True, num_workers=workers, generator=generator, **options, **more))
+
+    keys = [key for batch in batches(0) for key in batch.keys]
+    assert sorted(keys) == sorted(chunk.key for chunk in dataset.reader)
+    assert keys == [key for batch in batches(0) for key in batch.keys]
+    assert keys != [key for batch in batches(1) for key in batch.keys]
+    count = len(dataset)
+    assert [len(batch) for batch in batches(0)] == [2] * (count // 2) + [1] * (count % 2)
+    assert [len(batch) for batch in batches(0, drop_last=True)] == [2] * (count // 2)
+    # A segment does not depend on its batch, nor on the process that reads it.
+    by_key = {sample.key: collate_segments([sample]) for sample in dataset}
+    assert all(same(collate_segments([sample]), by_key[sample.key]) for batch in batches(1) for sample in batch)
+
+
+def test_data_sets_made_of_it_and_other_collate_functions_work(dataset):
+    generator = torch.Generator()
+    for made in (Subset(dataset, [3, 1]), ConcatDataset([Subset(dataset, [3]), Subset(dataset, [1])])):
+        (batch,) = DataLoader(made, 2, generator=generator)
+        assert batch.keys == (dataset[3].key, dataset[1].key)
+        (labels,) = DataLoader(made, 2, generator=generator, collate_fn=lambda samples: [s.label for s in samples])
+        assert labels == [dataset[3].label, dataset[1].label]
+    (pairs,) = DataLoader(StackDataset(dataset, range(len(dataset))), len(dataset), generator=generator)
+    assert same(pairs[0], dataset.__getitems__(range(len(dataset))))
+    assert pairs[1].tolist() == list(range(len(dataset)))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_frames_depend_on_seed_epoch_and_number(dataset, workers):
+    loader = DataLoader(dataset, 4, num_workers=workers, persistent_workers=workers > 0, generator=torch.Generator())
+
+    def starts(epoch):
+        dataset.set_epoch(epoch)
+        return [int(first) for batch in loader for first in batch.frame_indices[:, 0] % 10]
+
+    first, second = starts(0), starts(1)
+    assert set(first) == {0, 1, 2}  # all places of 3 frames among 5
+    assert first != second
+    assert starts(0) == first
+    other = SegmentDataset(dataset.reader, dataset.choose, seed=1)
+    assert [int(sample.frame_indices[0]) % 10 for sample in other] != first
+
+
 @pytest.mark.timeout(60)
-def test_workers_start_although_opencv_has_threads(make_loader):
+def test_workers_have_no_threads_of_opencv(dataset):
     before = cv2.getNumThreads()
     cv2.setNumThreads(2)
     try:
         cv2.GaussianBlur(np.zeros((2000, 2000, 3), np.uint8), (31, 31), 5)  # makes OpenCV start its pool
-        assert content(make_loader(workers=2)) == content(make_loader())
+        count = DataLoader(
+            dataset, num_workers=2, collate_fn=lambda samples: cv2.getNumThreads(), generator=torch.Generator()
+        )
+        assert set(count) == {1}
         assert cv2.getNumThreads() == 2
     finally:
         cv2.setNumThreads(before)
@@ -133,7 +221,7 @@ def test_scaling_moves_landmarks_and_masks_with_the_picture(tmp_path):
     )
     reader = folder_of(tmp_path, [chunk])
     for wanted in (8, 12, 16, 48):
-        batch = SegmentDataset(reader, CentreWindow(1), size=wanted)[[Draw(0, 0)]]
+        batch = collate_segments([SegmentDataset(reader, CentreWindow(1), size=wanted)[0]])
         assert batch.frames.shape == (1, 1, 3, wanted, wanted)
         for image in (batch.frames[0, 0, 0].double(), batch.mask[0, 0, 0].double()):
             rows, columns = torch.meshgrid(torch.arange(wanted), torch.arange(wanted), indexing="ij")
@@ -153,10 +241,13 @@ def folder_of(path, chunks):
 
 def test_crops_of_several_sizes_need_a_size(tmp_path):
     reader = folder_of(tmp_path, [chunk_of(record_of("a"), size=16), chunk_of(record_of("b"), size=24)])
-    draws = [Draw(0, 0), Draw(1, 0)]
+    dataset = SegmentDataset(reader, CentreWindow(2))
     with pytest.raises(UsageError, match=r"/one: crops of 16, 24 pixels .*give a size"):
-        SegmentDataset(reader, CentreWindow(2))[draws]
-    assert SegmentDataset(reader, CentreWindow(2), size=20)[draws].frames.shape == (2, 2, 3, 20, 20)
+        dataset.__getitems__([0, 1])
+    with pytest.raises(UsageError, match=r"2 frames of 16x16 .*; 2 frames of 24x24 .*give a size"):
+        collate_segments([dataset[0], dataset[1]])
+    batch = SegmentDataset(reader, CentreWindow(2), size=20).__getitems__([0, 1])
+    assert batch.frames.shape == (2, 2, 3, 20, 20)
 
 
 def test_chunks_that_are_too_short_are_left_out(tmp_path):
@@ -173,7 +264,9 @@ def test_labels_come_from_the_masks_where_there_are_some(tmp_path, device):
     masked = dataclasses.replace(chunk_of(record_of("a", label=1), t=2), masks=(encode_mask(half), encode_mask(empty)))
     reader = folder_of(tmp_path, [masked, chunk_of(record_of("b", label=1), t=2), chunk_of(record_of("c"), t=2)])
     order = [reader.videos.index(name) for name in "abc"]
-    batch = SegmentDataset(reader, EvenlySpaced(2))[[Draw(i, 0) for i in order]]
+    dataset = SegmentDataset(reader, EvenlySpaced(2))
+    batch = dataset.__getitems__(order)
+    assert same(collate_segments([dataset[i] for i in order]), batch)
     assert batch.has_mask.tolist() == [True, False, False]
     segment = (batch.pin_memory() if device.type == "cuda" else batch).to_segment(device, grid=4)
     assert segment.frames.device.type == device.type
@@ -221,7 +314,18 @@ def test_damaged_chunks_are_left_out_and_counted_on_request(make_loader, damaged
 def test_a_batch_of_which_nothing_is_left_is_an_error(damaged):
     dataset = SegmentDataset(damaged, CentreWindow(2), on_error=lambda error: None)
     with pytest.raises(ShardError, match=r"/shards: none of the 2 chunks of a batch"):
-        dataset[[Draw(0, 0), Draw(1, 0)]]
+        dataset.__getitems__([0, 1])
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_a_damaged_chunk_is_no_sample(damaged, index):
+    seen = []
+    dataset = SegmentDataset(damaged, CentreWindow(2), on_error=seen.append)
+    with pytest.raises(ShardError, match=r"\.tar") as caught:
+        dataset[index]
+    assert seen == [caught.value]
+    batch = dataset.__getitems__([index, 2])
+    assert (batch.keys, batch.skipped, len(seen)) == ((damaged[2].key,), 1, 2)
 
 
 def test_loader_and_dataset_have_to_agree(make_folder):
