@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, is_dataclass, replace
 from typing import Any, get_args, get_origin, get_type_hints
 
-from mgst_data.augment import GATE_MODES, PRESETS, REGIONS, BlendMask, Recolour, SelfBlend, SourceWarp
+from mgst_data.augment import PRESETS, SelfBlend
 from mgst_data.core import UsageError
 from mgst_data.core.errors import check_name
 
 from .config import parse_value
 
-_PARTS = {"mask": BlendMask, "warp": SourceWarp, "recolour": Recolour}
 _WORDS = {float: "a number", int: "a whole number"}
 Options = dict[str, Any]
 
 
-class Weights(dict[str, Any]):
-    """The schema of a table of chances: what is named makes the whole table, everything else has none."""
-
-
-def blend_options(preset: str, overrides: Iterable[str]) -> Options:
-    """Keyword arguments of :class:`mgst_data.augment.SelfBlend`: those of a preset, with some changed.
+def blend_options(preset: str, overrides: Iterable[str]) -> SelfBlend:
+    """The blend of a preset, with some of its options changed.
 
     Args:
         preset: Its name.
@@ -34,9 +29,7 @@ def blend_options(preset: str, overrides: Iterable[str]) -> Options:
         UsageError: for a name that there is not, with the one that may be meant, or a value that does not fit.
     """
     check_name(preset, PRESETS, "preset", "--preset")
-    options = copy.deepcopy(PRESETS[preset])
-    known = _schema()
-    named: set[str] = set()
+    changes: Options = {}
     for text in overrides:
         name, equals, value = text.partition("=")
         where = f"--set {text}"
@@ -45,56 +38,43 @@ def blend_options(preset: str, overrides: Iterable[str]) -> Options:
         given: Any = parse_value(value)
         for part in reversed(name.strip().split(".")):
             given = {part: given}
-        _merge(options, given, known, "", named, where)
-    return options
-
-
-def build_blend(options: Mapping[str, Any]) -> SelfBlend:
-    """The blend; raises UsageError where a value makes no sense."""
-    for name, weights in (("gate", options.get("gate")), ("mask.regions", options.get("mask", {}).get("regions"))):
-        if weights is not None and (not weights or min(weights.values()) < 0 or not any(weights.values())):
-            raise UsageError(f"{name}: chances are at least 0, and one of them more", where="--set")
+        _merge(changes, given, SelfBlend, "", where)
     try:
-        return SelfBlend(**options)
+        blend: SelfBlend = _changed(PRESETS[preset], changes)
     except ValueError as error:
         raise UsageError(str(error), where="--set") from error
+    return blend
 
 
-def _schema() -> Options:
-    """What each option is: a type, or the options of a table; without donors, as one segment is blended at a time."""
-    tables: Options = {name: _hints(kind) for name, kind in _PARTS.items()}
-    tables["mask"]["regions"] = Weights.fromkeys(REGIONS, float)
-    hints = {name: hint for name, hint in _hints(SelfBlend).items() if name != "donor"}
-    return {**hints, **tables, "gate": Weights.fromkeys(GATE_MODES, float)}
-
-
-def _hints(kind: Any) -> Options:
-    return {name: hint for name, hint in get_type_hints(kind.__init__).items() if name != "return"}
-
-
-def _merge(options: Options, given: Mapping[str, Any], known: Options, table: str, named: set[str], where: str) -> None:
-    """Puts values in their places; ``named`` are the tables of chances that hold no more of the preset's."""
+def _merge(changes: Options, given: Mapping[str, Any], kind: Any, table: str, where: str) -> None:
+    """Adds values to those that were given before, each converted to the type that a dataclass has for it."""
+    hints = get_type_hints(kind)
+    # One segment is blended at a time: nobody is there to be its donor.
+    known = [option.name for option in fields(kind) if option.name != "donor"]
     for key, value in given.items():
         check_name(key, known, f"option {table}" if table else "option", where)
-        name, hint = table + key, known[key]
-        if not isinstance(hint, dict):
-            options[key] = _convert(value, hint, name, where)
-            continue
-        if not isinstance(value, Mapping):
-            first = next(iter(hint))
-            raise UsageError(
-                f"{name} is {value!r}, not a table", where=where, hint=f"set one of it: {name}.{first}=..."
-            )
-        if isinstance(hint, Weights) and name not in named:
-            named.add(name)
-            options[key] = {}
-        _merge(options.setdefault(key, {}), value, hint, f"{name}.", named, where)
+        name, hint = table + key, hints[key]
+        chances = get_origin(hint) is Mapping
+        if (chances or is_dataclass(hint)) and not isinstance(value, Mapping):
+            raise UsageError(f"{name} is {value!r}, not a table", where=where, hint=f"set {name}.NAME=... of it")
+        if chances:
+            converted = {item: _convert(chance, float, f"{name}.{item}", where) for item, chance in value.items()}
+            changes[key] = changes.get(key, {}) | converted
+        elif is_dataclass(hint):
+            _merge(changes.setdefault(key, {}), value, hint, f"{name}.", where)
+        else:
+            changes[key] = _convert(value, hint, name, where)
+
+
+def _changed(options: Any, changes: Options) -> Any:
+    parts = {name: getattr(options, name) for name in changes}
+    return replace(options, **{n: _changed(p, changes[n]) if is_dataclass(p) else changes[n] for n, p in parts.items()})
 
 
 def _convert(value: Any, hint: Any, name: str, where: str) -> Any:
-    if get_origin(hint) in (tuple, Sequence):
+    if get_origin(hint) is tuple:
         kinds = [kind for kind in get_args(hint) if kind is not ...]
-        exact = get_origin(hint) is tuple and ... not in get_args(hint)
+        exact = ... not in get_args(hint)
         if not isinstance(value, list) or (exact and len(value) != len(kinds)):
             count = f"{len(kinds)} " if exact else ""
             raise UsageError(f"{name} is {value!r}, not a list of {count}numbers", where=where)

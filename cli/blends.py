@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from mgst_data.augment import SelfBlend
 from mgst_data.core import generator_for
 from mgst_data.core.errors import printable
 from mgst_data.extract.segment import Clip
@@ -21,15 +22,14 @@ from mgst_data.shards import encode_image
 from mgst_data.shards.storage import output_errors, write_atomic
 
 from . import show
-from .blend_options import build_blend
 from .clips import clip_from_video, clips_from_shards
 
 FPS = 8
 # Each draw is repeated until it has been shown for so long.
 SECONDS = 4.0
-# Significant digits of the numbers in the JSON.
+# Significant digits of what was drawn in the JSON.
 DIGITS = 4
-REDRAW = "SelfBlend(**options).sample(segment, generator_for(seed, 'preview', draw)); numbers here are rounded"
+REDRAW = "{blend!r}.sample(segment, generator_for({seed}, 'preview', draw))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +63,14 @@ class Source:
         return [clip_from_video(self.path, frames=self.frames, size=self.size)]
 
 
-def preview(source: Source, out: Path, *, preset: str, chosen: Mapping[str, Any], seed: int, count: int) -> None:
+def preview(source: Source, out: Path, *, preset: str, blend: SelfBlend, seed: int, count: int) -> None:
     """Draws, writes and shows.
 
     Args:
         source: What to blend.
         out: Folder; made if it does not exist.
-        preset: Name of the options that ``chosen`` began with.
-        chosen: Keyword arguments of the blend.
+        preset: Name of the preset that ``blend`` began with.
+        blend: What draws.
         seed: Of all draws.
         count: How many.
     """
@@ -80,7 +80,7 @@ def preview(source: Source, out: Path, *, preset: str, chosen: Mapping[str, Any]
         clips = source.clips(count)
         progress.remove_task(looking)
         mine = [clips[i % len(clips)] for i in range(count)]
-        draws = draw_blends(chosen, mine, seed)
+        draws = draw_blends(blend, mine, seed)
         titles = [f"{i}   {caption(draw.facts)}" for i, draw in enumerate(draws)]
         if len(clips) > 1:
             titles = [f"{title}   {printable(clip.source)}" for title, clip in zip(titles, mine, strict=True)]
@@ -88,8 +88,8 @@ def preview(source: Source, out: Path, *, preset: str, chosen: Mapping[str, Any]
             out.mkdir(parents=True, exist_ok=True)
         total = sum(len(draw) * repeats(len(draw), fps=FPS, seconds=SECONDS) for draw in draws)
         pictures = progress.track(film(draws, titles=titles, fps=FPS, seconds=SECONDS), total, description="drawing")
-        record = {"source": printable(source.path), "preset": preset, "seed": seed, "options": chosen}
-        record |= {"redraw": REDRAW, "digits": DIGITS, "draws": drawn(draws, mine)}
+        record = {"source": printable(source.path), "preset": preset, "seed": seed, "options": asdict(blend)}
+        record |= {"redraw": REDRAW.format(blend=blend, seed=seed), "digits": DIGITS, "draws": drawn(draws, mine)}
         files = {
             out / f"{stem}.mp4": encode_video(pictures, fps=FPS),
             out / f"{stem}.png": encode_image(blend_sheet(draws, titles=titles), image_format="png"),
@@ -104,9 +104,8 @@ def preview(source: Source, out: Path, *, preset: str, chosen: Mapping[str, Any]
         show.line(printable(path))
 
 
-def draw_blends(chosen: Mapping[str, Any], clips: Sequence[Clip], seed: int) -> list[BlendDraw]:
+def draw_blends(blend: SelfBlend, clips: Sequence[Clip], seed: int) -> list[BlendDraw]:
     """Blends each clip; draw i depends on the seed and on i alone."""
-    blend = build_blend(chosen)
     draws = []
     for i, clip in enumerate(clips):
         params = blend.sample(clip.segment, generator_for(seed, "preview", i))
@@ -116,8 +115,8 @@ def draw_blends(chosen: Mapping[str, Any], clips: Sequence[Clip], seed: int) -> 
 
 
 def drawn(draws: Sequence[BlendDraw], clips: Sequence[Clip]) -> list[dict[str, Any]]:
-    """All that was drawn, for JSON."""
-    return [
+    """All that was drawn, for JSON; numbers of four digits."""
+    record = [
         {
             "draw": i,
             "source": printable(clip.source),
@@ -128,10 +127,11 @@ def drawn(draws: Sequence[BlendDraw], clips: Sequence[Clip]) -> list[dict[str, A
         }
         for i, (draw, clip) in enumerate(zip(draws, clips, strict=True))
     ]
+    return [rounded(entry) for entry in record]
 
 
 def to_json(record: Any) -> str:
-    """JSON with a line for each value of an object, arrays of numbers on one line, and numbers of four digits."""
+    """JSON with a line for each value of an object, and arrays of numbers on one line."""
     return _lines(record, "\n") + "\n"
 
 
@@ -142,13 +142,16 @@ def _lines(value: Any, newline: str) -> str:
         return "{" + inner + f",{inner}".join(items) + newline + "}"
     if isinstance(value, list) and value and isinstance(value[0], Mapping):
         return "[" + inner + f",{inner}".join(_lines(item, inner) for item in value) + newline + "]"
-    return json.dumps(_rounded(value), separators=(",", ":"), allow_nan=False)
+    return json.dumps(value, separators=(",", ":"), allow_nan=False)
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
+    """The same with all numbers in it, however deep, of four digits."""
     if isinstance(value, float):
         return float(f"{value:.{DIGITS}g}") + 0.0  # no -0.0
-    return [_rounded(item) for item in value] if isinstance(value, list | tuple) else value
+    if isinstance(value, Mapping):
+        return {key: rounded(item) for key, item in value.items()}
+    return [rounded(item) for item in value] if isinstance(value, list) else value
 
 
 def show_clip(clip: Clip, wanted: int) -> None:

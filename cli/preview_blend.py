@@ -62,11 +62,10 @@ def preview_blend(
     video (real twin, fake, mask and difference side by side), a contact sheet, and a JSON file of all that was drawn.
     """
     # Only now: these import torch, and --help should not wait for it.
-    from .blend_options import blend_options, build_blend
+    from .blend_options import blend_options
     from .blends import Source, preview
     from .inputs import beside
 
-    chosen = blend_options(preset, overrides)
-    build_blend(chosen)  # what makes no sense is said before anything is read
+    blend = blend_options(preset, overrides)  # what makes no sense is said before anything is read
     out = out or beside(video, "blends")
-    preview(Source(video, shard, frames, size), out, preset=preset, chosen=chosen, seed=seed, count=count)
+    preview(Source(video, shard, frames, size), out, preset=preset, blend=blend, seed=seed, count=count)

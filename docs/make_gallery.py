@@ -6,6 +6,7 @@ python docs/make_gallery.py
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from mgst_data.augment import SelfBlend
+from mgst_data.augment import BlendMask, Donor, SelfBlend
 from mgst_data.core import Segment, generator_for
 from mgst_data.demo import render_demo
 from mgst_data.extract.segment import segment_from_video
@@ -56,7 +57,8 @@ def main() -> None:
 def _donated(segments: list[Segment], person: int, seed: int) -> BlendDraw:
     """A blend of one segment in a batch of all."""
     fields = {name: torch.cat([getattr(one, name) for one in segments]) for name in ("frames", "landmarks")}
-    blend = SelfBlend.preset("consistent", donor={"p": 1.0}, mask={"regions": {"hull": 1.0}, "ratios": (1.0,)})
+    mask = BlendMask(regions={"hull": 1.0}, ratios=(1.0,))
+    blend = replace(SelfBlend.preset("consistent"), donor=Donor(p=1.0), mask=mask)
     params = blend.sample(Segment.of(**fields), generator_for(seed, "gallery", "donor"))
     pair = blend.apply(Segment.of(**fields), params)
     own = slice(person, person + 1)

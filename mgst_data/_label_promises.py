@@ -41,7 +41,7 @@ def check_labels(subject: Subject, data: Data, params: Params, *, exact_mask: bo
     if isinstance(out, RealFakePair):
         _check_twins(subject, out, exact_mask=exact_mask)
         return
-    if _makes_fakes(subject.what):
+    if subject.what.makes_fakes:
         _check_consistent(subject, out)
         if exact_mask:
             _check_marks(subject, real, out)
@@ -50,11 +50,6 @@ def check_labels(subject: Subject, data: Data, params: Params, *, exact_mask: bo
         _check_fakes(subject, data, params)
         _check_landmarks(subject, real, params)
     _check_pair(subject, example_pair(data), params, exact_mask=exact_mask)
-
-
-def _makes_fakes(step: object) -> bool:
-    """Whether an augmentation, or one of those that a sequence is made of, is label-making."""
-    return bool(getattr(step, "makes_fakes", False)) or any(map(_makes_fakes, getattr(step, "steps", ())))
 
 
 def _check_twins(subject: Subject, pair: RealFakePair, *, exact_mask: bool) -> None:
@@ -67,7 +62,7 @@ def _check_twins(subject: Subject, pair: RealFakePair, *, exact_mask: bool) -> N
 
 def _check_pair(subject: Subject, pair: RealFakePair, params: Params, *, exact_mask: bool) -> None:
     """What becomes of twins."""
-    making = _makes_fakes(subject.what)
+    making = subject.what.makes_fakes
     for given in (pair,) if making else (pair, RealFakePair(pair.real, pair.real), RealFakePair(pair.fake, pair.fake)):
         out = subject.of(RealFakePair, subject.apply(given, params), "twins come out as")
         if given is not pair:

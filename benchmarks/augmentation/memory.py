@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from extraction.report import Figure, Section, one_thread, resident_bytes
 
-from mgst_data.augment import SelfBlend
+from mgst_data.augment import Donor, SelfBlend
 from mgst_data.core import Segment, generator_for
 
 # By name: a preset, and how likely its sources are other faces of the batch.
@@ -44,7 +45,7 @@ def in_fresh_process(*setting: object) -> dict[str, Any]:
 
 def peak(preset: str, donors: float, b: int, t: int, size: int) -> dict[str, float]:
     """Resident memory beyond that of the libraries: the batch itself, its twins, and all in between."""
-    blend, generator = SelfBlend.preset(preset, donor={"p": donors}), generator_for(0, "memory")
+    blend, generator = replace(SelfBlend.preset(preset), donor=Donor(p=donors)), generator_for(0, "memory")
     # What is set up on the first call is no part of it.
     blend(random_segment(2, 1, size), generator=generator)
     before = resident_bytes("VmRSS")

@@ -9,11 +9,21 @@ Someone with another detector needs three names::
 """
 
 from mgst_data.augment.base import AUGMENTATIONS, Augmentation, Params, Step
-from mgst_data.augment.blend_mask import BlendMask
+from mgst_data.augment.blend import (
+    GATE_MODES,
+    PRESETS,
+    REGIONS,
+    BlendMask,
+    Donor,
+    Part,
+    Recolour,
+    Region,
+    SelfBlend,
+    SelfBlendParams,
+    SourceWarp,
+)
 from mgst_data.augment.compression import H264, BlockCodec, FrameCodec, Jpeg
 from mgst_data.augment.containers import Apply, OneOf, SegmentSequential
-from mgst_data.augment.donor import Donor
-from mgst_data.augment.drift import GATE_MODES
 from mgst_data.augment.geometric import Affine, CropMargin, HorizontalFlip
 from mgst_data.augment.patch import CutOut, ErasingTubes, PatchPaste, TubeFreeze, TubeLag, TubeSwap
 from mgst_data.augment.photometric import (
@@ -24,12 +34,7 @@ from mgst_data.augment.photometric import (
     Greyscale,
     Sharpen,
 )
-from mgst_data.augment.presets import PRESETS
-from mgst_data.augment.recipes import RECIPES, robust, temporal_fakes, train_default
-from mgst_data.augment.recolour import Recolour
-from mgst_data.augment.regions import REGIONS, Part, Region
-from mgst_data.augment.self_blend import SelfBlend, SelfBlendParams
-from mgst_data.augment.source_warp import SourceWarp
+from mgst_data.augment.recipes import RECIPES, label_preserving, robust, temporal_fakes, train_default
 from mgst_data.augment.temporal import (
     BoundaryJitter,
     DropFrames,
@@ -88,6 +93,7 @@ __all__ = [
     "TubeFreeze",
     "TubeLag",
     "TubeSwap",
+    "label_preserving",
     "robust",
     "temporal_fakes",
     "train_default",

@@ -76,9 +76,14 @@ class Step(Generic[P]):
     drawn on the CPU, so that the same seed gives the same draws on any device. It is no ``torch.nn.Module``, whose own
     ``apply`` means something else; a module may hold it as a plain attribute.
 
+    A label-making step (``makes_fakes``) turns what it gets into a pseudo-fake, or makes twins. All others are
+    label-preserving.
+
     Deriving a class sees to two things: its methods compute as if there were no autocast, and ``sample`` raises
     TypeError for what is no Segment, and for what is no generator on the CPU.
     """
+
+    makes_fakes: bool = False
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -124,8 +129,6 @@ class Augmentation(Step[P]):
     A label-making one turns what it gets into a pseudo-fake with the labels of its frames and patches; of a pair it
     changes the fake only.
     """
-
-    makes_fakes: bool = False
 
     def apply(self, segment: Segment, params: P) -> Segment:
         """Does what was drawn; the segment itself stays as it is. Labels change with the pixels."""

@@ -1,4 +1,8 @@
-"""What codecs do to pictures: JPEG, an approximation of H.264 that runs on any device, and real codecs handed in."""
+"""What codecs do to pictures: JPEG, an approximation of H.264 that runs on any device, and real codecs handed in.
+
+This is own code because kornia's JPEG takes 9 times as long on one core (``benchmarks/results/augment.json``) and draws
+from torch's global generator, and because kornia has no video codec.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +15,9 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from torch.nn import functional
 
-from mgst_data.augment import draw
 from mgst_data.augment.base import AUGMENTATIONS
-from mgst_data.augment.colour import rgb_to_ycbcr, ycbcr_to_rgb
+from mgst_data.augment.functional import draw
+from mgst_data.augment.functional.colour import rgb_to_ycbcr, ycbcr_to_rgb
 from mgst_data.augment.photometric import PictureAugmentation, PictureParams
 from mgst_data.core.segment import Segment
 

@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from mgst_data.augment import draw
 from mgst_data.augment.base import Augmentation, Params, Step, merge_rows, rows_of
+from mgst_data.augment.functional import draw
 from mgst_data.core.segment import RealFakePair, Segment
 
 
@@ -38,6 +38,7 @@ class SegmentSequential(Step[SequentialParams]):
         if not steps:
             raise ValueError("a sequence has at least one step")
         self.steps = steps
+        self.makes_fakes = any(step.makes_fakes for step in steps)
 
     def __repr__(self) -> str:
         return f"SegmentSequential({', '.join(map(repr, self.steps))})"

@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mgst_data.augment import draw
 from mgst_data.augment.base import AUGMENTATIONS, Augmentation, Params, merge_rows, rows_of
-from mgst_data.augment.warp import warp_segment
+from mgst_data.augment.functional import draw
+from mgst_data.augment.functional.warp import warp_segment
 from mgst_data.core.geometry import FLIPS, flip_landmarks
 from mgst_data.core.segment import Segment
 

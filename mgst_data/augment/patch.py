@@ -8,11 +8,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from mgst_data.augment import draw
 from mgst_data.augment.base import AUGMENTATIONS, Augmentation, Params
-from mgst_data.augment.runs import between, check_counts, check_frames, run_of, share_of
-from mgst_data.augment.tubes import Tubes, TubesParams, blocks_of, shown_instead
-from mgst_data.augment.warp import beyond_mask, with_pixels
+from mgst_data.augment.functional import draw
+from mgst_data.augment.functional.tubes import Blocks, blocks_of, shown_instead
+from mgst_data.augment.functional.warp import beyond_mask, with_pixels
 from mgst_data.core.labels import patches
 from mgst_data.core.segment import RealFakePair, Segment
 
@@ -30,7 +29,7 @@ class _Erasing(Augmentation[ErasedParams]):
     """What augmentations share that erase boxes; they differ in what they draw.
 
     An erased pixel is no longer manipulated: its mask is 0, and patch labels fall with it. A frame whose mask is lost,
-    all of it, is real again; see :func:`mgst_data.augment.warp.with_pixels`.
+    all of it, is real again; see :func:`mgst_data.augment.functional.warp.with_pixels`.
     """
 
     def __init__(self, *, side_range: tuple[float, float], p_colour: float) -> None:
@@ -114,7 +113,7 @@ class ErasingTubes(_Erasing):
         p_colour: float = 0.5,
     ) -> None:
         super().__init__(side_range=side_range, p_colour=p_colour)
-        check_counts("count_range", count_range, low=1)
+        draw.check_counts("count_range", count_range, low=1)
         draw.check_range("share_range", share_range, low=0.0, high=1.0)
         self.count_range, self.share_range = count_range, share_range
 
@@ -128,10 +127,99 @@ class ErasingTubes(_Erasing):
         """Draws boxes for each segment, and a run of frames for each box."""
         (b, t), n = segment.frames.shape[:2], self.count_range[1]
         count = draw.integers((b, 1), *self.count_range, generator)
-        length = share_of(t, self.share_range, generator, (b * n,)).clamp_min(1)
-        seen = run_of(t, between(0, t - length, generator), length).reshape(b, n, t)
+        length = draw.share_of(t, self.share_range, generator, (b * n,)).clamp_min(1)
+        seen = draw.run_of(t, draw.between(0, t - length, generator), length).reshape(b, n, t)
         seen &= (torch.arange(n) < count)[:, :, None]
         return ErasedParams(self._boxes(b, n, generator), seen, self._colours(b, generator))
+
+
+@dataclass(frozen=True)
+class TubesParams(Params):
+    """Tubes of each segment, in different patches: what :func:`mgst_data.augment.functional.tubes.blocks_of` takes."""
+
+    patch: Int[Tensor, "b n"]
+    source: Int[Tensor, "b n"]
+    active: Bool[Tensor, "b n"]
+    shown: Int[Tensor, "b t"]
+
+
+class Tubes(Augmentation[TubesParams]):
+    """What augmentations share that exchange patches through a run of frames; they differ in what they draw.
+
+    Patches are those of the segment's grid, one run of frames holds for all of a segment. Pixels fade in within their
+    own patch: none outside the marked patches changes. The mask becomes the share of what is shown instead, patches
+    and frames that have changed are marked 1. Frames without a usable face stay as they are, and are not shown
+    elsewhere.
+
+    Args:
+        count_range: Patches; as many as the grid has.
+        share_range: Share of the frames, one run.
+        feather: Share of a patch's side over which pixels fade in, from either edge; 0 for hard edges.
+    """
+
+    makes_fakes = True
+    multiple = 1
+
+    def __init__(
+        self,
+        *,
+        count_range: tuple[int, int] = (2, 20),
+        share_range: tuple[float, float] = (0.25, 1.0),
+        feather: float = 0.25,
+    ) -> None:
+        draw.check_counts("count_range", count_range, low=self.multiple)
+        draw.check_range("share_range", share_range, low=0.0, high=1.0)
+        draw.check_range("feather", (feather, feather), low=0.0, high=0.5)
+        self.count_range, self.share_range, self.feather = count_range, share_range, feather
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._options()})"
+
+    def _options(self) -> str:
+        return f"count_range={self.count_range}, share_range={self.share_range}, feather={self.feather:g}"
+
+    def _patches(self, segment: Segment, generator: torch.Generator) -> tuple[Int[Tensor, "b n"], Bool[Tensor, "b n"]]:
+        """Different patches for each segment, and which of them are used.
+
+        Raises:
+            ValueError: if the grid has fewer patches than the fewest, or its patches have less than 2 pixels a side.
+        """
+        (low, high), g = self.count_range, segment.patch_label.shape[-1]
+        h, w = segment.frames.shape[-2:]
+        if g * g < low or min(h, w) < 2 * g:
+            raise ValueError(
+                f"{self!r} needs {low} patches or more of at least 2 x 2 pixels, not {g} x {g} in {h} x {w}"
+            )
+        b, high = len(segment), min(high, g * g) // self.multiple * self.multiple
+        count = draw.integers((b, 1), low, high, generator) // self.multiple * self.multiple
+        order = torch.rand((b, g * g), generator=generator).argsort(dim=1)
+        return order[:, :high], torch.arange(high) < count
+
+    def _blocks(self, segment: Segment, params: TubesParams) -> Blocks:
+        return blocks_of(
+            segment,
+            patch=params.patch,
+            source=params.source,
+            active=params.active,
+            shown=params.shown,
+            feather=self.feather,
+        )
+
+    def apply(self, segment: Segment, params: TubesParams) -> Segment:
+        """Shows other pixels in the tubes, and marks them."""
+        blocks = self._blocks(segment, params)
+        changed = blocks.changed.to(segment.patch_label.dtype)
+        marked = torch.zeros_like(segment.patch_label).flatten(2).index_put(blocks.patch, changed)
+        marked = marked.reshape(segment.patch_label.shape)
+        mask = segment.mask[:, :, 0]
+        weight = blocks.weight.to(mask.dtype)
+        return segment.replace(
+            frames=shown_instead(segment.frames, segment.frames, blocks),
+            mask=mask.index_put(blocks.there, torch.maximum(mask[blocks.there], weight))[:, :, None],
+            label=torch.maximum(segment.label, marked.amax(dim=(1, 2, 3)).to(segment.label.dtype)),
+            frame_label=torch.maximum(segment.frame_label, marked.amax(dim=(2, 3))),
+            patch_label=torch.maximum(segment.patch_label, marked),
+        )
 
 
 @AUGMENTATIONS.register("tube_swap")
@@ -176,7 +264,7 @@ class TubeFreeze(Tubes):
 
     def sample(self, segment: Segment, generator: torch.Generator) -> TubesParams:
         """Draws patches for each segment, and a run."""
-        check_frames(self, segment, 2)
+        draw.check_frames(self, segment, 2)
         patch, active = self._patches(segment, generator)
         b, t = segment.frames.shape[:2]
         # The run without its first frame, which is the one shown.
@@ -208,7 +296,7 @@ class TubeLag(Tubes):
         feather: float = 0.25,
     ) -> None:
         super().__init__(count_range=count_range, share_range=share_range, feather=feather)
-        check_counts("lag_range", lag_range, low=1)
+        draw.check_counts("lag_range", lag_range, low=1)
         self.lag_range = lag_range
 
     def _options(self) -> str:
@@ -216,7 +304,7 @@ class TubeLag(Tubes):
 
     def sample(self, segment: Segment, generator: torch.Generator) -> TubesParams:
         """Draws patches for each segment, a run, and how far they lag behind."""
-        check_frames(self, segment, self.lag_range[0] + 1)
+        draw.check_frames(self, segment, self.lag_range[0] + 1)
         patch, active = self._patches(segment, generator)
         b, t = segment.frames.shape[:2]
         lag = draw.integers((b,), self.lag_range[0], min(self.lag_range[1], t - 1), generator)
@@ -231,7 +319,7 @@ class PatchPaste(Tubes):
     """Shows the real twin in patches of the fake, through a run of frames. Label-making, per patch; values are ours.
 
     What is left is a fake in parts: the mask falls to 0 where the real twin shows, and labels follow, down to a real
-    segment where nothing is left of it; see :func:`mgst_data.augment.warp.with_pixels`.
+    segment where nothing is left of it; see :func:`mgst_data.augment.functional.warp.with_pixels`.
 
     Args:
         p: How likely a pair gets patches.
@@ -270,7 +358,7 @@ class PatchPaste(Tubes):
     def apply_to_pair(self, pair: RealFakePair, params: TubesParams) -> RealFakePair:
         """Shows the real twin in the tubes of the fake."""
         fake = pair.fake
-        blocks = blocks_of(fake, params, self.feather)
+        blocks = self._blocks(fake, params)
         left = torch.ones_like(fake.mask[:, :, 0]).index_put(blocks.there, (1 - blocks.weight).to(fake.mask.dtype))
         left = left[:, :, None]
         frames = shown_instead(fake.frames, pair.real.frames, blocks)
@@ -282,5 +370,5 @@ def _run(
     t: int, share_range: tuple[float, float], lag: Int[Tensor, " b"], generator: torch.Generator
 ) -> Bool[Tensor, "b t"]:
     """A run of frames for each segment, at least one, that leaves out as many at the start of the segment."""
-    length = share_of(t, share_range, generator, lag.shape).clamp_min(1).minimum(t - lag)
-    return run_of(t, between(lag, t - length, generator), length)
+    length = draw.share_of(t, share_range, generator, lag.shape).clamp_min(1).minimum(t - lag)
+    return draw.run_of(t, draw.between(lag, t - length, generator), length)

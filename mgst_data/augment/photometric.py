@@ -1,6 +1,10 @@
 """What cameras, editors and networks do to pictures as a whole: colour, blur, noise, lost size.
 
 All are label-preserving and draw once per segment: every frame of it, and both twins of a pair, get the same.
+
+This is own code because kornia's augmentations draw from torch's global generator, and because a sequence of colour,
+blur, noise and JPEG takes 5 times as long there on one core (``benchmarks/results/augment.json``; noise alone is 4
+times as fast there, but not the same on every device).
 """
 
 from __future__ import annotations
@@ -14,10 +18,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from mgst_data.augment import draw
 from mgst_data.augment.base import AUGMENTATIONS, REFERENCE, Augmentation, Params, rows_of
-from mgst_data.augment.colour import LUMINANCE, luminance
-from mgst_data.augment.scale import coarsen, sharpen
+from mgst_data.augment.functional import draw
+from mgst_data.augment.functional.colour import LUMINANCE, luminance
+from mgst_data.augment.functional.scale import coarsen, sharpen
 from mgst_data.core.segment import Segment
 
 # Multipliers of the 32-bit finaliser of MurmurHash3 (Appleby, public domain), as signed numbers.

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from mgst_data.augment.base import AUGMENTATIONS, Step
 from mgst_data.augment.compression import BlockCodec, Jpeg
 from mgst_data.augment.containers import Apply, OneOf, SegmentSequential
 from mgst_data.augment.geometric import Affine, CropMargin, HorizontalFlip
 from mgst_data.augment.patch import CutOut, ErasingTubes, TubeFreeze, TubeLag, TubeSwap
 from mgst_data.augment.photometric import ColourJitter, Downscale, GaussianBlur, GaussianNoise, Greyscale
 from mgst_data.augment.temporal import BoundaryJitter, Reverse, ShuffleWindow, SpliceLag, TimeMask
+from mgst_data.core.errors import UsageError, check_name
+from mgst_data.core.registry import Registry
+
+RECIPES: Registry[Callable[[], Step[Any]]] = Registry("mgst_data.recipes")
 
 
 def train_default() -> SegmentSequential:
@@ -51,4 +60,29 @@ def temporal_fakes(*, p: float = 0.5) -> SegmentSequential:
     return SegmentSequential(Apply(OneOf(frames, tubes, weights=(0.4, 0.6)), p=p))
 
 
-RECIPES = {"train_default": train_default, "robust": robust, "temporal_fakes": temporal_fakes}
+for _recipe in (train_default, robust, temporal_fakes):
+    RECIPES.register(_recipe.__name__)(_recipe)
+
+
+def label_preserving(name: str, *, where: str = "") -> SegmentSequential:
+    """Makes a recipe, or a single augmentation with its defaults, by its name; both may be those of other packages.
+
+    Args:
+        name: In :data:`RECIPES` or :data:`mgst_data.augment.AUGMENTATIONS`.
+        where: The option that the name was given with, for errors.
+
+    Raises:
+        UsageError: if there is none of that name, it has an option without a default, or it makes fakes.
+    """
+    if name not in RECIPES and name not in AUGMENTATIONS:
+        check_name(name, (*RECIPES, *AUGMENTATIONS), "recipe or augmentation", where)
+    make: Callable[[], Step[Any]] = RECIPES.get(name) if name in RECIPES else AUGMENTATIONS.get(name)
+    try:
+        inspect.signature(make).bind()
+    except TypeError as error:
+        hint = "register a recipe that sets it"
+        raise UsageError(f"{name!r} has no default for an option: {error}", where=where, hint=hint) from error
+    step = make()
+    if step.makes_fakes:
+        raise UsageError(f"{name!r} makes fakes", where=where, hint="take what preserves labels")
+    return step if isinstance(step, SegmentSequential) else SegmentSequential(step)

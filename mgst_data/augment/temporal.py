@@ -9,10 +9,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from mgst_data.augment import draw
 from mgst_data.augment.base import AUGMENTATIONS, Augmentation, Params
-from mgst_data.augment.runs import between, check_counts, check_frames, draw_run, run_of, share_of
-from mgst_data.augment.warp import label_left
+from mgst_data.augment.functional import draw
+from mgst_data.augment.functional.warp import label_left
 from mgst_data.core.segment import Segment
 
 
@@ -100,7 +99,7 @@ class Freeze(FrameIndex):
     """
 
     def __init__(self, *, length_range: tuple[int, int] = (2, 5)) -> None:
-        check_counts("length_range", length_range, low=2)
+        draw.check_counts("length_range", length_range, low=2)
         self.length_range = length_range
 
     def __repr__(self) -> str:
@@ -108,10 +107,10 @@ class Freeze(FrameIndex):
 
     def sample(self, segment: Segment, generator: torch.Generator) -> FrameIndexParams:
         """Draws a run for each segment."""
-        check_frames(self, segment, self.length_range[0])
+        draw.check_frames(self, segment, self.length_range[0])
         t = segment.frames.shape[1]
-        start, length = draw_run(segment, self.length_range, generator)
-        return FrameIndexParams(torch.where(run_of(t, start, length), start[:, None], torch.arange(t)))
+        start, length = draw.run(segment, self.length_range, generator)
+        return FrameIndexParams(torch.where(draw.run_of(t, start, length), start[:, None], torch.arange(t)))
 
 
 @AUGMENTATIONS.register("drop_frames")
@@ -135,13 +134,13 @@ class DropFrames(FrameIndex):
 
     def sample(self, segment: Segment, generator: torch.Generator) -> FrameIndexParams:
         """Draws the frames that stay."""
-        check_frames(self, segment, self.count + 1)
+        draw.check_frames(self, segment, self.count + 1)
         order = torch.rand(segment.frames.shape[:2], generator=generator).argsort(dim=1)
         return FrameIndexParams(order[:, self.count :].sort(dim=1).values)
 
     def shape_after(self, segment: Segment) -> Segment:
         """Shorter by the frames left out."""
-        check_frames(self, segment, self.count + 1)
+        draw.check_frames(self, segment, self.count + 1)
         return _of_length(segment, segment.frames.shape[1] - self.count)
 
 
@@ -160,7 +159,7 @@ class Stride(FrameIndex):
     def __init__(self, length: int, *, stride_range: tuple[int, int] = (1, 3)) -> None:
         if length < 1:
             raise ValueError(f"length is 1 or more, not {length}")
-        check_counts("stride_range", stride_range, low=1)
+        draw.check_counts("stride_range", stride_range, low=1)
         self.length, self.stride_range = length, stride_range
 
     def __repr__(self) -> str:
@@ -170,10 +169,10 @@ class Stride(FrameIndex):
         """Draws a stride for each segment, and where it starts."""
         low, high = self.stride_range
         steps = self.length - 1
-        check_frames(self, segment, steps * low + 1)
+        draw.check_frames(self, segment, steps * low + 1)
         t = segment.frames.shape[1]
         stride = draw.integers((len(segment),), low, min(high, (t - 1) // max(steps, 1)) if steps else low, generator)
-        start = between(0, t - 1 - steps * stride, generator)
+        start = draw.between(0, t - 1 - steps * stride, generator)
         return FrameIndexParams(start[:, None] + stride[:, None] * torch.arange(self.length))
 
     def shape_after(self, segment: Segment) -> Segment:
@@ -232,8 +231,8 @@ class TimeMask(Augmentation[TimeMaskParams]):
     def sample(self, segment: Segment, generator: torch.Generator) -> TimeMaskParams:
         """Draws a run for each segment."""
         b, t = segment.frames.shape[:2]
-        length = share_of(t, self.share_range, generator, (b,))
-        run = run_of(t, between(0, t - length, generator), length)
+        length = draw.share_of(t, self.share_range, generator, (b,))
+        run = draw.run_of(t, draw.between(0, t - length, generator), length)
         return TimeMaskParams(run & draw.chance((b, 1), self.p, generator))
 
     def apply(self, segment: Segment, params: TimeMaskParams) -> Segment:
@@ -270,7 +269,7 @@ class ShuffleWindow(FrameIndex):
     makes_fakes = True
 
     def __init__(self, *, window_range: tuple[int, int] = (3, 5)) -> None:
-        check_counts("window_range", window_range, low=2)
+        draw.check_counts("window_range", window_range, low=2)
         self.window_range = window_range
 
     def __repr__(self) -> str:
@@ -278,10 +277,10 @@ class ShuffleWindow(FrameIndex):
 
     def sample(self, segment: Segment, generator: torch.Generator) -> FrameIndexParams:
         """Draws a window for each segment, and an order."""
-        check_frames(self, segment, self.window_range[0])
+        draw.check_frames(self, segment, self.window_range[0])
         b, t = segment.frames.shape[:2]
-        start, length = draw_run(segment, self.window_range, generator)
-        window = run_of(t, start, length)
+        start, length = draw.run(segment, self.window_range, generator)
+        window = draw.run_of(t, start, length)
         start, length, order = start[:, None], length[:, None], torch.arange(t).expand(b, t)
         # Sorted by these keys, frames before and after the window keep their places.
         keys = start + torch.rand((b, t), generator=generator) * (length - 0.5)
@@ -306,8 +305,8 @@ class SpliceLag(FrameIndex):
     makes_fakes = True
 
     def __init__(self, *, length_range: tuple[int, int] = (2, 6), lag_range: tuple[int, int] = (1, 3)) -> None:
-        check_counts("length_range", length_range, low=1)
-        check_counts("lag_range", lag_range, low=1)
+        draw.check_counts("length_range", length_range, low=1)
+        draw.check_counts("lag_range", lag_range, low=1)
         self.length_range, self.lag_range = length_range, lag_range
 
     def __repr__(self) -> str:
@@ -316,14 +315,14 @@ class SpliceLag(FrameIndex):
     def sample(self, segment: Segment, generator: torch.Generator) -> FrameIndexParams:
         """Draws a run for each segment, and how far off its frames come from."""
         (shortest, longest), (near, far) = self.length_range, self.lag_range
-        check_frames(self, segment, shortest + near)
+        draw.check_frames(self, segment, shortest + near)
         b, t = segment.frames.shape[:2]
         lag = draw.integers((b,), near, min(far, t - shortest), generator)
-        length = between(shortest, (t - lag).clamp_max(longest), generator)
+        length = draw.between(shortest, (t - lag).clamp_max(longest), generator)
         # Run and source together take up length + lag frames.
-        first = between(0, t - length - lag, generator)
+        first = draw.between(0, t - length - lag, generator)
         earlier = draw.chance((b,), 0.5, generator)
-        run = run_of(t, torch.where(earlier, first + lag, first), length)
+        run = draw.run_of(t, torch.where(earlier, first + lag, first), length)
         shift = torch.where(earlier, -lag, lag)[:, None]
         return FrameIndexParams(torch.arange(t) + shift * run)
 
@@ -357,7 +356,7 @@ class BoundaryJitter(Augmentation[BoundaryJitterParams]):
     def __init__(
         self, *, length_range: tuple[int, int] = (2, 8), weight_range: tuple[float, float] = (0.4, 1.0)
     ) -> None:
-        check_counts("length_range", length_range, low=2)
+        draw.check_counts("length_range", length_range, low=2)
         draw.check_range("weight_range", weight_range, low=0.05, high=1.0)
         self.length_range, self.weight_range = length_range, weight_range
 
@@ -366,11 +365,11 @@ class BoundaryJitter(Augmentation[BoundaryJitterParams]):
 
     def sample(self, segment: Segment, generator: torch.Generator) -> BoundaryJitterParams:
         """Draws a run for each segment, and a share for each of its borders."""
-        check_frames(self, segment, self.length_range[0] + 1)
+        draw.check_frames(self, segment, self.length_range[0] + 1)
         b, t = segment.frames.shape[:2]
         low, high = self.length_range
         length = draw.integers((b,), low, min(high, t - 1), generator)
-        start = between(1, t - length, generator)[:, None]
+        start = draw.between(1, t - length, generator)[:, None]
         last = start + length[:, None] - 1
         share = draw.uniform((b, t), *self.weight_range, generator)
         order = torch.arange(t).expand(b, t)

@@ -14,7 +14,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from mgst_data.augment import GATE_MODES, SelfBlend, SelfBlendParams
-from mgst_data.augment.recolour import DOWNSCALE, NONE
+from mgst_data.augment.blend.recolour import DOWNSCALE, NONE
 from mgst_data.core import RealFakePair, Segment
 from mgst_data.core.sampling import evenly_spaced
 

@@ -6,8 +6,7 @@ from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
-from mgst_data.augment import PRESETS
-from mgst_data.augment.recipes import RECIPES
+from mgst_data.augment import PRESETS, label_preserving
 from mgst_data.core import UsageError
 from mgst_model.networks import NetworkConfig
 
@@ -70,7 +69,9 @@ class AugmentConfig:
         donor: How likely the source of a blend is another segment of the batch (:class:`mgst_data.augment.Donor`).
         temporal: How likely a pseudo-fake gets a temporal inconsistency on top
             (:func:`mgst_data.augment.recipes.temporal_fakes`).
-        recipe: Label-preserving augmentations: a name of :data:`mgst_data.augment.recipes.RECIPES`, or "none".
+        recipe: Label-preserving augmentations: a name in :data:`mgst_data.augment.RECIPES`; or one in
+            :data:`mgst_data.augment.AUGMENTATIONS`, for that alone, with its defaults; or "none". Other packages
+            register theirs under the entry points ``mgst_data.recipes`` and ``mgst_data.augmentations``.
     """
 
     blend: str = "frame_random"
@@ -80,7 +81,8 @@ class AugmentConfig:
 
     def __post_init__(self) -> None:
         _one_of("augment.blend", self.blend, PRESETS)
-        _one_of("augment.recipe", self.recipe, (*(name for name in RECIPES if name != "temporal_fakes"), NONE))
+        if self.recipe != NONE:
+            label_preserving(self.recipe, where="augment.recipe")
         _within("augment.donor", self.donor, 0, 1)
         _within("augment.temporal", self.temporal, 0, 1)
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from mgst_data.augment import RECIPES, SelfBlend, temporal_fakes
+from mgst_data.augment import Donor, SelfBlend, label_preserving, temporal_fakes
 from mgst_data.core import FAKE, REAL, RealFakePair, Segment, check_generator, labels
 from mgst_model import losses
 from mgst_model.losses import Average, identity
@@ -63,9 +63,9 @@ class DetectionTask(nn.Module):
     def __init__(self, data: DataConfig, augment: AugmentConfig, loss: LossConfig, network: NetworkConfig) -> None:
         super().__init__()
         self.data, self.augment, self.loss = data, augment, loss
-        self.blend = SelfBlend.preset(augment.blend, donor={"p": augment.donor})
+        self.blend = replace(SelfBlend.preset(augment.blend), donor=Donor(p=augment.donor))
         self.temporal = temporal_fakes(p=augment.temporal) if augment.temporal and data.frames > 1 else None
-        self.preserve = RECIPES[augment.recipe]() if augment.recipe != NONE else None
+        self.preserve = label_preserving(augment.recipe) if augment.recipe != NONE else None
         self.prototype = losses.Prototype(network.embedding)
 
     @torch.no_grad()

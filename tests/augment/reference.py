@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy import ndarray
 
-from mgst_data.augment.regions import extend_forehead
+from mgst_data.augment.blend.regions import extend_forehead
 
 RATIOS = (0.25, 0.5, 0.75, 1.0, 1.0, 1.0)
 # Weights of a blurred mask that fall short of 1 by no more than this are ones with errors of float32.

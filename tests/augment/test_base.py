@@ -18,6 +18,7 @@ from mgst_data.augment import (
     Apply,
     Augmentation,
     ColourJitter,
+    Donor,
     HorizontalFlip,
     OneOf,
     Params,
@@ -136,7 +137,7 @@ def test_signatures_and_descriptions_stay():
 
 
 def test_a_blend_is_the_same_to_the_bit_inside_autocast(make_segment):
-    blend = SelfBlend(donor={"p": 0.5}, pyramid=0.5, match_colour=0.5)
+    blend = SelfBlend(donor=Donor(p=0.5), pyramid=0.5, match_colour=0.5)
     segment = make_segment(3, 3, 96)
     exact = blend(segment, generator=torch.Generator().manual_seed(1))
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -216,7 +217,7 @@ def test_a_generator_of_a_gpu_is_refused(make_segment, cuda):
 
 @pytest.mark.parametrize("at_once", [False, True])
 def test_a_blend_hands_an_empty_batch_back_on_either_path(monkeypatch, make_segment, generator, at_once):
-    blend = SelfBlend(donor={"p": 1.0}, pyramid=0.5, match_colour=0.5)
+    blend = SelfBlend(donor=Donor(p=1.0), pyramid=0.5, match_colour=0.5)
     empty = make_segment(2, 3, 64)[:0]
     params = blend.sample(empty, generator)
     # Where nothing is known of the values, as to a compiler, a batch is blended at once.
@@ -226,14 +227,14 @@ def test_a_blend_hands_an_empty_batch_back_on_either_path(monkeypatch, make_segm
     assert pair.fake.label.shape == (0,)
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", tuple(RECIPES))
 def test_a_recipe_hands_an_empty_batch_back(make_segment, generator, recipe):
     empty = make_segment(2, 8, 64)[:0]
-    pair = SelfBlend(donor={"p": 1.0})(empty, generator=generator)
+    pair = SelfBlend(donor=Donor(p=1.0))(empty, generator=generator)
     assert pair.both().frames.shape == (0, 8, 3, 64, 64)
     assert pair.temporal_patches.shape == (0, 7, 14, 14)
     for data in (empty, pair):
-        out = RECIPES[recipe]()(data, generator=generator)
+        out = RECIPES.get(recipe)()(data, generator=generator)
         fake = out.fake if isinstance(out, RealFakePair) else out
         assert fake.frames.shape == (0, 8, 3, 64, 64)
         assert fake.patch_label.shape == (0, 8, 14, 14)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from skimage import color
 from torch import Tensor
 
-from mgst_data.augment.colour import (
+from mgst_data.augment.functional.colour import (
     lab_to_rgb,
     luminance,
     match_colour,

@@ -7,12 +7,12 @@ import math
 import pytest
 import torch
 
-from mgst_data.augment import Donor, SelfBlend
-from mgst_data.augment.donor import DonorParams
+from mgst_data.augment import BlendMask, Donor, SelfBlend
+from mgst_data.augment.blend.donor import DonorParams
 from mgst_data.core import Segment, generator_for
 
-PLAIN = {"gate": {"all": 1.0}, "drift": 0.0, "mask": {"regions": {"hull": 1.0}, "ratios": (1.0,)}}
-ALWAYS = {"p": 1.0}
+PLAIN = {"gate": {"all": 1.0}, "drift": 0.0, "mask": BlendMask(regions={"hull": 1.0}, ratios=(1.0,))}
+ALWAYS = Donor(p=1.0)
 
 
 def params(b, *, offset=1, fit=1.0, match=0.0):
@@ -138,7 +138,7 @@ def test_the_fake_shows_the_donor_and_the_twin_does_not(make_segment, generator,
 def test_without_donors_nothing_changes(make_segment):
     segment = make_segment(4, 3, 64)
     alone = SelfBlend()(segment, generator=generator_for(5))
-    none = SelfBlend(donor={"p": 0.0, "candidates": 2})(segment, generator=generator_for(5))
+    none = SelfBlend(donor=Donor(p=0.0, candidates=2))(segment, generator=generator_for(5))
     assert torch.equal(alone.fake.frames, none.fake.frames)
     # Nor does what is drawn afterwards, so that trainings without donors are what they were before there were any.
     generator = generator_for(5)
@@ -165,4 +165,4 @@ def test_a_frame_whose_donor_has_no_face_is_not_blended_and_said_so(make_segment
 @pytest.mark.parametrize("options", [{"p": 1.5}, {"candidates": 0}, {"fit_range": (0.5, 0.2)}, {"match_range": (0, 2)}])
 def test_options_that_make_no_sense_are_refused(options):
     with pytest.raises(ValueError):
-        SelfBlend(donor=options)
+        Donor(**options)

@@ -7,10 +7,10 @@ import math
 import pytest
 import torch
 
-from mgst_data.augment import draw
-from mgst_data.augment.drift import autoregressive
-from mgst_data.augment.mask_edge import elastic_field, field_nodes, soften
-from mgst_data.augment.scale import enlarge, mean_of_nine, reduce
+from mgst_data.augment.blend.drift import autoregressive
+from mgst_data.augment.blend.mask_edge import elastic_field, field_nodes, soften
+from mgst_data.augment.functional import draw
+from mgst_data.augment.functional.scale import enlarge, mean_of_nine, reduce
 
 
 @pytest.mark.parametrize("rho", [0.0, 0.5, 0.9])

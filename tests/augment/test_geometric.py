@@ -10,8 +10,8 @@ from step_checks import Make, assert_same, check, drawn, forged
 from torch.nn import functional
 
 from mgst_data.augment.base import Augmentation
+from mgst_data.augment.functional.warp import affine_grid, inverse, resample
 from mgst_data.augment.geometric import Affine, AffineParams, CropMargin, CropMarginParams, HorizontalFlip
-from mgst_data.augment.warp import affine_grid, inverse, resample
 from mgst_data.core import Segment, generator_for
 from mgst_data.core.geometry import FLIP_5
 from mgst_data.core.labels import patches

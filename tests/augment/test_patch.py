@@ -19,10 +19,10 @@ from mgst_data.augment.patch import (
     PatchPaste,
     TubeFreeze,
     TubeLag,
+    Tubes,
     TubesParams,
     TubeSwap,
 )
-from mgst_data.augment.tubes import Tubes
 from mgst_data.core import Segment, generator_for
 from mgst_data.core.labels import patches
 from mgst_data.core.segment import RealFakePair

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from mgst_data.augment.base import AUGMENTATIONS
-from mgst_data.augment.colour import luminance
 from mgst_data.augment.compression import H264, BlockCodec, Jpeg
+from mgst_data.augment.functional.colour import luminance
 from mgst_data.augment.photometric import (
     ColourJitter,
     Downscale,

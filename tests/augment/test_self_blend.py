@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import pickle
 import subprocess
 import sys
 from pathlib import Path
 
+import jaxtyping
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mgst_data.augment import PRESETS, REGIONS, SelfBlend
+from mgst_data.augment import PRESETS, REGIONS, BlendMask, Donor, Recolour, SelfBlend, SourceWarp
 from mgst_data.core import RealFakePair, Segment, generator_for
 from mgst_data.core.geometry import flip_landmarks
 
 ALWAYS = {"gate": {"all": 1.0}, "drift": 0.0}
-WHOLE = {"mask": {"regions": {"hull": 1.0}}}
+WHOLE = {"mask": BlendMask(regions={"hull": 1.0})}
 
 
 def outside(pair):
@@ -40,7 +43,7 @@ def test_outside_the_mask_the_twins_are_the_same_to_the_bit(name, k, t, make_seg
 def test_extra_blends_stay_within_the_mask_too(make_segment, generator, device):
     segment = make_segment(3, 2, 96).to(device)
     plain = SelfBlend(**ALWAYS)
-    for options in ({"pyramid": 1.0}, {"match_colour": 1.0}, {"donor": {"p": 1.0}}):
+    for options in ({"pyramid": 1.0}, {"match_colour": 1.0}, {"donor": Donor(p=1.0)}):
         blend = SelfBlend(**ALWAYS, **options)
         params = blend.sample(segment, generator_for(0))
         pair = blend.apply(segment, params)
@@ -51,8 +54,8 @@ def test_extra_blends_stay_within_the_mask_too(make_segment, generator, device):
 
 def test_matched_colours_are_those_of_the_target(make_segment):
     segment = make_segment(4, 2, 96)
-    recolour = {"rgb_shift": 0.2, "rgb_p": 1.0, "contrast_p": 0.0}
-    mask = {"ratios": (1.0,)}
+    recolour = Recolour(rgb_shift=0.2, rgb_p=1.0, contrast_p=0.0)
+    mask = BlendMask(ratios=(1.0,))
 
     def difference(match):
         blend = SelfBlend(**ALWAYS, mask=mask, recolour=recolour, match_colour=match)
@@ -94,7 +97,7 @@ def test_no_drift_changes_no_other_draw(make_segment):
 
 def test_frames_with_a_closed_gate_are_real(make_segment, device):
     segment = make_segment(12, 8, 64).to(device)
-    blend = SelfBlend(gate={"run": 1.0, "scatter": 1.0, "single": 1.0}, mask={"shrink_range": (5, 5)})
+    blend = SelfBlend(gate={"run": 1.0, "scatter": 1.0, "single": 1.0}, mask=BlendMask(shrink_range=(5, 5)))
     params = blend.sample(segment, generator_for(2))
     pair = blend.apply(segment, params)
     gate = params.gate.to(device)
@@ -152,7 +155,7 @@ def test_a_part_of_a_batch_gives_a_part_of_the_result(make_segment, generator, d
 def test_tiles_give_what_the_whole_batch_gives(make_segment, generator):
     # Where something is differentiated the batch is worked off at once.
     segment = make_segment(3, 6, 192)
-    blend = SelfBlend(pyramid=0.5, match_colour=0.5, donor={"p": 0.5})
+    blend = SelfBlend(pyramid=0.5, match_colour=0.5, donor=Donor(p=0.5))
     params = blend.sample(segment, generator)
     tiled = blend.apply(segment, params)
     whole = blend.apply(segment.replace(frames=segment.frames.clone().requires_grad_()), params)
@@ -178,7 +181,7 @@ def test_masks_made_one_by_one_are_those_made_at_once(name, make_segment, genera
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**40), st.integers(1, 40), st.sampled_from(["spread", "line", "point", "grid"]))
 def test_points_left_out_of_the_rim_are_no_corners_of_the_hull(seed, k, kind):
-    from mgst_data.augment.regions import rim
+    from mgst_data.augment.blend.regions import rim
     from mgst_data.core.polygons import hull_mask
 
     points = 2 + 20 * torch.rand(3, k, 2, generator=generator_for(seed))
@@ -224,7 +227,7 @@ def test_frames_without_a_face_stay_untouched_and_are_marked(make_segment, devic
 
 def test_a_mask_wiped_out_is_reported(make_segment, device):
     # Kernels larger than the face leave nothing of it.
-    tiny = {"mask": {"regions": {"parts": 1.0}, "shrink_range": (199, 199)}}
+    tiny = {"mask": BlendMask(regions={"parts": 1.0}, shrink_range=(199, 199))}
     pair = SelfBlend(**ALWAYS, **tiny)(make_segment(2, 3, 64).to(device), generator=generator_for(0))
     assert torch.equal(pair.fake.frames, pair.real.frames)
     assert (pair.fake.label == 0).all()
@@ -235,7 +238,7 @@ def test_a_mask_wiped_out_is_reported(make_segment, device):
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_comes_out_as_it_went_in(dtype, make_segment, device):
     segment = make_segment(4, 3, 64).to(device)
-    blend = SelfBlend(match_colour=0.5, pyramid=0.5, donor={"p": 0.5})
+    blend = SelfBlend(match_colour=0.5, pyramid=0.5, donor=Donor(p=0.5))
     params = blend.sample(segment, generator_for(4))
     full, half = blend.apply(segment, params), blend.apply(segment.to(dtype=dtype), params)
     assert half.fake.frames.dtype == half.fake.mask.dtype == dtype
@@ -282,7 +285,7 @@ def test_any_draw_is_in_range_and_finite(seed, region, k, t):
     import faces68
 
     segment = faces68.make(2, t, 48, k=k, seed=seed)
-    pair = SelfBlend(mask={"regions": {region: 1.0}})(segment, generator=generator_for(seed))
+    pair = SelfBlend(mask=BlendMask(regions={region: 1.0}))(segment, generator=generator_for(seed))
     for twin in (pair.real, pair.fake):
         for values in (twin.frames, twin.mask, twin.patch_label):
             assert values.isfinite().all()
@@ -291,7 +294,7 @@ def test_any_draw_is_in_range_and_finite(seed, region, k, t):
 
 
 def test_a_region_of_a_mirrored_face_is_the_mirrored_region(make_segment):
-    from mgst_data.augment.regions import region_mask
+    from mgst_data.augment.blend.regions import region_mask
 
     for k in (68, 81):
         points = make_segment(1, 1, 96, k=k).landmarks + torch.tensor([3.0, -1.0])
@@ -303,7 +306,7 @@ def test_a_region_of_a_mirrored_face_is_the_mirrored_region(make_segment):
 
 
 def test_the_extended_hull_holds_the_hull_and_more(make_segment):
-    from mgst_data.augment.regions import region_mask
+    from mgst_data.augment.blend.regions import region_mask
 
     for k in (68, 81):
         points = make_segment(1, 1, 96, k=k).landmarks
@@ -312,17 +315,30 @@ def test_the_extended_hull_holds_the_hull_and_more(make_segment):
         assert extended.sum() > 1.1 * hull.sum()
 
 
-def test_presets_are_plain_values_to_be_changed(make_segment, generator):
-    for name, options in PRESETS.items():
-        SelfBlend(**options)
-        changed = SelfBlend.preset(name, recolour_source=1.0)
-        assert changed.sample(make_segment(50, 1, 16), generator).recolour_source.all()
-        assert SelfBlend.preset(name, mask={"ratios": (1.0,)}).mask.regions == options["mask"]["regions"]
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_are_plain_values_to_be_changed(name, make_segment, generator):
+    preset = SelfBlend.preset(name)
+    changed = dataclasses.replace(preset, recolour_source=1.0)
+    assert changed.sample(make_segment(50, 1, 16), generator).recolour_source.all()
+    assert dataclasses.replace(changed, recolour_source=preset.recolour_source) == preset
+    opaque = dataclasses.replace(preset.mask, ratios=(1.0,))
+    assert (opaque.regions, opaque.ratios) == (preset.mask.regions, (1.0,))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        preset.drift = 1.0
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_options_are_written_as_python_and_as_plain_values(name):
+    blend = SelfBlend.preset(name)
+    assert eval(repr(blend)) == pickle.loads(pickle.dumps(blend)) == blend
+    options = dataclasses.asdict(blend)
+    assert json.loads(json.dumps(options))["mask"]["ratios"] == list(blend.mask.ratios)
+    kinds = {"mask": BlendMask, "warp": SourceWarp, "recolour": Recolour, "donor": Donor}
+    assert SelfBlend(**options | {part: kind(**options[part]) for part, kind in kinds.items()}) == blend
+    assert repr(SelfBlend()) == "SelfBlend()"
 
 
 def test_parameters_can_be_written_down(make_segment, generator):
-    import json
-
     params = SelfBlend().sample(make_segment(), generator)
     written = json.loads(json.dumps(params.as_dict()))
     assert len(written["gate"]) == 2
@@ -332,22 +348,43 @@ def test_parameters_can_be_written_down(make_segment, generator):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"mask": {"regions": {"ears": 1.0}}}, "no region is called 'ears'"),
-        ({"gate": {"always": 1.0}}, "no gate mode is called 'always'"),
-        ({"recolour_source": 1.5}, "recolour_source is in"),
-        ({"mask": {"ratios": (0.0, 1.0)}}, "ratios are in"),
-        ({"warp": {"scale_range": (1.1, 0.9)}}, "scale_range is"),
-        ({"rho_range": (0.0, 1.0)}, "rho_range is"),
-        ({"gate": {"all": 0.0}}, "chances of gate modes"),
-        ({"gate": {}}, "chances of gate modes .* not {}"),
-        ({"mask": {"regions": {}}}, "chances of regions .* not {}"),
-        ({"mask": {"regions": {"hull": -1.0}}}, "chances of regions"),
-        ({"mask": {"elastic": (50.0, 0.0)}}, "elastic is"),
+        (lambda: BlendMask(regions={"ears": 1.0}), "no region is called 'ears'; known: hull, extended"),
+        (lambda: SelfBlend(gate={"always": 1.0}), "no gate mode is called 'always'; known: all, run"),
+        (lambda: SelfBlend(recolour_source=1.5), "recolour_source is in"),
+        (lambda: BlendMask(ratios=(0.0, 1.0)), "ratios are in"),
+        (lambda: SourceWarp(scale_range=(1.1, 0.9)), "scale_range is"),
+        (lambda: SelfBlend(rho_range=(0.0, 1.0)), "rho_range is"),
+        (lambda: SelfBlend(gate={"all": 0.0}), "chances of gate modes"),
+        (lambda: SelfBlend(gate={}), "chances of gate modes .* not {}"),
+        (lambda: BlendMask(regions={}), "chances of regions .* not {}"),
+        (lambda: BlendMask(regions={"hull": -1.0}), "chances of regions"),
+        (lambda: BlendMask(elastic=(50.0, 0.0)), "elastic is"),
+        (lambda: Recolour(factors=()), "factors are at least 1"),
+        (lambda: dataclasses.replace(SelfBlend(), steady_p=-1), "steady_p is in"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
-        SelfBlend(**options)
+        options()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"mask": {"ratios": (1.0,)}}, r"mask is a BlendMask\(...\), not a dict"),
+        ({"warp": None}, r"warp is a SourceWarp\(...\), not a NoneType"),
+        ({"recolour": Donor()}, r"recolour is a Recolour\(...\), not a Donor"),
+        ({"donor": 0.5}, r"donor is a Donor\(...\), not a float"),
+    ],
+)
+def test_a_part_of_another_type_is_refused(options, message):
+    # The checks of annotations would say so too, in their own words.
+    jaxtyping.config.update("jaxtyping_disable", True)
+    try:
+        with pytest.raises(TypeError, match=message):
+            SelfBlend(**options)
+    finally:
+        jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def test_what_cannot_be_blended_is_refused(make_segment, generator):
@@ -365,10 +402,10 @@ COMPILED = """
 import sys, torch
 sys.path.insert(0, sys.argv[1])
 import faces68
-from mgst_data.augment import SelfBlend
+from mgst_data.augment import Donor, SelfBlend
 from mgst_data.core import generator_for
 segment = faces68.make(2, 3, 64).to(sys.argv[2])
-blend = SelfBlend(donor={"p": 0.5})
+blend = SelfBlend(donor=Donor(p=0.5))
 params = blend.sample(segment, generator_for(0))
 eager = blend.apply(segment, params)
 compiled = torch.compile(blend.apply, fullgraph=True, backend="aot_eager")(segment, params)
@@ -387,7 +424,7 @@ def test_it_compiles_to_one_graph(device):
 @pytest.mark.gpu
 def test_nothing_waits_for_the_device(make_segment, generator, cuda):
     segment = make_segment(4, 4, 64).to(cuda)
-    blend = SelfBlend(pyramid=0.5, match_colour=0.5, donor={"p": 0.5})
+    blend = SelfBlend(pyramid=0.5, match_colour=0.5, donor=Donor(p=0.5))
     params = blend.sample(segment, generator)
     blend.apply(segment, params)
     torch.cuda.set_sync_debug_mode("error")

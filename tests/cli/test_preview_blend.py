@@ -11,11 +11,12 @@ import cv2
 import pytest
 import torch
 from face_videos import empty_rooms, encode, faces, head
-from mgst_cli.blend_options import blend_options, build_blend
-from mgst_cli.blends import to_json
+from mgst_cli.blend_options import blend_options
+from mgst_cli.blends import rounded, to_json
 from mgst_cli.preview_blend import preview_blend
 
-from mgst_data.augment import PRESETS, SelfBlend
+from mgst_data import augment
+from mgst_data.augment import PRESETS, BlendMask, Recolour
 from mgst_data.core import Segment, UsageError, VideoError, generator_for
 from mgst_data.extract import segment_from_video
 from mgst_data.shards import ShardReader, decode_chunk, encode_chunk
@@ -69,18 +70,20 @@ def test_it_writes_three_files_and_says_where(written):
 
 def test_the_json_tells_how_to_draw_again(written):
     record = record_of(written[0])
-    assert (record["preset"], record["seed"], record["options"]) == ("frame_random", 0, PRESETS["frame_random"])
-    blend, segment = SelfBlend(**record["options"]), Segment.of(torch.zeros(1, 4, 3, 64, 64), torch.full((1, 4, 68, 2), torch.nan))
+    assert (record["preset"], record["seed"]) == ("frame_random", 0)
+    assert record["options"] == json.loads(json.dumps(dataclasses.asdict(PRESETS["frame_random"])))
+    names = vars(augment) | {"generator_for": generator_for}
+    segment = Segment.of(torch.zeros(1, 4, 3, 64, 64), torch.full((1, 4, 68, 2), torch.nan))
     for i, draw in enumerate(record["draws"]):
         assert (draw["draw"], draw["frames"], len(draw["blended"])) == (i, [4, 5, 6, 7], 4)
-        params = blend.sample(segment, generator_for(record["seed"], "preview", i)).as_dict()
-        assert draw["params"] == json.loads(to_json(params))
+        params = eval(record["redraw"], names, {"segment": segment, "draw": i}).as_dict()
+        assert draw["params"] == json.loads(to_json(rounded(params)))
         assert draw["params"]["mask"]["ratio"] == [pytest.approx(draw["facts"]["ratio"], rel=1e-3)]
         assert draw["facts"]["region"] in record["options"]["mask"]["regions"]
 
 
 def test_json_keeps_four_digits_on_one_line_for_an_array():
-    text = to_json({"a": {"b": [[0.00012345678, -0.0], [12345.678, 2]], "c": True}, "d": [], "e": {}})
+    text = to_json(rounded({"a": {"b": [[0.00012345678, -0.0], [12345.678, 2]], "c": True}, "d": [], "e": {}}))
     assert text == '{\n "a": {\n  "b": [[0.0001235,0.0],[12350.0,2]],\n  "c": true\n },\n "d": [],\n "e": {}\n}\n'
 
 
@@ -105,21 +108,22 @@ def test_options_are_set_by_name(mgst_data, video, tmp_path):
 
 def test_set_changes_what_it_names_and_nothing_else():
     assert blend_options("strong_drift", []) == PRESETS["strong_drift"]
-    options = blend_options(
-        "sbi", ["mask.ratios=[1, 0.5]", "warp.scale_range=[1, 1]", "drift=1", "recolour={rgb_p = 0}"]
-    )
-    assert options["mask"] == {**PRESETS["sbi"]["mask"], "ratios": (1.0, 0.5)}
-    assert (options["warp"], options["recolour"]) == ({"scale_range": (1.0, 1.0)}, {"rgb_p": 0.0})
-    assert type(options["drift"]) is float
-    assert build_blend(options).mask.ratios == (1.0, 0.5)
-    assert blend_options("sbi", ["recolour.factors=[4]"])["recolour"] == {"factors": (4,)}
+    sbi = PRESETS["sbi"]
+    changes = ["mask.ratios=[1, 0.5]", "warp.scale_range=[1, 1]", "drift=1", "recolour={rgb_p = 0}"]
+    blend = blend_options("sbi", changes)
+    assert blend.mask == BlendMask(regions=sbi.mask.regions, ratios=(1.0, 0.5))
+    assert blend.warp == dataclasses.replace(sbi.warp, scale_range=(1.0, 1.0))
+    assert (blend.recolour, blend.gate) == (Recolour(rgb_p=0.0), sbi.gate)
+    assert type(blend.drift) is float
+    assert blend_options("sbi", ["recolour.factors=[4]"]).recolour == Recolour(factors=(4,))
 
 
 def test_chances_that_are_named_replace_those_of_the_preset():
-    options = blend_options("frame_random", ["gate.single=1", "gate.run=2", "mask.regions.lower=1"])
-    assert options["gate"] == {"single": 1.0, "run": 2.0}
-    assert options["mask"]["regions"] == {"lower": 1.0}
-    assert PRESETS["frame_random"]["gate"]["all"] == 0.5
+    blend = blend_options("frame_random", ["gate.single=1", "gate.run=2", "mask.regions.lower=1"])
+    assert blend.gate == {"single": 1.0, "run": 2.0}
+    assert blend.mask.regions == {"lower": 1.0}
+    assert blend_options("sbi", ["gate.all=0", "gate.single=1"]).gate == {"all": 0.0, "single": 1.0}
+    assert PRESETS["frame_random"].gate["all"] == 0.5
 
 
 @pytest.mark.parametrize(
@@ -127,8 +131,10 @@ def test_chances_that_are_named_replace_those_of_the_preset():
     [
         ("mask.ratio=[1.0]", r"--set mask.ratio=\[1.0\]: there is no option mask.ratio \(did you mean 'ratios'\?\)"),
         ("drfit=0", r"there is no option drfit \(did you mean 'drift'\?\)"),
-        ("gate.singel=1", "there is no option gate.singel .did you mean 'single'"),
-        ("mask.regions={iner = 1}", "there is no option mask.regions.iner .did you mean 'inner'"),
+        ("gate.singel=1", "no gate mode is called 'singel'; known: all, run, scatter, single"),
+        ("mask.regions={iner = 1}", "no region is called 'iner'; known: hull, extended, inner, parts, lower"),
+        ("donor.p=1", "there is no option donor"),
+        ("makes_fakes=false", "there is no option makes_fakes"),
         ("drift", "is not name=value"),
         ("drift=fast", "drift is 'fast', not a number"),
         ("drift=true", "drift is True, not a number"),
@@ -139,15 +145,18 @@ def test_chances_that_are_named_replace_those_of_the_preset():
         ("mask.elastic=[1]", r"mask.elastic is \[1\], not a list of 2 numbers"),
         ("mask.size_range=[1.5, 2]", "mask.size_range is 1.5, not a whole number"),
         ("mask.ratios=[2.0]", r"ratios are in \(0, 1\]"),
-        ("gate.single=0", "gate: chances are at least 0, and one of them more"),
-        ("mask.regions={}", "mask.regions: chances are at least 0"),
+        ("gate.single=0", "chances of gate modes are at least 0, and one of them more"),
+        ("gate.single=-1", "chances of gate modes are at least 0, and one of them more"),
+        ("gate=1", "gate is 1, not a table"),
+        ("mask.regions.hull=big", "mask.regions.hull is 'big', not a number"),
+        ("mask.regions={}", "chances of regions are at least 0"),
         ("steady_p=2", r"steady_p is in \[0, 1\]"),
         ("=3", "there is no option"),
     ],
 )
 def test_an_option_that_cannot_be_meant_is_refused(override, message):
     with pytest.raises(UsageError, match=message):
-        build_blend(blend_options("frame_random", [override]))
+        blend_options("frame_random", [override])
 
 
 def test_a_picture_is_a_segment_of_one_frame(mgst_data, tmp_path):

@@ -1,5 +1,7 @@
 """Drawing self-blends: what is shown is what was blended."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -38,7 +40,7 @@ def segment_of(t):
 
 
 def draw_of(t=8, preset="frame_random", seed=0, **options):
-    segment, blend = segment_of(t), SelfBlend.preset(preset, **options)
+    segment, blend = segment_of(t), replace(SelfBlend.preset(preset), **options)
     params = blend.sample(segment, generator_for(seed, "draw"))
     pair = blend.apply(segment, params)
     return BlendDraw(pair, params, describe(blend, params, pair))
@@ -147,8 +149,8 @@ def test_facts_are_what_was_drawn(preset):
     for seed in range(4):
         draw = draw_of(8, preset, seed)
         facts = draw.facts
-        assert facts["region"] in PRESETS[preset]["mask"]["regions"]
-        assert facts["gate"] in PRESETS[preset]["gate"]
+        assert facts["region"] in PRESETS[preset].mask.regions
+        assert facts["gate"] in PRESETS[preset].gate
         assert facts["blended"] == draw.gate.sum()
         assert facts["ratio"] == pytest.approx(float(draw.params.mask.ratio[0]), abs=1e-3)
         steady = torch.equal(draw.params.warp.translation_noise, torch.zeros(1, 8, 2))

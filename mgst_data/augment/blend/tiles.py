@@ -7,61 +7,19 @@ the masks themselves is made in a loop, and only on CPUs; elsewhere the batch is
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
-from mgst_data.augment.pages import new_zeros
-from mgst_data.augment.recolour import add_colour
-
-if TYPE_CHECKING:
-    from mgst_data.augment.self_blend import SelfBlend, SelfBlendParams
+from mgst_data.augment.blend.mask import enlarge_mask
+from mgst_data.augment.blend.pixels import BlendPixels, BlendPlan, SelfBlendParams
+from mgst_data.augment.blend.recolour import add_colour
+from mgst_data.augment.functional.pages import new_zeros
 
 # Bytes of frames that are worked off at once: fewer would fit the cache better, but the calls themselves take time.
 _TILE = 2**22
 # Pixels around what is looked up in the source that its recolouring may need to see.
 _MARGIN = 4
-
-
-@dataclass(frozen=True)
-class BlendPlan:
-    """What the pixels of a batch need to be blended, on their device.
-
-    Attributes:
-        mask: Weights of the source, as :class:`mgst_data.augment.BlendMask` gives them.
-        matrix: From pixels of the fake to pixels of the source.
-        colour: Added to the channels of the source.
-        usable: 1 where there is a face, 0 elsewhere.
-        from_source: 1 if the source is recoloured, 0 if the target is.
-        opened: Frames that are blended.
-        donor: Number of the segment that the source is of.
-        landmarks: Of every segment; finite.
-    """
-
-    mask: Float[Tensor, "b t h2 w2"]
-    matrix: Float[Tensor, "b t 2 3"]
-    colour: Float[Tensor, "b t 3"]
-    usable: Float[Tensor, "b t"]
-    from_source: Float[Tensor, " b"]
-    opened: Bool[Tensor, "b t"]
-    donor: Int[Tensor, " b"]
-    landmarks: Float[Tensor, "b t k 2"]
-
-    def tile(self, own: slice, run: slice) -> BlendPlan:
-        """Some segments and frames."""
-        return BlendPlan(
-            self.mask[own, run],
-            self.matrix[own, run],
-            self.colour[own, run],
-            self.usable[own, run],
-            self.from_source[own],
-            self.opened[own, run],
-            self.donor[own],
-            self.landmarks[own, run],
-        )
 
 
 def suits_tiles(frames: Tensor) -> bool:
@@ -72,7 +30,7 @@ def suits_tiles(frames: Tensor) -> bool:
 
 
 def blend_in_tiles(
-    blend: SelfBlend, frames: Float[Tensor, "b t 3 h w"], plan: BlendPlan, params: SelfBlendParams
+    pixels: BlendPixels, frames: Float[Tensor, "b t 3 h w"], plan: BlendPlan, params: SelfBlendParams
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Real twins, fakes and masks."""
     b, t = frames.shape[:2]
@@ -83,20 +41,20 @@ def blend_in_tiles(
         mine = params[i : i + 1]
         for run in _runs(slice(0, t), frames[0, 0].numel() * frames.element_size()):
             here = slice(i, i + 1), run
-            target[here] = _twin(blend, frames[here], plan.tile(*here), mine)
+            target[here] = _twin(pixels, frames[here], plan.tile(*here), mine)
             fake[here] = target[here]
         opened = plan.opened[i].nonzero()[:, 0].tolist()
         if opened:
             here = slice(i, i + 1), slice(opened[0], opened[-1] + 1)
             source = frames[here]
             if bool(mine.donor.given[0]):
-                source = _fitted(blend, frames, plan, here, mine)
-            _blend_box(blend, source, plan.tile(*here), mine, (target[here], fake[here], mask[here]))
+                source = _fitted(pixels, frames, plan, here, mine)
+            _blend_box(pixels, source, plan.tile(*here), mine, (target[here], fake[here], mask[here]))
     return target, fake, mask
 
 
 def _fitted(
-    blend: SelfBlend,
+    pixels: BlendPixels,
     frames: Float[Tensor, "b t 3 h w"],
     plan: BlendPlan,
     here: tuple[slice, slice],
@@ -106,9 +64,9 @@ def _fitted(
     own, run = here
     donor = int(plan.donor[own.start])
     there = slice(donor, donor + 1), run
-    mask = blend.mask.enlarge(plan.mask[here], (frames.shape[3], frames.shape[4]))
+    mask = enlarge_mask(plan.mask[here], (frames.shape[3], frames.shape[4]))
     points = plan.landmarks[there], plan.landmarks[here]
-    return blend.donor.fitted(frames[there], frames[here], points, mask, params.donor)
+    return pixels.donor.fitted(frames[there], frames[here], points, mask, params.donor)
 
 
 def _runs(frames: slice, size: int) -> list[slice]:
@@ -118,18 +76,18 @@ def _runs(frames: slice, size: int) -> list[slice]:
 
 
 def _twin(
-    blend: SelfBlend, frames: Float[Tensor, "1 t 3 h w"], plan: BlendPlan, params: SelfBlendParams
+    pixels: BlendPixels, frames: Float[Tensor, "1 t 3 h w"], plan: BlendPlan, params: SelfBlendParams
 ) -> Float[Tensor, "1 t 3 h w"]:
     """Real twins of a few frames of one segment."""
     if bool(params.recolour_source[0]):
         return frames
     if bool(plan.usable.all()):
-        return blend.recolour.apply(frames, params.recolour)
-    return blend.recoloured(frames, plan, params)[1]
+        return pixels.recolour.apply(frames, params.recolour)
+    return pixels.recoloured(frames, plan, params)[1]
 
 
 def _blend_box(
-    blend: SelfBlend,
+    pixels: BlendPixels,
     sources: Float[Tensor, "1 t 3 h w"],
     plan: BlendPlan,
     params: SelfBlendParams,
@@ -137,7 +95,7 @@ def _blend_box(
 ) -> None:
     """Blends the box around the masks of one segment, and writes fakes and masks there."""
     size = (sources.shape[3], sources.shape[4])
-    banded = blend.pyramid > 0 and bool(params.pyramid[0])
+    banded = pixels.pyramid and bool(params.pyramid[0])
     # A pyramid looks at all of the picture.
     small = (slice(0, plan.mask.shape[2]), slice(0, plan.mask.shape[3])) if banded else _box(plan.mask)
     if small is None:
@@ -145,19 +103,19 @@ def _blend_box(
     scale = -(-size[0] // plan.mask.shape[2])
     rows, columns = (slice(part.start * scale, min(part.stop * scale, n)) for part, n in zip(small, size, strict=True))
     from_rows, from_columns = (
-        (rows, columns) if banded else _looked_up(plan.matrix, rows, columns, size, blend.recolour.period)
+        (rows, columns) if banded else _looked_up(plan.matrix, rows, columns, size, pixels.recolour.period)
     )
     matrix = _from_box_to_box(plan.matrix, (columns.start, rows.start), (from_columns.start, from_rows.start))
     around, targets = sources[..., from_rows, from_columns], out[0][..., rows, columns]
     for run in _runs(slice(0, sources.shape[1]), around[0, 0].numel() * around.element_size()):
         source = around[:, run]
         if bool(params.recolour_source[0]):
-            source = blend.recolour.apply(source, params.recolour)
+            source = pixels.recolour.apply(source, params.recolour)
         colour = plan.colour[:, run]
         if bool((colour != 0).any()):
             source = add_colour(source, colour)
-        weights = blend.mask.enlarge_part(plan.mask[:, run], small, size)
-        out[1][:, run, :, rows, columns] = blend.mixed(targets[:, run], source, matrix[:, run], weights, params)
+        weights = enlarge_mask(plan.mask[:, run], size, small)
+        out[1][:, run, :, rows, columns] = pixels.mixed(targets[:, run], source, matrix[:, run], weights, params)
         out[2][:, run, :, rows, columns] = weights
 
 

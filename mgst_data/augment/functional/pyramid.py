@@ -1,4 +1,8 @@
-"""Blending in a Laplacian pyramid: coarse structure over a wide edge, fine structure over a narrow one."""
+"""Blending in a Laplacian pyramid: coarse structure over a wide edge, fine structure over a narrow one.
+
+This is own code because ``kornia.geometry.build_laplacian_pyramid`` pads pictures to powers of two, and because a blend
+takes one pyramid of the difference instead of one for each picture.
+"""
 
 from __future__ import annotations
 

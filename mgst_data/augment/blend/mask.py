@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from mgst_data.augment import draw
 from mgst_data.augment.base import REFERENCE, Params, rows_of
-from mgst_data.augment.mask_edge import elastic_field, field_nodes, soften, warp_mask
-from mgst_data.augment.pages import new_zeros
-from mgst_data.augment.regions import REGIONS, hulls_mask, region_hulls, region_mask, rim
-from mgst_data.augment.scale import enlarge
-from mgst_data.augment.source_warp import Noise
+from mgst_data.augment.blend.mask_edge import elastic_field, field_nodes, soften, warp_mask
+from mgst_data.augment.blend.regions import REGIONS, hulls_mask, region_hulls, region_mask, rim
+from mgst_data.augment.blend.source_warp import Noise
+from mgst_data.augment.functional import draw
+from mgst_data.augment.functional.pages import new_zeros
+from mgst_data.augment.functional.scale import enlarge
 from mgst_data.core.geometry import eye_distance
 
 # Pictures from this side on have masks of half their resolution: an edge is soft over several pixels anyway.
@@ -97,13 +97,14 @@ class _MaskPlan:
         return replace(self, kernels=(shrink, reach, sigma))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BlendMask:
     """Draws a region of the face, warps it elastically, shrinks it, softens its edge and scales it.
 
     Kernels, elastic field and ratios are those of self-blended images (CVPR 2022); what drifts over time is ours.
 
-    Args:
-        regions: How likely each of :data:`mgst_data.augment.regions.REGIONS` is.
+    Attributes:
+        regions: How likely each of :data:`mgst_data.augment.blend.regions.REGIONS` is.
         elastic: Strength and width of the elastic field, in pixels of a picture of 256: alpha and sigma of Simard et
             al. (2003), as albumentations and imgaug count them. Strength 0 leaves it out.
         size_range: Sides of the picture that the kernels are meant for, pixels: the smaller, the larger they are.
@@ -119,37 +120,29 @@ class BlendMask:
         ValueError: for a range that makes no sense, or a region that is not known.
     """
 
-    def __init__(
-        self,
-        *,
-        regions: Mapping[str, float],
-        elastic: tuple[float, float] = (50.0, 7.0),
-        size_range: tuple[int, int] = (192, 256),
-        shrink_range: tuple[int, int] = (5, 25),
-        soften_range: tuple[int, int] = (5, 25),
-        sigma_range: tuple[float, float] = (5.0, 45.0),
-        ratios: Sequence[float] = (0.25, 0.5, 0.75, 1.0, 1.0, 1.0),
-        landmark_drift_range: tuple[float, float] = (0.003, 0.015),
-        edge_drift: float = 0.1,
-        ratio_drift: float = 0.05,
-    ) -> None:
-        unknown = [name for name in regions if name not in REGIONS]
-        if unknown:
-            raise ValueError(f"no region is called {unknown[0]!r}; known: {', '.join(REGIONS)}")
-        if sum(regions.values()) <= 0 or min(regions.values()) < 0:
-            raise ValueError(f"chances of regions are at least 0, and one of them more, not {dict(regions)}")
-        if elastic[0] < 0 or elastic[1] < 1:
-            raise ValueError(f"elastic is (alpha, sigma), at least (0, 1), not {elastic}")
-        for name, value in (("size_range", size_range), ("shrink_range", shrink_range), ("soften_range", soften_range)):
-            draw.check_range(name, value, low=1)
-        draw.check_range("sigma_range", sigma_range, low=0.1)
-        draw.check_range("landmark_drift_range", landmark_drift_range, low=0)
-        if not ratios or not 0 < min(ratios) <= max(ratios) <= 1:
-            raise ValueError(f"ratios are in (0, 1], not {tuple(ratios)}")
-        self.regions, self.elastic, self.size_range = dict(regions), elastic, size_range
-        self.shrink_range, self.soften_range, self.sigma_range = shrink_range, soften_range, sigma_range
-        self.ratios, self.landmark_drift_range = tuple(ratios), landmark_drift_range
-        self.edge_drift, self.ratio_drift = edge_drift, ratio_drift
+    regions: Mapping[str, float] = field(
+        default_factory=lambda: {"hull": 0.25, "extended": 0.25, "inner": 0.2, "parts": 0.15, "lower": 0.15}
+    )
+    elastic: tuple[float, float] = (50.0, 7.0)
+    size_range: tuple[int, int] = (192, 256)
+    shrink_range: tuple[int, int] = (5, 25)
+    soften_range: tuple[int, int] = (5, 25)
+    sigma_range: tuple[float, float] = (5.0, 45.0)
+    ratios: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0, 1.0, 1.0)
+    landmark_drift_range: tuple[float, float] = (0.003, 0.015)
+    edge_drift: float = 0.1
+    ratio_drift: float = 0.05
+
+    def __post_init__(self) -> None:
+        draw.check_chances("region", self.regions, REGIONS)
+        if self.elastic[0] < 0 or self.elastic[1] < 1:
+            raise ValueError(f"elastic is (alpha, sigma), at least (0, 1), not {self.elastic}")
+        for name in ("size_range", "shrink_range", "soften_range"):
+            draw.check_range(name, getattr(self, name), low=1)
+        draw.check_range("sigma_range", self.sigma_range, low=0.1)
+        draw.check_range("landmark_drift_range", self.landmark_drift_range, low=0)
+        if not self.ratios or not 0 < min(self.ratios) <= max(self.ratios) <= 1:
+            raise ValueError(f"ratios are in (0, 1], not {self.ratios}")
 
     def sample(self, b: int, k: int, noise: Noise, generator: torch.Generator) -> MaskParams:
         """Draws for ``b`` segments with ``k`` landmarks; ``noise`` gives what drifts over time, see SelfBlend."""
@@ -177,7 +170,7 @@ class BlendMask:
     ) -> Float[Tensor, "b t h w"]:
         """Weights of the source, [0, 1]; 0 all over where a mask came to nothing, or is not shown.
 
-        Of pictures with a side of at least 192 the mask comes at half their resolution: :meth:`enlarge` it.
+        Of pictures with a side of at least 192 the mask comes at half their resolution: :func:`enlarge_mask`.
 
         Args:
             landmarks: 68 or 81, finite, pixels of the picture.
@@ -266,25 +259,6 @@ class BlendMask:
         mask = soften(mask, *(_there(value, mask) for value in plan.kernels), size=size, window=window)
         return ((mask - _FAINT) * plan.weight[..., None, None]).clamp_(0, 1)
 
-    @staticmethod
-    def enlarge(mask: Float[Tensor, "b t h w"], size: tuple[int, int]) -> Float[Tensor, "b t 1 h2 w2"]:
-        """The mask at the resolution of the picture, height and width."""
-        step = _step(size)
-        return (mask if step == 1 else enlarge(mask, step, size))[:, :, None]
-
-    def enlarge_part(
-        self, mask: Float[Tensor, "b t h w"], part: tuple[slice, slice], size: tuple[int, int]
-    ) -> Float[Tensor, "b t 1 h2 w2"]:
-        """The same of some rows and columns of the mask, around which it is 0 or has its border."""
-        step = _step(size)
-        rows, columns = part
-        inner = mask[:, :, rows, columns]
-        large = (
-            min(rows.stop * step, size[0]) - rows.start * step,
-            min(columns.stop * step, size[1]) - columns.start * step,
-        )
-        return (inner if step == 1 else enlarge(inner, step, large))[:, :, None]
-
     def _window(
         self, hulls: list[Float[Tensor, "1 t _ 2"]], size: tuple[int, int], kernels: tuple[Tensor, Tensor, Tensor]
     ) -> tuple[slice, slice] | None:
@@ -305,6 +279,26 @@ class BlendMask:
         """
         alpha, sigma = self.elastic
         return alpha / (math.sqrt(3) * 2 * math.sqrt(math.pi) * sigma) / REFERENCE
+
+
+def enlarge_mask(
+    mask: Float[Tensor, "b t h w"], size: tuple[int, int], part: tuple[slice, slice] | None = None
+) -> Float[Tensor, "b t 1 h2 w2"]:
+    """A mask that :class:`BlendMask` made, at the resolution of its picture.
+
+    Args:
+        mask: Of the whole picture.
+        size: Of the picture, height and width.
+        part: Rows and columns of the mask that are wanted, around which it is 0 or has its border; all by default.
+    """
+    step = _step(size)
+    rows, columns = part or (slice(0, mask.shape[2]), slice(0, mask.shape[3]))
+    inner = mask[:, :, rows, columns]
+    if step > 1:
+        height = min(rows.stop * step, size[0]) - rows.start * step
+        width = min(columns.stop * step, size[1]) - columns.start * step
+        inner = enlarge(inner, step, (height, width))
+    return inner[:, :, None]
 
 
 def _there(value: Tensor, like: Tensor) -> Tensor:

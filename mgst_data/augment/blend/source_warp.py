@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mgst_data.augment import draw
 from mgst_data.augment.base import REFERENCE, Params
+from mgst_data.augment.functional import draw
 
 Noise = Callable[[Sequence[int]], Tensor]
 
@@ -37,13 +37,14 @@ class WarpParams(Params):
     rotation_noise: Float[Tensor, "b t"]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SourceWarp:
     """Shifts, scales and turns the source about the middle of the face.
 
     Translation and scale are those of self-blended images (CVPR 2022); there they are about the middle of the picture.
     Jumps, drawn anew for every frame, are those of video-level blending [StA, CVPR 2025]. The rest is ours.
 
-    Args:
+    Attributes:
         translation: Largest shift to either side, and up or down, in pictures.
         scale_range: Factors.
         rotation_range: Degrees, to either side.
@@ -57,27 +58,21 @@ class SourceWarp:
         ValueError: for a range that makes no sense.
     """
 
-    def __init__(
-        self,
-        *,
-        translation: tuple[float, float] = (0.03, 0.015),
-        scale_range: tuple[float, float] = (0.95, 1 / 0.95),
-        rotation_range: tuple[float, float] = (0.0, 0.0),
-        translation_drift: float = 0.003,
-        scale_drift: float = 0.005,
-        jump_translation_range: tuple[float, float] = (0.0, 0.0),
-        jump_scale_range: tuple[float, float] = (0.0, 0.0),
-        jump_rotation_range: tuple[float, float] = (0.0, 0.0),
-    ) -> None:
-        draw.check_range("scale_range", scale_range, low=0.1, high=10)
-        draw.check_range("jump_scale_range", jump_scale_range, low=0, high=0.9)
-        for name, value in (("rotation_range", rotation_range), ("jump_rotation_range", jump_rotation_range)):
-            draw.check_range(name, value, low=0, high=180)
-        draw.check_range("jump_translation_range", jump_translation_range, low=0)
-        self.translation, self.scale_range, self.rotation_range = translation, scale_range, rotation_range
-        self.translation_drift, self.scale_drift = translation_drift, scale_drift
-        self.jump_translation_range, self.jump_scale_range = jump_translation_range, jump_scale_range
-        self.jump_rotation_range = jump_rotation_range
+    translation: tuple[float, float] = (0.03, 0.015)
+    scale_range: tuple[float, float] = (0.95, 1 / 0.95)
+    rotation_range: tuple[float, float] = (0.0, 0.0)
+    translation_drift: float = 0.003
+    scale_drift: float = 0.005
+    jump_translation_range: tuple[float, float] = (0.0, 0.0)
+    jump_scale_range: tuple[float, float] = (0.0, 0.0)
+    jump_rotation_range: tuple[float, float] = (0.0, 0.0)
+
+    def __post_init__(self) -> None:
+        draw.check_range("scale_range", self.scale_range, low=0.1, high=10)
+        draw.check_range("jump_scale_range", self.jump_scale_range, low=0, high=0.9)
+        for name in ("rotation_range", "jump_rotation_range"):
+            draw.check_range(name, getattr(self, name), low=0, high=180)
+        draw.check_range("jump_translation_range", self.jump_translation_range, low=0)
 
     def sample(self, b: int, t: int, noise: Noise, generator: torch.Generator) -> WarpParams:
         """Draws for ``b`` segments of ``t`` frames; ``noise`` gives what drifts over time, see SelfBlend."""
@@ -99,7 +94,7 @@ class SourceWarp:
     def matrix(
         self, centre: Float[Tensor, "b t 2"], size: tuple[int, int], params: WarpParams
     ) -> Float[Tensor, "b t 2 3"]:
-        """From where a pixel lands back to where it came from, as :func:`mgst_data.augment.warp.affine_grid` wants it.
+        """From where a pixel lands back to where it came from, for :func:`mgst_data.augment.functional.affine_grid`.
 
         Args:
             centre: Of the face, pixels.

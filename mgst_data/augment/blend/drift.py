@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from mgst_data.augment import draw
+from mgst_data.augment.functional import draw
 
 GATE_MODES = ("all", "run", "scatter", "single")
 # A run needs two frames within it and two beyond it.

@@ -10,10 +10,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from mgst_data.augment import draw
 from mgst_data.augment.base import Params, on_rows
-from mgst_data.augment.colour import shift_hsv
-from mgst_data.augment.scale import coarsen, sharpen
+from mgst_data.augment.functional import draw
+from mgst_data.augment.functional.colour import shift_hsv
+from mgst_data.augment.functional.scale import coarsen, sharpen
 
 # What shifts of 8-bit HSV in OpenCV's units are as shares: hue counts 180 to the circle.
 _HUE_UNITS, _UNITS = 180.0, 255.0
@@ -45,6 +45,7 @@ class RecolourParams(Params):
     alpha: Float[Tensor, " b"]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recolour:
     """Shifts colours, then makes the picture coarser or sharper; one draw per segment.
 
@@ -52,7 +53,7 @@ class Recolour:
     HSV. Here nothing is rounded to 8 bits, so they do what they say: next to nothing. There, rounding to 8-bit HSV and
     back adds noise of one or two levels.
 
-    Args:
+    Attributes:
         rgb_shift: Largest shift of each channel, [0, 1].
         rgb_p: How likely channels are shifted.
         hsv_shift: Largest shifts of hue, saturation and value, in units of 8-bit HSV (hue: 180 to the circle).
@@ -66,30 +67,24 @@ class Recolour:
         sharpen_range: Strength of sharpening, [0, 1].
     """
 
-    def __init__(
-        self,
-        *,
-        rgb_shift: float = 20 / 255,
-        rgb_p: float = 0.3,
-        hsv_shift: tuple[float, float, float] = (0.3, 0.3, 0.3),
-        hsv_p: float = 0.3,
-        brightness: float = 0.1,
-        contrast: float = 0.1,
-        contrast_p: float = 0.3,
-        degrade_p: float = 1.0,
-        sharpen_p: float = 0.5,
-        factors: tuple[int, ...] = (2, 4),
-        sharpen_range: tuple[float, float] = (0.2, 0.5),
-    ) -> None:
-        for name, p in (("rgb_p", rgb_p), ("hsv_p", hsv_p), ("contrast_p", contrast_p), ("degrade_p", degrade_p)):
-            draw.check_share(name, p)
-        draw.check_share("sharpen_p", sharpen_p)
-        draw.check_range("sharpen_range", sharpen_range, low=0, high=1)
-        if not factors or min(factors) < 1:
-            raise ValueError(f"factors are at least 1, not {factors}")
-        self.rgb_shift, self.rgb_p, self.hsv_shift, self.hsv_p = rgb_shift, rgb_p, hsv_shift, hsv_p
-        self.brightness, self.contrast, self.contrast_p = brightness, contrast, contrast_p
-        self.degrade_p, self.sharpen_p, self.factors, self.sharpen_range = degrade_p, sharpen_p, factors, sharpen_range
+    rgb_shift: float = 20 / 255
+    rgb_p: float = 0.3
+    hsv_shift: tuple[float, float, float] = (0.3, 0.3, 0.3)
+    hsv_p: float = 0.3
+    brightness: float = 0.1
+    contrast: float = 0.1
+    contrast_p: float = 0.3
+    degrade_p: float = 1.0
+    sharpen_p: float = 0.5
+    factors: tuple[int, ...] = (2, 4)
+    sharpen_range: tuple[float, float] = (0.2, 0.5)
+
+    def __post_init__(self) -> None:
+        for name in ("rgb_p", "hsv_p", "contrast_p", "degrade_p", "sharpen_p"):
+            draw.check_share(name, getattr(self, name))
+        draw.check_range("sharpen_range", self.sharpen_range, low=0, high=1)
+        if not self.factors or min(self.factors) < 1:
+            raise ValueError(f"factors are at least 1, not {self.factors}")
 
     @property
     def period(self) -> int:

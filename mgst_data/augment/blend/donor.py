@@ -9,10 +9,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from mgst_data.augment import draw
 from mgst_data.augment.base import Params
-from mgst_data.augment.colour import match_colour
-from mgst_data.augment.warp import affine_grid, resample
+from mgst_data.augment.functional import draw
+from mgst_data.augment.functional.colour import match_colour
+from mgst_data.augment.functional.warp import affine_grid, resample
 from mgst_data.core.geometry import apply_transform, eye_distance, similarity_transform
 
 # Reach of a landmark in the field that carries features onto features, in distances of the eyes; ours.
@@ -42,6 +42,7 @@ class DonorParams(Params):
     match: Float[Tensor, " b"]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Donor:
     """Chooses another segment of the batch as source, lays its face on the target's, and matches its colours.
 
@@ -55,7 +56,7 @@ class Donor:
     depends on those beside it: a part of a batch, with the same parameters, may get other donors. Who is in a
     picture is not known here: another segment may be of the same person.
 
-    Args:
+    Attributes:
         p: How likely a segment gets a donor.
         candidates: How many others are compared.
         fit_range: Shares of the way to the target's features.
@@ -65,20 +66,17 @@ class Donor:
         ValueError: for a range or probability that makes no sense.
     """
 
-    def __init__(
-        self,
-        *,
-        p: float = 0.0,
-        candidates: int = 8,
-        fit_range: tuple[float, float] = (0.0, 1.0),
-        match_range: tuple[float, float] = (0.5, 1.0),
-    ) -> None:
-        draw.check_share("p", p)
-        draw.check_range("fit_range", fit_range, low=0, high=1)
-        draw.check_range("match_range", match_range, low=0, high=1)
-        if candidates < 1:
-            raise ValueError(f"a donor is chosen among at least one candidate, not {candidates}")
-        self.p, self.candidates, self.fit_range, self.match_range = p, candidates, fit_range, match_range
+    p: float = 0.0
+    candidates: int = 8
+    fit_range: tuple[float, float] = (0.0, 1.0)
+    match_range: tuple[float, float] = (0.5, 1.0)
+
+    def __post_init__(self) -> None:
+        draw.check_share("p", self.p)
+        for name in ("fit_range", "match_range"):
+            draw.check_range(name, getattr(self, name), low=0, high=1)
+        if self.candidates < 1:
+            raise ValueError(f"a donor is chosen among at least one candidate, not {self.candidates}")
 
     def sample(self, b: int, generator: torch.Generator) -> DonorParams:
         """Draws for ``b`` segments; candidates of one are all different as long as there are enough."""
