@@ -57,6 +57,11 @@ class VideoRecord:
         if not _KEY.fullmatch(self.key):
             raise ValueError(f"key {self.key!r} is not 1 to 120 letters, digits, '_' and '-'")
 
+    @staticmethod
+    def unlabelled(path: str, *, key: str) -> VideoRecord:
+        """A video by itself, of no data set; nothing is known of it, so it passes for real."""
+        return VideoRecord(key, path, path, dataset="", split="", label=REAL, method="real")
+
     @property
     def identities(self) -> frozenset[str]:
         """Every identity that must not appear in another split."""

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 from mgst_data.processes import Failure, failures_sent, heavy_imports, start_quietly
 
 if TYPE_CHECKING:
-    from .face_runs import FaceRun, InputSpec, VideoSummary
+    from mgst_model.predict.faces import FaceRun, InputSpec, Source, VideoSummary
 
 # A process that begins afresh: no lock of a thread is inherited, and no CUDA context. To start it waits for nothing.
 _CONTEXT = multiprocessing.get_context("spawn")
 
 
 class RunProcess:
-    """A :class:`mgst_cli.face_runs.RunSource` whose videos are extracted in another process, one after another.
+    """A :class:`mgst_model.predict.faces.RunSource` whose videos are extracted in another process, one after another.
 
     The process imports and loads what it needs as soon as this is made. Use it as a context: at its end the process is
     ended.
@@ -64,19 +64,19 @@ class RunProcess:
         self._process.terminate()
         self._process.join()
 
-    def __call__(self, path: str) -> Generator[FaceRun | VideoSummary]:
+    def __call__(self, source: Source) -> Generator[FaceRun | VideoSummary]:
         """The runs of the next video, which is this one; what is left of the one before is passed over.
 
         Raises:
             VideoError: as the extraction does, or with the reason "worker_died" if its process has ended.
             NoFaceError: as the extraction does.
         """
-        from .face_runs import VideoSummary
+        from mgst_model.predict.faces import VideoSummary, name_of
 
         mine, self._asked = self._asked, self._asked + 1
         while self._ended <= mine:
             wanted = self._ended == mine
-            item = self._receive(path)
+            item = self._receive(name_of(source))
             self._ended += isinstance(item, VideoSummary | Failure)
             if not wanted:
                 continue
@@ -103,7 +103,7 @@ def _extract(pipe: Connection) -> None:
     with heavy_imports():
         import torch
 
-        from .face_runs import RunReader, face_extractor
+        from mgst_model.predict.faces import RunReader, face_extractor
 
     with suppress(EOFError, OSError), failures_sent(pipe):  # an error of the pipe: the parent has gone
         extractor = face_extractor()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Protocol, cast
@@ -12,16 +11,17 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
 from numpy import ndarray
+from torch import Tensor
 
-from mgst_data.core import NoFaceError, VideoRecord
+from mgst_data.core import FrameBatch, NoFaceError, VideoRecord
 from mgst_data.core.geometry import apply_transform, invert_transform
 from mgst_data.datasets.keys import video_key
 from mgst_data.extract import ExtractConfig
 from mgst_data.extract.extractor import Extractor
 from mgst_data.shards import FaceChunk, scale_image
-from mgst_data.video import READERS, VideoReader
+from mgst_data.video import READERS
 from mgst_data.video.files import is_folder
-from mgst_data.video.images import IMAGE_SUFFIXES
+from mgst_data.video.images import IMAGE_SUFFIXES, NOMINAL_FPS
 
 # Frames with one crop, as the shards have them that networks are trained on; more only where a window needs them.
 _RUN = 32
@@ -29,6 +29,53 @@ _RUN = 32
 _MIN_FRAMES = 8
 _CONFIG = ExtractConfig()
 HINT = "take a video in which a face can be seen clearly"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frames:
+    """A video in memory; reads itself as a :class:`mgst_data.video.VideoReader` does.
+
+    Attributes:
+        pixels: RGB.
+        fps: Frames per second; 0 where unknown.
+        name: What to call it.
+    """
+
+    pixels: UInt8[Tensor, "n 3 h w"]
+    fps: float = 0.0
+    name: str = "frames"
+
+    @staticmethod
+    def of(frames: ndarray | Tensor, *, fps: float = 0.0) -> Frames:
+        """From an array (n, h, w, 3) or a tensor (n, 3, h, w), uint8.
+
+        Raises:
+            TypeError: for another dtype.
+            ValueError: for another shape, or no frame.
+        """
+        pixels = torch.from_numpy(frames) if isinstance(frames, ndarray) else frames
+        wanted = "(n, h, w, 3)" if isinstance(frames, ndarray) else "(n, 3, h, w)"
+        if pixels.dtype != torch.uint8:
+            raise TypeError(f"frames must be uint8, RGB of 0 to 255, not {frames.dtype}")
+        colours = -1 if isinstance(frames, ndarray) else 1
+        if pixels.ndim != 4 or pixels.shape[colours] != 3 or not pixels.numel():
+            raise ValueError(f"frames must be {wanted}, not {tuple(frames.shape)}")
+        pixels = pixels.permute(0, 3, 1, 2) if isinstance(frames, ndarray) else pixels.cpu()
+        return Frames(pixels, fps)
+
+    def chunks(self, path: str, size: int) -> Iterator[FrameBatch]:  # noqa: ARG002 - as readers are asked
+        """All frames, in batches."""
+        rate = self.fps or NOMINAL_FPS
+        for begin in range(0, len(self.pixels), size):
+            pixels = self.pixels[begin : begin + size]
+            index = torch.arange(begin, begin + len(pixels))
+            # Stored channels-last, as batches are.
+            stored = pixels.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
+            yield FrameBatch(frames=stored, index=index, pts=index.double() / rate, fps=self.fps)
+
+
+# A path or URL, or the frames themselves.
+Source = str | Frames
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,8 +166,8 @@ class RunSource(Protocol):
         NoFaceError: at the end, if no face was found.
     """
 
-    def __call__(self, path: str) -> Generator[FaceRun | VideoSummary]:
-        """Those of a file, URL or folder of frames."""
+    def __call__(self, source: Source) -> Generator[FaceRun | VideoSummary]:
+        """Those of a file, URL, folder of frames, or of frames in memory."""
         ...
 
 
@@ -136,15 +183,15 @@ class RunReader:
         self.spec = spec
         # Runs of whole windows: none has to reach back.
         run = spec.frames * max(1, _RUN // spec.frames)
-        self._of_videos, self._of_pictures = copy.copy(extractor), copy.copy(extractor)
-        self._of_videos.config = replace(extractor.config, frames=run, min_frames=_MIN_FRAMES)
+        self._of_videos = extractor.with_config(replace(extractor.config, frames=run, min_frames=_MIN_FRAMES))
         # A picture has a single frame.
-        self._of_pictures.config = replace(extractor.config, frames=run, min_frames=1)
+        self._of_pictures = extractor.with_config(replace(extractor.config, frames=run, min_frames=1))
 
-    def __call__(self, path: str) -> Generator[FaceRun | VideoSummary]:
+    def __call__(self, source: Source) -> Generator[FaceRun | VideoSummary]:
         """See :class:`RunSource`."""
-        record = VideoRecord(video_key(path), path, path, dataset="", split="", label=0, method="real")
-        extraction = (self._of_pictures if is_picture(path) else self._of_videos)(record)
+        extractor = self._of_pictures if is_picture(source) else self._of_videos
+        record = VideoRecord.unlabelled(name_of(source), key=video_key(name_of(source)))
+        extraction = extractor(record, reader=source if isinstance(source, Frames) else None)
         unscored = 0
         try:
             # Closed at once, so that decoding ends where the network fails.
@@ -165,11 +212,19 @@ def face_extractor(device: str = "cpu") -> Extractor:
     return Extractor(_CONFIG, device=device)
 
 
-def video_reader() -> VideoReader:
-    """Reads videos as that extractor does, frame by frame."""
-    return READERS.get(_CONFIG.reader)()
+def open_source(source: Source, size: int) -> Iterator[FrameBatch]:
+    """Reads a video as that extractor does, in batches of at most ``size`` frames."""
+    reader = source if isinstance(source, Frames) else READERS.get(_CONFIG.reader)()
+    return reader.chunks(name_of(source), size)
 
 
-def is_picture(path: str) -> bool:
-    """Whether this is a single image by its name."""
-    return path.lower().endswith(IMAGE_SUFFIXES) and not is_folder(path)
+def name_of(source: Source) -> str:
+    """The path, or what frames in memory are called."""
+    return source.name if isinstance(source, Frames) else source
+
+
+def is_picture(source: Source) -> bool:
+    """Whether this is a single image, by its name or its number of frames."""
+    if isinstance(source, Frames):
+        return len(source.pixels) == 1
+    return source.lower().endswith(IMAGE_SUFFIXES) and not is_folder(source)
