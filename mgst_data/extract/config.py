@@ -23,6 +23,7 @@ class ExtractConfig:
         min_face: Side of the smallest face, pixels of the video.
         min_frames: Shorter tracks are dropped.
         min_score: Chunks whose median face probability is lower are dropped.
+        damaged: "drop" leaves out frames that were decoded from damaged data, "keep" keeps and marks them.
         image_format: "jpg", "png" or "webp" (lossless).
         quality: Of JPEG, 1 to 100.
         masks: Carry along the manipulation masks of data sets that have them.
@@ -41,6 +42,7 @@ class ExtractConfig:
     min_face: int = 40
     min_frames: int = 8
     min_score: float = 0.9
+    damaged: Literal["drop", "keep"] = "drop"
     image_format: Literal["jpg", "png", "webp"] = "jpg"
     quality: int = 95
     masks: bool = False
@@ -63,7 +65,11 @@ class ExtractConfig:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise UsageError(f"{name} is {value}, outside {low} to {high}", where="extract options")
-        for name, known in (("tracks", ("all", "main")), ("image_format", ("jpg", "png", "webp"))):
+        for name, known in (
+            ("tracks", ("all", "main")),
+            ("damaged", ("drop", "keep")),
+            ("image_format", ("jpg", "png", "webp")),
+        ):
             if getattr(self, name) not in known:
                 raise UsageError(
                     f"{name} is {getattr(self, name)!r}", where="extract options", hint=f"one of {', '.join(known)}"

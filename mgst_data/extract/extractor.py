@@ -23,6 +23,7 @@ from mgst_data.faces.refine import BoxRefiner
 from mgst_data.faces.track import Tracker
 from mgst_data.shards.schema import FaceChunk
 from mgst_data.video import READERS, VideoReader
+from mgst_data.video.damage import CORRUPT_FRAMES
 
 # Frames are reduced until the smallest face to be found has this side, pixels: about what the second stage looks at.
 _DETECTED_FACE = 20.0
@@ -81,18 +82,20 @@ class Extraction:
 
     Attributes:
         frames: Frames decoded so far.
+        damaged: Those of them that come from damaged data.
         tracks: Faces of which a chunk has come out so far.
         notes: Reason code and text of defects that did not keep the video from being extracted.
 
     Raises:
         VideoError: while iterating, if the video cannot be read.
-        NoFaceError: at the end, if no chunk came out; its reason tells "no_face", "faces_too_small" and
-            "faces_too_brief" apart.
+        NoFaceError: at the end, if no chunk came out; its reason is "no_face", "faces_too_small", "faces_too_brief" or
+            "only_damaged_frames".
     """
 
     def __init__(self, extractor: Extractor, record: VideoRecord, reader: VideoReader) -> None:
         self.extractor, self.record, self.reader = extractor, record, reader
         self.frames = 0
+        self.damaged = 0
         self.tracks = 0
         self.notes: list[tuple[str, str]] = []
         config = extractor.config
@@ -100,6 +103,8 @@ class Extraction:
             extractor.detector, extractor.refiner, scale=extractor.scale, min_face=float(config.min_face)
         )
         self._followed = 0
+        # Whether a face was seen in a frame that is not damaged.
+        self._seen_whole = False
 
     def __iter__(self) -> Iterator[FaceChunk]:
         config = self.extractor.config
@@ -121,6 +126,7 @@ class Extraction:
         damage = ""
         for batch in self.reader.chunks(self.record.path, _BATCH):
             self.frames += len(batch)
+            self.damaged += int(batch.damaged.sum())
             damage = batch.damage
             height, width = batch.frames.shape[2:]
             info = VideoInfo(self.record, batch.fps, (width, height), extractor.models)
@@ -129,14 +135,16 @@ class Extraction:
             for ended in sorted(cutters.keys() - {track.id for track in tracks}):
                 yield from cutters.pop(ended).finish()
             for track in tracks:
+                whole = ~batch.damaged[torch.searchsorted(batch.index, track.frame)]
+                self._seen_whole |= bool(whole.any())
                 if track.id not in cutters:
                     cutters[track.id] = TrackCutter(extractor.config, info, track.id)
                     self._followed += 1
                 yield from cutters[track.id].add(track, batch, batch_masks)
         for _, cutter in sorted(cutters.items()):
             yield from cutter.finish()
-        if damage:
-            self.notes.append((damage, f"{self.record.video}: damaged, {self.frames} frames could be read"))
+        if damage or self.damaged:
+            self.notes.append((damage or CORRUPT_FRAMES, f"{self.record.video}: {self._damage_in_words()}"))
         if masks:
             self.notes += masks.notes
 
@@ -154,13 +162,29 @@ class Extraction:
         parts = torch.split(landmarks, [len(track) for track in tracks])
         return [replace(track, landmarks=part) for track, part in zip(tracks, parts, strict=True)]
 
+    def _damage_in_words(self) -> str:
+        words = f"damaged, {self.frames} frames could be read"
+        if not self.damaged:
+            return words
+        fate = "left out" if self.extractor.config.damaged == "drop" else "kept"
+        return f"{words}, {self.damaged} of them from damaged data ({fate})"
+
     def _no_face(self) -> NoFaceError:
         config, video = self.extractor.config, self.record.video
+        dropped = self.damaged if config.damaged == "drop" else 0
+        if self._followed and dropped and not self._seen_whole:
+            return NoFaceError(
+                f"faces are seen only in frames from damaged data ({dropped} of {self.frames})",
+                where=video,
+                hint="copy or download the video again, or keep such frames with --damaged keep",
+                reason="only_damaged_frames",
+            )
         if self._followed:
+            also = f", or --damaged keep: {dropped} frames from damaged data are left out" if dropped else ""
             return NoFaceError(
                 f"no face is seen clearly in {config.min_frames} frames on end",
                 where=video,
-                hint="lower --min-frames or --min-score to keep brief or doubtful faces",
+                hint=f"lower --min-frames or --min-score to keep brief or doubtful faces{also}",
                 reason="faces_too_brief",
             )
         if self._tracker.too_small or self._smaller_faces():

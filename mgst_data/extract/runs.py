@@ -40,6 +40,7 @@ class _Row:
     box: Float[np.ndarray, "4"]
     score: float
     landmarks: Float[Tensor, "k 2"]
+    damaged: bool
 
 
 @dataclass(slots=True, eq=False)
@@ -76,8 +77,9 @@ class TrackCutter:
     """Turns one track into chunks; pixels are let go of as soon as they are cropped.
 
     A run ends when it has ``frames`` frames, when the face has moved too far for one crop to show it in all of them,
-    where masks begin or end, and where frames are missing. Landmarks are smoothed over the whole stretch of consecutive
-    frames: a chunk comes out once the ``CONTEXT`` frames after it are known.
+    where masks begin or end, and where frames are missing. Damaged frames are left out if the configuration says so, as
+    if they were missing. Landmarks are smoothed over the whole stretch of consecutive frames: a chunk comes out once
+    the ``CONTEXT`` frames after it are known.
 
     Args:
         config: Of the extraction.
@@ -110,9 +112,17 @@ class TrackCutter:
         """
         where = torch.searchsorted(batch.index, track.frame).tolist()
         pictures = batch.frames.permute(0, 2, 3, 1).numpy()
-        boxes, scores, pts = track.boxes.double().numpy(), track.scores.tolist(), batch.pts[where].tolist()
-        for row, i in zip(map(_Row, track.frame.tolist(), pts, boxes, scores, track.landmarks), where, strict=True):
-            self._collect(row, pictures[i], masks[i])
+        columns = (
+            track.frame.tolist(),
+            batch.pts[where].tolist(),
+            track.boxes.double().numpy(),
+            track.scores.tolist(),
+            track.landmarks,
+            batch.damaged[where].tolist(),
+        )
+        for row, i in zip(map(_Row, *columns), where, strict=True):
+            if not (row.damaged and self.config.damaged == "drop"):
+                self._collect(row, pictures[i], masks[i])
         yield from self._complete(ended=False)
 
     def finish(self) -> Iterator[FaceChunk]:
@@ -228,4 +238,5 @@ class TrackCutter:
             image_format=self.config.image_format,
             quality=self.config.quality,
             models=self.info.models,
+            damaged=torch.tensor([row.damaged for row in rows]),
         )

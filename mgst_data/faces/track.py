@@ -291,7 +291,7 @@ def reduce_frames(frames: UInt8[Tensor, "n 3 h w"], positions: list[int], scale:
     if scale == 1.0:
         return frames[positions]
     pictures = frames.permute(0, 2, 3, 1).numpy()
-    size = (round(frames.shape[3] * scale), round(frames.shape[2] * scale))
+    size = (max(1, round(frames.shape[3] * scale)), max(1, round(frames.shape[2] * scale)))
     small = [cv2.resize(pictures[i], size, interpolation=cv2.INTER_AREA) for i in positions]
     return torch.from_numpy(np.stack(small)).permute(0, 3, 1, 2)
 

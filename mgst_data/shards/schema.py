@@ -21,6 +21,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from mgst_data.core import FAKE, ShardError, VideoRecord
+from mgst_data.core.records import NO_FRAME
 from mgst_data.shards.images import FORMATS, QUALITY, decode_image, decode_mask
 
 SCHEMA = 1
@@ -35,7 +36,7 @@ _PLAIN: dict[str, Any] = {
     "track": int, "chunk": int, "fps": (int, float), "crop_size": int, "image_format": str, "quality": int,
     "models": dict,
 }  # fmt: skip
-_LISTS: dict[str, Any] = dict.fromkeys(("frame_indices", "pts", "frame_size", "crop_from_frame"), list)
+_LISTS: dict[str, Any] = dict.fromkeys(("frame_indices", "pts", "frame_size", "crop_from_frame", "damaged"), list)
 # KEY.*.npy and the types they are stored as.
 _ARRAYS = {"landmarks": "<f4", "landmarks_raw": "<f4", "valid": "|b1", "boxes": "<f4", "scores": "<f4"}
 
@@ -64,6 +65,7 @@ class FaceChunk:
         image_format: "jpg", "png" or "webp".
         quality: Of JPEG; the other formats lose nothing.
         models: Names and versions of the detector and the landmark model.
+        damaged: True for frames that were decoded from damaged data; no frame is by default.
     """
 
     record: VideoRecord
@@ -85,8 +87,11 @@ class FaceChunk:
     image_format: str = "jpg"
     quality: int = QUALITY
     models: Mapping[str, str] = field(default_factory=dict)
+    damaged: Bool[Tensor, " t"] = NO_FRAME
 
     def __post_init__(self) -> None:
+        if self.damaged is NO_FRAME:
+            object.__setattr__(self, "damaged", torch.zeros(len(self.frame_indices), dtype=torch.bool))
         problems = list(_problems(self))
         if problems:
             raise ValueError(f"{self.key}: {'; '.join(problems)}")
@@ -135,6 +140,7 @@ def encode_chunk(chunk: FaceChunk) -> dict[str, bytes]:
         **{name: getattr(chunk.record, name) for name in _RECORD},
         **{name: getattr(chunk, name) for name in _PLAIN},
         "frame_indices": chunk.frame_indices.tolist(),
+        "damaged": chunk.frame_indices[chunk.damaged].tolist(),
         "pts": chunk.pts.tolist(),
         "frame_size": chunk.frame_size,
         "crop_from_frame": chunk.crop_from_frame.tolist(),
@@ -159,6 +165,7 @@ def decode_chunk(sample: Mapping[str, Data]) -> FaceChunk:
         return FaceChunk(
             record=VideoRecord(path="", **{name: info[name] for name in _RECORD}),
             frame_indices=torch.tensor(info["frame_indices"], dtype=torch.long),
+            damaged=_among(info["frame_indices"], info["damaged"]),
             pts=torch.tensor(info["pts"], dtype=torch.float64),
             frame_size=tuple(info["frame_size"]),
             crop_from_frame=torch.tensor(info["crop_from_frame"], dtype=torch.float64),
@@ -203,6 +210,7 @@ def _problems(chunk: FaceChunk) -> Iterator[str]:
         "valid": (t, k),
         "boxes": (t, 4),
         "scores": (t,),
+        "damaged": (t,),
         "crop_from_frame": (2, 3),
     }
     for name, shape in shapes.items():
@@ -232,10 +240,18 @@ def _decode_info(data: Data) -> dict[str, Any]:
     info = json.loads(bytes(data))
     if info["schema"] != SCHEMA:
         raise ShardError(f"schema {info['schema']}, but this version reads {SCHEMA}", hint="extract again")
+    info.setdefault("damaged", [])  # in shards of earlier versions
     for name, kind in (_RECORD | _PLAIN | _LISTS).items():
         if not isinstance(info[name], kind):
             raise TypeError(f"{name!r} in the json is {info[name]!r}")
     return dict(info)
+
+
+def _among(frames: list[Any], chosen: list[Any]) -> Bool[Tensor, " t"]:
+    """Marks the frames whose numbers are listed."""
+    if len(set(chosen)) < len(chosen) or not set(chosen) <= set(frames):
+        raise ValueError(f"damaged {chosen} is no list of the chunk's frames")
+    return torch.tensor([frame in chosen for frame in frames], dtype=torch.bool)
 
 
 def _numbered(sample: Mapping[str, Data], suffix: str) -> tuple[Data, ...]:

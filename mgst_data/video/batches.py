@@ -23,11 +23,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One upright RGB frame, its number and its time in seconds."""
+    """One upright RGB frame, its number, its time in seconds, and whether it was decoded from damaged data."""
 
     index: int
     pts: float
     rgb: UInt8[np.ndarray, "h w 3"]
+    damaged: bool = False
 
 
 @runtime_checkable
@@ -64,10 +65,12 @@ def read_batches(source: PictureSource, *, size: int, max_bytes: int) -> Iterato
         frames = buffers.take()
         index: list[int] = []
         pts: list[float] = []
+        damaged: list[bool] = []
         while upcoming is not None and len(index) < length:
             fit_into(frames[len(index)], upcoming.rgb)
             index.append(upcoming.index)
             pts.append(upcoming.pts)
+            damaged.append(upcoming.damaged)
             # One picture ahead: only the end of the stream tells whether the last batch is damaged.
             upcoming = next(pictures, None)
         yield FrameBatch(
@@ -76,6 +79,7 @@ def read_batches(source: PictureSource, *, size: int, max_bytes: int) -> Iterato
             pts=torch.tensor(pts, dtype=torch.float64),
             fps=source.fps,
             damage=source.damage,
+            damaged=torch.tensor(damaged),
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -43,14 +44,17 @@ def open_bytes(path: str) -> AbstractContextManager[BinaryIO]:
 
 
 def check_file(path: str) -> None:
-    """Raises VideoError if the file is not there, not readable or empty."""
+    """Raises VideoError if the file is not there, no regular file, not readable or empty."""
     try:
-        size = Path(path).stat().st_size
+        status = Path(path).stat()
     except OSError as error:
         raise cannot_open(path, error) from error
+    if not stat.S_ISREG(status.st_mode):
+        hint = "it is a pipe, a socket, a device or a folder; save its content as a file"
+        raise VideoError("not a regular file", where=path, hint=hint, reason="not_a_file")
     if not os.access(path, os.R_OK):
         raise cannot_open(path, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
-    if size == 0:
+    if status.st_size == 0:
         raise VideoError("the file is empty", where=path, hint="copy or download it again", reason="empty_file")
 
 

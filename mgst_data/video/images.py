@@ -42,7 +42,8 @@ class ImageSource:
     corrupt_frames).
 
     Raises:
-        VideoError: missing, unreadable, empty_file, not_a_video (a broken archive), no_frames, decode_error.
+        VideoError: missing, not_a_file, unreadable, empty_file, not_a_video (a broken archive), no_frames,
+            decode_error.
     """
 
     fps = 0.0
@@ -80,6 +81,8 @@ class ImageSource:
 
 
 def _decode(file: Path) -> UInt8[np.ndarray, "h w 3"]:
+    if not file.is_file():
+        raise OSError("not a regular file")  # opening a pipe would wait for somebody to write to it
     with Image.open(file) as opened:
         image = ImageOps.exif_transpose(opened)
         if image.mode.startswith("I"):  # 16 bits of grey, which Pillow would clip at 255

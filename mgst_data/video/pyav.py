@@ -32,6 +32,7 @@ from mgst_data.video.files import (
 )
 from mgst_data.video.picture import RGBConverter
 from mgst_data.video.reader import READERS, SourceReader
+from mgst_data.video.smear import SmearTracker
 
 
 @READERS.register("pyav")
@@ -47,7 +48,7 @@ class PyAVSource:
     """An opened video: its pictures in order, and the health of its stream.
 
     Raises:
-        VideoError: if nothing can be read: missing, unreadable, empty_file, not_a_video, truncated,
+        VideoError: if nothing can be read: missing, not_a_file, unreadable, empty_file, not_a_video, truncated,
             no_video_stream, no_frames, decode_error.
     """
 
@@ -61,6 +62,7 @@ class PyAVSource:
         self._stream.thread_count = threads
         self.fps = float(self._stream.average_rate or self._stream.guessed_rate or 0)
         self._health = _promises(self._container, self._stream)
+        self._smear = SmearTracker()
 
     def close(self) -> None:
         """Lets go of files and decoders."""
@@ -73,15 +75,16 @@ class PyAVSource:
 
     def __iter__(self) -> Iterator[Picture]:
         numbers = itertools.count()
-        converter = RGBConverter()
-        for frame, time in self._timed_frames():
-            yield from (Picture(next(numbers), at, rgb) for rgb, at in converter.push(frame, time))
-        yield from (Picture(next(numbers), at, rgb) for rgb, at in converter.flush())
+        converter = RGBConverter(self._stream.sample_aspect_ratio)
+        for frame, time, damaged in self._marked_frames():
+            yield from (Picture(next(numbers), at, rgb, bad) for rgb, at, bad in converter.push(frame, time, damaged))
+        yield from (Picture(next(numbers), at, rgb, bad) for rgb, at, bad in converter.flush())
         self._health.finished = True
         if self._health.frames == 0:
             raise no_frame_decoded(self._path, damaged=self._health.broken)
 
-    def _timed_frames(self) -> Iterator[tuple[VideoFrame, float]]:
+    def _marked_frames(self) -> Iterator[tuple[VideoFrame, float, bool]]:
+        """Frames with their times, seconds, and whether they come from damaged data."""
         health, tick = self._health, float(self._stream.time_base or 0)
         clock = Clock(tick, self.fps, has_pts=self._container.format.name != "avi")
         for packet in self._packets():
@@ -90,7 +93,8 @@ class PyAVSource:
                 health.frames += 1
                 health.broken |= frame.is_corrupt
                 health.end = time + frame.duration * tick
-                yield frame, time
+                yield from self._smear.push(frame, time)
+        yield from self._smear.flush()
 
     def _packets(self) -> Iterator[Packet[VideoStream] | None]:
         """All packets of the stream; None where reading fails, so that the decoder hands out what it holds."""
@@ -107,19 +111,25 @@ class PyAVSource:
             if packet.size:
                 health.packets += 1
                 health.hidden += packet.is_discard
-                health.broken |= packet.is_corrupt
                 health.cut = packet.is_corrupt  # the last one decides: half a packet is where a cut file ends
+                if packet.is_corrupt:
+                    self._lose(packet)
             yield packet
 
     def _decode(self, packet: Packet[VideoStream] | None) -> list[VideoFrame]:
         try:
             frames = self._stream.decode(packet)
         except av.FFmpegError:
-            self._health.broken = True
+            self._lose(packet)
             return []
         if packet is not None and not frames and self._stream.codec_context.name == "vp8":
             self._health.hidden += 1  # its "alternate reference" frames are never shown
         return frames
+
+    def _lose(self, packet: Packet[VideoStream] | None) -> None:
+        """A packet is damaged or cannot be decoded."""
+        self._health.broken = True
+        self._smear.lose(None if packet is None else packet.pts)
 
 
 class Clock:

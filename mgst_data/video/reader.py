@@ -18,9 +18,9 @@ MAX_BYTES = 88 * 2**20  # 14 frames of 1080p, 32 of 720p; a single one if it is 
 class VideoReader(Protocol):
     """Anything that turns a video into batches of frames.
 
-    A reader hands over every frame once, upright, in order of presentation. Pixels are neither enlarged nor
-    squeezed: where a header asks for non-square pixels it is not followed, because a fake, its original and its
-    mask are stored pixel by pixel alike but rarely carry the same header, and resampling leaves traces.
+    A reader hands over every frame once, upright, in order of presentation, as it is displayed: pixels that the header
+    says are not square (sample aspect ratio) become square by enlarging one side of the picture. A fake and its
+    original that are stored alike come out at two sizes if only one of them carries such a header.
     """
 
     def chunks(self, path: str, size: int) -> Iterator[FrameBatch]:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from fractions import Fraction
 from typing import Any
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
 
 from mgst_data.core import UsageError
 from mgst_data.video.batches import Picture
 from mgst_data.video.damage import StreamHealth
 from mgst_data.video.files import no_frame_decoded, no_video_stream, not_a_video, open_bytes
+from mgst_data.video.picture import square_size
 from mgst_data.video.reader import MAX_BYTES, READERS, SourceReader
 
 BLOCK_BYTES = 32 * 2**20  # decoded per call
@@ -20,7 +26,8 @@ class TorchCodecReader(SourceReader):
     """Reads videos with torchcodec; the options are those of :class:`SourceReader`.
 
     Matrix and range are swscale's choice: BT.601 wherever the stream names no matrix. Interlaced frames stay as they
-    are. Raises UsageError if torchcodec or the FFmpeg libraries that it needs are missing.
+    are. Torchcodec does not hand out FFmpeg's flags of damaged frames: no frame is marked as damaged. Raises UsageError
+    if torchcodec or the FFmpeg libraries that it needs are missing.
     """
 
     def __init__(self, *, threads: int = 1, max_bytes: int = MAX_BYTES, prefetch: int = 2) -> None:
@@ -46,6 +53,7 @@ class TorchCodecSource:
             self._resources = stack.pop_all()
         about = self._decoder.metadata
         self.fps = float(about.average_fps_from_header or about.average_fps or 0)
+        self._aspect = _upright_aspect(about.pixel_aspect_ratio, about.rotation)
         self._block = max(1, min(8, BLOCK_BYTES // (3 * about.height * about.width)))
         # Counts in headers include what an edit list hides, so that only the duration can be held against them.
         self._health = StreamHealth(
@@ -68,7 +76,7 @@ class TorchCodecSource:
         for start in range(0, total, self._block):
             for frames in self._decode(start, min(start + self._block, total)):
                 for rgb, pts in zip(frames.data, frames.pts_seconds.tolist(), strict=True):
-                    yield Picture(index, pts, rgb.numpy())
+                    yield Picture(index, pts, _in_square_pixels(rgb.numpy(), self._aspect))
                     index += 1
                 self._health.frames = index
         self._health.finished = True
@@ -96,6 +104,16 @@ def _open(path: str, threads: int, stack: ExitStack) -> Any:
         raise no_video_stream(path) from error
     except RuntimeError as error:
         raise not_a_video(path) from error
+
+
+def _upright_aspect(aspect: Fraction | None, rotation: float | None) -> Fraction | None:
+    """Width of a pixel by its height once the picture is upright, as torchcodec hands it out."""
+    return 1 / aspect if aspect and rotation and round(rotation / 90) % 2 else aspect
+
+
+def _in_square_pixels(rgb: UInt8[np.ndarray, "h w 3"], aspect: Fraction | None) -> UInt8[np.ndarray, "y x 3"]:
+    size = square_size(rgb.shape[1], rgb.shape[0], aspect)
+    return rgb if size == rgb.shape[1::-1] else np.asarray(cv2.resize(rgb, size), np.uint8)
 
 
 def _decoder_class() -> Any:

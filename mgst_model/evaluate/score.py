@@ -27,7 +27,7 @@ Tracks = Literal["main", "max"]
 # Videos that are read before any of them is scored: enough to fill batches.
 _AHEAD = 4
 # Why an extraction keeps nothing of a video that could be read.
-_NO_FACE = ("no_face", "faces_too_small", "faces_too_brief")
+_NO_FACE = ("no_face", "faces_too_small", "faces_too_brief", "only_damaged_frames")
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,17 @@ def lie(path):
     path.write_bytes(data)
 
 
+def spoil(path):
+    """Forty frames with a key frame every ten; some bytes of the packet of frame 25 are others."""
+    encode(path, faces(40))
+    with av.open(str(path)) as container:
+        packet = [packet for packet in container.demux(video=0) if packet.size][25]
+        middle = packet.pos + packet.size // 2
+    data = bytearray(path.read_bytes())
+    data[middle : middle + 12] = bytes(range(60, 72))
+    path.write_bytes(data)
+
+
 MAKE = {
     "good.mp4": lambda path: encode(path, faces(10)),
     "empty.mp4": lambda path: path.touch(),
@@ -54,6 +65,10 @@ MAKE = {
     "cut_index.mp4": lambda path: cut(path, front=False),
     "cut_frames.mp4": lambda path: cut(path, front=True),
     "lie.avi": lie,
+    "spoilt.mp4": spoil,
+    "pipe.mp4": os.mkfifo,
+    "dot.avi": lambda path: encode(path, empty_rooms(10, size=(1, 1)), codec="mpeg4"),
+    "line.avi": lambda path: encode(path, empty_rooms(10, size=(30, 1)), codec="mpeg4"),
     "gone.mp4": lambda path: path.symlink_to("/nowhere/at/all.mp4"),
     "room.mp4": lambda path: encode(path, empty_rooms(10)),
     "small.mp4": lambda path: encode(path, faces(10, (100, 100), side=60)),
@@ -75,11 +90,14 @@ SKIPPED = {
     "no_frames.mp4": ("no_(frames|video_stream)", ""),
     "cut_index.mp4": ("truncated", "cut off before its index"),
     "gone.mp4": ("missing", "no such file"),
+    "pipe.mp4": ("not_a_file", "not a regular file"),
+    "dot.avi": ("no_face", "no face in 10 frames"),
+    "line.avi": ("no_face", "no face in 10 frames"),
     "room.mp4": ("no_face", "no face in 10 frames"),
     "small.mp4": ("faces_too_small", "smaller than 40 pixels"),
     "brief.mp4": ("faces_too_brief", "--min-frames"),
 }
-NOTED = {"cut_frames.mp4": "truncated", "lie.avi": "wrong_frame_count"}
+NOTED = {"cut_frames.mp4": "truncated", "lie.avi": "wrong_frame_count", "spoilt.mp4": "corrupt_frames"}
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +138,24 @@ def test_everything_else_is_kept_and_its_damage_noted(outcome, name):
     assert video["images"] >= 8
     assert [reason for reason, _ in video["notes"]] == ([NOTED[name]] if name in NOTED else [])
     assert not [video for video in summary["skipped"] if video["video"] == f"real/{shown}"]
+
+
+def test_frames_from_damaged_data_are_left_out_and_counted(outcome):
+    video = outcome[2]["spoilt.mp4"]
+    ((_, words),) = video["notes"]
+    found = re.search(r"damaged, 40 frames could be read, (\d+) of them from damaged data \(left out\)", words)
+    assert found
+    assert 1 <= int(found[1]) < 15
+    assert video["images"] == 40 - int(found[1])
+
+
+def test_damaged_frames_are_kept_on_request(mgst_data, tmp_path):
+    path = tmp_path / "set" / "real" / "spoilt.mp4"
+    path.parent.mkdir(parents=True)
+    spoil(path)
+    arguments = ("extract", "--src", tmp_path / "set", "--out", tmp_path / "out", "--executor", "serial")
+    result = mgst_data(*arguments, "--damaged", "keep", "--json")
+    assert json.loads(result.stdout)["totals"]["overall"]["images"] == 40
 
 
 def test_nobody_in_a_crowd_is_lost(outcome):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -11,14 +14,15 @@ import pytest
 import skimage.data
 import torch
 
-from mgst_data.core import NoFaceError, VideoError, VideoRecord
+from mgst_data.core import FrameBatch, NoFaceError, VideoError, VideoRecord
 from mgst_data.core.geometry import apply_transform, eye_distance, invert_transform
 from mgst_data.extract.config import ExtractConfig
-from mgst_data.extract.extractor import Extractor
+from mgst_data.extract.extractor import Extraction, Extractor
 from mgst_data.extract.selection import select_chunks
 from mgst_data.shards.schema import FaceChunk, encode_chunk, verify_sample
+from mgst_data.video import VideoReader
 
-Write = Callable[[str, list[np.ndarray]], Path]
+Write = Callable[..., Path]
 
 
 @pytest.fixture(scope="module")
@@ -26,12 +30,13 @@ def write(tmp_path_factory) -> Write:
     """Writes frames as a video without loss of position."""
     folder = tmp_path_factory.mktemp("videos")
 
-    def write(name: str, frames: list[np.ndarray]) -> Path:
+    def write(name: str, frames: list[np.ndarray], aspect: Fraction = Fraction(1)) -> Path:
         path = folder / name
         with av.open(str(path), "w") as container:
             stream = container.add_stream("libx264", rate=25, options={"crf": "12", "preset": "ultrafast"})
             stream.height, stream.width = frames[0].shape[:2]
             stream.pix_fmt = "yuv420p"
+            stream.codec_context.sample_aspect_ratio = aspect
             for frame in frames:
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
             container.mux(stream.encode())
@@ -186,6 +191,81 @@ def test_no_face_tells_why(write, talking):
         extract(talking, ExtractConfig(min_frames=100))
     reasons = [caught.value.reason for caught in (none, small, brief)]
     assert reasons == ["no_face", "faces_too_small", "faces_too_brief"]
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (30, 1), (1, 30), (4000, 2), (2, 4000), (3, 12)])
+def test_a_video_of_a_few_pixels_shows_no_face(tmp_path, width, height):
+    path = tmp_path / "tiny.mov"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("rawvideo", rate=25)
+        stream.width, stream.height, stream.pix_fmt = width, height, "rgb24"
+        for _ in range(3):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.full((height, width, 3), 90, np.uint8))))
+    for config in (ExtractConfig(), ExtractConfig(min_face=400)):
+        with pytest.raises(NoFaceError) as caught:
+            extract(path, config)
+        assert caught.value.reason == "no_face"
+
+
+class Marking:
+    """Reads as another reader does, and says that some frames come from damaged data."""
+
+    def __init__(self, reader: VideoReader, damaged: range) -> None:
+        self.reader, self.damaged = reader, torch.tensor(list(damaged))
+
+    def chunks(self, path: str, size: int) -> Iterator[FrameBatch]:
+        for batch in self.reader.chunks(path, 8):
+            yield replace(batch, damaged=torch.isin(batch.index, self.damaged), damage="corrupt_frames")
+
+
+def extraction_of(path: Path, marked: range, **options) -> Extraction:
+    extractor = Extractor(ExtractConfig(**options))
+    extractor.reader = Marking(extractor.reader, marked)
+    return extractor(record(path))
+
+
+def test_chunks_leave_out_damaged_frames_and_the_track_goes_on(talking):
+    extraction = extraction_of(talking, range(13, 30))
+    chunks = list(extraction)
+    assert [chunk.frame_indices.tolist() for chunk in chunks] == [[*range(13)], [*range(30, 44)]]
+    assert [(chunk.track, chunk.chunk) for chunk in chunks] == [(0, 0), (0, 1)]
+    assert not any(chunk.damaged.any() for chunk in chunks)
+    words = "talking.mp4: damaged, 44 frames could be read, 17 of them from damaged data (left out)"
+    assert extraction.notes == [("corrupt_frames", words)]
+
+
+def test_damaged_frames_are_kept_and_marked_on_request(talking, chunks):
+    extraction = extraction_of(talking, range(13, 30), damaged="keep")
+    kept = list(extraction)
+    assert [chunk.frame_indices.tolist() for chunk in kept] == [chunk.frame_indices.tolist() for chunk in chunks]
+    assert [i for chunk in kept for i in chunk.frame_indices[chunk.damaged].tolist()] == [*range(13, 30)]
+    assert [json.loads(encode_chunk(chunk)["json"])["damaged"] for chunk in kept] == [[*range(13, 30)], []]
+    words = "talking.mp4: damaged, 44 frames could be read, 17 of them from damaged data (kept)"
+    assert extraction.notes == [("corrupt_frames", words)]
+
+
+@pytest.mark.parametrize(("damaged", "reason"), [(range(44), "only_damaged_frames"), (range(3, 44), "faces_too_brief")])
+def test_a_video_without_enough_sound_frames_says_how_to_keep_the_others(talking, damaged, reason):
+    with pytest.raises(NoFaceError) as caught:
+        list(extraction_of(talking, damaged))
+    assert caught.value.reason == reason
+    assert "--damaged keep" in caught.value.hint
+    assert list(extraction_of(talking, damaged, damaged="keep"))
+
+
+def test_pixels_that_are_not_square_do_not_squeeze_the_face(write, talking, chunks):
+    """The same film, stored at half its width: boxes and frame size are those of the displayed picture."""
+    with av.open(str(talking)) as container:
+        frames = [frame.to_ndarray(format="rgb24")[:, ::2] for frame in container.decode(video=0)]
+    narrow = extract(write("narrow.mp4", frames, aspect=Fraction(2)))
+    assert [len(chunk) for chunk in narrow] == [len(chunk) for chunk in chunks]
+    for ours, theirs in zip(narrow, chunks, strict=True):
+        assert ours.frame_size == theirs.frame_size == (400, 320)
+        here, there = (
+            apply_transform(invert_transform(chunk.crop_from_frame), chunk.landmarks.double())
+            for chunk in (ours, theirs)
+        )
+        assert (here - there).norm(dim=-1).mean() < 0.1 * eye_distance(there).mean()
 
 
 def test_a_missing_video_is_a_video_error(tmp_path):

@@ -11,7 +11,7 @@ from mgst_data.core.records import Detections, FrameBatch
 from mgst_data.faces.cuts import CutFinder
 from mgst_data.faces.detect import MTCNNDetector
 from mgst_data.faces.refine import BoxRefiner
-from mgst_data.faces.track import Tracker
+from mgst_data.faces.track import Tracker, reduce_frames
 
 
 def batch_of(frames, start=0):
@@ -140,3 +140,12 @@ def test_cuts_are_found_and_motion_is_none(portrait, size):
     finder = CutFinder()
     cuts = torch.cat([finder(frames[i : i + size]) for i in range(0, 40, size)])
     assert cuts.nonzero().flatten().tolist() == [0, 20]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 30), (30, 1), (2, 400), (3, 5)])
+@pytest.mark.parametrize("scale", [0.5, 0.05])
+def test_no_side_is_reduced_to_nothing(size, scale):
+    frames = torch.full((3, 3, *size), 90, dtype=torch.uint8)
+    small = reduce_frames(frames, [0, 2], scale)
+    assert small.shape == (2, 3, *(max(1, round(side * scale)) for side in size))
+    assert (small == 90).all()

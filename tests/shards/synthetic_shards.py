@@ -94,10 +94,11 @@ def report_of(record: VideoRecord, chunks: list[FaceChunk] | None = None, reason
 
 def write_shard(folder: Path, task: ShardTask, *, skip: dict[str, str] | None = None, extract=chunks_of) -> ShardReport:
     """What the shard job does, with nothing to go wrong."""
-    with ShardWriter(folder, task.name) as shard:
-        for record in task.records:
-            chunks = list(extract(record))
-            for chunk in chunks:
+    with ShardWriter(folder, task.name, [record.key for record in task.records]) as shard:
+        for record in task.records[len(shard.kept) :]:
+            chunks = []
+            for chunk in extract(record):
                 shard.write(chunk)
+                chunks.append(chunk)
             shard.end_video(report_of(record, chunks, (skip or {}).get(record.key, "")))
     return shard.report

@@ -42,6 +42,24 @@ def test_the_members_are_those_of_the_schema_and_the_key_groups_them():
     assert split_key(chunk.key) == (RECORD.key, 3, 12)
 
 
+def test_damaged_frames_are_named_by_their_numbers_in_the_video():
+    marks = torch.tensor([False, True, False, False, True])
+    chunk = dataclasses.replace(chunk_of(RECORD, 0, 2), damaged=marks)
+    sample = encode_chunk(chunk)
+    assert json.loads(sample["json"])["damaged"] == chunk.frame_indices[marks].tolist() == [21, 24]
+    assert decode_chunk(sample).damaged.tolist() == marks.tolist()
+    assert verify_sample(sample) == []
+
+
+def test_shards_of_earlier_versions_have_no_damaged_frames():
+    sample = encode_chunk(chunk_of(RECORD))
+    info = json.loads(sample["json"])
+    del info["damaged"]
+    sample["json"] = json.dumps(info).encode()
+    assert decode_chunk(sample).damaged.tolist() == [False] * 5
+    assert verify_sample(sample) == []
+
+
 def test_names_that_are_no_utf8_survive():
     odd = dataclasses.replace(RECORD, video="Ünï/\udce4\udcff.mp4")
     sample = encode_chunk(chunk_of(odd))
@@ -105,6 +123,10 @@ NOISE = np.random.default_rng(0).integers(0, 255, (16, 16, 3), dtype=np.uint8)
         (with_json(frame_indices=[0, 1, 2, 4, 5]), "do not ascend by one"),
         (with_json(pts=[0.0, 0.1, 0.3, 0.2, 0.4]), "pts descend"),
         (with_json(image_format="bmp"), "none of"),
+        (with_json(damaged=[2, 99]), "damaged [2, 99] is no list of the chunk's frames"),
+        (with_json(damaged=[2, 2]), "damaged [2, 2] is no list of the chunk's frames"),
+        (with_json(damaged=["2"]), "damaged ['2'] is no list"),
+        (with_json(damaged=2), "'damaged' in the json is 2"),
         (with_json(crop_from_frame=[[1.0, 0.0]]), "crop_from_frame (1, 2) should be (2, 3)"),
         (with_array("landmarks.npy", np.zeros((5, 7, 2), np.float32)), "landmarks_raw (5, 6, 2) should be (5, 7, 2)"),
         (with_array("landmarks.npy", np.full((5, 6, 2), np.nan, np.float32)), "landmarks is not finite"),

@@ -10,18 +10,22 @@ import numpy as np
 import pytest
 import torch
 
+from mgst_data.core.records import FrameBatch
 from mgst_data.video.batches import BufferPool, Picture, ahead, fit_into, read_batches
 
 
 class Pictures:
     fps = 25.0
 
-    def __init__(self, count: int, *, height: int = 4, width: int = 6, damage: str = "") -> None:
+    def __init__(
+        self, count: int, *, height: int = 4, width: int = 6, damage: str = "", damaged: tuple[int, ...] = ()
+    ) -> None:
         self.count, self.shape, self.final, self.damage = count, (height, width, 3), damage, ""
+        self.damaged = damaged
 
     def __iter__(self) -> Iterator[Picture]:
         for n in range(self.count):
-            yield Picture(n, n / 25, np.full(self.shape, n, np.uint8))
+            yield Picture(n, n / 25, np.full(self.shape, n, np.uint8), damaged=n in self.damaged)
         self.damage = self.final
 
     def close(self) -> None:
@@ -47,6 +51,17 @@ def test_damage_found_at_the_end_is_told_by_the_last_batch(count):
     batches = list(read_batches(Pictures(count, damage="truncated"), size=4, max_bytes=10**6))
     assert [b.damage for b in batches[:-1]] == [""] * (len(batches) - 1)
     assert batches[-1].damage == "truncated"
+
+
+def test_every_frame_keeps_its_mark_of_damage():
+    batches = list(read_batches(Pictures(9, damaged=(3, 4, 8)), size=4, max_bytes=10**6))
+    assert [n for batch in batches for n in batch.index[batch.damaged].tolist()] == [3, 4, 8]
+    assert all(batch.damaged.shape == batch.index.shape for batch in batches)
+
+
+def test_no_frame_of_a_batch_is_damaged_unless_said():
+    batch = FrameBatch(torch.zeros(3, 3, 4, 6, dtype=torch.uint8), torch.arange(3), torch.zeros(3), 25.0)
+    assert batch.damaged.tolist() == [False] * 3
 
 
 def test_frames_are_channels_last():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
@@ -13,7 +15,7 @@ from video_files import encode, plain_frames, textured_frames
 from mgst_data.core import VideoError
 from mgst_data.video import PyAVReader
 from mgst_data.video.damage import StreamHealth
-from mgst_data.video.files import cannot_open
+from mgst_data.video.files import cannot_open, check_file
 
 
 def read(path: str | Path) -> tuple[int, str]:
@@ -56,6 +58,28 @@ def test_a_missing_file(tmp_path):
 def test_an_empty_file(tmp_path):
     (tmp_path / "empty.mp4").touch()
     assert reason(tmp_path / "empty.mp4") == "empty_file"
+
+
+def special_files(folder: Path) -> Iterator[Path]:
+    """A pipe, a socket and a device, named as videos are."""
+    os.mkfifo(folder / "pipe.mp4")
+    yield folder / "pipe.mp4"
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(folder / "socket.mp4"))
+    yield folder / "socket.mp4"
+    (folder / "device.mp4").symlink_to(os.devnull)
+    yield folder / "device.mp4"
+
+
+def test_a_pipe_a_socket_and_a_device_are_no_files_and_are_not_opened(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # names of sockets are short
+    for path in special_files(Path()):
+        assert reason(path) == "not_a_file"
+        with pytest.raises(VideoError, match="not a regular file"):
+            read(path)
+    (tmp_path / "folder.mp4").mkdir()
+    with pytest.raises(VideoError, match="not a regular file"):
+        check_file(str(tmp_path / "folder.mp4"))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

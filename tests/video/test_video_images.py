@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tarfile
 from pathlib import Path
 
@@ -128,6 +129,15 @@ def test_broken_images_are_left_out_and_told(tmp_path):
     (batch,) = read(tmp_path)
     assert batch.index.tolist() == [0, 2]
     assert batch.damage == "corrupt_frames"
+
+
+def test_a_pipe_among_images_is_left_out_and_told_without_waiting_for_a_writer(tmp_path):
+    write(tmp_path / "1.png", picture(1))
+    os.mkfifo(tmp_path / "2.png")
+    (batch,) = read(tmp_path)
+    assert batch.index.tolist() == [1]
+    assert batch.damage == "corrupt_frames"
+    assert not batch.damaged.any()
 
 
 def test_folders_and_archives_without_a_picture(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import wave
+from collections.abc import Callable
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -13,12 +14,14 @@ import numpy as np
 import pytest
 import torch
 from av.stream import Disposition
+from av.video.stream import VideoStream
 from jaxtyping import UInt8
 from torch import Tensor
 from video_files import encode, plain_frames
 
 from mgst_data.core import VideoError
 from mgst_data.video import READERS, PyAVReader
+from mgst_data.video.picture import square_size
 
 # Rec. ITU-R BT.601, BT.709, BT.2020: the shares of red and blue in luma; and the codes of ISO/IEC 23091-2.
 MATRICES = {"bt601": (0.299, 0.114, 6), "bt709": (0.2126, 0.0722, 1), "bt2020": (0.2627, 0.0593, 9)}
@@ -245,11 +248,76 @@ def test_a_change_of_size_is_fitted_into_the_first(tmp_path):
     assert (frames[4:, :, :, 32] > 0).all()
 
 
-def test_non_square_pixels_are_not_stretched(tmp_path):
-    def stretch(stream) -> None:
-        stream.codec_context.sample_aspect_ratio = Fraction(4, 3)
+def stretched(aspect: Fraction, angle: int = 0) -> Callable[[VideoStream], None]:
+    """Sets the aspect ratio of a stream's pixels, and its rotation."""
 
-    assert read(encode(tmp_path / "wide.mp4", plain_frames(1), setup=stretch)).shape[2:] == (48, 64)
+    def setup(stream: VideoStream) -> None:
+        stream.codec_context.sample_aspect_ratio = aspect
+        if angle:
+            stream.set_display_rotation(angle)
+
+    return setup
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+@pytest.mark.parametrize(
+    ("aspect", "angle", "size"),
+    [
+        (Fraction(4, 3), 0, (48, 85)),
+        (Fraction(2), 180, (48, 128)),
+        (Fraction(16, 15), 0, (48, 68)),
+        (Fraction(3, 4), 0, (64, 64)),
+        (Fraction(1, 8), 0, (384, 64)),
+        (Fraction(2), 90, (128, 48)),
+        (Fraction(1, 2), 270, (64, 96)),
+    ],
+)
+def test_oblong_pixels_become_square_by_enlarging_one_side(tmp_path, name, aspect, angle, size):
+    path = encode(tmp_path / name, plain_frames(2), setup=stretched(aspect, angle))
+    assert read(path).shape == (2, 3, *size)
+    assert numbers(path) == [0, 1]
+
+
+def test_a_stretched_picture_is_displayed_where_it_was_stored(tmp_path):
+    """The quarters of the picture stay its quarters, upright, whichever side was enlarged."""
+    for aspect, angle in ((Fraction(2), 0), (Fraction(1, 3), 0), (Fraction(2), 90)):
+        plain = read(encode(tmp_path / "plain.mp4", [corner_frame()], setup=stretched(Fraction(1), angle)))
+        wide = read(encode(tmp_path / "wide.mp4", [corner_frame()], setup=stretched(aspect, angle)))
+        assert wide.shape != plain.shape
+        shrunk = torch.nn.functional.interpolate(wide.float(), plain.shape[2:], mode="area")
+        assert (shrunk - plain).abs().mean() < 4
+
+
+def test_interlaced_pictures_are_stretched_too(tmp_path):
+    woven = {"flags": "+ilme+ildct", "x264-params": "tff=1:qp=10"}
+    path = encode(tmp_path / "dv.mp4", woven_frames(4), options=woven, setup=stretched(Fraction(64, 45)))
+    frames = read(path)
+    assert frames.shape == (4, 3, 64, 182)
+    assert combing(frames) < 1
+
+
+@pytest.mark.parametrize("aspect", [Fraction(1001, 1000), Fraction(200, 201), Fraction(9), Fraction(1, 20)])
+def test_aspect_ratios_of_rounding_and_of_nonsense_change_nothing(tmp_path, aspect):
+    square = read(encode(tmp_path / "square.mp4", [corner_frame()]))
+    assert torch.equal(read(encode(tmp_path / "odd.mp4", [corner_frame()], setup=stretched(aspect))), square)
+
+
+@pytest.mark.parametrize("aspect", [None, Fraction(0), Fraction(-1), Fraction(1, 9), Fraction(5, 2), Fraction(1, 3)])
+def test_no_side_becomes_smaller(aspect):
+    for width, height in ((1, 1), (720, 576), (7, 4000)):
+        wide, high = square_size(width, height, aspect)
+        assert (wide, high) == (width, height) or ((wide == width) != (high == height))
+        assert wide >= width
+        assert high >= height
+
+
+@pytest.mark.parametrize(("width", "height"), [(2, 4), (4, 4), (4, 12), (12, 4), (6, 8), (2, 400)])
+def test_interlaced_frames_of_a_few_pixels_are_read(tmp_path, width, height):
+    woven = {"flags": "+ilme+ildct", "x264-params": "tff=1"}
+    path = encode(tmp_path / "tiny.mp4", plain_frames(3, width=width, height=height), options=woven)
+    with av.open(path) as container:
+        assert next(container.decode(video=0)).interlaced_frame
+    assert read(path).shape == (3, 3, height, width)
 
 
 def test_an_8k_frame_is_a_batch_of_its_own(tmp_path):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
+from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from av.video.stream import VideoStream
 from video_files import encode, plain_frames
 
 from mgst_data.core import UsageError, VideoError
@@ -40,6 +43,63 @@ def test_the_frames_are_those_of_the_default_reader(reader, video):
 def test_rotation_is_applied(reader, tmp_path):
     path = encode(tmp_path / "r.mp4", plain_frames(2), setup=lambda stream: stream.set_display_rotation(90))
     assert next(reader.chunks(path, 2)).frames.shape == (2, 3, 64, 48)
+
+
+@pytest.mark.parametrize(("aspect", "angle"), [(Fraction(4, 3), 0), (Fraction(2), 90), (Fraction(1, 2), 270)])
+def test_oblong_pixels_become_square(reader, tmp_path, aspect, angle):
+    def stretch(stream: VideoStream) -> None:
+        stream.codec_context.sample_aspect_ratio = aspect
+        stream.set_display_rotation(angle)
+
+    path = encode(tmp_path / "wide.mp4", plain_frames(2), setup=stretch)
+    ours, theirs = (next(r.chunks(path, 2)).frames for r in (reader, PyAVReader()))
+    assert ours.shape == theirs.shape
+    assert (ours.int() - theirs.int()).abs().double().mean() < 1
+
+
+class StandIn:
+    """Decodes what torchcodec would make of an upright file: four frames of 6 x 8 pixels with a bright left half."""
+
+    def __init__(self, aspect: Fraction | None, rotation: float | None) -> None:
+        self.metadata = SimpleNamespace(
+            pixel_aspect_ratio=aspect,
+            rotation=rotation,
+            width=8,
+            height=6,
+            average_fps_from_header=25.0,
+            begin_stream_seconds_from_header=0.0,
+            duration_seconds_from_header=0.16,
+            end_stream_seconds_from_content=0.16,
+        )
+
+    def __len__(self) -> int:
+        return 4
+
+    def get_frames_in_range(self, start: int, stop: int) -> SimpleNamespace:
+        data = torch.zeros(stop - start, 6, 8, 3, dtype=torch.uint8)
+        data[:, :, :4] = 200
+        return SimpleNamespace(data=data, pts_seconds=torch.arange(start, stop) / 25)
+
+
+@pytest.mark.parametrize(
+    ("aspect", "rotation", "size"),
+    [
+        (None, None, (6, 8)),
+        (Fraction(0), None, (6, 8)),
+        (Fraction(2), None, (6, 16)),
+        (Fraction(1, 2), 180.0, (12, 8)),
+        (Fraction(2), 90.0, (12, 8)),
+        (Fraction(1, 2), -90.0, (6, 16)),
+    ],
+)
+def test_the_aspect_ratio_is_that_of_the_stored_pixels(monkeypatch, video, aspect, rotation, size):
+    monkeypatch.setattr("mgst_data.video.torchcodec._decoder_class", lambda: lambda *_, **__: StandIn(aspect, rotation))
+    (batch,) = TorchCodecReader().chunks(video, 8)
+    assert batch.frames.shape == (4, 3, *size)
+    assert not batch.damaged.any()
+    quarter = size[1] // 4
+    assert (batch.frames[..., :quarter] == 200).all()
+    assert (batch.frames[..., -quarter:] == 0).all()
 
 
 def test_reasons_are_the_same(reader, tmp_path):

@@ -27,6 +27,15 @@ def textured_frames(count: int, *, width: int = 64, height: int = 48) -> list[av
     return [av.VideoFrame.from_ndarray(rgb, format="rgb24") for rgb in noise]
 
 
+def drifting_frames(count: int, *, width: int = 96, height: int = 64) -> list[av.VideoFrame]:
+    """A blurred pattern that moves on by two pixels a frame: what is predicted from a frame shows its damage too."""
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 255, (height // 8, width // 8, 3), np.uint8)
+    pattern = np.kron(coarse, np.ones((8, 8, 1), np.uint8))
+    shifted = (np.ascontiguousarray(np.roll(pattern, 2 * n, axis=1)) for n in range(count))
+    return [av.VideoFrame.from_ndarray(rgb, format="rgb24") for rgb in shifted]
+
+
 def encode(
     path: Path,
     frames: Iterable[av.VideoFrame],
