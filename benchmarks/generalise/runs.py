@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mgst_cli.experiment import build_experiment, preset_file
-from mgst_cli.train_progress import make_train_watcher
+from mgst_cli.common.config import preset_file
+from mgst_cli.train.experiment import build_experiment
+from mgst_cli.train.progress import train_watcher
 from rich.console import Console
 
 from mgst_model.evaluate.predictions import JSON_NAME, Predictions
@@ -222,5 +223,5 @@ def _train(stage: Stage, shards: Path, device: str) -> None:
     settings = [f"{name}={value}" for name, value in stage.settings.items()]
     experiment = build_experiment(preset_file(stage.preset), {}, settings)
     fabric = make_fabric(experiment, device=device)
-    with make_train_watcher() as watcher:
+    with train_watcher() as watcher:
         train(experiment, shards, stage.folder, fabric=fabric, watcher=watcher)

@@ -4,68 +4,17 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from mgst_data.core import UsageError
 from mgst_data.core.errors import check_name
-from mgst_data.extract import ExtractConfig
 
 T = TypeVar("T")
 Sections = dict[str, dict[str, Any]]
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceConfig:
-    """Which videos of a data set.
-
-    Attributes:
-        layout: Name of the layout; "auto" looks which one it is.
-        split: Only these splits.
-        method: Only these methods; the method of real videos is "real".
-        compression: Only these compressions.
-        limit: At most so many videos, spread evenly over labels and methods.
-        splits: Folder of the official split files, for layouts that have them.
-        reals: Where the real videos lie, for data sets that come without.
-        allow_leakage: Go on although a person is in two splits.
-    """
-
-    layout: str = "auto"
-    split: tuple[str, ...] = ()
-    method: tuple[str, ...] = ()
-    compression: tuple[str, ...] = ()
-    limit: int | None = None
-    splits: str = ""
-    reals: str = ""
-    allow_leakage: bool = False
-
-
-EXTRACTION: dict[str, type] = {"source": SourceConfig, "extract": ExtractConfig}
-
-
-@dataclass(frozen=True, slots=True)
-class Config:
-    """What a configuration can say about an extraction."""
-
-    source: SourceConfig
-    extract: ExtractConfig
-
-
-def build_config(path: Path | None, flags: Mapping[str, Any], overrides: Iterable[str]) -> Config:
-    """Merges a file, flags and overrides.
-
-    Args:
-        path: A TOML file with the tables ``source`` and ``extract``.
-        flags: Values by name, of either table.
-        overrides: ``"table.name=value"``, the value as in TOML; text needs no quotes.
-
-    Raises:
-        UsageError: for a name that there is not, with the one that may be meant, or a value that does not fit.
-    """
-    tables = build_tables(EXTRACTION, path, flags, overrides)
-    return Config(tables["source"], tables["extract"])
 
 
 def build_tables(
@@ -158,3 +107,15 @@ def _convert(value: Any, hint: Any, name: str, where: str) -> Any:
     if type(value) is not kind:
         raise UsageError(f"{name} is {value!r}, not {_WORDS[kind]}", where=where)
     return value
+
+
+def preset_file(name: str, folder: str = "train") -> Path:
+    """A configuration that comes along.
+
+    Raises:
+        UsageError: if there is none of that name.
+    """
+    path = Path(str(files("mgst_configs") / folder / f"{name}.toml"))
+    if not path.is_file():
+        raise UsageError(f"there is no configuration {name!r}", where=path.parent)
+    return path

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
+from ..common.errors import Commands, run_script
 from .demo import demo
-from .errors import Commands, run_script
 from .extract import extract
 from .inspect import inspect
 from .preview_blend import preview_blend

@@ -11,7 +11,7 @@ from mgst_data.augment import GATE_MODES, PRESETS, REGIONS, BlendMask, Recolour,
 from mgst_data.core import UsageError
 from mgst_data.core.errors import check_name
 
-from .config import parse_value
+from ..common.config import parse_value
 
 _PARTS = {"mask": BlendMask, "warp": SourceWarp, "recolour": Recolour}
 _WORDS = {float: "a number", int: "a whole number"}

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
-
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from typing import Any, TypeVar
 
 from mgst_data.core import generator_for
 from mgst_data.core.errors import printable
-from mgst_data.extract.segment import Clip
 from mgst_data.preview.blend import BlendDraw, blend_sheet, caption, describe, drifting, film, recoloured, repeats
+from mgst_data.preview.clips import Clip, clip_from_video, clips_from_shards
 from mgst_data.preview.video import encode_video
 from mgst_data.shards import encode_image
 from mgst_data.shards.storage import output_errors, write_atomic
 
-from . import show
+from ..common.progress import Work, display
+from ..common.show import count as counted
+from ..common.show import line, show_table, table
 from .blend_options import build_blend
-from .clips import clip_from_video, clips_from_shards
 
+T = TypeVar("T")
 FPS = 8
 # Each draw is repeated until it has been shown for so long.
 SECONDS = 4.0
@@ -75,10 +73,9 @@ def preview(source: Source, out: Path, *, preset: str, chosen: Mapping[str, Any]
         count: How many.
     """
     stem = f"{source.name}-{preset}"
-    with _progress() as progress:
-        looking = progress.add_task("looking for a face", total=None)
+    work = Work("looking for a face", unit="pictures")
+    with display(work, interval=None):
         clips = source.clips(count)
-        progress.remove_task(looking)
         mine = [clips[i % len(clips)] for i in range(count)]
         draws = draw_blends(chosen, mine, seed)
         titles = [f"{i}   {caption(draw.facts)}" for i, draw in enumerate(draws)]
@@ -87,7 +84,7 @@ def preview(source: Source, out: Path, *, preset: str, chosen: Mapping[str, Any]
         with output_errors(out):
             out.mkdir(parents=True, exist_ok=True)
         total = sum(len(draw) * repeats(len(draw), fps=FPS, seconds=SECONDS) for draw in draws)
-        pictures = progress.track(film(draws, titles=titles, fps=FPS, seconds=SECONDS), total, description="drawing")
+        pictures = _told(work, film(draws, titles=titles, fps=FPS, seconds=SECONDS), total)
         record = {"source": printable(source.path), "preset": preset, "seed": seed, "options": chosen}
         record |= {"redraw": REDRAW, "digits": DIGITS, "draws": drawn(draws, mine)}
         files = {
@@ -101,7 +98,7 @@ def preview(source: Source, out: Path, *, preset: str, chosen: Mapping[str, Any]
         show_clip(clip, source.frames)
     show_draws(draws)
     for path in files:
-        show.line(printable(path))
+        line(printable(path))
 
 
 def draw_blends(chosen: Mapping[str, Any], clips: Sequence[Clip], seed: int) -> list[BlendDraw]:
@@ -154,17 +151,17 @@ def _rounded(value: Any) -> Any:
 def show_clip(clip: Clip, wanted: int) -> None:
     """Says which frames were taken, and on stderr what is amiss with them."""
     source, first, last = printable(clip.source), int(clip.frame_indices[0]), int(clip.frame_indices[-1])
-    show.line(f"{source}: {f'frames {first} to {last}' if last > first else f'frame {first}'}")
+    line(f"{source}: {f'frames {first} to {last}' if last > first else f'frame {first}'}")
     if len(clip) < wanted:
-        show.line(f"note: {source}: {show.count(len(clip), 'frame')} instead of {wanted}: there are no more", err=True)
+        line(f"note: {source}: {counted(len(clip), 'frame')} instead of {wanted}: there are no more", err=True)
     unusable = int((~clip.segment.valid).sum())
     if unusable:
-        show.line(f"note: {source}: no good landmarks in {show.count(unusable, 'frame')}, left as is", err=True)
+        line(f"note: {source}: no good landmarks in {counted(unusable, 'frame')}, left as is", err=True)
 
 
 def show_draws(draws: Iterable[BlendDraw]) -> None:
     """Prints a table of what was drawn."""
-    made = show.table("draw", "region", "ratio", "gate", "drift", "recoloured", "mask")
+    made = table("draw", "region", "ratio", "gate", "drift", "recoloured", "mask")
     for i, draw in enumerate(draws):
         facts = draw.facts
         made.add_row(
@@ -176,13 +173,11 @@ def show_draws(draws: Iterable[BlendDraw]) -> None:
             recoloured(facts),
             f"{facts['severity']:.2f}",
         )
-    show.show_table(made)
+    show_table(made)
 
 
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    """What is being done, on stderr; nothing is shown outside a terminal."""
-    console = Console(stderr=True, highlight=False)
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        yield progress
+def _told(work: Work, pictures: Iterable[T], total: int) -> Iterator[T]:
+    """The same pictures; the display is told how many there have been."""
+    for number, picture in enumerate(pictures):
+        work.tell("drawing", done=number, total=total)
+        yield picture

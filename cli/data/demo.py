@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from .errors import debug_option
-from .options import Command
+from ..common.errors import debug_option
+from ..common.options import Command
 
 
 @click.command(cls=Command)
@@ -26,16 +26,14 @@ def demo(out: Path, seed: int) -> None:
 
     A real portrait is moved like a talking head, and its face is swapped, in the layout of FaceForensics++.
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress
-
     from mgst_data.demo import render_demo
 
-    console = Console(stderr=True, highlight=False)
-    with Progress(
-        BarColumn(), MofNCompleteColumn(), console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
-        task = bar.add_task("", total=None)
-        videos = render_demo(out, seed=seed, progress=lambda done, total: bar.update(task, completed=done, total=total))
+    from ..common.progress import Work, display
+
+    work = Work("rendering", unit="videos")
+    with display(work, interval=None):
+        videos = render_demo(
+            out, seed=seed, progress=lambda done, total: work.tell("rendering", done=done, total=total)
+        )
     click.echo(f"{out}: {len(videos)} videos in the layout of FaceForensics++")
     click.echo(f"next: mgst-data extract --src {shlex.quote(str(out))} --out shards")

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from .errors import INTERRUPTED, debug_option
-from .options import Command, json_option, option, options
+from ..common.errors import INTERRUPTED, debug_option
+from ..common.options import Command, json_option, option, options
 
 EPILOG = """\b
 Examples:
@@ -108,9 +108,8 @@ def extract(
     from mgst_data.extract import extract as run
 
     from . import show
-    from .config import build_config
-    from .progress import make_watcher
-    from .source import scan_source
+    from .progress import extract_watcher
+    from .source import build_config, scan_source
 
     config = build_config(config_file, flags, overrides)
     scan = scan_source(src, config.source, masks=config.extract.masks)
@@ -119,7 +118,7 @@ def extract(
         show.plan(scan, out, videos_per_shard=videos_per_shard, as_json=as_json)
         return
     try:
-        with make_watcher() as watcher:
+        with extract_watcher() as watcher:
             summary = run(
                 scan,
                 config.extract,

@@ -6,8 +6,8 @@ import json
 
 import click
 
-from .errors import debug_option
-from .options import Command, json_option
+from ..common.errors import debug_option
+from ..common.options import Command, json_option
 
 EPILOG = """\b
 Examples:
@@ -31,13 +31,12 @@ def inspect(ctx: click.Context, /, shards: str, verify: bool, as_json: bool) -> 
     SHARDS is a path or a URL. Sums by data set, split, label and method; every video that was skipped, or kept with a
     note, with its reason.
     """
-    from rich.console import Console
-    from rich.progress import track
-
     from mgst_data.core.errors import printable
     from mgst_data.shards import ShardFolder, summarise, verify_shard
     from mgst_data.shards.report import latest
 
+    from ..common.progress import Work, display
+    from ..common.show import count, line, size
     from . import show
 
     folder = ShardFolder.read(shards)
@@ -45,9 +44,12 @@ def inspect(ctx: click.Context, /, shards: str, verify: bool, as_json: bool) -> 
     sums = summarise(reports)
     videos = latest(reports)
     bytes_ = sum(file.bytes for report in reports for file in report.files)
-    console = Console(stderr=True)
-    watched = track(reports, "verifying", console=console, transient=True, disable=not console.is_terminal)
-    problems = [problem for report in watched for problem in verify_shard(shards, report)] if verify else []
+    problems: list[str] = []
+    work = Work("verifying", unit="shards")
+    with display(work, interval=None):
+        for number, report in enumerate(reports if verify else ()):
+            work.tell("verifying", done=number, total=len(reports))
+            problems += verify_shard(shards, report)
     missing, kept = len(folder.plan) - len(reports), sum(1 for _ in folder.kept())
     if as_json:
         content = {
@@ -69,10 +71,10 @@ def inspect(ctx: click.Context, /, shards: str, verify: bool, as_json: bool) -> 
         show.skipped(ordered)
         if verify:
             show.problems(problems, samples=sum(len(report.samples) for report in reports))
-        show.line(f"\n{printable(shards)}: {show.count(len(reports), 'shard')}, {show.size(bytes_)}")
+        line(f"\n{printable(shards)}: {count(len(reports), 'shard')}, {size(bytes_)}")
         if missing:
-            begun = f", but {show.count(kept, 'video')} of them kept" if kept else ""
+            begun = f", but {count(kept, 'video')} of them kept" if kept else ""
             there = f"{missing:,} of {len(folder.plan):,} shards are missing{begun}"
-            show.line(f"{there}: the same extraction goes on from there")
+            line(f"{there}: the same extraction goes on from there")
     if problems or missing:
         ctx.exit(1)

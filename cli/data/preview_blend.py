@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from .errors import debug_option
-from .options import Command, option, options
+from ..common.errors import debug_option
+from ..common.options import Command, option, options
 
 EPILOG = """\b
 Examples:
@@ -62,9 +62,9 @@ def preview_blend(
     video (real twin, fake, mask and difference side by side), a contact sheet, and a JSON file of all that was drawn.
     """
     # Only now: these import torch, and --help should not wait for it.
+    from ..common.inputs import beside
     from .blend_options import blend_options, build_blend
     from .blends import Source, preview
-    from .inputs import beside
 
     chosen = blend_options(preset, overrides)
     build_blend(chosen)  # what makes no sense is said before anything is read

@@ -1,4 +1,4 @@
-"""How a run is watched: a bar in a terminal, a line now and then anywhere else."""
+"""How an extraction is watched."""
 
 from __future__ import annotations
 
@@ -6,32 +6,23 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task
-from rich.text import Text
-
 from mgst_data.extract import Watcher
 from mgst_data.extract.executors import Event
 from mgst_data.shards import ShardTask, VideoReport
 
-from .show import KEPT, count, duration, remarks
+from ..common.progress import Display, display
+from ..common.show import count, duration
+from .show import KEPT, remarks
 
 SECONDS_BETWEEN_LINES = 5.0
-# Characters that the pace of a large data set takes beside the bar.
-_WORDS = 83
 
 
 @contextmanager
-def make_watcher() -> Iterator[Watcher]:
-    """A watcher that writes to stderr, as fits what stderr is."""
-    console = Console(stderr=True, highlight=False)
-    if not console.is_terminal:
-        yield LineWatcher(console)
-        return
+def extract_watcher(*, interval: float = SECONDS_BETWEEN_LINES) -> Iterator[Watcher]:
+    """A watcher that shows an extraction on stderr."""
     pace = Pace()
-    bar = BarColumn(max(4, min(40, console.width - _WORDS)), complete_style="cyan", finished_style="cyan")
-    with Progress(bar, PaceColumn(pace), console=console, transient=True) as progress:
-        yield BarWatcher(console, pace, progress)
+    with display(pace, interval=interval) as shown:
+        yield ExtractWatcher(shown, pace)
 
 
 class Pace:
@@ -59,7 +50,8 @@ class Pace:
         """Videos that are done, before this run or by it."""
         return self.kept + self.videos
 
-    def __str__(self) -> str:
+    def words(self) -> Sequence[str]:
+        """How far, how fast, and the time left, which runs down between two videos."""
         words = [f"{self.done:,}/{self.total:,} videos"]
         if self.videos:
             seconds = max(self._latest - self._began, 1e-3)
@@ -70,65 +62,29 @@ class Pace:
         else:
             words.append("starting")
         words += [f"{number:,} {what}" for number, what in ((self.skipped, "skipped"), (self.noted, "noted")) if number]
-        return "  ".join(words)
+        return ("  ".join(words),)
 
 
-class PaceColumn(ProgressColumn):
-    """The pace in words."""
+class ExtractWatcher(Watcher):
+    """Shows the pace. Where no bar is drawn, every video that is skipped, and every note on a kept one, gets a line."""
 
-    def __init__(self, pace: Pace) -> None:
-        super().__init__()
-        self._pace = pace
-
-    def render(self, task: Task) -> Text:  # noqa: ARG002
-        """Drawn anew several times a second, so that the time left runs down."""
-        return Text(str(self._pace), no_wrap=True)
-
-
-class BarWatcher(Watcher):
-    """Shows a bar while the run goes on; what was skipped, or kept with a note, is counted, and listed at the end."""
-
-    def __init__(self, console: Console, pace: Pace, progress: Progress) -> None:
-        self._console, self._pace, self._progress = console, pace, progress
+    def __init__(self, shown: Display, pace: Pace) -> None:
+        self._shown, self._pace = shown, pace
 
     def begin(self, tasks: Sequence[ShardTask], planned: int, kept: int) -> None:
         """Says what is to be done."""
-        self._console.print(beginning(tasks, planned, kept))
+        self._shown.say(beginning(tasks, planned, kept))
         self._pace.begin(tasks, kept)
-        self._task = self._progress.add_task("", total=self._pace.total, completed=kept, visible=bool(tasks))
 
     def see(self, event: Event) -> None:
-        """Moves the bar."""
-        if isinstance(event, VideoReport):
-            self._pace.add(event)
-            self._progress.update(self._task, completed=self._pace.done)
-
-
-class LineWatcher(Watcher):
-    """Writes a line every few seconds, and one for every video that is skipped and every note on one that is kept."""
-
-    def __init__(self, console: Console, *, interval: float = SECONDS_BETWEEN_LINES) -> None:
-        self._console, self._pace, self._interval = console, Pace(), interval
-
-    def begin(self, tasks: Sequence[ShardTask], planned: int, kept: int) -> None:
-        """Says what is to be done."""
-        self._write(beginning(tasks, planned, kept))
-        self._pace.begin(tasks, kept)
-        self._next = time.perf_counter() + self._interval
-
-    def see(self, event: Event) -> None:
-        """Writes a line if it is time for one."""
+        """Counts a video."""
         if not isinstance(event, VideoReport):
             return
         self._pace.add(event)
-        for reason, text in remarks(event):
-            self._write(f"{'skipped' if event.skipped else KEPT} ({reason}): {text}")
-        if time.perf_counter() >= self._next:
-            self._write(str(self._pace))
-            self._next = time.perf_counter() + self._interval
-
-    def _write(self, line: str) -> None:
-        self._console.print(line, markup=False, soft_wrap=True)
+        if not self._shown.is_live:
+            for reason, text in remarks(event):
+                self._shown.say(f"{'skipped' if event.skipped else KEPT} ({reason}): {text}")
+        self._shown.tick()
 
 
 def beginning(tasks: Sequence[ShardTask], planned: int, kept: int) -> str:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from .errors import debug_option
-from .options import Command
+from ..common.errors import debug_option
+from ..common.options import Command
 
 EPILOG = """\b
 Examples:
@@ -45,7 +45,7 @@ def sheet(
     from mgst_data.preview import write_sheets
     from mgst_data.shards import ShardReader
 
-    from .inputs import beside
+    from ..common.inputs import beside
 
     out = out or beside(shards, "sheets")
     reader = ShardReader.open(shards, split=split, methods=method or None)

@@ -1,4 +1,4 @@
-"""Tables and lines."""
+"""Tables and lines of extractions."""
 
 from __future__ import annotations
 
@@ -7,10 +7,6 @@ import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-
-import click
-from rich.console import Console
-from rich.table import Table
 
 from mgst_data.core.errors import printable
 from mgst_data.core.records import SPLITS
@@ -21,28 +17,11 @@ from mgst_data.shards import ShardFolder, Tally, Totals, VideoReport, plan_shard
 from mgst_data.shards.folder import STATE
 from mgst_data.shards.storage import DAMAGED
 
+from ..common.show import count, duration, line, section, show_table, size, table
+
 SHOWN = 20
 KEPT = "kept, with a note"
 COLUMNS = ("kept", "skipped", "frames", "tracks", "chunks", "crops")
-
-
-def line(text: str = "", *, err: bool = False) -> None:
-    """Prints one line, however long; the terminal may wrap it, a file gets it whole."""
-    click.echo(text, err=err)
-
-
-def table(first: str, *columns: str) -> Table:
-    """A table of names and numbers."""
-    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    made.add_column(first, overflow="fold")
-    for column in columns:
-        made.add_column(column, justify="right", no_wrap=True)
-    return made
-
-
-def show_table(made: Table) -> None:
-    """Prints a table to stdout."""
-    Console(highlight=False).print(made)
 
 
 def scan(found: Scan) -> None:
@@ -150,7 +129,7 @@ def remarks(video: VideoReport) -> Sequence[tuple[str, str]]:
 
 def problems(found: Sequence[str], *, samples: int) -> None:
     """Prints what a check has found, and what to do about it."""
-    _section(f"verified {count(samples, 'sample')}: {count(len(found), 'problem') if found else 'all sound'}", found)
+    section(f"verified {count(samples, 'sample')}: {count(len(found), 'problem') if found else 'all sound'}", found)
     if found:
         line(f"\nto mend a shard: {DAMAGED}")
 
@@ -167,26 +146,6 @@ def interrupted(out: str) -> None:
     line(f"interrupted: {there}{others}; the same command goes on from there", err=True)
 
 
-def size(count: float) -> str:
-    """A number of bytes for people: ``"45.1 MB"``."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.1f} {unit}" if unit != "bytes" else f"{count:.0f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
-
-
-def count(number: int, what: str) -> str:
-    """``"1 video"``, ``"1,024 videos"``."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
-def duration(seconds: float) -> str:
-    """``"0:01:30"``; hours go beyond a day."""
-    minutes, seconds = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"
-
-
 def _listed(what: str, videos: Iterable[VideoReport], folder: str) -> None:
     groups: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
     for video in videos:
@@ -196,13 +155,9 @@ def _listed(what: str, videos: Iterable[VideoReport], folder: str) -> None:
     shares = even_shares(SHOWN, sizes) if folder else sizes
     for reason, share in zip(sorted(groups), shares, strict=True):
         number = len({key for key, _ in groups[reason]})
-        _section(f"{what} ({reason}): {count(number, 'video')}", [text for _, text in groups[reason][:share]])
+        section(f"{what} ({reason}): {count(number, 'video')}", [text for _, text in groups[reason][:share]])
     if hidden := sum(sizes) - sum(shares):
         line(f"  and {hidden:,} more, listed by: mgst-data inspect {shlex.quote(printable(folder))}")
-
-
-def _section(heading: str, lines: Iterable[str]) -> None:
-    line("\n".join(("", heading, *(f"  {text}" for text in lines))))
 
 
 def _rank(name: str) -> tuple[int, str]:

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
-from .errors import LoneCommand, debug_option, run_script
-from .options import json_option, option, options
+from ..common.errors import LoneCommand, debug_option, run_script
+from ..common.options import json_option, option, options
 
 EPILOG = """\b
 Examples:
@@ -120,9 +120,9 @@ def evaluate(
     """
     # Only now: these import torch, and --help should not wait for it.
     from mgst_data.shards.lock import FolderLock
+    from mgst_model.evaluate.cache import Scoring, load_detectors, open_sets
 
-    from .evaluate_run import Measuring, check, default_folder, load_predictions, measure, read_protocol, score
-    from .evaluate_scores import Scoring, load_detectors, open_sets
+    from .measure import Measuring, check, default_folder, load_predictions, measure, read_protocol, score
 
     wanted_kinds = kinds or KINDS if robustness else ()
     wanted_severities = tuple(sorted(set(severities))) or (1, 2, 3, 4, 5)

@@ -11,16 +11,25 @@ import click
 
 from mgst_data.core import UsageError
 from mgst_data.core.errors import printable
+from mgst_data.video.h264 import encode_h264
+from mgst_model.evaluate.cache import (
+    Detector,
+    Scoring,
+    TestSet,
+    file_name,
+    gather,
+    make_parts,
+    parts_of,
+    unique_names,
+)
 from mgst_model.evaluate.predictions import JSON_NAME, Missing, Predictions
 from mgst_model.evaluate.protocols import Evaluation, Level, Protocol, evaluate, protocols_of
 from mgst_model.evaluate.robustness import Robustness
 
-from .config import read_toml
-from .evaluate_progress import make_score_watcher
-from .evaluate_scores import Detector, Scoring, TestSet, file_name, gather, make_parts, parts_of, unique_names
-from .evaluate_show import Results, show_results, write_results
-from .experiment import preset_file
-from .inputs import beside
+from ..common.config import preset_file, read_toml
+from ..common.inputs import beside
+from .progress import score_watcher
+from .show import Results, show_results, write_results
 
 SAVED = "predictions"
 
@@ -106,9 +115,9 @@ def score(
     Raises:
         MgstError: if something cannot be read, scored or written.
     """
-    parts = parts_of(detectors, sets, disturbances, scoring, out)
+    parts = parts_of(detectors, sets, disturbances, scoring, out, codec=encode_h264)
     try:
-        with make_score_watcher() as watcher:
+        with score_watcher() as watcher:
             make_parts(parts, scoring, watcher, again=again)
     except KeyboardInterrupt:
         there = sum(part.exists for part in parts)

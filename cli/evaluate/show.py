@@ -13,6 +13,7 @@ from rich.console import Console
 
 from mgst_data.core.errors import printable
 from mgst_data.shards.storage import write_atomic
+from mgst_model.evaluate.cache import file_name
 from mgst_model.evaluate.differences import difference_rows
 from mgst_model.evaluate.metrics import FIGURES, Estimate, Scored
 from mgst_model.evaluate.plots import histogram_png, robustness_png, roc_png
@@ -21,8 +22,7 @@ from mgst_model.evaluate.protocols import Evaluation, GroupResult, Level, Protoc
 from mgst_model.evaluate.robustness import Robustness, robustness_rows
 from mgst_model.evaluate.tables import Row, comparison, csv_text, group_rows, markdown, text
 
-from . import show
-from .evaluate_scores import file_name
+from ..common.show import line, table
 
 _WAYS = {"leave_out": "videos without a face left out", "half": "videos without a face count 0.5"}
 _ROBUSTNESS = "AUC by kind and severity of perturbation"
@@ -115,34 +115,34 @@ def show_results(results: Results, files: Sequence[Path], *, as_json: bool) -> N
         for one in results.evaluations[protocol.name, results.ways[0]]:
             for group in one.groups:
                 if group.lacking:
-                    show.line(f"note: {printable(one.model)}, {group.name}: there are no {group.lacking}", err=True)
+                    line(f"note: {printable(one.model)}, {group.name}: there are no {group.lacking}", err=True)
     if as_json:
-        show.line(json.dumps(_json(results, files), indent=1, allow_nan=False))
+        line(json.dumps(_json(results, files), indent=1, allow_nan=False))
         return
     for protocol in results.protocols:
         for way in results.ways:
             evaluations = results.evaluations[protocol.name, way]
-            show.line(f"{results.caption(protocol, way)}" + (": AUC" if len(evaluations) > 1 else ""))
+            line(f"{results.caption(protocol, way)}" + (": AUC" if len(evaluations) > 1 else ""))
             rows = comparison(evaluations) if len(evaluations) > 1 else group_rows(evaluations[0])
             _print(_plain(rows) if len(evaluations) > 1 else _brief(rows))
-            show.line()
+            line()
             if differences := results.differences(protocol, way):
-                show.line(f"{results.differences_are}; with 95 % intervals")
+                line(f"{results.differences_are}; with 95 % intervals")
                 _print(differences)
-                show.line()
+                line()
     if results.robustness:
-        show.line(_ROBUSTNESS)
+        line(_ROBUSTNESS)
         _print([{name.removeprefix("severity "): cell for name, cell in row.items()}
                 for row in robustness_rows(results.robustness)])  # fmt: skip
-        show.line()
+        line()
     for path in files:
-        show.line(printable(path))
+        line(printable(path))
 
 
 def _print(rows: Sequence[Row]) -> None:
     """A table as wide as it needs to be: outside a terminal it is not cut off, inside it its cells wrap."""
     names = list(rows[0])
-    made = show.table(names[0], *names[1:])
+    made = table(names[0], *names[1:])
     for column in made.columns:
         column.no_wrap, column.overflow = False, "fold"
     for row in rows:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,26 +12,23 @@ from typing import Any
 
 import click
 import torch
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from mgst_data.core import MgstError, NoFaceError, OutputError, VideoError
+from mgst_data.core.devices import choose_device
 from mgst_data.core.errors import printable
 from mgst_data.processes import available_cores
 from mgst_data.shards.lock import FolderLock
-from mgst_model.networks.checkpoint import NetworkCard, load_network, read_card
-from mgst_model.networks.folding import fold_batch_norms
+from mgst_model.networks.checkpoint import NetworkCard, read_card
+from mgst_model.predict.detector import Detector, Precision, check_length, input_of, load_detector
+from mgst_model.predict.prediction import SCORES, VideoPrediction
+from mgst_model.predict.process import RunProcess
 
-from . import show
-from .devices import choose_device, in_half
-from .extraction_process import RunProcess
-from .inputs import Input, find_inputs
-from .predictions import Prediction, Predictor, check_length, input_of
-from .predictions_show import SCORES, Wanted, folders_of, print_tracks, summary, write
+from ..common.inputs import Input, find_inputs
+from ..common.progress import Work, display
+from ..common.show import count, line
+from .show import folders_of, print_tracks, summary
 
 FAILED, NO_FACE = 1, 3
-# Windows at a time. On a CPU more of them only leave its caches.
-_BATCH = {"cpu": 2, "cuda": 16}
 
 
 def predict_all(
@@ -40,7 +37,7 @@ def predict_all(
     *,
     extraction: RunProcess | None,
     device: str,
-    precision: str,
+    precision: Precision,
     batch: int | None,
     stride: int | None,
     out: Path | None,
@@ -74,26 +71,60 @@ def predict_all(
     """
     card = read_card(weights)
     inputs = [_fits(item, card) for item in find_inputs(videos, results=SCORES)]
-    wanted = [
-        Wanted(folder, item.stem, video, threshold)
-        for item, folder in zip(inputs, folders_of(inputs, out, video=video), strict=True)
-    ]
-    sound = [item.path for item in inputs if item.problem is None]
+    folders = folders_of(inputs, out, video=video)
     if card.caution:
-        show.line(f"note: {card.caution}", err=True)
+        line(f"note: {card.caution}", err=True)
     results: list[dict[str, Any]] = []
     try:
-        predictor = _predictor(sound, weights, card, extraction, choose_device(device), precision, batch, stride)
-        code = _each(predictor, inputs, wanted, results, tables=not as_json, debug=debug)
+        device = choose_device(device)
+        faces = _begun(extraction, card, [item.path for item in inputs if item.problem is None], device)
+        detector = load_detector(weights, device=device, precision=precision, stride=stride, batch=batch, faces=faces)
+        code = _each(detector, inputs, folders, threshold, results, video=video, tables=not as_json, debug=debug)
     except KeyboardInterrupt:
-        done = f"{len(results):,} of {show.count(len(inputs), 'input')} done"
-        show.line(f"{done}; the files written of these are complete", err=True)
+        done = f"{len(results):,} of {count(len(inputs), 'input')} done"
+        line(f"{done}; the files written of these are complete", err=True)
         raise
     if as_json:
         about = {"weights": printable(weights), "threshold": threshold, "caution": card.caution}
         click.echo(json.dumps({**about, "videos": results}, indent=1))
     elif len(inputs) > 1:
-        show.line(f"\n{_tally(results)}")
+        line(f"\n{_tally(results)}")
+    return code
+
+
+def _each(
+    detector: Detector,
+    inputs: Sequence[Input],
+    folders: Sequence[Path],
+    threshold: float,
+    results: list[dict[str, Any]],
+    *,
+    video: bool,
+    tables: bool,
+    debug: bool,
+) -> int:
+    """Scores each input, and puts what is known of it into ``results``; returns the exit code."""
+    code = 0
+    for number, (item, folder) in enumerate(zip(inputs, folders, strict=True)):
+        try:
+            if item.problem:
+                raise item.problem
+            place = f"{number + 1:,}/{len(inputs):,} " if len(inputs) > 1 else ""
+            with _a_core_is_left(detector.device), _kept_apart(folder):
+                found, files = _scored(detector, item, folder, threshold, place, video=video)
+        except (NoFaceError, VideoError, OutputError) as error:
+            if debug or (isinstance(error, OutputError) and error.reason != "locked"):
+                raise
+            click.echo(f"error: {error}", err=True)
+            results.append({"video": printable(item.path), "error": str(error), "reason": error.reason})
+            code = FAILED if FAILED in (code, failure := _code(error)) else failure
+            continue
+        results.append(summary(found, threshold, files))
+        for note in found.notes:
+            line(f"note: {printable(note)}", err=True)
+        if tables:
+            line("") if number else None
+            print_tracks(found, threshold, files)
     return code
 
 
@@ -109,86 +140,48 @@ def _fits(item: Input, card: NetworkCard) -> Input:
 def _tally(results: Sequence[dict[str, Any]]) -> str:
     """How many came out how, in words."""
     counts = Counter(result.get("verdict") or result["reason"] for result in results)
-    return f"{show.count(len(results), 'input')}: " + ", ".join(f"{count:,} {what}" for what, count in counts.items())
+    return f"{count(len(results), 'input')}: " + ", ".join(f"{count:,} {what}" for what, count in counts.items())
 
 
-def _predictor(
-    videos: Sequence[str],
-    weights: Path,
-    card: NetworkCard,
-    extraction: RunProcess | None,
-    device: str,
-    precision: str,
-    batch: int | None,
-    stride: int | None,
-) -> Predictor:
-    """Loads the network, while faces are extracted already where that is done in another process."""
-    if extraction is not None:
-        if device == "cpu":
-            spec = input_of(card)
-            extraction.begin(spec, videos, threads=min(torch.get_num_threads(), _threads()))
-        else:
-            extraction.end()
-            extraction = None
-    loaded = load_network(weights, device=device)
-    fold_batch_norms(loaded.network)
-    half = in_half(precision, device)
-    return Predictor(loaded, source=extraction, stride=stride, batch=batch or _BATCH[device], device=device, half=half)
-
-
-def _each(
-    predictor: Predictor,
-    inputs: Sequence[Input],
-    wanted: Sequence[Wanted],
-    results: list[dict[str, Any]],
-    *,
-    tables: bool,
-    debug: bool,
-) -> int:
-    """Scores each input, and puts what is known of it into ``results``; returns the exit code."""
-    code = 0
-    for number, (item, files_wanted) in enumerate(zip(inputs, wanted, strict=True)):
-        place = f"{number + 1:,}/{len(inputs):,} " if len(inputs) > 1 else ""
-        try:
-            if item.problem:
-                raise item.problem
-            with _a_core_is_left(predictor.device), _folder_of(files_wanted):
-                found, files = _scored(predictor, item.path, files_wanted, place)
-        except (NoFaceError, VideoError, OutputError) as error:
-            if debug or (isinstance(error, OutputError) and error.reason != "locked"):
-                raise
-            click.echo(f"error: {error}", err=True)
-            results.append({"video": printable(item.path), "error": str(error), "reason": error.reason})
-            code = FAILED if FAILED in (code, failure := _code(error)) else failure
-            continue
-        results.append(summary(found, files_wanted.threshold, files))
-        for note in found.notes:
-            show.line(f"note: {printable(note)}", err=True)
-        if tables:
-            show.line("") if number else None
-            print_tracks(found, files_wanted.threshold, files)
-    return code
+def _begun(extraction: RunProcess | None, card: NetworkCard, paths: Sequence[str], device: str) -> RunProcess | None:
+    """The process that extracts faces, already at work while the network is loaded; None where a thread does it."""
+    if extraction is None:
+        return None
+    if device != "cpu":
+        extraction.end()
+        return None
+    extraction.begin(input_of(card), paths, threads=min(torch.get_num_threads(), _threads()))
+    return extraction
 
 
 @contextmanager
-def _folder_of(wanted: Wanted) -> Iterator[None]:
+def _kept_apart(folder: Path) -> Iterator[None]:
     """Keeps other runs out of the folder meanwhile; leaves none behind in which nothing was written."""
-    new = not wanted.folder.exists()
+    new = not folder.exists()
     try:
-        with FolderLock(wanted.folder):
+        with FolderLock(folder):
             yield
     finally:
-        if new and wanted.folder.is_dir() and not any(wanted.folder.iterdir()):
-            wanted.folder.rmdir()
+        if new and folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
 
 
-def _scored(predictor: Predictor, path: str, wanted: Wanted, place: str) -> tuple[Prediction, list[Path]]:
+def _scored(
+    detector: Detector, item: Input, folder: Path, threshold: float, place: str, *, video: bool
+) -> tuple[VideoPrediction, list[Path]]:
     """What was found in a video, and the files that were written of it."""
-    with _progress() as progress:
-        task = progress.add_task(place + printable(Path(path).name), total=None, doing="looking for a face")
-        found = predictor(path, saw=_watch(progress, task, "scoring"))
-        progress.update(task, total=found.frames)
-        return found, write(found, predictor.loaded, wanted, saw=_watch(progress, task, "drawing"))
+    name = place + printable(Path(item.path).name)
+    work = Work(f"{name}: looking for a face", unit="frames")
+    with display(work, interval=None):
+        found = detector.predict(item.path, saw=lambda done: work.tell(f"{name}: scoring", done=done))
+        files = found.save(
+            folder,
+            stem=item.stem,
+            threshold=threshold,
+            video=video,
+            saw=lambda done: work.tell(f"{name}: drawing", done=done, total=found.frames),
+        )
+    return found, files
 
 
 @contextmanager
@@ -210,21 +203,3 @@ def _threads() -> int:
 
 def _code(error: MgstError) -> int:
     return NO_FACE if isinstance(error, NoFaceError) else FAILED
-
-
-def _watch(progress: Progress, task: TaskID, doing: str) -> Callable[[int], None]:
-    return lambda done: progress.update(task, completed=done, doing=doing)
-
-
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    """What is being done, on stderr; nothing is shown outside a terminal."""
-    console = Console(stderr=True, highlight=False)
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(complete_style="cyan", finished_style="cyan"),
-        TextColumn("{task.fields[doing]} {task.completed} frames"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        yield progress

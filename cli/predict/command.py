@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import click
 
 from mgst_data.processes import heavy_imports
+from mgst_model.predict.process import RunProcess
 
-from .errors import LoneCommand, debug_option, interrupted_at_once, run_script
-from .extraction_process import RunProcess
-from .options import json_option, option, options
+from ..common.errors import LoneCommand, debug_option, interrupted_at_once, run_script
+from ..common.options import json_option, option, options
+
+if TYPE_CHECKING:
+    from mgst_model.predict.detector import Precision
 
 EPILOG = """\b
 Examples:
@@ -87,14 +91,14 @@ def predict(
         stack.enter_context(interrupted_at_once(extraction.kill if extraction else lambda: None))
         # Only now: these import torch, and neither --help nor that process should wait for it.
         with heavy_imports():
-            from .predictions_run import predict_all
+            from .batch import predict_all
 
         code = predict_all(
             videos,
             weights,
             extraction=extraction,
             device=device,
-            precision=precision,
+            precision=cast("Precision", precision),
             batch=batch,
             stride=stride,
             out=out,
@@ -110,7 +114,3 @@ def predict(
 def main() -> None:
     """The console script."""
     run_script(predict)
-
-
-if __name__ == "__main__":
-    main()

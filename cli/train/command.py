@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from .errors import INTERRUPTED, LoneCommand, debug_option, run_script
-from .options import json_option, option, options
+from ..common.errors import INTERRUPTED, LoneCommand, debug_option, run_script
+from ..common.options import json_option, option, options
 
 EPILOG = """\b
 Examples:
@@ -76,8 +76,9 @@ def train(
     from mgst_model.train import Stopped, make_fabric
     from mgst_model.train import train as run
 
-    from .experiment import build_experiment, preset_file, preset_for
-    from .train_progress import make_train_watcher, quieten_libraries, show_trained
+    from ..common.config import preset_file
+    from .experiment import build_experiment, preset_for
+    from .progress import quieten_libraries, show_trained, train_watcher
 
     if not ctx.meta.get("debug"):
         quieten_libraries()
@@ -91,7 +92,7 @@ def train(
         settings = f"configuration {config_file}" if config_file else f"preset {chosen}{reason}"
         click.echo(f"{printable(settings)}; folder of the training: {printable(out)}", err=True)
     try:
-        with make_train_watcher(quiet=not first) as watcher:
+        with train_watcher(quiet=not first) as watcher:
             best = run(experiment, shards, out, fabric=fabric, watcher=watcher)
     except Stopped:
         if first:
@@ -104,7 +105,3 @@ def train(
 def main() -> None:
     """The console script."""
     run_script(train)
-
-
-if __name__ == "__main__":
-    main()

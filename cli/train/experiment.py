@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from mgst_data.core import UsageError
 from mgst_model.networks import NetworkConfig
 from mgst_model.train import AugmentConfig, DataConfig, Experiment, LossConfig, TrainConfig
 
-from .config import build_tables
+from ..common.config import build_tables
 
 TABLES: dict[str, type] = {
     "network": NetworkConfig,
@@ -39,15 +37,3 @@ def preset_for(device: str) -> tuple[str, str]:
         return "base", " (there is a GPU; --preset small is for a CPU)"
     why = "it trains on a CPU" if device == "cpu" else "there is no GPU"
     return "small", f" ({why}; --preset base is for a GPU)"
-
-
-def preset_file(name: str, folder: str = "train") -> Path:
-    """A configuration that comes along.
-
-    Raises:
-        UsageError: if there is none of that name.
-    """
-    path = Path(str(files("mgst_configs") / folder / f"{name}.toml"))
-    if not path.is_file():
-        raise UsageError(f"there is no configuration {name!r}", where=path.parent)
-    return path

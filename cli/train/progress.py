@@ -1,4 +1,4 @@
-"""How a training is watched: a live panel in a terminal, a line now and then anywhere else."""
+"""How a training is watched, and what is said at its end."""
 
 from __future__ import annotations
 
@@ -6,22 +6,18 @@ import json
 import logging
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 import click
-from rich.console import Console, Group
-from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
 
 from mgst_model.train import StepReport, TrainWatcher, Validation
 
-from .errors import answer_at_once
-from .show import duration
+from ..common.errors import answer_at_once
+from ..common.progress import Display, display
+from ..common.show import duration
 
 SECONDS_BETWEEN_LINES = 10.0
 STOPPING = "stopping after this step; press Ctrl-C again to stop now and lose what was not saved"
@@ -36,16 +32,14 @@ def quieten_libraries() -> None:
 
 
 @contextmanager
-def make_train_watcher(*, quiet: bool = False) -> Iterator[TrainWatcher]:
-    """A watcher that writes to stderr, as fits what stderr is; ``quiet`` for all processes but one."""
-    console = Console(stderr=True, highlight=False)
+def train_watcher(*, quiet: bool = False, interval: float = SECONDS_BETWEEN_LINES) -> Iterator[TrainWatcher]:
+    """A watcher that shows a training on stderr; ``quiet`` for all processes but one."""
     if quiet:
         yield TrainWatcher()
-    elif console.is_terminal:
-        with Live(console=console, refresh_per_second=4) as live:
-            yield LiveWatcher(console, live)
-    else:
-        yield LineWatcher(console)
+        return
+    course = Course()
+    with display(course, interval=interval) as shown:
+        yield CourseWatcher(shown, course)
 
 
 class Course:
@@ -53,6 +47,7 @@ class Course:
 
     def __init__(self) -> None:
         self.steps = self.done = self.epochs = 0
+        self.stopping = False
         self.latest: StepReport | None = None
         self.best: Validation | None = None
         self._recent: deque[tuple[float, StepReport]] = deque(maxlen=_REMEMBERED)
@@ -72,6 +67,11 @@ class Course:
             self.latest, self.done = report, report.step
             self._recent.append((now - self._ended, report))
         self._ended = now  # the time of a validation is no time of a step
+
+    @property
+    def total(self) -> float:
+        """Steps of the whole training."""
+        return max(1, self.steps)
 
     @property
     def losses(self) -> dict[str, float]:
@@ -101,17 +101,42 @@ class Course:
         spent = sum(seconds for seconds, _ in self._recent) / max(1, len(self._recent))
         return spent * (self.steps - self.done)
 
-    def words(self) -> str:
-        """All of it in one line."""
+    def words(self) -> Sequence[str]:
+        """Losses; learning rate and speed; where the time goes."""
         if self.latest is None:
-            return "starting"
+            return ("starting",)
         losses = " ".join(f"{name} {value:.3f}" for name, value in self.losses.items())
         time_in = " ".join(f"{name} {share:.0%}" for name, share in self.shares.items())
         best = f"  best AUC {self.best.auc:.4f}" if self.best else ""
-        return (
-            f"step {self.done:,}/{self.steps:,}  {losses}  lr {self.latest.rate:.1e}  {self.speed:.1f} segments/s"
-            f"  ({time_in})  {duration(self.left)} left{best}"
-        )
+        place = f"step {self.done:,}/{self.steps:,}  {losses}"
+        pace = f"lr {self.latest.rate:.1e}  {self.speed:.1f} segments/s  ({time_in})  {duration(self.left)} left{best}"
+        return (place, pace, STOPPING) if self.stopping else (place, pace)
+
+
+class CourseWatcher(TrainWatcher):
+    """Shows the course, and a line for every validation."""
+
+    def __init__(self, shown: Display, course: Course) -> None:
+        self._shown, self._course = shown, course
+
+    def begin(self, *, steps: int, done: int, epochs: int, parameters: int) -> None:
+        """Says what is to be done."""
+        self._shown.say(first_line(steps, done, epochs, parameters))
+        self._course.begin(steps=steps, done=done, epochs=epochs)
+
+    def see(self, report: StepReport | Validation) -> None:
+        """Counts a step, or says what a validation has reached."""
+        self._course.add(report)
+        if isinstance(report, Validation):
+            self._shown.say(validation_line(report))
+        else:
+            self._shown.tick()
+
+    def stopping(self) -> None:
+        """Answers the request to stop; a live display draws the answer within a quarter of a second."""
+        self._course.stopping = True
+        if not self._shown.is_live:
+            answer_at_once(STOPPING)
 
 
 def first_line(steps: int, done: int, epochs: int, parameters: int) -> str:
@@ -126,73 +151,6 @@ def validation_line(report: Validation) -> str:
     """What was reached, in words."""
     best = "  best so far" if report.best else ""
     return f"epoch {report.epoch + 1}: validation AUC {report.auc:.4f}, loss {report.loss:.4f}{best}"
-
-
-class LiveWatcher(TrainWatcher):
-    """Shows a table that is drawn anew while the training goes on."""
-
-    def __init__(self, console: Console, live: Live) -> None:
-        self._console, self._live, self._course = console, live, Course()
-        self._stopping = False
-
-    def begin(self, *, steps: int, done: int, epochs: int, parameters: int) -> None:
-        """Says what is to be done."""
-        self._console.print(first_line(steps, done, epochs, parameters))
-        self._course.begin(steps=steps, done=done, epochs=epochs)
-
-    def see(self, report: StepReport | Validation) -> None:
-        """Draws the table anew."""
-        self._course.add(report)
-        if isinstance(report, Validation):
-            self._console.print(validation_line(report))
-        self._live.update(self._panel())
-
-    def stopping(self) -> None:
-        """Adds a line to the table; the display draws it within a quarter of a second."""
-        self._stopping = True
-        self._live.update(self._panel())
-
-    def _panel(self) -> Group:
-        course = self._course
-        table = Table.grid(padding=(0, 2))
-        losses = "  ".join(f"[bold]{name}[/] {value:.4f}" for name, value in course.losses.items())
-        shares = "  ".join(f"{name} {share:.0%}" for name, share in course.shares.items())
-        rate = f"{course.latest.rate:.2e}" if course.latest else "-"
-        table.add_row("loss", losses)
-        table.add_row("rate", f"{rate}   {course.speed:.1f} segments/s")
-        table.add_row("time in", shares)
-        bar = ProgressBar(total=max(1, course.steps), completed=course.done, width=40, complete_style="cyan")
-        steps = Text(f"step {course.done:,}/{course.steps:,}  {duration(course.left)} left")
-        return Group(table, steps, bar, *([Text(STOPPING, style="bold yellow")] if self._stopping else []))
-
-
-class LineWatcher(TrainWatcher):
-    """Writes a line every few seconds, and one for every validation."""
-
-    def __init__(self, console: Console, *, interval: float = SECONDS_BETWEEN_LINES) -> None:
-        self._console, self._course, self._interval = console, Course(), interval
-        self._next = 0.0
-
-    def begin(self, *, steps: int, done: int, epochs: int, parameters: int) -> None:
-        """Says what is to be done."""
-        self._write(first_line(steps, done, epochs, parameters))
-        self._course.begin(steps=steps, done=done, epochs=epochs)
-
-    def see(self, report: StepReport | Validation) -> None:
-        """Writes a line if it is time for one."""
-        self._course.add(report)
-        if isinstance(report, Validation):
-            self._write(validation_line(report))
-        elif time.perf_counter() >= self._next:
-            self._write(self._course.words())
-            self._next = time.perf_counter() + self._interval
-
-    def stopping(self) -> None:
-        """Answers the request to stop."""
-        answer_at_once(STOPPING)
-
-    def _write(self, line: str) -> None:
-        self._console.print(line, markup=False, soft_wrap=True)
 
 
 def show_trained(out: Path, best: Validation, *, as_json: bool) -> None:

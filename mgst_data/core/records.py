@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +17,15 @@ DEMO = "demo"
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,120}")
 # Stands for "no frame of any number": how many there are is known only when a batch is made.
 NO_FRAME = torch.zeros(0, dtype=torch.bool)
+
+
+def main_track(areas: Mapping[int, float]) -> int:
+    """The main face of a video: of its tracks, the one with the largest sum of areas over its frames.
+
+    Args:
+        areas: Sum of the areas of each track's boxes, square pixels of the video; of equal ones the first track wins.
+    """
+    return max(sorted(areas), key=areas.__getitem__)
 
 
 @dataclass(frozen=True, slots=True)

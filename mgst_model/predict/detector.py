@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from mgst_data.core import NoFaceError, UsageError, VideoError
 from mgst_data.core.devices import choose_device
+from mgst_data.core.records import main_track
 from mgst_data.video.batches import ahead
 from mgst_model.evaluate.windows import RunScores, score_runs
 from mgst_model.networks.checkpoint import LoadedNetwork, NetworkCard, load_network
@@ -36,6 +37,8 @@ from mgst_model.predict.faces import (
 from mgst_model.predict.prediction import USUAL_FPS, Saw, TrackPrediction, VideoPrediction, WindowScore
 
 Precision = Literal["auto", "fp32", "bf16"]
+Video = str | Path | np.ndarray | Tensor
+Videos = list[str] | list[Path] | list[str | Path] | tuple[str | Path, ...]
 # Runs that are extracted in a thread while the network is at one.
 _AHEAD = 2
 # Windows per call. On a CPU more of them only leave its caches.
@@ -117,17 +120,12 @@ class Detector:
         return f"Detector({self.loaded.frames} frames of {self.loaded.size} pixels, {self.device})"
 
     @overload
-    def predict(self, video: str | Path | UInt8[np.ndarray, "..."] | UInt8[Tensor, "..."], *, fps: float = 0.0,
-                saw: Saw = ...) -> VideoPrediction: ...  # fmt: skip
+    def predict(self, video: Video, *, fps: float = 0.0, saw: Saw = ...) -> VideoPrediction: ...
     @overload
-    def predict(self, video: Sequence[str | Path], *, fps: float = 0.0, saw: Saw = ...) -> list[VideoPrediction]: ...
+    def predict(self, video: Videos, *, fps: float = 0.0, saw: Saw = ...) -> list[VideoPrediction]: ...
 
     def predict(
-        self,
-        video: str | Path | UInt8[np.ndarray, "..."] | UInt8[Tensor, "..."] | Sequence[str | Path],
-        *,
-        fps: float = 0.0,
-        saw: Saw = lambda _: None,
+        self, video: Video | Videos, *, fps: float = 0.0, saw: Saw = lambda _: None
     ) -> VideoPrediction | list[VideoPrediction]:
         """Scores all faces of a video.
 
@@ -149,9 +147,9 @@ class Detector:
         """
         if isinstance(video, np.ndarray | Tensor):
             return self._predict(Frames.of(video, fps=fps), saw)
-        if isinstance(video, str | Path):
-            return self._predict(str(video), saw)
-        return [self._predict(str(path), saw) for path in video]
+        if isinstance(video, list | tuple):
+            return [self._predict(str(path), saw) for path in video]
+        return self._predict(str(video), saw)
 
     def _predict(self, source: Source, saw: Saw) -> VideoPrediction:
         check_length(source, self.loaded)
@@ -168,7 +166,7 @@ class Detector:
         return VideoPrediction(
             source=source,
             tracks=tracks,
-            main=max(range(len(order)), key=lambda i: parts[order[i]].area),
+            main=order.index(main_track({track: mine.area for track, mine in parts.items()})),
             frames=rest.frames,
             fps=one.fps,
             size=one.size,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Protocol, cast
+from typing import Protocol, cast, runtime_checkable
 
 import numpy as np
 import torch
@@ -83,7 +83,7 @@ class FaceRun:
     """Consecutive frames of one face, all with the same crop.
 
     Attributes:
-        pixels: RGB crops.
+        pixels: RGB crops, n of them; none once they were let go of.
         track: Number of the face.
         frame: Numbers of the frames in the video.
         time: Seconds.
@@ -94,7 +94,7 @@ class FaceRun:
         read: Frames of the video that had been read when it came out.
     """
 
-    pixels: UInt8[ndarray, "n s s 3"]
+    pixels: UInt8[ndarray, "_ s s 3"]
     track: int
     frame: Int[ndarray, " n"]
     time: Float[ndarray, " n"]
@@ -158,6 +158,7 @@ class InputSpec:
     size: int
 
 
+@runtime_checkable
 class RunSource(Protocol):
     """Gives the runs of one video after another, and at the end of each what is left to say of it.
 

@@ -600,7 +600,7 @@ import sys
 from pathlib import Path
 
 import torch
-from mgst_cli.experiment import build_experiment
+from mgst_cli.train.experiment import build_experiment
 
 from mgst_model.train import TrainWatcher, make_fabric
 from mgst_model.train.loop import _Training

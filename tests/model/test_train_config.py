@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from mgst_cli.experiment import build_experiment, preset_file
-from mgst_cli.train import PRESETS
+from mgst_cli.common.config import preset_file
+from mgst_cli.train.command import PRESETS
+from mgst_cli.train.experiment import build_experiment
 
 from mgst_data.core import UsageError
 from mgst_model.train import DetectionTask, Experiment, TrainConfig

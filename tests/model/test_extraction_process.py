@@ -8,10 +8,10 @@ from dataclasses import fields
 import numpy as np
 import pytest
 from face_videos import empty_rooms, encode, faces
-from mgst_cli.extraction_process import RunProcess
-from mgst_cli.face_runs import FaceRun, InputSpec, RunReader, VideoSummary, face_extractor
 
 from mgst_data.core import NoFaceError, VideoError
+from mgst_model.predict.faces import FaceRun, InputSpec, RunReader, VideoSummary, face_extractor
+from mgst_model.predict.process import RunProcess
 
 SPEC = InputSpec(frames=8, min_frames=2, size=64)
 
@@ -47,7 +47,7 @@ def test_runs_and_errors_are_those_of_the_same_process(videos):
         with pytest.raises(NoFaceError, match="no face in 10 frames") as raised:
             list(beside(room))
         assert raised.value.reason == "no_face"
-        assert any("face_runs.py" in note for note in raised.value.__notes__)
+        assert any("faces.py" in note for note in raised.value.__notes__)
         with pytest.raises(VideoError, match="not a video"):
             list(beside(text))
         assert_same(list(beside(two)), list(here(two)))

@@ -1,4 +1,4 @@
-"""Scores of networks on shards, kept in parts: one network, one folder, one perturbation. What is there stays."""
+"""Scores of networks on shards, kept on disk in parts: one network, one folder, one perturbation."""
 
 from __future__ import annotations
 
@@ -11,23 +11,34 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mgst_data.augment.compression import FrameCodec
 from mgst_data.core import FAKE, REAL, UsageError
+from mgst_data.core.devices import choose_device
 from mgst_data.core.errors import printable
 from mgst_data.shards import ShardFolder
 from mgst_data.shards.report import latest
-from mgst_data.video.h264 import encode_h264
 from mgst_model.evaluate.predictions import JSON_NAME, Predictions
 from mgst_model.evaluate.score import Disturbance, Tracks, faceless_reports, score_shards
 from mgst_model.networks.checkpoint import BEST, CARD, WEIGHTS, LoadedNetwork, load_network, weights_file
-
-from .devices import choose_device
-from .evaluate_progress import ScoreWatcher
 
 # Raise it when the same weights and shards give other scores than before: parts of older versions are then not taken.
 SCORING = 1
 PARTS = "parts"
 # Names that say nothing: the folder's is taken.
 _NAMELESS = (BEST, "last")
+
+
+class ScoreWatcher:
+    """Is told how far scoring has come; this one takes no notice."""
+
+    def begin(self, todo: int, there: int) -> None:
+        """So many parts are to be scored, so many are there already."""
+
+    def turn(self, label: str) -> None:
+        """The next part begins."""
+
+    def saw(self, done: int, of: int) -> None:
+        """So many videos of the part are done."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,9 +159,20 @@ def parts_of(
     disturbances: Sequence[tuple[str, int]],
     scoring: Scoring,
     out: Path,
+    *,
+    codec: FrameCodec | None = None,
 ) -> list[Part]:
-    """All that has to be scored; of every detector the clean videos first."""
-    disturbed = [Disturbance(kind, severity, encode_h264, scoring.seed) for kind, severity in disturbances]
+    """All that has to be scored; of every detector the clean videos first.
+
+    Args:
+        detectors: The networks.
+        sets: Folders of shards.
+        disturbances: Kinds and severities of perturbations.
+        scoring: How videos are scored.
+        out: Folder that the parts are kept in.
+        codec: What codes and decodes frames, for the perturbation "h264".
+    """
+    disturbed = [Disturbance(kind, severity, codec, scoring.seed) for kind, severity in disturbances]
     return [
         Part(detector, tested, disturbance, _folder(detector, tested, disturbance, scoring, out))
         for detector in detectors
