@@ -103,7 +103,7 @@ def test_what_cannot_be_drawn_is_refused():
     with pytest.raises(ValueError, match="a: a ROC curve takes real and fake"):
         roc_png({"a": scored(5, 0)})
     for scores in ([], [1.5]):
-        with pytest.raises(ValueError, match="probabilities"):
+        with pytest.raises(ValueError, match="scores in"):
             histogram_png(Scored.of(scores, [0] * len(scores)))
 
 
