@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from mgst_data.core import MgstError, VideoError
+from mgst_data.core.locations import is_url
 from mgst_data.datasets.tree import VIDEO_SUFFIXES
-from mgst_data.video.files import check_file, is_folder, is_url
+from mgst_data.video.files import check_file, is_folder
 from mgst_data.video.images import IMAGE_SUFFIXES
 
 LIST_SUFFIX = ".txt"

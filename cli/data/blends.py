@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 
 from mgst_data.core import generator_for
 from mgst_data.core.errors import printable
+from mgst_data.core.locations import is_url
 from mgst_data.preview.blend import BlendDraw, blend_sheet, caption, describe, drifting, film, recoloured, repeats
 from mgst_data.preview.clips import Clip, clip_from_video, clips_from_shards
-from mgst_data.preview.video import encode_video
+from mgst_data.preview.stream import encode_video
 from mgst_data.shards import encode_image
 from mgst_data.shards.storage import output_errors, write_atomic
 
@@ -49,7 +50,7 @@ class Source:
     @property
     def name(self) -> str:
         """What files made of it begin with."""
-        if "://" in self.path:
+        if is_url(self.path):
             return PurePosixPath(self.path.partition("?")[0]).stem
         path = Path(self.path)
         return path.resolve().name if path.is_dir() else path.stem

@@ -10,8 +10,8 @@ from rich.text import Text
 
 from mgst_data.core import UsageError
 from mgst_data.core.errors import printable
+from mgst_data.core.locations import is_url
 from mgst_data.preview.scores import clock, verdict
-from mgst_data.video.files import is_url
 from mgst_model.predict.prediction import SCORES, TIMELINE, VideoPrediction, rounded
 
 from ..common.inputs import Input, beside
