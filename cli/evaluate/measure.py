@@ -13,7 +13,7 @@ from mgst_data.core import UsageError
 from mgst_data.core.errors import printable
 from mgst_data.video.h264 import encode_h264
 from mgst_model.evaluate.cache import (
-    Detector,
+    NamedNetwork,
     Scoring,
     TestSet,
     file_name,
@@ -102,7 +102,7 @@ def default_folder(paths: Sequence[Path]) -> Path:
 
 
 def score(
-    detectors: Sequence[Detector],
+    detectors: Sequence[NamedNetwork],
     sets: Sequence[TestSet],
     out: Path,
     scoring: Scoring,

@@ -14,8 +14,8 @@ from torch import Tensor
 from mgst_data.core.errors import NoFaceError
 from mgst_data.core.records import Detections, FaceTrack, FrameBatch, VideoRecord
 from mgst_data.extract.config import ExtractConfig
+from mgst_data.extract.cutter import TrackCutter, VideoInfo
 from mgst_data.extract.masks import MaskFrames
-from mgst_data.extract.runs import TrackCutter, VideoInfo
 from mgst_data.extract.selection import select_chunks
 from mgst_data.faces.detect import DETECTORS
 from mgst_data.faces.landmarks import LANDMARK_MODELS

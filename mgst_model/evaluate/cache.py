@@ -63,7 +63,7 @@ class Scoring:
 
 
 @dataclass(frozen=True, slots=True)
-class Detector:
+class NamedNetwork:
     """A network under its name, with a digest of the files that it was read from."""
 
     name: str
@@ -86,7 +86,7 @@ class TestSet:
 class Part:
     """What one detector says of one test set, as it is or perturbed: scored at once, and kept."""
 
-    detector: Detector
+    detector: NamedNetwork
     tested: TestSet
     disturbance: Disturbance | None
     folder: Path
@@ -103,7 +103,7 @@ class Part:
         return f"{self.detector.name}: {printable(Path(self.tested.location).name)}{done}"
 
 
-def load_detectors(paths: Sequence[Path]) -> list[Detector]:
+def load_detectors(paths: Sequence[Path]) -> list[NamedNetwork]:
     """Reads networks, onto the CPU.
 
     Raises:
@@ -117,7 +117,7 @@ def load_detectors(paths: Sequence[Path]) -> list[Detector]:
     names = unique_names([_own_name(file) for file in files], files)
     digests = [_digest(file.read_bytes(), file.with_suffix(CARD).read_bytes()) for file in files]
     return [
-        Detector(name, printable(path), digest, one)
+        NamedNetwork(name, printable(path), digest, one)
         for name, path, digest, one in zip(names, paths, digests, loaded, strict=True)
     ]
 
@@ -154,7 +154,7 @@ def open_sets(locations: Sequence[str], split: str | None) -> list[TestSet]:
 
 
 def parts_of(
-    detectors: Iterable[Detector],
+    detectors: Iterable[NamedNetwork],
     sets: Sequence[TestSet],
     disturbances: Sequence[tuple[str, int]],
     scoring: Scoring,
@@ -262,7 +262,9 @@ def _own_name(file: Path) -> str:
     return printable(file.resolve().parent.name if stem in _NAMELESS else stem) or stem
 
 
-def _folder(detector: Detector, tested: TestSet, disturbance: Disturbance | None, scoring: Scoring, out: Path) -> Path:
+def _folder(
+    detector: NamedNetwork, tested: TestSet, disturbance: Disturbance | None, scoring: Scoring, out: Path
+) -> Path:
     """Where a part is kept; its name depends on everything that its scores depend on."""
     about: list[object] = [SCORING, detector.digest, tested.digest, scoring.split, scoring.segments, scoring.tracks]
     name = [file_name(printable(Path(tested.location).name))]
