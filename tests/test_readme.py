@@ -35,11 +35,11 @@ def test_the_presets_are_what_the_experiment_trains(variant, monkeypatch, tmp_pa
         shipped = build_experiment(preset_file(stage.preset), {}, ()).as_dict()
         # How fast it goes, and what is looked at meanwhile.
         for table, name in (
-            ("data", "val_per_video"),
+            ("data", "val_draws_per_video"),
             ("data", "workers"),
-            ("train", "validate"),
+            ("train", "validate_every"),
             ("train", "precision"),
-            ("train", "start"),
+            ("train", "init_from"),
         ):
             del trained[table][name], shipped[table][name]
         assert trained == shipped

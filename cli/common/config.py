@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -18,7 +19,12 @@ _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: 
 
 
 def build_tables(
-    kinds: Mapping[str, type], path: Path | None, flags: Mapping[str, Any], overrides: Iterable[str]
+    kinds: Mapping[str, type],
+    path: Path | None,
+    flags: Mapping[str, Any],
+    overrides: Iterable[str],
+    *,
+    renamed: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Merges a file, flags and overrides into one object per table.
 
@@ -27,18 +33,20 @@ def build_tables(
         path: A TOML file with these tables.
         flags: Values by name, of any table.
         overrides: ``"table.name=value"``, the value as in TOML; text needs no quotes.
+        renamed: By ``"table.name"`` of an option's earlier name, its name of now: the earlier one is an error.
 
     Raises:
         UsageError: for a name that there is not, with the one that may be meant, or a value that does not fit.
     """
     sections: Sections = {name: {} for name in kinds}
+    merge = partial(_merge, kinds, sections, renamed=renamed or {})
     if path is not None:
-        _merge(kinds, sections, read_toml(path), where=str(path))
+        merge(read_toml(path), where=str(path))
     for name, kind in kinds.items():
         own = {field.name for field in fields(kind)}
         sections[name] |= {flag: value for flag, value in flags.items() if flag in own and value not in (None, ())}
     for text in overrides:
-        _merge(kinds, sections, _override(text, kinds), where=f"--set {text}")
+        merge(_override(text, kinds), where=f"--set {text}")
     built = {}
     for name, kind in kinds.items():
         try:
@@ -78,7 +86,9 @@ def parse_value(text: str) -> Any:
         return text.strip()
 
 
-def _merge(kinds: Mapping[str, type], sections: Sections, given: Mapping[str, Any], *, where: str) -> None:
+def _merge(
+    kinds: Mapping[str, type], sections: Sections, given: Mapping[str, Any], *, renamed: Mapping[str, str], where: str
+) -> None:
     for name, values in given.items():
         check_name(name, kinds, "table", where)
         if not isinstance(values, Mapping):
@@ -87,6 +97,8 @@ def _merge(kinds: Mapping[str, type], sections: Sections, given: Mapping[str, An
             )
         hints = get_type_hints(kinds[name])
         for key, value in values.items():
+            if f"{name}.{key}" in renamed:
+                raise UsageError(f"{name}.{key} is called {renamed[f'{name}.{key}']} now", where=where)
             check_name(key, hints, f"option {name}.", where)
             sections[name][key] = _convert(value, hints[key], f"{name}.{key}", where)
 

@@ -37,7 +37,9 @@ PRESETS = ("base", "small", "small_frames", "small_patches", "small_joined", "cl
     option("--set", "overrides", multiple=True, metavar="TABLE.NAME=VALUE", help="Override one; may be repeated."),
     option("--epochs", type=click.IntRange(min=1), help="Passes over the videos."),
     option("--seed", type=int, help="Seed of everything that is random. [0]"),
-    option("--weights", metavar="PATH", help="Weights the backbone begins with: a file, package, hub or random."),
+    option(
+        "--backbone-weights", metavar="PATH", help="Weights the backbone begins with: a file, package, hub or random."
+    ),
 )
 @options(
     "Run",
@@ -56,7 +58,7 @@ def train(
     preset: str | None,
     config_file: Path | None,
     overrides: tuple[str, ...],
-    weights: str | None,
+    backbone_weights: str | None,
     out: Path | None,
     device: str,
     devices: int,
@@ -83,7 +85,7 @@ def train(
     if not ctx.meta.get("debug"):
         quieten_libraries()
     chosen, reason = (preset, "") if preset else preset_for(device)
-    given = [*overrides, *([f"network.pretrained={weights}"] if weights else [])]
+    given = [*overrides, *([f"network.pretrained={backbone_weights}"] if backbone_weights else [])]
     experiment = build_experiment(config_file or preset_file(chosen), flags, given)
     out = out or Path("runs", config_file.stem if config_file else chosen)
     fabric = make_fabric(experiment, device=device, devices=devices)

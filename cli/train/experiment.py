@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from mgst_model.networks import NetworkConfig
+from mgst_model.networks.renamed import RENAMED
 from mgst_model.train import AugmentConfig, DataConfig, Experiment, LossConfig, TrainConfig
 
 from ..common.config import build_tables
@@ -23,8 +24,8 @@ TABLES: dict[str, type] = {
 
 
 def build_experiment(path: Path | None, flags: Mapping[str, Any], overrides: Iterable[str]) -> Experiment:
-    """Merges a file, flags and overrides; see :func:`mgst_cli.config.build_tables`."""
-    return Experiment(**build_tables(TABLES, path, flags, overrides))
+    """Merges a file, flags and overrides; see :func:`mgst_cli.common.config.build_tables`."""
+    return Experiment(**build_tables(TABLES, path, flags, overrides, renamed=RENAMED))
 
 
 def preset_for(device: str) -> tuple[str, str]:

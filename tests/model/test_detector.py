@@ -31,7 +31,9 @@ def folder(tmp_path_factory):
     """A training's folder with weights that were drawn, and a video in it."""
     folder = tmp_path_factory.mktemp("front")
     (folder / "runs" / "joined").mkdir(parents=True)
-    config = NetworkConfig(backbone="test_efficientnet", pretrained="random", dim=16, heads=2, blocks=3, embedding=8)
+    config = NetworkConfig(
+        backbone="test_efficientnet", pretrained="random", dim=16, heads=2, blocks=3, embedding_dim=8
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         save_network(folder / "runs/joined/last", build_network(config).eval(), config, frames=4, size=SIZE)
