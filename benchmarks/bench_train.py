@@ -51,12 +51,12 @@ def run(name: str, scratch: Path, options: argparse.Namespace) -> dict[str, Any]
     """One section; None where this machine has not what it needs."""
     steps = {"steps": 3, "warmup": 1} if options.quick else {"steps": 30, "warmup": 5}
     if name == "small":
-        few = ["data.val_per_video=1", "network.pretrained=random"]
+        few = ["data.val_draws_per_video=1", "network.pretrained=random"]
         return measure_steps(demo_shards(scratch), "small", few, device="cpu", **steps)
     if name == "base":
         if not torch.cuda.is_available():
             return None
-        more = ["network.pretrained=random", "data.per_video=64", "data.val_per_video=1"]
+        more = ["network.pretrained=random", "data.draws_per_video=64", "data.val_draws_per_video=1"]
         return measure_steps(demo_shards(scratch), "base", more, device="cuda", **steps)
     if options.clips is None:
         return None

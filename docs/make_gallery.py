@@ -17,7 +17,7 @@ from PIL import Image
 from mgst_data.augment import BlendMask, Donor, SelfBlend
 from mgst_data.core import Segment, generator_for
 from mgst_data.demo import render_demo
-from mgst_data.extract.segment import segment_from_video
+from mgst_data.preview.clips import clip_from_video
 from mgst_data.preview.blend import BlendDraw, describe, gallery
 
 OUT = Path(__file__).with_name("presets.png")
@@ -39,7 +39,7 @@ def main() -> None:
     draws = {}
     with TemporaryDirectory() as folder:
         videos = {path.stem: path for path in render_demo(Path(folder), people=8, frames=24)}
-        segments = [segment_from_video(str(videos[name]), frames=24, size=256).segment for name in sorted(videos)[:8]]
+        segments = [clip_from_video(str(videos[name]), frames=24, size=256).segment for name in sorted(videos)[:8]]
         for preset, (person, seed, words) in SHOWN.items():
             segment = segments[person]
             blend = SelfBlend.preset(preset)

@@ -24,6 +24,7 @@ from mgst_data._label_promises import check_labels
 from mgst_data._painted import difference, example_pair, example_segment
 from mgst_data.augment import Step
 from mgst_data.core import Detections, RealFakePair, Segment
+from mgst_data.core.locations import is_url
 
 __all__ = ["check_augmentation", "check_detector", "check_layout", "example_pair", "example_segment"]
 
@@ -124,9 +125,9 @@ def check_layout(layout: _Layout, root: Path) -> None:
     for record in scan.records:
         for path in filter(None, (record.path, record.mask_path)):
             subject.require(
-                "://" in path or Path(path).is_absolute(), f"{record.key}: {path} is no absolute path or URL"
+                is_url(path) or Path(path).is_absolute(), f"{record.key}: {path} is no absolute path or URL"
             )
-            subject.require("://" in path or Path(path).is_file(), f"{record.key}: {path} is no file")
+            subject.require(is_url(path) or Path(path).is_file(), f"{record.key}: {path} is no file")
         relative = not Path(record.video).is_absolute() and ".." not in Path(record.video).parts
         subject.require(relative, f"{record.key}: video is relative to the root, not {record.video}")
         same = (record.label == 0) == (record.method == "real")

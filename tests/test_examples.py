@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from mgst_data.augment import SelfBlend
-from mgst_data.core import generator_for
+from mgst_data.core import UsageError, generator_for
 from mgst_data.shards import open_folder
 from mgst_data.testing import example_segment
 
@@ -114,6 +114,22 @@ def test_the_clip_model_trains_on_the_real_videos(shards, capsys):
     losses = steps(capsys.readouterr().out)
     assert len(losses) == 2  # three videos, a batch an epoch
     assert all(map(math.isfinite, losses))
+
+
+def test_a_network_of_ones_own_trains_and_goes_on(tmp_path, capsys, monkeypatch):
+    pytest.importorskip("timm", reason="the example needs timm")
+    monkeypatch.syspath_prepend(ROOT / "tests")
+    folder = str(importlib.import_module("face_shards").write_face_shards(tmp_path / "shards"))
+    options = [folder, "--model", "test_resnet", "--frames", "3", "--size", "32", "--batch", "4", "--workers", "0"]
+    run = importlib.import_module("own_network").main
+    for _ in range(2):
+        run([*options, "--epochs", "1", "--out", str(tmp_path / "out")])
+        printed = re.fullmatch(r"validation AUC \d\.\d{3} in epoch 1: (.*)\n", capsys.readouterr().out)
+        assert Path(printed[1]) == tmp_path / "out" / "best.safetensors"
+        # Four videos of 8 draws each, 4 in a batch; the second time there is nothing left to do.
+        assert len((tmp_path / "out" / "steps.csv").read_text().splitlines()) == 1 + 8
+    with pytest.raises(UsageError, match=r"another config: data.size: 32 -> 64 "):
+        run([*options, "--size", "64", "--epochs", "1", "--out", str(tmp_path / "out")])
 
 
 def test_the_collate_function_shows_its_speed(capsys):

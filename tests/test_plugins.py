@@ -43,7 +43,7 @@ summary = extract(scan_dataset(root / "videos"), config, root / "shards", execut
 chunk = next(iter(ShardReader.open(root / "shards")))
 
 experiment = Experiment(
-    network=NetworkConfig(backbone="demo_backbone", pretrained="random", dim=8, heads=2, blocks=3, embedding=8),
+    network=NetworkConfig(backbone="demo_backbone", pretrained="random", dim=8, heads=2, blocks=3, embedding_dim=8),
     data=DataConfig(frames=3, size=32, batch=2, per_video=1, val_per_video=1, workers=0),
     augment=AugmentConfig(recipe="demo_recipe", temporal=0.0),
     train=TrainConfig(epochs=1),

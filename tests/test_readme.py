@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from mgst_cli.experiment import build_experiment, preset_file
+from mgst_cli.common.config import preset_file
+from mgst_cli.train.experiment import build_experiment
 
 from mgst_data.datasets import scan_dataset
 from mgst_data.demo import render_demo
@@ -34,11 +35,11 @@ def test_the_presets_are_what_the_experiment_trains(variant, monkeypatch, tmp_pa
         shipped = build_experiment(preset_file(stage.preset), {}, ()).as_dict()
         # How fast it goes, and what is looked at meanwhile.
         for table, name in (
-            ("data", "val_per_video"),
+            ("data", "val_draws_per_video"),
             ("data", "workers"),
-            ("train", "validate"),
+            ("train", "validate_every"),
             ("train", "precision"),
-            ("train", "start"),
+            ("train", "init_from"),
         ):
             del trained[table][name], shipped[table][name]
         assert trained == shipped

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mgst_cli.experiment import build_experiment, preset_file
-from mgst_cli.train_progress import make_train_watcher
+from mgst_cli.common.config import preset_file
+from mgst_cli.train.experiment import build_experiment
+from mgst_cli.train.progress import train_watcher
 from rich.console import Console
 
 from mgst_model.evaluate.predictions import JSON_NAME, Predictions
@@ -27,17 +28,17 @@ VARIANTS: dict[str, Mapping[str, Any]] = {
     "spatial only": {"network.streams": "spatial"},
     "temporal only": {"network.streams": "temporal"},
     "no guidance": {"network.guidance": "none"},
-    "no patch loss": {"loss.patch": 0.0},
-    "no frame loss": {"loss.frame": 0.0},
-    "steady blends": {"augment.blend": "consistent"},
-    "no temporal fakes": {"augment.temporal": 0.0},
-    "donors": {"augment.donor": 0.5},
-    "style mixing": {"network.style_mix": 0.5},
+    "no patch loss": {"loss.patch_weight": 0.0},
+    "no frame loss": {"loss.frame_weight": 0.0},
+    "steady blends": {"augment.blend_preset": "consistent"},
+    "no temporal fakes": {"augment.temporal_p": 0.0},
+    "donors": {"augment.donor_p": 0.5},
+    "style mixing": {"network.style_mix_p": 0.5},
 }
 # What of that matters to a stream alone; variants that do not differ in it share its training.
 _MATTERS = {
-    "frames": ("loss.frame", "augment.donor", "network.style_mix"),
-    "patches": ("loss.patch", "augment.blend", "augment.temporal"),
+    "frames": ("loss.frame_weight", "augment.donor_p", "network.style_mix_p"),
+    "patches": ("loss.patch_weight", "augment.blend_preset", "augment.temporal_p"),
 }
 
 
@@ -96,12 +97,12 @@ class Plan:
             "data.size": self.size,
             "data.frames": 1 if single else self.frames,
             "data.test_frames": self.frames if single else 0,
-            "data.batch": self.pairs * more,
-            "data.per_video": self.per_video * more,
-            "data.val_per_video": 4 * more,
+            "data.batch_size": self.pairs * more,
+            "data.draws_per_video": self.per_video * more,
+            "data.val_draws_per_video": 4 * more,
             "data.workers": self.workers,
             "train.epochs": epochs,
-            "train.validate": epochs,
+            "train.validate_every": epochs,
             "train.precision": self.frame_precision if single else self.precision,
             "train.seed": seed,
         }
@@ -191,7 +192,7 @@ def stages(plan: Plan, variant: str, seed: int, out: Path) -> list[Stage]:
         made.append(alone("patches", plan.patch_epochs, single=False))
     if streams == "temporal":
         return made
-    begin = {"train.start": ",".join(str(stage.weights) for stage in made)}
+    begin = {"train.init_from": ",".join(str(stage.weights) for stage in made)}
     settings = plan.settings(seed, single=False, epochs=plan.joined_epochs)
     return [*made, Stage(network, "small_joined", settings | own | begin)]
 
@@ -222,5 +223,5 @@ def _train(stage: Stage, shards: Path, device: str) -> None:
     settings = [f"{name}={value}" for name, value in stage.settings.items()]
     experiment = build_experiment(preset_file(stage.preset), {}, settings)
     fabric = make_fabric(experiment, device=device)
-    with make_train_watcher() as watcher:
+    with train_watcher() as watcher:
         train(experiment, shards, stage.folder, fabric=fabric, watcher=watcher)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +17,15 @@ DEMO = "demo"
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,120}")
 # Stands for "no frame of any number": how many there are is known only when a batch is made.
 NO_FRAME = torch.zeros(0, dtype=torch.bool)
+
+
+def main_track(areas: Mapping[int, float]) -> int:
+    """The main face of a video: of its tracks, the one with the largest sum of areas over its frames.
+
+    Args:
+        areas: Sum of the areas of each track's boxes, square pixels of the video; of equal ones the first track wins.
+    """
+    return max(sorted(areas), key=areas.__getitem__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +66,11 @@ class VideoRecord:
             raise ValueError(f"split is one of {SPLITS} or '', not {self.split!r}")
         if not _KEY.fullmatch(self.key):
             raise ValueError(f"key {self.key!r} is not 1 to 120 letters, digits, '_' and '-'")
+
+    @staticmethod
+    def unlabelled(path: str, *, key: str) -> VideoRecord:
+        """A video by itself, of no data set; nothing is known of it, so it passes for real."""
+        return VideoRecord(key, path, path, dataset="", split="", label=REAL, method="real")
 
     @property
     def identities(self) -> frozenset[str]:

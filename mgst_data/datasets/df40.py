@@ -8,10 +8,11 @@ from typing import ClassVar
 
 from mgst_data.core import FAKE, REAL
 from mgst_data.core.errors import printable
+from mgst_data.core.locations import join
 from mgst_data.datasets.celebdf import CELEB_NAME
 from mgst_data.datasets.faceforensics import FFPP_NAME
 from mgst_data.datasets.layout import LAYOUTS, Note, Scan
-from mgst_data.datasets.tree import Tree, join
+from mgst_data.datasets.tree import Tree
 
 # What lies in a method's folder: label, and the collection that its names and people come from.
 BRANCHES = {

@@ -10,10 +10,11 @@ from typing import ClassVar
 
 from mgst_data.core import FAKE, LayoutError, VideoRecord
 from mgst_data.core.errors import printable
+from mgst_data.core.locations import join
 from mgst_data.core.records import SPLITS
 from mgst_data.datasets.files import parse_label, read_csv, read_json
 from mgst_data.datasets.layout import LAYOUTS, Note, Scan
-from mgst_data.datasets.tree import Tree, join, stem
+from mgst_data.datasets.tree import Tree, stem
 
 METADATA, LABELS = "metadata.json", "labels.csv"
 PART = re.compile(r"dfdc_train_part_0*(\d+)")

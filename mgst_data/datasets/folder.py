@@ -9,8 +9,9 @@ from typing import ClassVar
 
 from mgst_data.core import FAKE, REAL, LayoutError
 from mgst_data.core.errors import printable
+from mgst_data.core.locations import join
 from mgst_data.datasets.layout import LAYOUTS, Note, Scan
-from mgst_data.datasets.tree import Tree, join
+from mgst_data.datasets.tree import Tree
 
 LABELS = {"real": REAL, "fake": FAKE}
 SPLIT_FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}

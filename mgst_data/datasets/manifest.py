@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from mgst_data.core import FAKE, LayoutError, VideoRecord
 from mgst_data.core.errors import printable
+from mgst_data.core.locations import is_url
 from mgst_data.core.records import SPLITS
 from mgst_data.datasets.files import parse_label, read_csv, read_text
 from mgst_data.datasets.layout import LAYOUTS, Note, Scan
@@ -108,7 +109,7 @@ class Presence:
 
     def __call__(self, path: str) -> bool:
         """Whether a file or folder of this path is there."""
-        if "://" in path:
+        if is_url(path):
             return True
         folder, name = os.path.split(os.path.normpath(path))
         if folder not in self._names:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from mgst_data.core import LayoutError
 from mgst_data.core.errors import printable
+from mgst_data.core.locations import join
 from mgst_data.core.records import SPLITS
 from mgst_data.datasets.layout import Note
-from mgst_data.datasets.tree import Tree, join
+from mgst_data.datasets.tree import Tree
 
 
 def find_split_files(

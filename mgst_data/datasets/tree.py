@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mgst_data.core import VideoRecord
 from mgst_data.core.errors import printable
+from mgst_data.core.locations import is_url, join
 from mgst_data.datasets.files import unreadable
 from mgst_data.datasets.keys import video_key
 from mgst_data.datasets.layout import Note
@@ -46,7 +47,7 @@ class Tree:
 
     def path(self, at: str) -> str:
         """The absolute path of a name; a URL stays as it is."""
-        if "://" in at:
+        if is_url(at):
             return at
         return os.path.join(self.root, at) if at else str(self.root)  # noqa: PTH118 - ten times pathlib's speed
 
@@ -139,11 +140,6 @@ class Tree:
             target_key=target,
             mask_path=self.path(mask) if mask else "",
         )
-
-
-def join(at: str, name: str) -> str:
-    """Joins two relative names."""
-    return f"{at}/{name}" if at else name
 
 
 def stem(video: str) -> str:

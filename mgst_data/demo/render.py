@@ -17,6 +17,7 @@ from mgst_data.core import OutputError, UsageError, seed_for
 from mgst_data.core.records import DEMO
 from mgst_data.datasets.find import DEMO_MARK
 from mgst_data.demo.film import METHODS, Frame, Person, swap
+from mgst_data.video.h264 import add_h264_stream
 
 FPS = 25
 COMPRESSION = "c23"
@@ -104,10 +105,9 @@ def write_video(path: Path, frames: Sequence[Frame]) -> Path:
     """Encodes H.264 at the quality that the original data set calls c23."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as out:
-        stream = out.add_stream("libx264", rate=FPS, options={"crf": "23", "preset": "veryfast"})
+        # The videos of the original data set do not say which colours they have either.
+        stream = add_h264_stream(out, rate=FPS, crf=23, preset="veryfast", labelled=False)
         stream.height, stream.width = frames[0].shape[:2]
-        stream.pix_fmt = "yuv420p"
-        stream.thread_count = 1  # the number of threads shows in the bytes
         for frame in frames:
             out.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         out.mux(stream.encode(None))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.metadata import version
@@ -13,15 +14,15 @@ from torch import Tensor
 from mgst_data.core.errors import NoFaceError
 from mgst_data.core.records import Detections, FaceTrack, FrameBatch, VideoRecord
 from mgst_data.extract.config import ExtractConfig
+from mgst_data.extract.cutter import TrackCutter, VideoInfo
 from mgst_data.extract.masks import MaskFrames
-from mgst_data.extract.runs import TrackCutter, VideoInfo
 from mgst_data.extract.selection import select_chunks
 from mgst_data.faces.detect import DETECTORS
 from mgst_data.faces.landmarks import LANDMARK_MODELS
 from mgst_data.faces.refine import BoxRefiner
 from mgst_data.faces.track import Tracker
 from mgst_data.shards.schema import FaceChunk
-from mgst_data.video import READERS
+from mgst_data.video import READERS, VideoReader
 from mgst_data.video.damage import CORRUPT_FRAMES
 
 # Frames are reduced until the smallest face to be found has this side, pixels: about what the second stage looks at.
@@ -53,9 +54,27 @@ class Extractor:
             "landmarks": self.landmarks.name,
         }
 
-    def __call__(self, record: VideoRecord) -> Extraction:
-        """Begins a video; nothing is read before the result is iterated."""
-        return Extraction(self, record)
+    def with_config(self, config: ExtractConfig) -> Extractor:
+        """An extractor with the same models and other options.
+
+        Raises:
+            ValueError: if the options ask for other models.
+        """
+        models = ("reader", "detector", "landmarks", "landmark_model", "min_face")
+        if any(getattr(config, name) != getattr(self.config, name) for name in models):
+            raise ValueError(f"other {', '.join(models)} need an extractor of their own")
+        other = copy.copy(self)
+        other.config = config
+        return other
+
+    def __call__(self, record: VideoRecord, *, reader: VideoReader | None = None) -> Extraction:
+        """Begins a video; nothing is read before the result is iterated.
+
+        Args:
+            record: The video.
+            reader: What reads it; that of the configuration by default.
+        """
+        return Extraction(self, record, reader or self.reader)
 
 
 class Extraction:
@@ -73,8 +92,8 @@ class Extraction:
             "only_damaged_frames".
     """
 
-    def __init__(self, extractor: Extractor, record: VideoRecord) -> None:
-        self.extractor, self.record = extractor, record
+    def __init__(self, extractor: Extractor, record: VideoRecord, reader: VideoReader) -> None:
+        self.extractor, self.record, self.reader = extractor, record, reader
         self.frames = 0
         self.damaged = 0
         self.tracks = 0
@@ -103,9 +122,9 @@ class Extraction:
     def _chunks(self) -> Iterator[FaceChunk]:
         extractor = self.extractor
         cutters: dict[int, TrackCutter] = {}
-        masks = MaskFrames(extractor.reader, self.record) if extractor.config.masks and self.record.mask_path else None
+        masks = MaskFrames(self.reader, self.record) if extractor.config.masks and self.record.mask_path else None
         damage = ""
-        for batch in extractor.reader.chunks(self.record.path, _BATCH):
+        for batch in self.reader.chunks(self.record.path, _BATCH):
             self.frames += len(batch)
             self.damaged += int(batch.damaged.sum())
             damage = batch.damage
@@ -181,5 +200,5 @@ class Extraction:
         """Whether a look at some frames finds faces that are too small to be looked for."""
         extractor = self.extractor
         detector = DETECTORS.get(extractor.config.detector)(min_face=_DETECTED_FACE)
-        batches = islice(extractor.reader.chunks(self.record.path, _BATCH), _LOOKS)
+        batches = islice(self.reader.chunks(self.record.path, _BATCH), _LOOKS)
         return any(len(detector(batch.frames[:1])) for batch in batches)

@@ -11,9 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from mgst_data.core import OutputError, UsageError, VideoRecord
+from mgst_data.core.devices import choose_device
 from mgst_data.datasets import Scan
 from mgst_data.extract.config import ExtractConfig
 from mgst_data.extract.executors import EXECUTORS, Event
@@ -122,7 +121,7 @@ def extract(
     """
     watcher = watcher or Watcher()
     team = EXECUTORS.get(executor)(workers=workers)
-    device = find_device(device)
+    device = choose_device(device)
     if not Path(out, STATE).exists():
         Extractor(config)  # models that cannot be had are found out before anything is written
     settings = {"extract": config.as_dict()}
@@ -142,16 +141,6 @@ def extract(
                     done.update(videos=1, frames=event.frames)
                 watcher.see(event)
         return _summarise(folder, time.perf_counter() - began, done)
-
-
-def find_device(name: str) -> str:
-    """Resolves "auto"; raises UsageError for CUDA where there is none."""
-    there = torch.cuda.is_available()
-    if name == "auto":
-        return "cuda" if there else "cpu"
-    if name.startswith("cuda") and not there:
-        raise UsageError("no CUDA device is available", where=f"device {name}", hint="take --device auto or cpu")
-    return name
 
 
 def _check_splits(folder: ShardFolder, records: Sequence[VideoRecord]) -> None:

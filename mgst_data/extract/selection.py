@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from mgst_data.core.records import main_track
 from mgst_data.core.sampling import evenly_spaced
 from mgst_data.shards.schema import FaceChunk
 
@@ -39,22 +40,15 @@ def select_chunks(chunks: Iterable[FaceChunk], *, count: int = 0, main_only: boo
             blank = replace(chunk, images=(b"",) * len(chunk.images), masks=(b"",) * len(chunk.masks))
             spooled.append(_Spooled(blank, offset, tuple(map(len, pictures))))
             offset += sum(spooled[-1].sizes)
-            area[chunk.track] += _area(chunk)
+            area[chunk.track] += chunk.face_area
         if main_only and spooled:
-            main = max(sorted(area), key=area.__getitem__)
+            main = main_track(area)
             spooled = [item for item in spooled if item.chunk.track == main]
         for item in _evenly(spooled, count) if count else spooled:
             file.seek(item.offset)
             data = tuple(file.read(size) for size in item.sizes)
             images = len(item.chunk.images)
             yield replace(item.chunk, images=data[:images], masks=data[images:])
-
-
-def _area(chunk: FaceChunk) -> float:
-    """Sum of the boxes' areas in pixels of the frame."""
-    scale = float(chunk.crop_from_frame[0, 0])
-    size = (chunk.boxes[:, 2:] - chunk.boxes[:, :2]).double() / scale
-    return float(size.prod(dim=1).sum())
 
 
 def _evenly(items: list[_Spooled], count: int) -> list[_Spooled]:

@@ -1,1 +1,23 @@
-"""Detection, tracking, landmarks and crops of faces."""
+"""Faces in frames: detection, tracks, landmarks, crops."""
+
+from mgst_data.faces.crop import Square, stable_square
+from mgst_data.faces.detect import DETECTORS, FaceDetector, MTCNNDetector
+from mgst_data.faces.landmarks import LANDMARK_MODELS, DlibLandmarks, LandmarkModel, check_landmarks
+from mgst_data.faces.refine import BoxRefiner
+from mgst_data.faces.smooth import smooth_landmarks
+from mgst_data.faces.track import Tracker
+
+__all__ = [
+    "DETECTORS",
+    "LANDMARK_MODELS",
+    "BoxRefiner",
+    "DlibLandmarks",
+    "FaceDetector",
+    "LandmarkModel",
+    "MTCNNDetector",
+    "Square",
+    "Tracker",
+    "check_landmarks",
+    "smooth_landmarks",
+    "stable_square",
+]

@@ -2,7 +2,7 @@
 
 from mgst_data.preview.blend import BlendDraw, blend_sheet, draw_frame, gallery
 from mgst_data.preview.sheet import contact_sheet, write_sheets
-from mgst_data.preview.video import encode_video
+from mgst_data.preview.stream import encode_video
 
 __all__ = [
     "BlendDraw",

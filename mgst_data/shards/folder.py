@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from mgst_data.core import ConfigMismatchError, ShardError, UsageError, VideoRecord
+from mgst_data.core.locations import is_url, join
 from mgst_data.shards.lock import LOCK, FolderLock
 from mgst_data.shards.plan import VIDEOS_PER_SHARD, ShardTask, plan_shards
 from mgst_data.shards.progress import PROGRESS, part_of, progress_of, read_progress
 from mgst_data.shards.report import ShardReport, Totals, VideoReport, latest, summarise
 from mgst_data.shards.schema import SCHEMA
-from mgst_data.shards.storage import PART, is_url, join, output_errors, read_bytes, write_atomic
+from mgst_data.shards.storage import PART, output_errors, read_bytes, write_atomic
 
 STATE = "dataset.json"
 RETRY_ALL = "all"

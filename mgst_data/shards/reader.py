@@ -14,11 +14,12 @@ from torch import Tensor
 
 from mgst_data.core import ShardError, UsageError
 from mgst_data.core.errors import check_name
+from mgst_data.core.locations import join
 from mgst_data.core.records import SPLITS
 from mgst_data.shards import tar
 from mgst_data.shards.folder import ShardFolder
 from mgst_data.shards.schema import Data, FaceChunk, decode_chunk, split_key
-from mgst_data.shards.storage import DAMAGED, join, read_span
+from mgst_data.shards.storage import DAMAGED, read_span
 
 
 def read_sample(shard: str, offset: int, size: int) -> tuple[str, dict[str, Data]]:

@@ -108,6 +108,12 @@ class FaceChunk:
         masks = " with masks" if self.masks else ""
         return f"FaceChunk({self.key}, {len(self)} {self.image_format} crops of {self.crop_size} pixels{masks})"
 
+    @property
+    def face_area(self) -> float:
+        """Sum over the frames of the area of the face's box, square pixels of the video."""
+        size = (self.boxes[:, 2:] - self.boxes[:, :2]).double() / float(self.crop_from_frame[0, 0])
+        return float(size.prod(dim=1).sum())
+
     def frames(self, positions: Sequence[int] | None = None) -> Iterator[UInt8[ndarray, "h w 3"]]:
         """Decodes the crops at these positions, RGB; all by default. Raises ShardError for a damaged one."""
         for i in range(len(self)) if positions is None else positions:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mgst_data.core import OutputError, ShardError
+from mgst_data.core.locations import is_url
 
 PART = ".part"
 # An extraction takes a shard of the right size for complete; one that is gone is made anew.
@@ -29,16 +30,6 @@ _OUTPUT_FAULTS = {
     errno.ENOTDIR: ("a part of this path is a file", "choose another output folder"),
     errno.EEXIST: ("this is a file, not a folder", "choose another output folder"),
 }
-
-
-def is_url(location: str) -> bool:
-    """Whether this is for fsspec ("s3://bucket/shards"), not a local path."""
-    return "://" in location
-
-
-def join(location: str, name: str) -> str:
-    """The file ``name`` in a folder given by path or URL."""
-    return f"{location.rstrip('/')}/{name}"
 
 
 def read_bytes(location: str) -> bytes:

@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Iterator
 
 from mgst_data.core import ShardError
+from mgst_data.core.locations import join
 from mgst_data.shards.reader import read_sample
 from mgst_data.shards.report import SampleSpan, ShardReport
 from mgst_data.shards.schema import decode_chunk, split_key, verify_sample
-from mgst_data.shards.storage import join, read_span
+from mgst_data.shards.storage import read_span
 
 
 def verify_shard(location: str, report: ShardReport) -> Iterator[str]:

@@ -1,7 +1,8 @@
-"""Reading video: every frame, in order, upright."""
+"""Reading video: every frame, in order, upright, in square pixels."""
 
+from mgst_data.video.h264 import encode_h264
 from mgst_data.video.pyav import PyAVReader
-from mgst_data.video.reader import READERS, VideoReader
+from mgst_data.video.reader import READERS, SourceReader, VideoReader
 from mgst_data.video.torchcodec import TorchCodecReader
 
-__all__ = ["READERS", "PyAVReader", "TorchCodecReader", "VideoReader"]
+__all__ = ["READERS", "PyAVReader", "SourceReader", "TorchCodecReader", "VideoReader", "encode_h264"]

@@ -10,11 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from mgst_data.core import UsageError, VideoError
-
-
-def is_url(path: str) -> bool:
-    """Whether the path goes through fsspec (``s3://``, ``gs://``, ``https://``, ...)."""
-    return "://" in path
+from mgst_data.core.locations import is_url
 
 
 def is_folder(path: str) -> bool:

@@ -17,9 +17,10 @@ from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
 from mgst_data.core import VideoError
+from mgst_data.core.locations import is_url
 from mgst_data.video.batches import Picture
 from mgst_data.video.damage import CORRUPT_FRAMES
-from mgst_data.video.files import cannot_open, check_file, is_folder, is_url, not_a_video
+from mgst_data.video.files import cannot_open, check_file, is_folder, not_a_video
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 ARCHIVE_SUFFIXES = (".tar.gz", ".tgz", ".tar")

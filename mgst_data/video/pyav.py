@@ -19,17 +19,10 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from mgst_data.core import VideoError
+from mgst_data.core.locations import is_url
 from mgst_data.video.batches import Picture
 from mgst_data.video.damage import StreamHealth
-from mgst_data.video.files import (
-    cannot_open,
-    check_file,
-    is_url,
-    no_frame_decoded,
-    no_video_stream,
-    not_a_video,
-    open_bytes,
-)
+from mgst_data.video.files import cannot_open, check_file, no_frame_decoded, no_video_stream, not_a_video, open_bytes
 from mgst_data.video.picture import RGBConverter
 from mgst_data.video.reader import READERS, SourceReader
 from mgst_data.video.smear import SmearTracker

@@ -1,1 +1,57 @@
-"""What is measured of a network: scores of videos, metrics, tables."""
+"""Testing: from shards to scores of videos, metrics with intervals, protocols, robustness, plots."""
+
+from mgst_model.evaluate.differences import difference_rows, group_difference
+from mgst_model.evaluate.metrics import (
+    Estimate,
+    Interval,
+    Intervals,
+    Metrics,
+    Scored,
+    auc_difference,
+    bootstrap,
+    metrics,
+    pair_accuracy,
+    roc,
+)
+from mgst_model.evaluate.perturbations import PERTURBATIONS, perturb
+from mgst_model.evaluate.plots import histogram_png, robustness_png, roc_png
+from mgst_model.evaluate.predictions import Predictions, VideoScore
+from mgst_model.evaluate.protocols import Evaluation, Group, GroupResult, Protocol, evaluate, protocols_of
+from mgst_model.evaluate.robustness import Robustness
+from mgst_model.evaluate.score import Disturbance, score_shards
+from mgst_model.evaluate.windows import RunScores, score_runs, score_windows, windows_of
+
+__all__ = [
+    "PERTURBATIONS",
+    "Disturbance",
+    "Estimate",
+    "Evaluation",
+    "Group",
+    "GroupResult",
+    "Interval",
+    "Intervals",
+    "Metrics",
+    "Predictions",
+    "Protocol",
+    "Robustness",
+    "RunScores",
+    "Scored",
+    "VideoScore",
+    "auc_difference",
+    "bootstrap",
+    "difference_rows",
+    "evaluate",
+    "group_difference",
+    "histogram_png",
+    "metrics",
+    "pair_accuracy",
+    "perturb",
+    "protocols_of",
+    "robustness_png",
+    "roc",
+    "roc_png",
+    "score_runs",
+    "score_shards",
+    "score_windows",
+    "windows_of",
+]

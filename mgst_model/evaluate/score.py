@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mgst_data.augment.compression import FrameCodec
 from mgst_data.core import UsageError, generator_for
+from mgst_data.core.records import main_track
 from mgst_data.core.sampling import evenly_spaced
 from mgst_data.shards import FaceChunk, ShardFolder, ShardReader, scale_image
 from mgst_data.shards.report import VideoReport, latest
@@ -125,7 +126,7 @@ def _segments(reader: ShardReader, video: int, loaded: LoadedNetwork, count: int
     by_track = {track: list(some) for track, some in groupby(chunks, key=lambda chunk: chunk.track)}
     by_track = {track: some for track, some in by_track.items() if max(map(len, some)) >= loaded.shortest}
     if tracks == "main" and by_track:
-        main = max(by_track, key=lambda track: (sum(map(_area, by_track[track])), -track))
+        main = main_track({track: sum(chunk.face_area for chunk in some) for track, some in by_track.items()})
         by_track = {main: by_track[main]}
     for track, some in by_track.items():
         length = min(loaded.frames, max(map(len, some)))
@@ -133,12 +134,6 @@ def _segments(reader: ShardReader, video: int, loaded: LoadedNetwork, count: int
         for i in evenly_spaced(len(starts), min(count, len(starts))):
             chunk, start = starts[i]
             yield _Wanted(video, track, chunk, start, start + length)
-
-
-def _area(chunk: FaceChunk) -> float:
-    """Sum over the frames of the area of the face, square pixels of the video."""
-    sides = (chunk.boxes[:, 2:] - chunk.boxes[:, :2]) / float(chunk.crop_from_frame[0, :2].norm())
-    return float(sides.prod(dim=1).sum())
 
 
 def _pictures(wanted: _Wanted, size: int, disturbance: Disturbance | None) -> UInt8[Tensor, "t 3 h w"]:

@@ -19,6 +19,7 @@ from mgst_data.core.records import DEMO
 from mgst_data.shards.storage import write_atomic
 from mgst_model.networks.build import build_network
 from mgst_model.networks.config import NetworkConfig
+from mgst_model.networks.renamed import present_names
 
 FORMAT = 1
 # Characters of a long reason that are shown.
@@ -27,6 +28,7 @@ WEIGHTS, CARD = ".safetensors", ".json"
 BEST = "best"
 # What a training was asked for, in its folder.
 SETTINGS = "config.json"
+_OWN = "build it, and read its weights with safetensors.torch.load_file and load_state_dict"
 # Trained on fewer people, a network counts as a try (ours; the usual training set has 720).
 FEW_PEOPLE = 50
 
@@ -82,10 +84,10 @@ class LoadedNetwork(NetworkCard):
 def save_network(
     path: str | Path,
     network: nn.Module,
-    config: NetworkConfig,
+    config: NetworkConfig | None,
     *,
-    frames: int,
-    size: int,
+    frames: int | None,
+    size: int | None,
     info: Mapping[str, Any] | None = None,
 ) -> Path:
     """Writes ``PATH.safetensors`` and ``PATH.json``; returns the former.
@@ -93,19 +95,23 @@ def save_network(
     Args:
         path: Without suffix, or with one of these.
         network: Its state is written as it is.
-        config: What it was built from.
-        frames: Frames per segment that it is to be shown.
-        size: Side of its frames, pixels.
+        config: What it was built from. None for a network that :func:`~mgst_model.networks.build_network` does not
+            build: its weights are then read with ``safetensors.torch.load_file`` and ``load_state_dict``, not with
+            :func:`load_network`.
+        frames: Frames per segment that it is to be shown; None with a config of None.
+        size: Side of its frames, pixels; None with a config of None.
         info: Plain values for JSON.
 
     Raises:
         OutputError: if it cannot be written.
     """
     stem = _stem(Path(path))
-    state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    # Copies: safetensors refuses parameters that share their memory.
+    state = {name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+             for name, value in network.state_dict().items()}  # fmt: skip
     card = {
         "format": FORMAT,
-        "network": {**asdict(config), "pretrained": "random"},
+        "network": None if config is None else {**asdict(config), "pretrained": "random"},
         "frames": frames,
         "size": size,
         "info": dict(info or {}),
@@ -188,9 +194,13 @@ def _read_card(path: Path) -> NetworkCard:
         card = json.loads(path.read_bytes())
         if card["format"] != FORMAT:
             raise UsageError(f"is of format {card['format']}, but this version reads {FORMAT}", where=path)
-        NetworkConfig(**card["network"])
+        if card["network"] is None:
+            what = "describes a network of your own, which this toolkit cannot build"
+            raise UsageError(what, where=path, hint=_OWN)
+        options = present_names({"network": card["network"]})["network"]
+        NetworkConfig(**options)
         # Whatever the card says, nothing but the weights beside it is read.
-        config = NetworkConfig(**{**card["network"], "pretrained": "random"})
+        config = NetworkConfig(**{**options, "pretrained": "random"})
         return NetworkCard(config=config, frames=_whole(card, "frames"), size=_whole(card, "size"), info=card["info"])
     except (KeyError, TypeError, ValueError) as error:
         reason = f"{type(error).__name__}: {first_line(error)}"

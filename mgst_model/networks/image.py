@@ -20,7 +20,7 @@ class ImageNetwork(nn.Module):
     """A model of timm that judges every frame by itself; a segment is the mean of its frames.
 
     Args:
-        config: ``backbone``, ``pretrained`` and ``drop_path`` are looked at.
+        config: ``backbone``, ``pretrained`` and ``drop_path_rate`` are looked at.
 
     Raises:
         UsageError: if the backbone or its weights cannot be had.
@@ -32,8 +32,8 @@ class ImageNetwork(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         options: dict[str, object] = {"dynamic_img_size": True} if is_vision_transformer(config.backbone) else {}
-        if config.drop_path:
-            options["drop_path_rate"] = config.drop_path
+        if config.drop_path_rate:
+            options["drop_path_rate"] = config.drop_path_rate
         model: Any = weights.create(config.backbone, pretrained=config.pretrained, num_classes=0, **options)
         self.backbone: nn.Module = model
         self.head = nn.Linear(model.head_hidden_size, 1)

@@ -43,17 +43,17 @@ class ParallelNetwork(nn.Module):
         self.patch_head: PatchHead | None = None
         widths: dict[str, int] = {}
         if config.streams != "temporal":
-            self.spatial = build_backbone(config.backbone, pretrained=config.pretrained, adapters=config.adapters)
+            self.spatial = build_backbone(config.backbone, pretrained=config.pretrained, adapters=config.adapter_dim)
             widths[SPATIAL] = self.spatial.channels[-1]
             self.norm_spatial = nn.LayerNorm(widths[SPATIAL])
-            self.frame_head = FrameHead(widths[SPATIAL], config.embedding)
+            self.frame_head = FrameHead(widths[SPATIAL], config.embedding_dim)
         if config.streams != "spatial":
             self.temporal = TemporalStream(
-                dim, blocks=config.blocks, heads=heads, mlp_ratio=config.mlp_ratio, drop_path=config.drop_path
+                dim, blocks=config.blocks, heads=heads, mlp_ratio=config.mlp_ratio, drop_path=config.drop_path_rate
             )
             widths[TEMPORAL] = dim
             self.patch_head = PatchHead(dim)
-        self.style_mix = StyleMix(config.style_mix)
+        self.style_mix = StyleMix(config.style_mix_p)
         self.guidance: nn.ModuleList | None = None
         if self.spatial is not None and self.temporal is not None and config.guidance != "none":
             self.guidance = nn.ModuleList(

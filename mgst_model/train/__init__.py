@@ -1,9 +1,11 @@
-"""Training: what is learnt (task), when (loop), on what (data), and how to go on (state)."""
+"""Training: what is learnt (task), when (trainer), on what (data), and how to continue (state)."""
 
+from mgst_model.train.assemble import train
 from mgst_model.train.config import AugmentConfig, DataConfig, Experiment, LossConfig, TrainConfig
+from mgst_model.train.data import Loader, make_loaders
 from mgst_model.train.launch import make_fabric
-from mgst_model.train.loop import train
-from mgst_model.train.task import DetectionTask, Examples
+from mgst_model.train.task import DetectionTask, Examples, Task, TaskExamples
+from mgst_model.train.trainer import Trainer
 from mgst_model.train.watcher import StepReport, Stopped, TrainWatcher, Validation
 
 __all__ = [
@@ -12,12 +14,17 @@ __all__ = [
     "DetectionTask",
     "Examples",
     "Experiment",
+    "Loader",
     "LossConfig",
     "StepReport",
     "Stopped",
+    "Task",
+    "TaskExamples",
     "TrainConfig",
     "TrainWatcher",
+    "Trainer",
     "Validation",
     "make_fabric",
+    "make_loaders",
     "train",
 ]

@@ -13,7 +13,7 @@ from mgst_model.networks.checkpoint import load_network
 from mgst_model.networks.parallel import STAGES, ParallelNetwork
 from mgst_model.train.config import Experiment
 
-_HINT = "train.start takes weights of the same network, or of its streams, each trained alone"
+_HINT = "train.init_from takes weights of the same network, or of its streams, each trained alone"
 
 
 def begin(experiment: Experiment) -> nn.Module:
@@ -22,10 +22,10 @@ def begin(experiment: Experiment) -> nn.Module:
     Raises:
         UsageError: if these are of another shape, or cannot be had.
     """
-    if not experiment.train.start:
+    if not experiment.train.init_from:
         return _drawn(experiment.network, experiment.train.seed)
     asked = replace(experiment.network, pretrained="random")
-    begun = {where: load_network(where) for where in experiment.train.start}
+    begun = {where: load_network(where) for where in experiment.train.init_from}
     first = next(iter(begun.values()))
     network, streams = _drawn(asked, experiment.train.seed), dict[str, ParallelNetwork]()
     if len(begun) == 1 and _shape(first.config) == _shape(asked):
@@ -56,7 +56,7 @@ def _shape(config: NetworkConfig) -> NetworkConfig:
     That is mixing of styles and skipping of blocks; in a stream alone, guidance and fusion; in the spatial one alone,
     the blocks of the temporal one.
     """
-    config = replace(config, style_mix=0.0, drop_path=0.0)
+    config = replace(config, style_mix_p=0.0, drop_path_rate=0.0)
     if config.streams == "both":
         return config
     config = replace(config, guidance="none", fusion="features")

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol, runtime_checkable
+
+from lightning.fabric import Fabric
 
 from mgst_data.core import REAL, UsageError
 from mgst_data.core.errors import check_name
 from mgst_data.core.sampling import RandomWindow
 from mgst_data.processes import available_cores
-from mgst_data.shards import SegmentDataset, SegmentLoader, SegmentSampler, ShardFolder, ShardReader, warn_and_skip
+from mgst_data.shards import (
+    SegmentBatch,
+    SegmentDataset,
+    SegmentLoader,
+    SegmentSampler,
+    ShardFolder,
+    ShardReader,
+    warn_and_skip,
+)
 from mgst_data.shards.report import latest
 from mgst_model.train.config import DataConfig
 
@@ -19,6 +30,48 @@ TRAIN, VAL = "train", "val"
 _MOST_WORKERS = 8
 # People are counted in at most so many videos: each costs one read.
 _COUNTED_VIDEOS = 500
+
+
+@runtime_checkable
+class Loader(Protocol):
+    """What :class:`~mgst_model.train.Trainer` needs of a loader; :class:`~mgst_data.shards.SegmentLoader` is one."""
+
+    def __len__(self) -> int:
+        """Batches that are left of the epoch, the same number in every whole epoch."""
+
+    def __iter__(self) -> Iterator[SegmentBatch]:
+        """The batches that are left of the epoch; at their end it stands at the beginning of the next epoch."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where it stands, as plain values; ``epoch`` among them, from 0."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes to where it stood."""
+
+
+def make_loaders(
+    shards: str, data: DataConfig, *, seed: int = 0, fabric: Fabric | None = None
+) -> tuple[SegmentLoader, SegmentLoader]:
+    """Batches of the splits train and val, for this process.
+
+    Args:
+        shards: Folder of shards, by path or URL.
+        data: Which segments are drawn.
+        seed: Seed of the draws.
+        fabric: That the training runs on: it knows how many processes share the draws. None for one process on a CPU.
+
+    Raises:
+        UsageError: if a split holds too little, or no real or fake videos where these are learnt.
+    """
+    share: dict[str, Any] = {}
+    if fabric is not None:
+        pin = fabric.device.type == "cuda"
+        share = {"rank": fabric.global_rank, "world": fabric.world_size, "pin": pin}
+    training, validation = (open_split(shards, data, split) for split in (TRAIN, VAL))
+    return (
+        make_loader(training, data, seed=seed, training=True, **share),
+        make_loader(validation, data, seed=seed, training=False, **share),
+    )
 
 
 def open_split(shards: str, data: DataConfig, split: str) -> ShardReader:
@@ -107,18 +160,18 @@ def make_loader(
     dataset = SegmentDataset(reader, window, size=data.size, on_error=warn_and_skip)
     sampler = SegmentSampler(
         dataset.reader,
-        data.batch,
+        data.batch_size,
         seed=seed,
         rank=rank,
         world=world,
         shuffle=training,
         balance=training and data.fakes != "blends",
-        per_video=data.per_video if training else data.val_per_video,
+        per_video=data.draws_per_video if training else data.val_draws_per_video,
         drop_last=training,
     )
     if training and not len(sampler):
         what = f"an epoch draws {sampler.draws} segments, too few for one batch in each of {world} processes"
-        hint = f"lower data.batch ({data.batch}) or raise data.per_video ({data.per_video})"
+        hint = f"lower data.batch_size ({data.batch_size}) or raise data.draws_per_video ({data.draws_per_video})"
         raise UsageError(what, where=reader.location, hint=hint)
     workers = _workers(world) if data.workers is None else data.workers
     return SegmentLoader(dataset, sampler, workers=workers, pin_memory=pin)

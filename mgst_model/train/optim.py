@@ -23,7 +23,7 @@ def parameter_groups(network: nn.Module, config: TrainConfig) -> list[dict[str, 
     Each group has its ``scale`` of the learning rate.
     """
     scales: dict[int, float] = {}
-    for name, factor in (("backbone", config.backbone), ("guidance", config.guidance)):
+    for name, factor in (("backbone", config.backbone_lr_scale), ("guidance", config.guidance_lr_scale)):
         part = getattr(network, name, None)
         scales |= {id(parameter): factor for parameter in part.parameters()} if isinstance(part, nn.Module) else {}
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}

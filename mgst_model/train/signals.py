@@ -7,12 +7,13 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from mgst_data.shards import SegmentBatch, SegmentLoader
+from mgst_data.shards import SegmentBatch
+from mgst_model.train.data import Loader
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
-def workers_deaf_to_stopping(loader: SegmentLoader) -> Iterator[SegmentBatch]:
+def workers_deaf_to_stopping(loader: Loader) -> Iterator[SegmentBatch]:
     """The batches of a loader, whose processes start with the first of them and never see SIGTERM or SIGINT.
 
     Schedulers and launchers send a signal to a whole group of processes; that of a batch that is being read would fail

@@ -18,6 +18,7 @@ from mgst_data.core.errors import first_line
 from mgst_data.shards.lock import LOCK, FolderLock
 from mgst_data.shards.storage import output_errors, write_atomic
 from mgst_model.networks.checkpoint import SETTINGS
+from mgst_model.networks.renamed import present_names
 from mgst_model.train.config import Experiment
 
 STATE = "state.pt"
@@ -37,8 +38,7 @@ class TrainFolder:
 
     Args:
         path: The folder; made if it is not there.
-        experiment: What is asked for.
-        shards: What it is trained on.
+        asked: What the training depends on, as plain values; a tuple and a list of the same values are the same.
 
     Raises:
         ConfigMismatchError: if a training of something else was begun here.
@@ -46,7 +46,7 @@ class TrainFolder:
         OutputError: if it cannot be written, or another training writes into it (reason "locked").
     """
 
-    def __init__(self, path: str | Path, experiment: Experiment, shards: str) -> None:
+    def __init__(self, path: str | Path, asked: Mapping[str, Any]) -> None:
         self.path = Path(path)
         settings = self.path / SETTINGS
         with output_errors(self.path):
@@ -56,24 +56,17 @@ class TrainFolder:
             raise UsageError("not empty, and no folder of a training", where=path, hint=_ELSEWHERE)
         self._lock = FolderLock(self.path)
         try:
-            self._begin(settings, {"shards": shards, **json.loads(json.dumps(experiment.as_dict()))})
+            if settings.is_file():
+                _compare(_read_settings(settings), json.loads(json.dumps(asked)), self.path)
+            else:
+                write_atomic(settings, (json.dumps(asked, indent=1) + "\n").encode())
         except BaseException:
             self.close()
             raise
 
-    def _begin(self, settings: Path, asked: Mapping[str, Any]) -> None:
-        if settings.is_file():
-            _compare(_read_settings(settings), asked, self.path)
-        else:
-            write_atomic(settings, (json.dumps(asked, indent=1) + "\n").encode())
-
     def close(self) -> None:
         """Lets other trainings in; may be called again."""
         self._lock.release()
-
-    def load(self) -> dict[str, Any] | None:
-        """The state that was saved last; see :func:`load_state`."""
-        return load_state(self.path)
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Writes a state, whole or not at all."""
@@ -139,10 +132,11 @@ def _read_settings(path: Path) -> dict[str, Any]:
 
 
 def _compare(was: Mapping[str, Any], asked: Mapping[str, Any], where: Path) -> None:
+    was, asked = present_names(was), present_names(asked)
     # An option that came later has had its default.
-    defaults = json.loads(json.dumps(Experiment().as_dict()))
-    tables = {name: was[name] for name in defaults if isinstance(was.get(name), Mapping)}
-    was = {**was, **{name: {**defaults[name], **table} for name, table in tables.items()}}
+    for name, defaults in json.loads(json.dumps(Experiment().as_dict())).items():
+        if isinstance(was.get(name), Mapping) and isinstance(asked.get(name), Mapping):
+            was[name] = {option: value for option, value in defaults.items() if option in asked[name]} | was[name]
     changes = [f"{name}: {old} -> {new}" for name, old, new in _differences(was, asked) if name not in _FREE]
     if changes:
         hint = "repeat the earlier options to continue it, or choose another output folder (--out)"

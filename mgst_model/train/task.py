@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
@@ -16,6 +17,61 @@ from mgst_model.losses import Average, identity
 from mgst_model.networks.config import NetworkConfig
 from mgst_model.networks.output import SegmentOutput
 from mgst_model.train.config import NONE, AugmentConfig, DataConfig, LossConfig
+
+
+@runtime_checkable
+class TaskExamples(Protocol):
+    """What a network is shown, and what the training itself has to know of it: n segments, of any task."""
+
+    @property
+    def frames(self) -> Float[Tensor, "n t 3 h w"]:
+        """RGB in [0, 1]."""
+
+    @property
+    def label(self) -> Float[Tensor, " n"]:
+        """0 real, 1 fake."""
+
+    @property
+    def valid(self) -> Bool[Tensor, "n t"]:
+        """False where a frame has no face; segments without any do not count in the validation."""
+
+    def __len__(self) -> int:
+        """The number of segments, n."""
+
+
+@runtime_checkable
+class Task(Protocol):
+    """What :class:`~mgst_model.train.Trainer` needs of a task; :class:`DetectionTask` is one.
+
+    Its examples are handed back to it as they are. The state of a task that is a :class:`torch.nn.Module` is saved with
+    the training, and moved to its device.
+    """
+
+    def examples(
+        self, segment: Segment, generator: torch.Generator, *, has_mask: Bool[Tensor, " b"] | None = None
+    ) -> TaskExamples:
+        """What to train on, made of a batch; everything random is drawn from ``generator``, on the CPU."""
+
+    def test_examples(
+        self, segment: Segment, generator: torch.Generator, *, has_mask: Bool[Tensor, " b"] | None = None
+    ) -> TaskExamples:
+        """What to validate with."""
+
+    def losses(
+        self, output: SegmentOutput, examples: Any, *, epoch: float = math.inf, average: Average = identity
+    ) -> dict[str, Tensor]:
+        """Scalars by name; what is minimised is "total".
+
+        Args:
+            output: What the network said of the examples.
+            examples: What it was shown.
+            epoch: Epochs trained so far, with the fraction of this one; infinite in a validation.
+            average: The mean of a count over all processes: what a sum is divided by, so that several processes learn
+                what one with the whole batch does.
+        """
+
+    def update(self, output: SegmentOutput, examples: Any, *, average: Average = identity) -> None:
+        """Learns from the output what is no weight, such as a running mean; before the losses of every batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +110,26 @@ class DetectionTask(nn.Module):
     Its state is the prototype of real frames.
 
     Args:
-        data: Which fakes are learnt, and the size of frames.
+        data: Which fakes are learnt, and the number of frames.
         augment: What is done to segments.
-        loss: Weights and constants.
+        loss: Weights and constants. Of a network without embeddings or patch logits, the others are taken.
         network: Tells the length of embeddings.
     """
 
-    def __init__(self, data: DataConfig, augment: AugmentConfig, loss: LossConfig, network: NetworkConfig) -> None:
+    def __init__(
+        self,
+        data: DataConfig,
+        augment: AugmentConfig | None = None,
+        loss: LossConfig | None = None,
+        network: NetworkConfig | None = None,
+    ) -> None:
         super().__init__()
-        self.data, self.augment, self.loss = data, augment, loss
-        self.blend = replace(SelfBlend.preset(augment.blend), donor=Donor(p=augment.donor))
-        self.temporal = temporal_fakes(p=augment.temporal) if augment.temporal and data.frames > 1 else None
+        augment, network = augment or AugmentConfig(), network or NetworkConfig()
+        self.data, self.augment, self.loss = data, augment, loss or LossConfig()
+        self.blend = replace(SelfBlend.preset(augment.blend_preset), donor=Donor(p=augment.donor_p))
+        self.temporal = temporal_fakes(p=augment.temporal_p) if augment.temporal_p and data.frames > 1 else None
         self.preserve = label_preserving(augment.recipe) if augment.recipe != NONE else None
-        self.prototype = losses.Prototype(network.embedding)
+        self.prototype = losses.Prototype(network.embedding_dim)
 
     @torch.no_grad()
     def examples(
@@ -92,30 +155,31 @@ class DetectionTask(nn.Module):
         return self._make(segment, generator, has_mask, augmented=False)
 
     def losses(
-        self, output: SegmentOutput, examples: Examples, *, ramp: float = 1.0, average: Average = identity
+        self, output: SegmentOutput, examples: Examples, *, epoch: float = math.inf, average: Average = identity
     ) -> dict[str, Tensor]:
-        """Every part of the loss, unweighted but for ``ramp``, and their weighted sum under "total".
+        """Every part of the loss, unweighted, and their weighted sum under "total".
 
         Args:
             output: What the network said of the examples.
             examples: What it was shown.
-            ramp: Factor on the weights of patch and frame loss, [0, 1].
+            epoch: Epochs trained so far; the weights of patch and frame loss rise over the first ``ramp_epochs``.
             average: The mean of a count over all processes.
         """
         weights = examples.valid.any(dim=1).float()
+        ramp = min(1.0, epoch / self.loss.ramp_epochs) if self.loss.ramp_epochs else 1.0
         parts = {"segment": losses.segment_loss(output.logit, examples.label, weight=weights, average=average)}
         total = parts["segment"]
-        if output.patch_logits is not None and self.loss.patch:
+        if output.patch_logits is not None and self.loss.patch_weight:
             parts["patch"] = self._patch_loss(output.patch_logits, examples, average)
-            total = total + ramp * self.loss.patch * parts["patch"]
-        if output.embedding is not None and self.loss.frame:
+            total = total + ramp * self.loss.patch_weight * parts["patch"]
+        if output.embedding is not None and self.loss.frame_weight:
             parts["frame"] = self._frame_loss(output.embedding, examples, average)
-            total = total + ramp * self.loss.frame * parts["frame"]
+            total = total + ramp * self.loss.frame_weight * parts["frame"]
         return {"total": total, **parts}
 
     def update(self, output: SegmentOutput, examples: Examples, *, average: Average = identity) -> None:
         """Moves the prototype of real frames; before the losses of the first step, which need one."""
-        if output.embedding is not None and self.loss.frame:
+        if output.embedding is not None and self.loss.frame_weight:
             real = (examples.frame_label == REAL) & examples.valid
             self.prototype.update(output.embedding.detach(), real, average)
 
@@ -145,7 +209,7 @@ class DetectionTask(nn.Module):
         both = pair.both()
         fake = pair.fake
         target = losses.patch_targets(
-            fake.frames, pair.real.frames, fake.patch_label, fake.landmarks, threshold=self.loss.change
+            fake.frames, pair.real.frames, fake.patch_label, fake.landmarks, threshold=self.loss.change_threshold
         )
         return _examples(
             both,
@@ -159,11 +223,11 @@ class DetectionTask(nn.Module):
         if self.loss.patch_target == "boundary":
             return losses.boundary_regression_loss(logits, examples.boundary, examples.patch_known, average=average)
         return losses.patch_loss(
-            logits, examples.patch_target, examples.patch_known, gamma=self.loss.gamma, average=average
+            logits, examples.patch_target, examples.patch_known, gamma=self.loss.focal_gamma, average=average
         )
 
     def _frame_loss(self, embedding: Tensor, examples: Examples, average: Average) -> Tensor:
-        centre, margin = self.prototype.centre, self.loss.margin
+        centre, margin = self.prototype.centre, self.loss.frame_margin
         if self.loss.single_centre:
             return losses.single_centre_loss(
                 embedding, centre, examples.frame_label, examples.valid, margin=margin, average=average
@@ -172,9 +236,9 @@ class DetectionTask(nn.Module):
         loss = losses.frame_loss(
             distance, examples.frame_label, examples.severity, examples.valid, margin=margin, average=average
         )
-        if self.loss.paired:
+        if self.loss.paired_weight:
             real, fake = slice(0, examples.pairs), slice(examples.pairs, 2 * examples.pairs)
-            loss = loss + self.loss.paired * losses.paired_margin_loss(
+            loss = loss + self.loss.paired_weight * losses.paired_margin_loss(
                 distance[real],
                 distance[fake],
                 examples.severity[fake],

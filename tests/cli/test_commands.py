@@ -8,8 +8,8 @@ from importlib.metadata import version
 import cv2
 import pytest
 from face_videos import empty_rooms, encode, faces
-from mgst_cli import show
-from mgst_cli.errors import show_unexpected
+from mgst_cli.common.errors import show_unexpected
+from mgst_cli.data import show
 
 from mgst_data.core import UsageError
 from mgst_data.shards import ShardReader, VideoReport

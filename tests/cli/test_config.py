@@ -2,8 +2,8 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 
 import pytest
-from mgst_cli.config import SourceConfig, build_config
-from mgst_cli.extract import extract
+from mgst_cli.data.extract import extract
+from mgst_cli.data.source import SourceConfig, build_config
 
 from mgst_data.core import UsageError
 from mgst_data.extract import ExtractConfig

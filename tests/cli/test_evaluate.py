@@ -9,13 +9,13 @@ from dataclasses import replace
 import pytest
 import torch
 from click.testing import CliRunner
-from mgst_cli.evaluate import KINDS, PROTOCOLS, evaluate
-from mgst_cli.evaluate_run import read_protocol
-from mgst_cli.evaluate_scores import unique_names
+from mgst_cli.evaluate.command import KINDS, PROTOCOLS, evaluate
+from mgst_cli.evaluate.measure import read_protocol
 from shards.synthetic_shards import CONFIG, chunk_of, record_of, write_shard
 
 from mgst_data.core import UsageError
 from mgst_data.shards import ShardTask, open_folder
+from mgst_model.evaluate.cache import unique_names
 from mgst_model.evaluate.perturbations import PERTURBATIONS
 from mgst_model.evaluate.predictions import Predictions, VideoScore
 from mgst_model.networks import NetworkConfig, build_network

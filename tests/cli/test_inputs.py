@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from mgst_cli.inputs import beside, find_inputs
+from mgst_cli.common.inputs import beside, find_inputs
 
 
 @pytest.fixture

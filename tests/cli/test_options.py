@@ -7,8 +7,8 @@ import time
 import click
 import pytest
 from click.testing import CliRunner
+from mgst_cli.common.errors import interrupted_at_once, show_warning
 from mgst_cli.data import data
-from mgst_cli.errors import interrupted_at_once, show_warning
 from mgst_cli.evaluate import evaluate
 from mgst_cli.predict import predict
 from mgst_cli.train import train

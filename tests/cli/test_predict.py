@@ -16,7 +16,6 @@ import torch
 from click.testing import CliRunner
 from face_videos import empty_rooms, encode, faces, head
 from mgst_cli.predict import predict
-from mgst_cli.predictions import Predictor
 from torch import nn
 
 from mgst_data.core import UsageError
@@ -25,6 +24,7 @@ from mgst_data.shards.lock import FolderLock
 from mgst_model.networks import NetworkConfig, build_network
 from mgst_model.networks.checkpoint import LoadedNetwork, save_network
 from mgst_model.networks.output import SegmentOutput
+from mgst_model.predict import Detector
 
 SIZE = 64
 load_once = cache(Extractor)
@@ -51,7 +51,7 @@ def loaded(frames=4):
 @pytest.fixture(autouse=True)
 def _models_are_loaded_once(monkeypatch):
     """Loading them takes longer than most tests; an extractor keeps nothing of the videos it has seen."""
-    monkeypatch.setattr("mgst_cli.face_runs.Extractor", load_once)
+    monkeypatch.setattr("mgst_model.predict.faces.Extractor", load_once)
 
 
 _STAND_IN = ("--weights", "stand-in", "--device", "cpu", "--precision", "fp32")
@@ -64,9 +64,9 @@ def mgst_predict(monkeypatch):
     def run(*arguments, frames=4, card=None):
         card = card or loaded(frames)
         # Starting another process takes longer than most tests.
-        monkeypatch.setattr("mgst_cli.predict.RunProcess", nullcontext)
-        monkeypatch.setattr("mgst_cli.predictions_run.load_network", lambda path, device="cpu": card)
-        monkeypatch.setattr("mgst_cli.predictions_run.read_card", lambda path: card)
+        monkeypatch.setattr("mgst_cli.predict.command.RunProcess", nullcontext)
+        monkeypatch.setattr("mgst_model.predict.detector.load_network", lambda path, device="cpu": card)
+        monkeypatch.setattr("mgst_cli.predict.batch.read_card", lambda path: card)
         words = [str(argument) for argument in (*_STAND_IN, *arguments)]
         result = CliRunner().invoke(predict, words)
         if result.exception and not isinstance(result.exception, SystemExit):
@@ -132,7 +132,7 @@ def test_two_faces_are_scored_written_and_shown(mgst_predict, talk, tmp_path):
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 2e-4), ("bf16", 0.02)])
 def test_a_network_in_a_file_says_what_it_says_of_the_crops(talk, tmp_path, precision, tolerance):
     """From weights on disk to scores on disk, with nothing in between replaced."""
-    config = NetworkConfig(backbone="test_efficientnet", pretrained="random", dim=16, heads=2, blocks=3, embedding=8)
+    config = NetworkConfig(backbone="test_efficientnet", pretrained="random", dim=16, heads=2, blocks=3, embedding_dim=8)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = build_network(config).eval()
@@ -142,13 +142,13 @@ def test_a_network_in_a_file_says_what_it_says_of_the_crops(talk, tmp_path, prec
     result = CliRunner().invoke(predict, [str(word) for word in asked])
     assert result.exit_code == 0, result.output
     (said,) = json.loads(result.stdout)["videos"]
-    wanted = Predictor(LoadedNetwork(network=network, config=config, frames=4, size=SIZE, info={}))(str(talk))
+    wanted = Detector(LoadedNetwork(network=network, config=config, frames=4, size=SIZE, info={})).predict(str(talk))
     assert said["score"] == pytest.approx(wanted.score, abs=tolerance)
     kept = json.loads((tmp_path / "scores" / "scores.json").read_text())
     assert kept["model"] == {"name": "drawn", "frames": 4, "size": SIZE, "precision": precision}
-    for track, found, windows in zip(kept["tracks"], wanted.tracks, wanted.windows, strict=True):
+    for track, found in zip(kept["tracks"], wanted.tracks, strict=True):
         assert track["frame_score"] == pytest.approx(found.score.tolist(), abs=tolerance)
-        for mine, theirs in zip(track["windows"], windows, strict=True):
+        for mine, theirs in zip(track["windows"], found.windows, strict=True):
             assert np.array(mine["patch_score"]) == pytest.approx(theirs.patches.numpy(), abs=5 * tolerance)
     assert len({track["score"] for track in kept["tracks"]}) == 2
     assert len(pictures_of(tmp_path / "scores" / "talk.mp4")) == 22
@@ -207,7 +207,7 @@ def test_windows_may_overlap_but_leave_nothing_out(mgst_predict, talk, tmp_path)
     assert max(len(track["windows"]) for track in tracks) == 10
     result = mgst_predict(talk, "--stride", "5")
     assert result.exit_code == 2
-    assert result.stderr == "error: --stride: windows of 4 frames that begin every 5 leave frames out (at most 4)\n"
+    assert result.stderr == "error: stride: windows of 4 frames that begin every 5 leave frames out (at most 4)\n"
 
 
 def test_a_face_seen_for_less_than_a_window_is_scored_over_what_there_is(mgst_predict, tmp_path):
@@ -324,7 +324,7 @@ def test_a_video_is_scored_frame_by_frame_by_such_a_network(mgst_predict, tmp_pa
 
 def test_the_crop_that_was_scored_is_where_it_is_said_to_be(talk):
     # A square around the face's box, with a margin of 0.3 of its longer side all round.
-    found = Predictor(loaded())(str(talk))
+    found = Detector(loaded()).predict(str(talk))
     track = found.tracks[found.main]
     x0, y0, x1, y1 = track.squares[0]
     bx0, by0, bx1, by1 = track.boxes[0]
@@ -336,7 +336,7 @@ def test_the_crop_that_was_scored_is_where_it_is_said_to_be(talk):
 
 def test_a_stride_is_checked_before_models_are_loaded():
     with pytest.raises(UsageError, match="leave frames out"):
-        Predictor(loaded(), stride=9)
+        Detector(loaded(), stride=9)
 
 
 def test_input_that_is_not_there_is_named(mgst_predict, tmp_path):

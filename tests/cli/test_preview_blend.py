@@ -11,14 +11,14 @@ import cv2
 import pytest
 import torch
 from face_videos import empty_rooms, encode, faces, head
-from mgst_cli.blend_options import blend_options
-from mgst_cli.blends import rounded, to_json
-from mgst_cli.preview_blend import preview_blend
+from mgst_cli.data.blend_options import blend_options
+from mgst_cli.data.blends import rounded, to_json
+from mgst_cli.data.preview_blend import preview_blend
 
 from mgst_data import augment
 from mgst_data.augment import PRESETS, BlendMask, Recolour
 from mgst_data.core import Segment, UsageError, VideoError, generator_for
-from mgst_data.extract import segment_from_video
+from mgst_data.preview.clips import clip_from_video
 from mgst_data.shards import ShardReader, decode_chunk, encode_chunk
 from mgst_data.shards.tar import END, pack
 
@@ -185,12 +185,12 @@ def test_the_main_face_is_the_largest_and_the_search_ends(tmp_path):
     for frame, other in zip(small, large, strict=True):
         frame[:, 200:] = other[:, 200:]
     path = encode(tmp_path / "two.mp4", small + empty_rooms(60, size=(440, 240)))
-    clip = segment_from_video(str(path), frames=4, size=64, searched=20)
+    clip = clip_from_video(str(path), frames=4, size=64, searched=20)
     assert clip.frame_indices.tolist() == [0, 1, 2, 3]
     assert clip.segment.frames.shape == (1, 4, 3, 64, 64)
     assert bool(clip.segment.valid.all())
     assert ((clip.segment.landmarks > 0) & (clip.segment.landmarks < 63)).all()
-    whole = segment_from_video(str(encode(tmp_path / "one.mp4", large)), frames=4, size=64).segment
+    whole = clip_from_video(str(encode(tmp_path / "one.mp4", large)), frames=4, size=64).segment
     assert (clip.segment.frames - whole.frames).abs().mean() < 0.03
 
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 from click.testing import CliRunner
 from face_shards import write_face_shards
-from mgst_cli.experiment import preset_for
 from mgst_cli.train import train
+from mgst_cli.train.experiment import preset_for
 
 from mgst_model.networks.checkpoint import load_network
 
@@ -24,18 +24,18 @@ pretrained = "random"
 dim = 16
 heads = 2
 blocks = 3
-embedding = 8
+embedding_dim = 8
 [data]
 frames = 3
 size = 32
-batch = 2
-per_video = 20
-val_per_video = 1
+batch_size = 2
+draws_per_video = 20
+val_draws_per_video = 1
 workers = 1
 [train]
 epochs = 1
-ema = 0.9
-save = 100000
+ema_decay = 0.9
+save_every = 100000
 """
 
 
@@ -135,12 +135,12 @@ def test_a_training_that_was_stopped_goes_on_with_the_same_command(mgst_train, s
             ["--set", "data.fakes=both", "--set", "data.methods=Deepfakse"],
             "data.methods: there is no fake method Deepfakse",
         ),
-        (["--set", "data.batch=400"], "an epoch draws 80 segments, too few for one batch in each of 1 processes"),
+        (["--set", "data.batch_size=400"], "an epoch draws 80 segments, too few for one batch in each of 1 processes"),
         (
             ["--set", "data.frames=64"],
             "no real clip of the split train has 64 consecutive frames (the longest has 8: lower data.frames ",
         ),
-        (["--weights", "nowhere.pth"], "nowhere.pth: no such file of weights"),
+        (["--backbone-weights", "nowhere.pth"], "nowhere.pth: no such file of weights"),
     ],
 )
 def test_what_cannot_be_trained_is_said_in_one_line(mgst_train, shards, config, tmp_path, options, message):
@@ -163,9 +163,16 @@ def test_a_preset_and_a_file_exclude_each_other(mgst_train, shards, config, tmp_
     assert "--preset and --config exclude each other" in result.stderr
 
 
+def test_weights_are_those_of_the_backbone(mgst_train, shards):
+    result = mgst_train(shards, "--weights", "random")
+    assert result.exit_code == 2
+    assert "No such option '--weights'" in result.stderr
+    assert "--backbone-weights" in result.stderr
+
+
 def test_without_options_the_preset_suits_the_machine_and_names_the_folder(mgst_train, shards, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    tiny = ["--epochs", 1, "--set", "data.frames=3", "--set", "data.size=32", "--set", "data.per_video=1"]
+    tiny = ["--epochs", 1, "--set", "data.frames=3", "--set", "data.size=32", "--set", "data.draws_per_video=1"]
     result = mgst_train(shards, *tiny)
     assert result.exit_code == 0, result.stderr
     first = result.stderr.splitlines()[0]
@@ -194,5 +201,5 @@ def test_a_hub_out_of_reach_is_said_at_once_with_what_can_be_done(mgst_train, sh
     line = refused(mgst_train(shards, "--preset", "base", "--set", "data.frames=8", "--out", tmp_path / "out"))
     assert time.monotonic() - begin < 10  # models and shards are opened as well
     assert "http://127.0.0.1:9: the weights of backbone 'convnext_tiny' have to be downloaded" in line
-    assert all(word in line for word in ("--preset small", "--weights FILE", "--weights random"))
+    assert all(word in line for word in ("--preset small", "--backbone-weights FILE", "--backbone-weights random"))
     assert not (tmp_path / "out").exists()

@@ -13,8 +13,8 @@ def test_every_package_is_installed():
     config.read(ROOT / "setup.cfg")
     listed = set(config["options"]["packages"].split())
     found = {
-        ".".join(path.parent.relative_to(ROOT).parts)
-        for top in ("mgst_data", "mgst_model")
+        ".".join((name, *path.parent.relative_to(ROOT / top).parts))
+        for top, name in (("mgst_data", "mgst_data"), ("mgst_model", "mgst_model"), ("cli", "mgst_cli"))
         for path in (ROOT / top).rglob("__init__.py")
     }
-    assert listed == found | {"mgst_cli", "mgst_configs"}
+    assert listed == found | {"mgst_configs"}

@@ -4,9 +4,9 @@ import pytest
 from fakes import FakeExtractor, record_of
 
 from mgst_data.core import ConfigMismatchError, OutputError, UsageError
+from mgst_data.core.devices import choose_device
 from mgst_data.datasets import Note, Scan
 from mgst_data.extract import ExtractConfig, Watcher, extract, job, run
-from mgst_data.extract.run import find_device
 from mgst_data.shards import ShardFolder, ShardReader, ShardReport, VideoReport
 
 
@@ -167,8 +167,8 @@ def test_what_cannot_be_done_is_found_out_before_anything_is_written(tmp_path, m
 
 def test_devices(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    assert find_device("auto") == find_device("cpu") == "cpu"
+    assert choose_device("auto") == choose_device("cpu") == "cpu"
     with pytest.raises(UsageError, match="no CUDA device"):
-        find_device("cuda")
+        choose_device("cuda")
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-    assert (find_device("auto"), find_device("cuda"), find_device("cpu")) == ("cuda", "cuda", "cpu")
+    assert (choose_device("auto"), choose_device("cuda"), choose_device("cpu")) == ("cuda", "cuda", "cpu")

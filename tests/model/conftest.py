@@ -20,10 +20,10 @@ NETWORK = {
     "heads": 2,
     "blocks": 3,
     "mlp_ratio": 2.0,
-    "embedding": 8,
+    "embedding_dim": 8,
 }
-DATA = {"frames": 3, "size": 32, "batch": 2, "per_video": 2, "val_per_video": 2, "workers": 0}
-TRAIN = {"epochs": 2, "lr": 1e-3, "backbone": 1.0, "ema": 0.9}
+DATA = {"frames": 3, "size": 32, "batch_size": 2, "draws_per_video": 2, "val_draws_per_video": 2, "workers": 0}
+TRAIN = {"epochs": 2, "lr": 1e-3, "backbone_lr_scale": 1.0, "ema_decay": 0.9}
 
 
 @pytest.fixture(scope="session")

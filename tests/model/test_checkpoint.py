@@ -14,19 +14,20 @@ from test_state import Attack
 from mgst_data.core import OutputError, UsageError
 from mgst_model.networks import NetworkConfig, build_network
 from mgst_model.networks.checkpoint import load_network, save_network
+from mgst_model.networks.renamed import RENAMED
 
 OPTIONS = {"backbone": "test_efficientnet.r160_in1k", "pretrained": "random", "dim": 16, "heads": 2, "blocks": 3}
 VARIANTS = {
     "parallel": {},
     "convnext": {"backbone": "test_convnext", "guidance": "none"},
-    "adapters": {"backbone": "test_vit", "adapters": 4},
+    "adapters": {"backbone": "test_vit", "adapter_dim": 4},
     "temporal": {"streams": "temporal"},
     "image": {"kind": "image"},
 }
 
 
 def built(name="parallel"):
-    config = NetworkConfig(**{**OPTIONS, "embedding": 8, **VARIANTS[name]})
+    config = NetworkConfig(**{**OPTIONS, "embedding_dim": 8, **VARIANTS[name]})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         network = build_network(config)
@@ -70,6 +71,19 @@ def test_a_network_is_found_by_either_file_by_both_and_by_folder(saved):
     for path in (saved.with_suffix(".json"), saved.with_suffix(""), saved.parent, str(saved)):
         again = load_network(path).network.state_dict()
         assert all(torch.equal(again[name], value) for name, value in weights.items())
+
+
+def test_a_card_of_earlier_names_is_read(tmp_path):
+    config = NetworkConfig(**OPTIONS, embedding_dim=8, drop_path_rate=0.5, style_mix_p=0.25)
+    with torch.random.fork_rng(devices=[]):
+        network = build_network(config)
+    path = save_network(tmp_path / "best", network, config, frames=3, size=64).with_suffix(".json")
+    card = json.loads(path.read_text())
+    for earlier, name in RENAMED.items():
+        if earlier.startswith("network."):
+            card["network"][earlier.partition(".")[2]] = card["network"].pop(name.partition(".")[2])
+    path.write_text(json.dumps(card))
+    assert load_network(path).config == config
 
 
 def test_what_is_loaded_does_not_depend_on_the_state_of_torch(saved):
@@ -132,12 +146,13 @@ def test_both_files_are_needed(saved, tmp_path):
         ({"format": 2}, "best.json: is of format 2, but this version reads 1"),
         ({"frames": "3"}, "does not describe a network: .*frames is '3'"),
         ({"size": 0}, "does not describe a network: .*size is 0"),
+        ({"network": None}, "best.json: describes a network of your own, which this toolkit cannot build"),
         ({"network": {"depth": 3}}, "does not describe a network: .*depth"),
         ({"network": {"dim": "wide"}}, "does not describe a network"),
         ({"network": {**OPTIONS, "backbone": "test_efficientne"}}, "unknown backbone 'test_efficientne'"),
-        ({"network": {**OPTIONS, "embedding": 4}}, r"does not fit best.json: size mismatch for frame_head"),
+        ({"network": {**OPTIONS, "embedding_dim": 4}}, r"does not fit best.json: size mismatch for frame_head"),
         ({"network": {**OPTIONS, "streams": "spatial"}}, "does not fit best.json: Missing key"),
-        ({"network": {**OPTIONS, "embedding": 8, "blocks": 4}}, "does not fit best.json: Missing key"),
+        ({"network": {**OPTIONS, "embedding_dim": 8, "blocks": 4}}, "does not fit best.json: Missing key"),
     ],
 )
 def test_a_card_of_something_else_is_refused(saved, changes, message):

@@ -38,7 +38,7 @@ def norms(network: nn.Module) -> int:
 @pytest.mark.parametrize("options", KINDS, ids=lambda options: " ".join(options.values()))
 @torch.no_grad()
 def test_folding_changes_nothing_that_is_said(options):
-    base = {"pretrained": "random", "dim": 16, "heads": 2, "blocks": 3, "embedding": 8}
+    base = {"pretrained": "random", "dim": 16, "heads": 2, "blocks": 3, "embedding_dim": 8}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = lived_in(build_network(NetworkConfig(**base, **options)))

@@ -29,7 +29,14 @@ def _seeded():
 
 def tiny(*, opened: bool = True, **changes: object) -> nn.Module:
     """A network that takes milliseconds; ``opened`` moves every parameter off its start, the gates off 0."""
-    options = {"backbone": "test_convnext", "dim": 16, "heads": 2, "blocks": 3, "embedding": 8, "drop_path": 0.0}
+    options = {
+        "backbone": "test_convnext",
+        "dim": 16,
+        "heads": 2,
+        "blocks": 3,
+        "embedding_dim": 8,
+        "drop_path_rate": 0.0,
+    }
     network = build_network(NetworkConfig(pretrained="random", **(options | changes)))
     return opened_up(network).eval() if opened else network.eval()
 
@@ -273,8 +280,8 @@ def _gradients(network: nn.Module) -> dict[str, Tensor | None]:
         {"streams": "spatial"},
         {"streams": "temporal"},
         {"fusion": "scores"},
-        {"backbone": "test_vit", "adapters": 4},
-        {"backbone": "test_convnext", "adapters": 4},
+        {"backbone": "test_vit", "adapter_dim": 4},
+        {"backbone": "test_convnext", "adapter_dim": 4},
         {"kind": "image"},
     ],
     ids=str,
@@ -287,14 +294,14 @@ def test_every_parameter_learns(options):
 
 
 def test_training_skips_blocks_and_evaluation_does_not():
-    network, frames = tiny(drop_path=0.9), clip(8, 2)
+    network, frames = tiny(drop_path_rate=0.9), clip(8, 2)
     assert_same(network(frames), network(frames), 0.0)
     assert not torch.equal(network.train()(frames).patch_logits, network(frames).patch_logits)
 
 
 @pytest.mark.parametrize("backbone", ["test_convnext", "test_vit"])
 def test_styles_are_mixed_in_training_only_and_the_temporal_stream_sees_none_of_it(device, backbone):
-    network, frames = tiny(style_mix=1.0, guidance="none", backbone=backbone).to(device), clip(8, 2).to(device)
+    network, frames = tiny(style_mix_p=1.0, guidance="none", backbone=backbone).to(device), clip(8, 2).to(device)
     plain = network(frames)
     mixed = network.train()(frames)
     assert not torch.allclose(mixed.embedding, plain.embedding, atol=1e-2)
@@ -302,7 +309,7 @@ def test_styles_are_mixed_in_training_only_and_the_temporal_stream_sees_none_of_
     assert_same(network.eval()(frames), plain, 0.0)
 
 
-@pytest.mark.parametrize("options", [{}, {"backbone": "test_vit", "adapters": 4}, {"kind": "image"}])
+@pytest.mark.parametrize("options", [{}, {"backbone": "test_vit", "adapter_dim": 4}, {"kind": "image"}])
 def test_half_precision_gives_full_precision_outputs(device, options):
     network, frames = tiny(**options).to(device), clip().to(device)
     exact = network(frames)
@@ -335,7 +342,7 @@ def test_the_image_network_judges_every_frame_by_itself(device):
     [
         ({}, 38, 42),
         ({"backbone": "tf_efficientnet_lite0", "dim": 96, "blocks": 4}, 3.5, 5),
-        ({"backbone": "vit_base_patch16_clip_224.openai", "adapters": 64}, 12, 16),
+        ({"backbone": "vit_base_patch16_clip_224.openai", "adapter_dim": 64}, 12, 16),
         ({"kind": "image"}, 27, 29),
     ],
     ids=["default", "small", "clip", "image"],
@@ -355,11 +362,11 @@ def test_presets_train_as_many_parameters_as_they_say(options, low, high):
         ({"dim": 36, "heads": 8}, "multiple of 4 and of heads"),
         ({"blocks": 2}, "at least 3"),
         ({"mlp_ratio": 0}, "above 0"),
-        ({"drop_path": 1.0}, r"\[0, 1\)"),
-        ({"adapters": -1}, "width or 0"),
-        ({"style_mix": 1.1}, r"\[0, 1\]"),
-        ({"kind": "image", "adapters": 8}, "adapters goes with kind 'parallel' only"),
-        ({"kind": "image", "style_mix": 0.5}, "style_mix goes with kind 'parallel' only"),
+        ({"drop_path_rate": 1.0}, r"\[0, 1\)"),
+        ({"adapter_dim": -1}, "width or 0"),
+        ({"style_mix_p": 1.1}, r"\[0, 1\]"),
+        ({"kind": "image", "adapter_dim": 8}, "adapter_dim goes with kind 'parallel' only"),
+        ({"kind": "image", "style_mix_p": 0.5}, "style_mix_p goes with kind 'parallel' only"),
     ],
 )
 def test_a_configuration_that_cannot_be_is_refused(options, message):

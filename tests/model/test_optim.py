@@ -23,7 +23,7 @@ def _seeded():
 
 
 def network(**changes):
-    options = {"backbone": "test_efficientnet.r160_in1k", "dim": 16, "heads": 2, "blocks": 3, "embedding": 8}
+    options = {"backbone": "test_efficientnet.r160_in1k", "dim": 16, "heads": 2, "blocks": 3, "embedding_dim": 8}
     return build_network(NetworkConfig(pretrained="random", **(options | changes)))
 
 
@@ -47,7 +47,9 @@ def test_the_rate_has_one_top_and_is_never_0(steps, warmup, highest):
 
 def test_backbone_and_guidance_learn_at_rates_of_their_own_and_biases_do_not_decay():
     trained = network()
-    groups = parameter_groups(trained, TrainConfig(lr=0.01, backbone=0.25, guidance=4.0, weight_decay=0.1))
+    groups = parameter_groups(
+        trained, TrainConfig(lr=0.01, backbone_lr_scale=0.25, guidance_lr_scale=4.0, weight_decay=0.1)
+    )
     parts = ((trained.backbone, 0.25), (trained.guidance, 4.0))
     scales = {id(parameter): scale for part, scale in parts for parameter in part.parameters()}
     seen = set()
@@ -65,18 +67,18 @@ def test_backbone_and_guidance_learn_at_rates_of_their_own_and_biases_do_not_dec
 
 
 def test_every_group_gets_its_share_of_the_rate():
-    optimizer = torch.optim.AdamW(parameter_groups(network(), TrainConfig(backbone=0.25)), lr=1.0)
+    optimizer = torch.optim.AdamW(parameter_groups(network(), TrainConfig(backbone_lr_scale=0.25)), lr=1.0)
     set_learning_rate(optimizer, 0.4)
     assert {(group["scale"], group["lr"]) for group in optimizer.param_groups} == {(0.25, 0.1), (1.0, 0.4)}
 
 
 def test_frozen_weights_and_missing_streams_have_no_group():
-    trained = network(adapters=4)
+    trained = network(adapter_dim=4)
     groups = parameter_groups(trained, TrainConfig())
     members = {id(parameter) for group in groups for parameter in group["params"]}
     assert members == {id(parameter) for parameter in trained.parameters() if parameter.requires_grad}
     assert not members & {id(parameter) for parameter in trained.backbone.parameters()}
-    groups = parameter_groups(network(streams="temporal"), TrainConfig(backbone=0.25))
+    groups = parameter_groups(network(streams="temporal"), TrainConfig(backbone_lr_scale=0.25))
     assert {group["scale"] for group in groups} == {1.0}
 
 

@@ -45,7 +45,7 @@ def recorder(frames: int = 2, *, kind: str = "image") -> LoadedNetwork:
 @pytest.fixture(scope="module")
 def network(tmp_path_factory) -> LoadedNetwork:
     """A tiny network of both streams, saved and read again."""
-    config = NetworkConfig(backbone="test_convnext", pretrained="random", dim=16, heads=2, blocks=3, embedding=8)
+    config = NetworkConfig(backbone="test_convnext", pretrained="random", dim=16, heads=2, blocks=3, embedding_dim=8)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         made = build_network(config)

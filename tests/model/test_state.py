@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mgst_data.core import ConfigMismatchError, OutputError, UsageError
+from mgst_model.networks.renamed import RENAMED
 from mgst_model.train.config import TrainConfig
-from mgst_model.train.state import STATE, STEPS, VALIDATIONS, TrainFolder
+from mgst_model.train.state import STATE, STEPS, VALIDATIONS, TrainFolder, load_state
 
 
 class Attack:
@@ -26,17 +27,22 @@ class Attack:
         return Path.touch, (self.path,)
 
 
+def folder_of(path, experiment, shards="shards"):
+    """The folder of an experiment; or an error, if that is not what was begun there."""
+    return TrainFolder(path, {"shards": shards, **experiment.as_dict()})
+
+
 @pytest.fixture
 def folder(make_experiment, tmp_path):
-    return TrainFolder(tmp_path / "out", make_experiment(), "shards")
+    return folder_of(tmp_path / "out", make_experiment())
 
 
 def test_a_state_comes_back_as_it_was(folder):
-    assert folder.load() is None
+    assert load_state(folder.path) is None
     state = {"step": 7, "best": [1, 0.5, True], "network": {"weight": torch.arange(3.0)}}
     folder.save(state)
     folder.save({**state, "step": 8})
-    loaded = folder.load()
+    loaded = load_state(folder.path)
     assert loaded["step"] == 8
     assert loaded["best"] == [1, 0.5, True]
     assert torch.equal(loaded["network"]["weight"], torch.arange(3.0))
@@ -52,7 +58,7 @@ def test_a_malicious_state_is_refused_and_not_run(folder, tmp_path):
     for write in (torch.save, lambda value, path: Path(path).write_bytes(pickle.dumps(value))):
         write({"step": 1, "network": Attack(trace)}, folder.path / STATE)
         with pytest.raises(UsageError, match=r"state.pt: is damaged: .*\(delete it to begin anew\)") as caught:
-            folder.load()
+            load_state(folder.path)
         assert "\n" not in str(caught.value)
     assert not trace.exists()
     pickle.loads(pickle.dumps(Attack(trace)))
@@ -65,7 +71,7 @@ def test_a_malicious_state_is_refused_and_not_run(folder, tmp_path):
 def test_a_state_of_any_bytes_is_refused_in_one_line(folder, data):
     (folder.path / STATE).write_bytes(data)
     with pytest.raises(UsageError) as caught:
-        folder.load()
+        load_state(folder.path)
     assert "\n" not in str(caught.value)
 
 
@@ -75,27 +81,27 @@ def test_a_state_that_was_cut_off_is_refused(folder, share):
     path = folder.path / STATE
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
     with pytest.raises(UsageError, match="is damaged"):
-        folder.load()
+        load_state(folder.path)
 
 
 @pytest.mark.parametrize("other", [{"epochs": 3}, [1, 2], torch.zeros(2)])
 def test_tensors_of_something_else_are_no_state(folder, other):
     torch.save(other, folder.path / STATE)
     with pytest.raises(UsageError, match="holds no state of a training"):
-        folder.load()
+        load_state(folder.path)
 
 
 def test_the_same_experiment_goes_on_in_its_folder(folder, make_experiment):
     folder.save({"step": 3})
     folder.close()
-    assert TrainFolder(folder.path, make_experiment(), "shards").load() == {"step": 3}
+    assert load_state(folder_of(folder.path, make_experiment()).path) == {"step": 3}
 
 
 def test_another_experiment_is_told_what_differs(folder, make_experiment):
     changed = make_experiment(train={"lr": 0.5}, data={"methods": ("Deepfakes",)})
     folder.close()
     with pytest.raises(ConfigMismatchError) as caught:
-        TrainFolder(folder.path, changed, "elsewhere")
+        folder_of(folder.path, changed, "elsewhere")
     message = str(caught.value)
     assert "trained with another config: " in message
     for change in ("data.methods: [] -> ['Deepfakes']", "shards: shards -> elsewhere", "train.lr: 0.001 -> 0.5"):
@@ -106,32 +112,54 @@ def test_another_experiment_is_told_what_differs(folder, make_experiment):
 
 def test_an_option_that_came_later_has_had_its_default(folder, make_experiment):
     settings = json.loads((folder.path / "config.json").read_text())
-    del settings["train"]["ema"], settings["train"]["warmup"]
+    del settings["train"]["ema_decay"], settings["train"]["warmup_epochs"]
     (folder.path / "config.json").write_text(json.dumps(settings))
     folder.close()
-    TrainFolder(folder.path, make_experiment(train={"ema": TrainConfig().ema}), "shards").close()
-    with pytest.raises(ConfigMismatchError, match=r"config: train.ema: 0.9998 -> 0.9 "):
-        TrainFolder(folder.path, make_experiment(), "shards")
+    folder_of(folder.path, make_experiment(train={"ema_decay": TrainConfig().ema_decay})).close()
+    with pytest.raises(ConfigMismatchError, match=r"config: train.ema_decay: 0.9998 -> 0.9 "):
+        folder_of(folder.path, make_experiment())
+
+
+def test_a_training_of_earlier_names_goes_on(folder, make_experiment):
+    """All names that an option had, in what an earlier version has written."""
+    settings = json.loads((folder.path / "config.json").read_text())
+    for earlier, name in RENAMED.items():
+        (table, option), (_, now) = earlier.split("."), name.split(".")
+        settings[table][option] = settings[table].pop(now)
+    (folder.path / "config.json").write_text(json.dumps(settings))
+    folder.close()
+    folder_of(folder.path, make_experiment()).close()
+    with pytest.raises(ConfigMismatchError, match=r"config: data.batch_size: 2 -> 4; train.ema_decay: 0.9 -> 0.5 "):
+        folder_of(folder.path, make_experiment(train={"ema_decay": 0.5}, data={"batch_size": 4}))
+
+
+def test_settings_of_ones_own_are_compared_as_they_are(tmp_path):
+    # The tables "data" and "train" have options of these names, and defaults.
+    asked = {"model": "gru", "data": {"batch": 2, "folder": "a"}, "train": {"lr": 0.1}}
+    TrainFolder(tmp_path, asked).close()
+    TrainFolder(tmp_path, asked).close()
+    with pytest.raises(ConfigMismatchError, match=r"config: data.folder: a -> b; model: gru -> lstm "):
+        TrainFolder(tmp_path, {**asked, "model": "lstm", "data": {"batch": 2, "folder": "b"}})
 
 
 def test_the_number_of_reading_processes_may_differ(folder, make_experiment):
     folder.close()
-    TrainFolder(folder.path, make_experiment(data={"workers": 3}), "shards")
+    folder_of(folder.path, make_experiment(data={"workers": 3}))
 
 
 def test_one_training_at_a_time_writes_into_a_folder(folder, make_experiment):
     with pytest.raises(OutputError, match="in use by another run"):
-        TrainFolder(folder.path, make_experiment(), "shards")
+        folder_of(folder.path, make_experiment())
     with pytest.raises(OutputError, match="in use by another run"):  # nor does one of something else
-        TrainFolder(folder.path, make_experiment(train={"lr": 0.5}), "shards")
+        folder_of(folder.path, make_experiment(train={"lr": 0.5}))
     folder.close()
-    TrainFolder(folder.path, make_experiment(), "shards")
+    folder_of(folder.path, make_experiment())
 
 
 def test_a_folder_of_other_things_is_left_alone(make_experiment, tmp_path):
     (tmp_path / "thesis.tex").write_text("mine")
     with pytest.raises(UsageError, match="not empty, and no folder of a training"):
-        TrainFolder(tmp_path, make_experiment(), "shards")
+        folder_of(tmp_path, make_experiment())
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
@@ -139,19 +167,19 @@ def test_a_folder_of_other_things_is_left_alone(make_experiment, tmp_path):
 def test_settings_that_are_no_json_are_refused(make_experiment, tmp_path, text):
     (tmp_path / "config.json").write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(UsageError, match=r"config.json: is no valid JSON"):
-        TrainFolder(tmp_path, make_experiment(), "shards")
+        folder_of(tmp_path, make_experiment())
 
 
 def test_settings_of_something_else_are_refused(make_experiment, tmp_path):
     (tmp_path / "config.json").write_text("[1, 2]")
     with pytest.raises(UsageError, match="is no config of a training"):
-        TrainFolder(tmp_path, make_experiment(), "shards")
+        folder_of(tmp_path, make_experiment())
 
 
 def test_a_file_is_no_folder(make_experiment, tmp_path):
     (tmp_path / "out").write_text("")
     with pytest.raises(OutputError, match="this is a file, not a folder"):
-        TrainFolder(tmp_path / "out", make_experiment(), "shards")
+        folder_of(tmp_path / "out", make_experiment())
 
 
 def test_rewinding_forgets_what_came_after(folder):

@@ -14,7 +14,7 @@ from mgst_model.networks.output import SegmentOutput
 from mgst_model.train import DetectionTask, Examples
 
 GRID, SIDE, T, E = 4, 64, 4, 8
-PLAIN = {"recipe": "none", "temporal": 0.0}
+PLAIN = {"recipe": "none", "temporal_p": 0.0}
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_twins_come_first_and_their_fakes_in_the_same_order(make_task):
     assert not torch.equal(real, fake)
 
 
-@pytest.mark.parametrize("augment", [PLAIN, {**PLAIN, "temporal": 1.0}, {}, {**PLAIN, "donor": 1.0}])
+@pytest.mark.parametrize("augment", [PLAIN, {**PLAIN, "temporal_p": 1.0}, {}, {**PLAIN, "donor_p": 1.0}])
 def test_labels_of_twins_hold_at_every_grain(make_task, augment):
     examples = make_task(augment=augment).examples(people(b=8), draw())
     real, fake = slice(0, 8), slice(8, 16)
@@ -94,14 +94,14 @@ def test_sources_are_others_where_donors_are_asked_for(make_task):
     frames = torch.stack((torch.full_like(segment.frames[0], 0.5), segment.frames[1]))
     deviation = []
     for donor in (0.0, 1.0):
-        task = make_task(augment={**PLAIN, "blend": "sbi", "donor": donor})
+        task = make_task(augment={**PLAIN, "blend_preset": "sbi", "donor_p": donor})
         fakes = [task.examples(segment.replace(frames=frames), draw(seed)).frames[2, :, 0] for seed in range(8)]
         # Within the middle of the face; edges of the mask are none of a source.
         deviation.append(torch.stack(fakes)[..., 28:34, 28:34].std(dim=(-2, -1)).amax())
     assert deviation[0] < 1e-3 < deviation[1]
 
 
-@pytest.mark.parametrize("augment", [PLAIN, {**PLAIN, "temporal": 1.0}])
+@pytest.mark.parametrize("augment", [PLAIN, {**PLAIN, "temporal_p": 1.0}])
 def test_patches_change_only_where_the_twins_differ(make_task, augment):
     examples = make_task(augment=augment).examples(people(b=8), draw())
     apart = (examples.frames[8:] - examples.frames[:8]).abs().amax(dim=2).flatten(0, 1)
@@ -114,7 +114,7 @@ def test_patches_change_only_where_the_twins_differ(make_task, augment):
 
 def test_a_higher_threshold_marks_fewer_patches(make_task):
     marked = [
-        make_task(augment=PLAIN, loss={"change": change}).examples(people(b=8), draw()).patch_target
+        make_task(augment=PLAIN, loss={"change_threshold": change}).examples(people(b=8), draw()).patch_target
         for change in (0.0, 0.02, 1.0)
     ]
     counts = [int(target.sum()) for target in marked]
@@ -171,9 +171,9 @@ def test_the_generator_decides_everything(make_task, fakes):
 
 def test_validation_sees_no_augmentation(make_task):
     segment = people()
-    plain = make_task(augment={**PLAIN, "temporal": 0.5}).test_examples(segment, draw())
+    plain = make_task(augment={**PLAIN, "temporal_p": 0.5}).test_examples(segment, draw())
     assert same(make_task().test_examples(segment, draw()), plain)
-    assert same(make_task(augment={**PLAIN, "temporal": 0.5}).examples(segment, draw()), plain)
+    assert same(make_task(augment={**PLAIN, "temporal_p": 0.5}).examples(segment, draw()), plain)
     assert not same(make_task().examples(segment, draw()), plain)
 
 
@@ -219,17 +219,17 @@ def test_unknown_patches_have_no_part_in_the_loss(make_task):
 
 
 def test_the_total_is_the_weighted_sum_of_its_parts(make_task):
-    task = make_task(loss={"patch": 0.7, "frame": 0.3})
+    task = make_task(loss={"patch_weight": 0.7, "frame_weight": 0.3, "ramp_epochs": 2.0})
     examples = task.examples(people(), draw())
     output = said(examples)
-    for ramp in (0.0, 0.25, 1.0):
-        parts = task.losses(output, examples, ramp=ramp)
+    for given, ramp in (({"epoch": 0.0}, 0.0), ({"epoch": 0.5}, 0.25), ({"epoch": 3.0}, 1.0), ({}, 1.0)):
+        parts = task.losses(output, examples, **given)
         wanted = parts["segment"] + ramp * (0.7 * parts["patch"] + 0.3 * parts["frame"])
         torch.testing.assert_close(parts["total"], wanted)
     assert parts["patch"] > 0
     assert parts["frame"] > 0
     assert task.losses(output._replace(embedding=None), examples).keys() == {"total", "segment", "patch"}
-    bare = make_task(loss={"patch": 0.0, "frame": 0.0}).losses(output, examples)
+    bare = make_task(loss={"patch_weight": 0.0, "frame_weight": 0.0}).losses(output, examples)
     assert bare.keys() == {"total", "segment"}
     assert bare["total"] == bare["segment"]
 
@@ -250,7 +250,9 @@ def test_the_prototype_follows_real_frames_alone(make_task):
     assert task.state_dict().keys() == {"prototype.centre"}
 
 
-@pytest.mark.parametrize("loss", [{"paired": 1.0}, {"single_centre": True}, {"margin": 0.9}, {"gamma": 0.0}])
+@pytest.mark.parametrize(
+    "loss", [{"paired_weight": 1.0}, {"single_centre": True}, {"frame_margin": 0.9}, {"focal_gamma": 0.0}]
+)
 def test_every_option_of_the_losses_changes_them(make_task, loss):
     task, changed = make_task(), make_task(loss=loss)
     examples = task.examples(people(), draw())

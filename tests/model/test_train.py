@@ -89,7 +89,7 @@ def assert_near(folder, other, atol):
 def through(make_experiment, real_shards, tmp_path_factory):
     """A training that ran through, with all that is random in one: its experiment, folder, result and what was seen."""
     experiment = make_experiment(
-        network={"backbone": "test_efficientnet.r160_in1k", "drop_path": 0.5}, train={"save": 2}
+        network={"backbone": "test_efficientnet.r160_in1k", "drop_path_rate": 0.5}, train={"save_every": 2}
     )
     folder, log = tmp_path_factory.mktemp("train") / "through", Log()
     best = train(experiment, real_shards, folder, fabric=make_fabric(experiment, device="cpu"), watcher=log)
@@ -204,7 +204,7 @@ def started(make_experiment, real_shards, fabric, tmp_path):
     def run(*others, **network):
         start = tuple(str(other / "last") for other in others)
         experiment = make_experiment(
-            network={"backbone": "test_convnext", **network}, train={"epochs": 1, "lr": 0.0, "start": start}
+            network={"backbone": "test_convnext", **network}, train={"epochs": 1, "lr": 0.0, "init_from": start}
         )
         folder = tmp_path / str(len(list(tmp_path.iterdir())))
         train(experiment, real_shards, folder, fabric=fabric)
@@ -217,7 +217,7 @@ def started(make_experiment, real_shards, fabric, tmp_path):
 def test_a_training_goes_on_from_another(started, alone, streams):
     """What fuses streams does not matter to one of them alone, nor how they were trained to any."""
     fusion = "scores" if streams == "spatial" else "features"
-    first = started(alone["spatial"], streams=streams, fusion=fusion, style_mix=0.5)
+    first = started(alone["spatial"], streams=streams, fusion=fusion, style_mix_p=0.5)
     assert_same(weights_of(started(first, streams=streams)), weights_of(first))
 
 
@@ -233,7 +233,7 @@ def test_a_training_goes_on_from_its_spatial_stream(started, alone):
 
 
 def test_what_has_no_weights_does_not_keep_a_stream_from_joining(started, alone):
-    joined, learnt = weights_of(started(alone["spatial"], drop_path=0.5, blocks=4)), weights_of(alone["spatial"])
+    joined, learnt = weights_of(started(alone["spatial"], drop_path_rate=0.5, blocks=4)), weights_of(alone["spatial"])
     assert torch.equal(joined["frame_head.project.weight"], learnt["frame_head.project.weight"])
 
 
@@ -250,7 +250,7 @@ def test_a_training_goes_on_from_both_streams(started, alone):
     [
         ({"streams": "temporal"}, ["spatial"]),
         ({"kind": "image"}, ["spatial"]),
-        ({"embedding": 16}, ["spatial"]),
+        ({"embedding_dim": 16}, ["spatial"]),
         ({"backbone": "test_vit"}, ["spatial"]),
         ({"dim": 24}, ["spatial", "temporal"]),
         ({"streams": "temporal"}, ["temporal", "spatial"]),
@@ -269,7 +269,7 @@ def test_the_same_stream_twice_is_no_start(started, alone, tmp_path):
 
 
 def test_a_training_of_several_batches_a_step_is_resumed_as_exactly(make_experiment, real_shards, fabric, tmp_path):
-    experiment = make_experiment(train={"accumulate": 2, "epochs": 1})
+    experiment = make_experiment(train={"accumulate_batches": 2, "epochs": 1})
     train(experiment, real_shards, tmp_path / "whole", fabric=fabric)
     with pytest.raises(Stopped):
         train(experiment, real_shards, tmp_path / "parts", fabric=fabric, watcher=Log(1))
@@ -358,7 +358,7 @@ def test_a_training_goes_on_in_as_many_processes_as_it_began(make_experiment, re
 def test_validation_comes_every_so_many_epochs_and_at_the_end(make_experiment, real_shards, fabric, tmp_path):
     log = Log()
     train(
-        make_experiment(data={"per_video": 1, "batch": 4}, train={"epochs": 5, "validate": 2}),
+        make_experiment(data={"draws_per_video": 1, "batch_size": 4}, train={"epochs": 5, "validate_every": 2}),
         real_shards,
         tmp_path,
         fabric=fabric,
@@ -369,7 +369,9 @@ def test_validation_comes_every_so_many_epochs_and_at_the_end(make_experiment, r
 
 def test_the_area_is_that_of_all_segments_together(make_experiment, real_shards, fabric, tmp_path):
     # Two logits at a time may well lie between 0 and 1, as probabilities do.
-    experiment = make_experiment(data={"batch": 1, "per_video": 1, "val_per_video": 12}, train={"epochs": 1, "seed": 1})
+    experiment = make_experiment(
+        data={"batch_size": 1, "draws_per_video": 1, "val_draws_per_video": 12}, train={"epochs": 1, "seed": 1}
+    )
     train(experiment, real_shards, tmp_path, fabric=fabric)
     network = load_network(tmp_path / "last").network
     loader = make_loader(open_split(str(real_shards), experiment.data, "val"), experiment.data, seed=1, training=False)
@@ -388,9 +390,9 @@ def test_the_area_is_that_of_all_segments_together(make_experiment, real_shards,
 
 def test_what_is_easy_is_learnt(make_experiment, mixed_shards, fabric, tmp_path):
     experiment = make_experiment(
-        data={"fakes": "videos", "batch": 8, "frames": 2, "per_video": 8},
+        data={"fakes": "videos", "batch_size": 8, "frames": 2, "draws_per_video": 8},
         augment={"recipe": "none"},
-        train={"epochs": 5, "lr": 5e-3, "ema": 0.0, "validate": 5},
+        train={"epochs": 5, "lr": 5e-3, "ema_decay": 0.0, "validate_every": 5},
     )
     log = Log()
     best = train(experiment, mixed_shards, tmp_path, fabric=fabric, watcher=log)
@@ -404,11 +406,11 @@ def test_half_batches_add_up_to_one(make_experiment, mixed_shards, fabric, tmp_p
     # Both halves have as many real ones as fakes; a prototype that moves twice a step would be another one.
     for name, batch, accumulate in (("whole", 4, 1), ("halves", 2, 2)):
         experiment = make_experiment(
-            network={"drop_path": 0.0},
-            data={"fakes": "videos", "batch": batch},
+            network={"drop_path_rate": 0.0},
+            data={"fakes": "videos", "batch_size": batch},
             augment={"recipe": "none"},
-            loss={"frame": 0.0, "ramp": 0.0},
-            train={"epochs": 1, "accumulate": accumulate, "clip": 0.0},
+            loss={"frame_weight": 0.0, "ramp_epochs": 0.0},
+            train={"epochs": 1, "accumulate_batches": accumulate, "clip_norm": 0.0},
         )
         train(experiment, mixed_shards, tmp_path / name, fabric=fabric)
     whole, halves = rows(tmp_path / "whole"), rows(tmp_path / "halves")
@@ -424,7 +426,7 @@ def test_half_batches_add_up_to_one(make_experiment, mixed_shards, fabric, tmp_p
 
 def test_averaged_weights_are_kept_and_validated(make_experiment, real_shards, fabric, tmp_path):
     for ema in (0.0, 0.9):
-        train(make_experiment(train={"ema": ema, "epochs": 1}), real_shards, tmp_path / str(ema), fabric=fabric)
+        train(make_experiment(train={"ema_decay": ema, "epochs": 1}), real_shards, tmp_path / str(ema), fabric=fabric)
     assert_same(state_of(tmp_path / "0.0")["network"], weights_of(tmp_path / "0.0"))
     state = state_of(tmp_path / "0.9")
     assert_same(state["averaged"], weights_of(tmp_path / "0.9"))
@@ -435,8 +437,8 @@ def test_averaged_weights_are_kept_and_validated(make_experiment, real_shards, f
 
 def test_precision_and_sharpness_change_little_at_first(make_experiment, real_shards, fabric, tmp_path):
     first = {}
-    for name, changes in {"plain": {}, "bf16": {"precision": "bf16-mixed"}, "sam": {"sam": 0.05}}.items():
-        experiment = make_experiment(network={"drop_path": 0.0}, train={"epochs": 1, **changes})
+    for name, changes in {"plain": {}, "bf16": {"precision": "bf16-mixed"}, "sam": {"sam_radius": 0.05}}.items():
+        experiment = make_experiment(network={"drop_path_rate": 0.0}, train={"epochs": 1, **changes})
         log = Log()
         own = make_fabric(experiment, device="cpu")
         train(experiment, real_shards, tmp_path / name, fabric=own, watcher=log)
@@ -466,8 +468,11 @@ def test_the_scale_of_float16_losses_goes_on_as_it_was(make_experiment, real_sha
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"train": {"accumulate": 5}}, r"an epoch has 4 batches, too few for a step \(lower train.accumulate \(5\)"),
-        ({"data": {"batch": 9}}, "an epoch draws 8 segments, too few for one batch in each of 1 processes"),
+        (
+            {"train": {"accumulate_batches": 5}},
+            r"an epoch has 4 batches, too few for a step \(lower train.accumulate_batches \(5\)",
+        ),
+        ({"data": {"batch_size": 9}}, "an epoch draws 8 segments, too few for one batch in each of 1 processes"),
         ({"data": {"fakes": "both"}}, "has no fake videos in the split 'train'"),
         ({"data": {"frames": 9}}, "no real clip of the split train has 9 consecutive frames .the longest has 8: "),
         ({"network": {"backbone": "test_convnex"}}, "unknown backbone 'test_convnex'"),
@@ -503,7 +508,7 @@ def test_a_label_whose_videos_are_all_too_short_is_said(make_experiment, tmp_pat
         for task in folder.missing(records):
             write_shard(tmp_path, task, extract=lambda r: [chunk_of(r, t=3 if r.label else 9)])
         folder.finish()
-    data = make_experiment(data={"fakes": "videos", "frames": 5, "batch": 1}).data
+    data = make_experiment(data={"fakes": "videos", "frames": 5, "batch_size": 1}).data
     reader = open_split(str(tmp_path), data, "train")
     with pytest.raises(UsageError, match="no fake clip of the split train has 5 consecutive frames"):
         make_loader(reader, data, seed=0, training=True)
@@ -517,23 +522,23 @@ dim = 16
 heads = 2
 blocks = 3
 mlp_ratio = 2.0
-embedding = 8
-drop_path = 0.0
+embedding_dim = 8
+drop_path_rate = 0.0
 [data]
 fakes = "videos"
 frames = 3
 size = 32
-batch = 2
-per_video = 3
-val_per_video = 1
+batch_size = 2
+draws_per_video = 3
+val_draws_per_video = 1
 workers = 0
 [augment]
 recipe = "none"
 [train]
 epochs = 1
 lr = 1e-3
-backbone = 1.0
-ema = 0.9
+backbone_lr_scale = 1.0
+ema_decay = 0.9
 """
 
 
@@ -559,8 +564,8 @@ def test_two_processes_are_one_with_the_whole_batch(make_experiment, fabric, tmp
 
     # 24 draws are 6 steps of 2 x 2.
     experiment = make_experiment(
-        network={"drop_path": 0.0},
-        data={"fakes": "videos", "batch": 4, "per_video": 3, "val_per_video": 1},
+        network={"drop_path_rate": 0.0},
+        data={"fakes": "videos", "batch_size": 4, "draws_per_video": 3, "val_draws_per_video": 1},
         augment={"recipe": "none"},
         train={"epochs": 1},
     )
@@ -600,16 +605,16 @@ import sys
 from pathlib import Path
 
 import torch
-from mgst_cli.experiment import build_experiment
+from mgst_cli.train.experiment import build_experiment
 
-from mgst_model.train import TrainWatcher, make_fabric
-from mgst_model.train.loop import _Training
+from mgst_model.train import make_fabric
+from mgst_model.train.assemble import make_trainer
 
 config, shards, out = map(Path, sys.argv[1:])
 experiment = build_experiment(config, {}, ())
 fabric = make_fabric(experiment, device="cpu", devices=2)
-training = _Training(experiment, str(shards), out / "net", fabric, TrainWatcher())
-training.run()
+training = make_trainer(experiment, shards, out / "net", fabric=fabric)
+training.train()
 torch.save(training.averaged.module.state_dict(), out / f"{fabric.global_rank}.pt")
 """
 
@@ -621,7 +626,7 @@ def free_port():
 
 
 def test_eight_segments_are_learnt_by_heart(make_experiment):
-    experiment = make_experiment(network={"drop_path": 0.0}, augment={"recipe": "none"})
+    experiment = make_experiment(network={"drop_path_rate": 0.0}, augment={"recipe": "none"})
     task = DetectionTask(experiment.data, experiment.augment, experiment.loss, experiment.network)
     people = faces68.make(4, 3, 32)
     segment = Segment.of(people.frames, people.landmarks, grid=2)

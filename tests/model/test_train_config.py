@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import get_args
 
 import pytest
-from mgst_cli.experiment import build_experiment, preset_file
-from mgst_cli.train import PRESETS
+from mgst_cli.common.config import preset_file
+from mgst_cli.train.command import PRESETS
+from mgst_cli.train.experiment import TABLES, build_experiment
 
 from mgst_data.core import UsageError
+from mgst_model.networks.renamed import RENAMED
 from mgst_model.train import DetectionTask, Experiment, TrainConfig
 from mgst_model.train.config import Fakes
 
@@ -56,14 +59,14 @@ def test_flags_override_the_file_and_set_overrides_flags(tmp_path):
         ("train.epochs=2.5", "train.epochs is 2.5, not a whole number"),
         ("train.lr=-1", "train.lr is -1.0, outside 0 to"),
         ("train.lr=nan", "train.lr is nan, outside 0 to"),
-        ("train.ema=1", r"train.ema is 1.0 \(at least 0 and below 1\)"),
+        ("train.ema_decay=1", r"train.ema_decay is 1.0 \(at least 0 and below 1\)"),
         ("train.precision=16", "train.precision is 16, not one of 32-true, bf16-mixed, 16-mixed"),
         ("data.fakes=none", "data.fakes is 'none'"),
         ("data.frames=0", "data.frames is 0, outside 1 to"),
         ("data.test_frames=-1", "data.test_frames is -1, outside 0 to"),
         ("data.size=100", r"data.size is 100 \(a multiple of 32 pixels\)"),
         ("data.size=0", "data.size is 0"),
-        ("augment.blend=sbl", "augment.blend is 'sbl'"),
+        ("augment.blend_preset=sbl", "augment.blend_preset is 'sbl'"),
         ("augment.recipe=temporal_fakes", "augment.recipe: 'temporal_fakes' makes fakes"),
         ("augment.recipe=self_blend", "augment.recipe: 'self_blend' makes fakes"),
         (
@@ -71,11 +74,11 @@ def test_flags_override_the_file_and_set_overrides_flags(tmp_path):
             r"augment.recipe: there is no recipe or augmentation robst \(did you mean 'robust'\?\)",
         ),
         ("augment.recipe=h264", "augment.recipe: 'h264' has no default for an option: missing .* 'codec'"),
-        ("augment.donor=2", "augment.donor is 2.0, outside 0 to 1"),
-        ("augment.temporal=1.5", "augment.temporal is 1.5, outside 0 to 1"),
-        ("loss.patch=-0.5", "loss.patch is -0.5, outside 0 to"),
+        ("augment.donor_p=2", "augment.donor_p is 2.0, outside 0 to 1"),
+        ("augment.temporal_p=1.5", "augment.temporal_p is 1.5, outside 0 to 1"),
+        ("loss.patch_weight=-0.5", "loss.patch_weight is -0.5, outside 0 to"),
         ("loss.patch_target=edge", "loss.patch_target is 'edge', not one of change, boundary"),
-        ("data.frames=2", "augment.temporal makes nothing of segments of 2 frames"),
+        ("data.frames=2", "augment.temporal_p makes nothing of segments of 2 frames"),
         ("network.blocks=2", "table network: blocks is at least 3"),
         ("network.guidance=all", "network.guidance is 'all', not one of both, "),
     ],
@@ -86,21 +89,36 @@ def test_what_makes_no_sense_is_refused_in_one_line(given, message):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("other", ["train.accumulate=2", "train.precision=16-mixed"])
+@pytest.mark.parametrize(("earlier", "name"), RENAMED.items())
+def test_an_earlier_name_is_refused_with_the_name_of_now(earlier, name, tmp_path):
+    (table, option), (table_now, now) = earlier.split("."), name.split(".")
+    known = {field.name for field in fields(TABLES[table])}
+    assert table == table_now
+    assert now in known
+    assert option not in known
+    path = tmp_path / "mine.toml"
+    path.write_text(f"[{table}]\n{option} = 1\n")
+    for file, given, where in ((path, [], path), (None, [f"{earlier}=1"], f"--set {earlier}=1")):
+        with pytest.raises(UsageError) as caught:
+            build_experiment(file, {}, given)
+        assert str(caught.value) == f"{where}: {earlier} is called {name} now"
+
+
+@pytest.mark.parametrize("other", ["train.accumulate_batches=2", "train.precision=16-mixed"])
 def test_a_second_pass_does_not_go_with_everything(other):
-    with pytest.raises(UsageError, match=f"train.sam does not go together with {other.partition('=')[0]}"):
-        build_experiment(None, {}, ["train.sam=0.05", other])
-    build_experiment(None, {}, ["train.sam=0.05"])
+    with pytest.raises(UsageError, match=f"train.sam_radius does not go together with {other.partition('=')[0]}"):
+        build_experiment(None, {}, ["train.sam_radius=0.05", other])
+    build_experiment(None, {}, ["train.sam_radius=0.05"])
 
 
 def test_a_donor_needs_another_in_the_batch():
-    with pytest.raises(UsageError, match=r"augment.donor finds no other in a batch of 1 \(raise data.batch\)"):
-        build_experiment(None, {}, ["data.batch=1", "augment.donor=0.5"])
-    assert build_experiment(None, {}, ["data.batch=2", "augment.donor=0.5"]).augment.donor == 0.5
+    with pytest.raises(UsageError, match=r"augment.donor_p finds no other in a batch of 1 \(raise data.batch_size\)"):
+        build_experiment(None, {}, ["data.batch_size=1", "augment.donor_p=0.5"])
+    assert build_experiment(None, {}, ["data.batch_size=2", "augment.donor_p=0.5"]).augment.donor_p == 0.5
 
 
 def test_two_frames_do_without_temporal_fakes():
-    for given in ("augment.temporal=0", "data.fakes=videos"):
+    for given in ("augment.temporal_p=0", "data.fakes=videos"):
         assert build_experiment(None, {}, ["data.frames=2", given]).data.frames == 2
 
 

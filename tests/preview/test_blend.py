@@ -26,7 +26,7 @@ from mgst_data.preview.blend import (
     repeats,
     shown_frames,
 )
-from mgst_data.preview.video import encode_video
+from mgst_data.preview.stream import encode_video
 from mgst_data.video import PyAVReader
 
 SIZE = 56

@@ -1,0 +1,1 @@
+"""What all commands share: options, errors, inputs, configuration files, tables, progress."""

@@ -1,0 +1,6 @@
+"""``python -m mgst_cli.data``."""
+
+from . import main
+
+if __name__ == "__main__":
+    main()

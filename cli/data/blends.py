@@ -1,0 +1,187 @@
+"""Draws self-blends of a source, writes them as video, contact sheet and JSON, and says so."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
+
+from mgst_data.augment import SelfBlend
+from mgst_data.core import generator_for
+from mgst_data.core.errors import printable
+from mgst_data.core.locations import is_url
+from mgst_data.preview.blend import BlendDraw, blend_sheet, caption, describe, drifting, film, recoloured, repeats
+from mgst_data.preview.clips import Clip, clip_from_video, clips_from_shards
+from mgst_data.preview.stream import encode_video
+from mgst_data.shards import encode_image
+from mgst_data.shards.storage import output_errors, write_atomic
+
+from ..common.progress import Work, display
+from ..common.show import count as counted
+from ..common.show import line, show_table, table
+
+T = TypeVar("T")
+FPS = 8
+# Each draw is repeated until it has been shown for so long.
+SECONDS = 4.0
+# Significant digits of what was drawn in the JSON.
+DIGITS = 4
+REDRAW = "{blend!r}.sample(segment, generator_for({seed}, 'preview', draw))"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What to blend.
+
+    Attributes:
+        path: A video or picture; with ``shard`` a folder of shards, or one of them.
+        shard: See there.
+        frames: Of a segment, at most.
+        size: Of a frame, pixels.
+    """
+
+    path: str
+    shard: bool
+    frames: int
+    size: int
+
+    @property
+    def name(self) -> str:
+        """What files made of it begin with."""
+        if is_url(self.path):
+            return PurePosixPath(self.path.partition("?")[0]).stem
+        path = Path(self.path)
+        return path.resolve().name if path.is_dir() else path.stem
+
+    def clips(self, count: int) -> list[Clip]:
+        """At most ``count`` segments, at least one."""
+        if self.shard:
+            return clips_from_shards(self.path, count=count, frames=self.frames, size=self.size)
+        return [clip_from_video(self.path, frames=self.frames, size=self.size)]
+
+
+def preview(source: Source, out: Path, *, preset: str, blend: SelfBlend, seed: int, count: int) -> None:
+    """Draws, writes and shows.
+
+    Args:
+        source: What to blend.
+        out: Folder; made if it does not exist.
+        preset: Name of the preset that ``blend`` began with.
+        blend: What draws.
+        seed: Of all draws.
+        count: How many.
+    """
+    stem = f"{source.name}-{preset}"
+    work = Work("looking for a face", unit="pictures")
+    with display(work, interval=None):
+        clips = source.clips(count)
+        mine = [clips[i % len(clips)] for i in range(count)]
+        draws = draw_blends(blend, mine, seed)
+        titles = [f"{i}   {caption(draw.facts)}" for i, draw in enumerate(draws)]
+        if len(clips) > 1:
+            titles = [f"{title}   {printable(clip.source)}" for title, clip in zip(titles, mine, strict=True)]
+        with output_errors(out):
+            out.mkdir(parents=True, exist_ok=True)
+        total = sum(len(draw) * repeats(len(draw), fps=FPS, seconds=SECONDS) for draw in draws)
+        pictures = _told(work, film(draws, titles=titles, fps=FPS, seconds=SECONDS), total)
+        record = {"source": printable(source.path), "preset": preset, "seed": seed, "options": asdict(blend)}
+        record |= {"redraw": REDRAW.format(blend=blend, seed=seed), "digits": DIGITS, "draws": drawn(draws, mine)}
+        files = {
+            out / f"{stem}.mp4": encode_video(pictures, fps=FPS),
+            out / f"{stem}.png": encode_image(blend_sheet(draws, titles=titles), image_format="png"),
+            out / f"{stem}.json": to_json(record).encode(),
+        }
+    for path, data in files.items():
+        write_atomic(path, data)
+    for clip in clips:
+        show_clip(clip, source.frames)
+    show_draws(draws)
+    for path in files:
+        line(printable(path))
+
+
+def draw_blends(blend: SelfBlend, clips: Sequence[Clip], seed: int) -> list[BlendDraw]:
+    """Blends each clip; draw i depends on the seed and on i alone."""
+    draws = []
+    for i, clip in enumerate(clips):
+        params = blend.sample(clip.segment, generator_for(seed, "preview", i))
+        pair = blend.apply(clip.segment, params)
+        draws.append(BlendDraw(pair, params, describe(blend, params, pair)))
+    return draws
+
+
+def drawn(draws: Sequence[BlendDraw], clips: Sequence[Clip]) -> list[dict[str, Any]]:
+    """All that was drawn, for JSON; numbers of four digits."""
+    record = [
+        {
+            "draw": i,
+            "source": printable(clip.source),
+            "frames": clip.frame_indices.tolist(),
+            "facts": dict(draw.facts),
+            "blended": draw.gate.tolist(),
+            "params": draw.params.as_dict(),
+        }
+        for i, (draw, clip) in enumerate(zip(draws, clips, strict=True))
+    ]
+    return [rounded(entry) for entry in record]
+
+
+def to_json(record: Any) -> str:
+    """JSON with a line for each value of an object, and arrays of numbers on one line."""
+    return _lines(record, "\n") + "\n"
+
+
+def _lines(value: Any, newline: str) -> str:
+    inner = newline + " "
+    if isinstance(value, Mapping) and value:
+        items = (f"{json.dumps(key)}: {_lines(item, inner)}" for key, item in value.items())
+        return "{" + inner + f",{inner}".join(items) + newline + "}"
+    if isinstance(value, list) and value and isinstance(value[0], Mapping):
+        return "[" + inner + f",{inner}".join(_lines(item, inner) for item in value) + newline + "]"
+    return json.dumps(value, separators=(",", ":"), allow_nan=False)
+
+
+def rounded(value: Any) -> Any:
+    """The same with all numbers in it, however deep, of four digits."""
+    if isinstance(value, float):
+        return float(f"{value:.{DIGITS}g}") + 0.0  # no -0.0
+    if isinstance(value, Mapping):
+        return {key: rounded(item) for key, item in value.items()}
+    return [rounded(item) for item in value] if isinstance(value, list) else value
+
+
+def show_clip(clip: Clip, wanted: int) -> None:
+    """Says which frames were taken, and on stderr what is amiss with them."""
+    source, first, last = printable(clip.source), int(clip.frame_indices[0]), int(clip.frame_indices[-1])
+    line(f"{source}: {f'frames {first} to {last}' if last > first else f'frame {first}'}")
+    if len(clip) < wanted:
+        line(f"note: {source}: {counted(len(clip), 'frame')} instead of {wanted}: there are no more", err=True)
+    unusable = int((~clip.segment.valid).sum())
+    if unusable:
+        line(f"note: {source}: no good landmarks in {counted(unusable, 'frame')}, left as is", err=True)
+
+
+def show_draws(draws: Iterable[BlendDraw]) -> None:
+    """Prints a table of what was drawn."""
+    made = table("draw", "region", "ratio", "gate", "drift", "recoloured", "mask")
+    for i, draw in enumerate(draws):
+        facts = draw.facts
+        made.add_row(
+            str(i),
+            facts["region"],
+            f"{facts['ratio']:.2f}",
+            f"{facts['gate']} {facts['blended']}/{facts['frames']}",
+            drifting(facts, rho=False),
+            recoloured(facts),
+            f"{facts['severity']:.2f}",
+        )
+    show_table(made)
+
+
+def _told(work: Work, pictures: Iterable[T], total: int) -> Iterator[T]:
+    """The same pictures; the display is told how many there have been."""
+    for number, picture in enumerate(pictures):
+        work.tell("drawing", done=number, total=total)
+        yield picture

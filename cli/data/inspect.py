@@ -1,0 +1,80 @@
+"""``mgst-data inspect``."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from ..common.errors import debug_option
+from ..common.options import Command, json_option
+
+EPILOG = """\b
+Examples:
+  mgst-data inspect shards
+  mgst-data inspect shards --verify
+  mgst-data inspect s3://bucket/shards --json
+
+Exit codes: 0 sound, 1 damaged or not complete, 2 no shards there.
+"""
+
+
+@click.command(cls=Command, epilog=EPILOG)
+@click.argument("shards")
+@click.option("--verify", is_flag=True, help="Check every file and sample, and decode every picture.")
+@json_option
+@debug_option
+@click.pass_context
+def inspect(ctx: click.Context, /, shards: str, verify: bool, as_json: bool) -> None:
+    """Shows what is in a folder of shards.
+
+    SHARDS is a path or a URL. Sums by data set, split, label and method; every video that was skipped, or kept with a
+    note, with its reason.
+    """
+    from mgst_data.core.errors import printable
+    from mgst_data.shards import ShardFolder, summarise, verify_shard
+    from mgst_data.shards.report import latest
+
+    from ..common.progress import Work, display
+    from ..common.show import count, line, size
+    from . import show
+
+    folder = ShardFolder.read(shards)
+    reports = list(folder.reports())
+    sums = summarise(reports)
+    videos = latest(reports)
+    bytes_ = sum(file.bytes for report in reports for file in report.files)
+    problems: list[str] = []
+    work = Work("verifying", unit="shards")
+    with display(work, interval=None):
+        for number, report in enumerate(reports if verify else ()):
+            work.tell("verifying", done=number, total=len(reports))
+            problems += verify_shard(shards, report)
+    missing, kept = len(folder.plan) - len(reports), sum(1 for _ in folder.kept())
+    if as_json:
+        content = {
+            "folder": shards,
+            "shards": len(reports),
+            "planned": len(folder.plan),
+            "bytes": bytes_,
+            "config": folder.config,
+            "totals": sums.as_dict(),
+            "skipped": {video.video: [video.reason, video.message] for video in videos.values() if video.skipped},
+            "noted": {video.video: video.notes for video in videos.values() if video.notes and not video.skipped},
+            **({"problems": problems} if verify else {}),
+        }
+        click.echo(json.dumps(content, indent=1))
+    else:
+        show.totals(sums, "dataset", "split", "label", "method")
+        ordered = [video for _, video in sorted(videos.items())]
+        show.noted(ordered)
+        show.skipped(ordered)
+        if verify:
+            show.problems(problems, samples=sum(len(report.samples) for report in reports))
+        line(f"\n{printable(shards)}: {count(len(reports), 'shard')}, {size(bytes_)}")
+        if missing:
+            begun = f", but {count(kept, 'video')} of them kept" if kept else ""
+            there = f"{missing:,} of {len(folder.plan):,} shards are missing{begun}"
+            line(f"{there}: the same extraction goes on from there")
+    if problems or missing:
+        ctx.exit(1)

@@ -1,0 +1,98 @@
+"""How an extraction is watched."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from mgst_data.extract import Watcher
+from mgst_data.extract.executors import Event
+from mgst_data.shards import ShardTask, VideoReport
+
+from ..common.progress import Display, display
+from ..common.show import count, duration
+from .show import KEPT, remarks
+
+SECONDS_BETWEEN_LINES = 5.0
+
+
+@contextmanager
+def extract_watcher(*, interval: float = SECONDS_BETWEEN_LINES) -> Iterator[Watcher]:
+    """A watcher that shows an extraction on stderr."""
+    pace = Pace()
+    with display(pace, interval=interval) as shown:
+        yield ExtractWatcher(shown, pace)
+
+
+class Pace:
+    """How far a run has come, and how fast."""
+
+    def __init__(self) -> None:
+        self.total = self.kept = self.videos = self.skipped = self.noted = self.frames = 0
+        self._began = self._latest = time.perf_counter()
+
+    def begin(self, tasks: Sequence[ShardTask], kept: int) -> None:
+        """Starts the clock; ``kept`` videos of the tasks are done already."""
+        self.total, self.kept = sum(map(len, tasks)), kept
+        self._began = time.perf_counter()
+
+    def add(self, video: VideoReport) -> None:
+        """Counts a video."""
+        self.videos += 1
+        self.skipped += video.skipped
+        self.noted += bool(video.notes) and not video.skipped
+        self.frames += video.frames
+        self._latest = time.perf_counter()
+
+    @property
+    def done(self) -> int:
+        """Videos that are done, before this run or by it."""
+        return self.kept + self.videos
+
+    def words(self) -> Sequence[str]:
+        """How far, how fast, and the time left, which runs down between two videos."""
+        words = [f"{self.done:,}/{self.total:,} videos"]
+        if self.videos:
+            seconds = max(self._latest - self._began, 1e-3)
+            # Videos come in one by one: between them the rates stand still, and the time left runs down.
+            end = self._latest + seconds / self.videos * (self.total - self.done)
+            left = duration(max(0.0, end - time.perf_counter()))
+            words += [f"{self.videos / seconds:.1f}/s", f"{self.frames / seconds:,.0f} frames/s", f"{left} left"]
+        else:
+            words.append("starting")
+        words += [f"{number:,} {what}" for number, what in ((self.skipped, "skipped"), (self.noted, "noted")) if number]
+        return ("  ".join(words),)
+
+
+class ExtractWatcher(Watcher):
+    """Shows the pace. Where no bar is drawn, every video that is skipped, and every note on a kept one, gets a line."""
+
+    def __init__(self, shown: Display, pace: Pace) -> None:
+        self._shown, self._pace = shown, pace
+
+    def begin(self, tasks: Sequence[ShardTask], planned: int, kept: int) -> None:
+        """Says what is to be done."""
+        self._shown.say(beginning(tasks, planned, kept))
+        self._pace.begin(tasks, kept)
+
+    def see(self, event: Event) -> None:
+        """Counts a video."""
+        if not isinstance(event, VideoReport):
+            return
+        self._pace.add(event)
+        if not self._shown.is_live:
+            for reason, text in remarks(event):
+                self._shown.say(f"{'skipped' if event.skipped else KEPT} ({reason}): {text}")
+        self._shown.tick()
+
+
+def beginning(tasks: Sequence[ShardTask], planned: int, kept: int) -> str:
+    """What is to be done, in words."""
+    if not tasks:
+        return f"nothing to do: all {count(planned, 'shard')} complete"
+    there = f"; {planned - len(tasks):,} of {planned:,} are complete" if planned > len(tasks) else ""
+    if kept:
+        these = "this shard" if len(tasks) == 1 else "these shards"
+        there += f"; {count(kept, 'video')} of {these} kept from before"
+    return f"extracting {count(sum(map(len, tasks)) - kept, 'video')} into {count(len(tasks), 'shard')}{there}"

@@ -1,0 +1,171 @@
+"""Tables and lines of extractions."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from mgst_data.core.errors import printable
+from mgst_data.core.records import SPLITS
+from mgst_data.datasets import Note, Scan
+from mgst_data.datasets.selection import even_shares
+from mgst_data.extract import RunSummary
+from mgst_data.shards import ShardFolder, Tally, Totals, VideoReport, plan_shards
+from mgst_data.shards.folder import STATE
+from mgst_data.shards.storage import DAMAGED
+
+from ..common.show import count, duration, line, section, show_table, size, table
+
+SHOWN = 20
+KEPT = "kept, with a note"
+COLUMNS = ("kept", "skipped", "frames", "tracks", "chunks", "crops")
+
+
+def scan(found: Scan) -> None:
+    """Says on stderr what was found, and what is amiss with it: one line per kind of defect."""
+    records = found.records
+    fakes = sum(record.label for record in records)
+    sets = ", ".join(sorted({record.dataset for record in records}))
+    line(f"{sets}: {count(len(records), 'video')}, {len(records) - fakes:,} real and {fakes:,} fake", err=True)
+    for reason, (note, *others) in by_reason(found.notes).items():
+        more = f" (and {len(others):,} more)" if others else ""
+        line(f"note ({reason}): {note.where}: {note.what}{more}", err=True)
+
+
+def by_reason(notes: Iterable[Note]) -> dict[str, list[Note]]:
+    """Notes in groups."""
+    groups: defaultdict[str, list[Note]] = defaultdict(list)
+    for note in notes:
+        groups[note.reason].append(note)
+    return groups
+
+
+def plan(found: Scan, out: str | None, *, videos_per_shard: int, as_json: bool) -> None:
+    """Prints what would be extracted."""
+    folder = ShardFolder.read(out) if out is not None and Path(out, STATE).exists() else None
+    known = {key for keys in folder.plan.values() for key in keys} if folder else set()
+    new = plan_shards(
+        [record for record in found.records if record.key not in known], videos_per_shard=videos_per_shard
+    )
+    complete = sum(1 for _ in folder.reports()) if folder else 0
+    pending = len(folder.plan) - complete if folder else 0
+    counts = Counter((record.label, record.method, record.split) for record in found.records)
+    if as_json:
+        videos = [
+            {"label": label, "method": method, "split": split, "videos": count}
+            for (label, method, split), count in sorted(counts.items())
+        ]
+        notes = {reason: len(group) for reason, group in by_reason(found.notes).items()}
+        shards = {"complete": complete, "to_do": pending + len(new)}
+        line(json.dumps({"videos": videos, "shards": shards, "notes": notes}, indent=1))
+        return
+    splits = [split for split in (*SPLITS, "") if any(split == key[2] for key in counts)]
+    made = table("videos", *(split or "no split" for split in splits), "all")
+    for label, method in sorted({key[:2] for key in counts}):
+        row = [counts[label, method, split] for split in splits]
+        made.add_row(method, *(f"{number:,}" for number in (*row, sum(row))))
+    row = [sum(count for key, count in counts.items() if key[2] == split) for split in splits]
+    made.add_row()
+    made.add_row("all", *(f"{number:,}" for number in (*row, sum(row))), style="bold")
+    show_table(made)
+    line(f"\nshards: {pending + len(new):,} to do, {complete:,} complete; nothing was written")
+
+
+def totals(sums: Totals, *groups: str) -> None:
+    """Prints sums over videos: a table per group, and one row for all."""
+    made = table(groups[0], *COLUMNS)
+    for number, group in enumerate(groups):
+        if number:
+            made.add_row()
+            made.add_row(group, style="bold")
+        tallies: Mapping[str, Tally] = getattr(sums, group)
+        for name, tally in sorted(tallies.items(), key=lambda item: _rank(item[0])):
+            made.add_row(name or f"no {group}", *_numbers(tally))
+    made.add_row()
+    made.add_row("all", *_numbers(sums.overall), style="bold")
+    show_table(made)
+
+
+def summary(result: RunSummary, *, as_json: bool) -> None:
+    """Prints what is in the folder after a run."""
+    if as_json:
+        line(json.dumps(result.as_dict(), indent=1))
+        return
+    totals(result.totals, "split")
+    noted(result.noted, folder=result.folder)
+    skipped(result.skipped, folder=result.folder)
+    if result.skipped:
+        line("\nto try them again: the same command with --retry-skipped, or --retry-skipped REASON")
+    line(f"\n{printable(result.folder)}: {count(result.shards, 'shard')}, {size(result.bytes)}")
+    if result.videos:
+        pace = f"{result.videos / result.seconds:.1f} videos/s, {result.frames / result.seconds:,.0f} frames/s"
+        line(
+            f"this run: {count(result.videos, 'video')}, {result.frames:,} frames in {duration(result.seconds)}; {pace}"
+        )
+
+
+def skipped(videos: Iterable[VideoReport], *, folder: str = "") -> None:
+    """Prints the skipped ones of some videos under their reasons.
+
+    Args:
+        videos: Each once.
+        folder: That of their shards, if some lines are enough; it is named as the place to see the others.
+    """
+    _listed("skipped", (video for video in videos if video.skipped), folder)
+
+
+def noted(videos: Iterable[VideoReport], *, folder: str = "") -> None:
+    """Prints the notes on those of some videos that were kept, as :func:`skipped` does."""
+    _listed(KEPT, (video for video in videos if not video.skipped), folder)
+
+
+def remarks(video: VideoReport) -> Sequence[tuple[str, str]]:
+    """What is wrong with a video: a code and words for why it was skipped, or for every note on one that was kept."""
+    return ((video.reason, video.message),) if video.skipped else video.notes
+
+
+def problems(found: Sequence[str], *, samples: int) -> None:
+    """Prints what a check has found, and what to do about it."""
+    section(f"verified {count(samples, 'sample')}: {count(len(found), 'problem') if found else 'all sound'}", found)
+    if found:
+        line(f"\nto mend a shard: {DAMAGED}")
+
+
+def interrupted(out: str) -> None:
+    """Says on stderr what is there, and how to go on."""
+    if not Path(out, STATE).exists():
+        line("interrupted before anything was written", err=True)
+        return
+    folder = ShardFolder.read(out)
+    complete, kept = (sum(1 for _ in found) for found in (folder.reports(), folder.kept()))
+    there = f"{complete:,} of {count(len(folder.plan), 'shard')} complete"
+    others = f", {count(kept, 'video')} of others kept" if kept else ""
+    line(f"interrupted: {there}{others}; the same command goes on from there", err=True)
+
+
+def _listed(what: str, videos: Iterable[VideoReport], folder: str) -> None:
+    groups: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
+    for video in videos:
+        for reason, text in remarks(video):
+            groups[reason].append((video.key, text))
+    sizes = [len(groups[reason]) for reason in sorted(groups)]
+    shares = even_shares(SHOWN, sizes) if folder else sizes
+    for reason, share in zip(sorted(groups), shares, strict=True):
+        number = len({key for key, _ in groups[reason]})
+        section(f"{what} ({reason}): {count(number, 'video')}", [text for _, text in groups[reason][:share]])
+    if hidden := sum(sizes) - sum(shares):
+        line(f"  and {hidden:,} more, listed by: mgst-data inspect {shlex.quote(printable(folder))}")
+
+
+def _rank(name: str) -> tuple[int, str]:
+    """Splits in their usual order, real before fake, everything else by name."""
+    usual = (*SPLITS, "real", "fake")
+    return usual.index(name) if name in usual else len(usual), name
+
+
+def _numbers(tally: Tally) -> list[str]:
+    values = (tally.videos, tally.skipped, tally.frames, tally.tracks, tally.chunks, tally.images)
+    return [f"{value:,}" for value in values]

@@ -1,0 +1,213 @@
+"""From scores to figures: protocols, evaluations, robustness."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, cast
+
+import click
+
+from mgst_data.core import UsageError
+from mgst_data.core.errors import printable
+from mgst_data.video.h264 import encode_h264
+from mgst_model.evaluate.cache import (
+    NamedNetwork,
+    Scoring,
+    TestSet,
+    file_name,
+    gather,
+    make_parts,
+    parts_of,
+    unique_names,
+)
+from mgst_model.evaluate.predictions import JSON_NAME, Missing, Predictions
+from mgst_model.evaluate.protocols import Evaluation, Level, Protocol, evaluate, protocols_of
+from mgst_model.evaluate.robustness import Robustness
+
+from ..common.config import preset_file, read_toml
+from ..common.inputs import beside
+from .progress import score_watcher
+from .show import Results, show_results, write_results
+
+SAVED = "predictions"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measuring:
+    """How scores are measured; see :func:`mgst_model.evaluate.protocols.evaluate`."""
+
+    level: str
+    missing: str
+    threshold: float
+    resamples: int
+    seed: int
+
+    def __call__(self, predictions: Predictions, protocol: Protocol, **changes: Any) -> Evaluation:
+        """Measures one detector by one protocol."""
+        return evaluate(predictions, protocol, **{**asdict(self), **changes})
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Scores of one detector: of the videos as they are, and by kind and severity of perturbation."""
+
+    clean: Predictions
+    disturbed: dict[str, dict[int, Predictions]] = field(default_factory=dict)
+
+
+def check(
+    shards: Sequence[str],
+    weights: Sequence[Path],
+    predictions: Sequence[Path],
+    *,
+    robustness: bool,
+    narrowed: bool,
+    scoring: Sequence[str],
+) -> None:
+    """Raises UsageError for arguments that do not go together; ``scoring`` are options given that say how to score."""
+    if narrowed and not robustness:
+        raise UsageError("--kind and --severity say which perturbations --robustness takes", hint="add --robustness")
+    if predictions and (shards or weights or robustness):
+        given = "shards" if shards else "--weights" if weights else "--robustness"
+        hint = "scores in --out are used again without --predictions too"
+        raise UsageError(f"--predictions and {given} exclude each other", hint=hint)
+    if predictions and scoring:
+        hint = "saved scores are as they were made; give shards and --weights to make others"
+        raise UsageError(f"{scoring[0]} has no effect on --predictions", hint=hint)
+    if not predictions and not (shards and weights):
+        missing = "--weights" if shards else "folders of shards"
+        raise UsageError(f"{missing} missing", hint="give SHARDS and --weights, or --predictions")
+
+
+def read_protocol(name: str, known: Sequence[str]) -> Protocol:
+    """A protocol that comes along, by name, or one of a TOML file.
+
+    Raises:
+        UsageError: if there is none, or it is not well formed.
+    """
+    if name in known:
+        path = preset_file(name, "eval")
+    elif name.endswith(".toml"):
+        path = Path(name)
+    else:
+        raise UsageError(f"there is no protocol {name!r}", hint=f"there are: {', '.join(known)}; or give a .toml file")
+    return Protocol.of(read_toml(path), where=path)
+
+
+def default_folder(paths: Sequence[Path]) -> Path:
+    """Where results go unless ``--out`` says so: beside the weights or predictions, or for several, here."""
+    return beside(paths[0], "evaluation") if len(paths) == 1 else Path("evaluation")
+
+
+def score(
+    detectors: Sequence[NamedNetwork],
+    sets: Sequence[TestSet],
+    out: Path,
+    scoring: Scoring,
+    disturbances: Sequence[tuple[str, int]],
+    *,
+    again: bool,
+) -> list[Scored]:
+    """Scores shards with every network, and saves the scores of the unperturbed videos.
+
+    Raises:
+        MgstError: if something cannot be read, scored or written.
+    """
+    parts = parts_of(detectors, sets, disturbances, scoring, out, codec=encode_h264)
+    try:
+        with score_watcher() as watcher:
+            make_parts(parts, scoring, watcher, again=again)
+    except KeyboardInterrupt:
+        there = sum(part.exists for part in parts)
+        click.echo(f"{there:,} of {len(parts):,} sets of scores are there; the same command goes on", err=True)
+        raise
+    scored = []
+    for detector in detectors:
+        mine = [part for part in parts if part.detector is detector]
+        one = Scored(gather([part for part in mine if part.disturbance is None], scoring))
+        for kind, severity in disturbances:
+            some = [part for part in mine if part.disturbance and part.disturbance.kind == kind]
+            some = [part for part in some if part.disturbance and part.disturbance.severity == severity]
+            one.disturbed.setdefault(kind, {})[severity] = gather(some, scoring)
+        one.clean.save(out / SAVED / file_name(detector.name))
+        scored.append(one)
+    return scored
+
+
+def load_predictions(folders: Sequence[Path], split: str | None) -> list[Scored]:
+    """Reads saved scores: folders of predictions, or folders that this command has written.
+
+    Args:
+        folders: Of both kinds.
+        split: Only its videos; None for all that are there.
+
+    Raises:
+        UsageError: if there are none, or they cannot be read.
+    """
+    found = list(dict.fromkeys(path.resolve() for folder in folders for path in _saved(folder)))
+    loaded = [Predictions.load(path).select(split=split) for path in found]
+    for path, one in zip(found, loaded, strict=True):
+        if not len(one):
+            there = ", ".join(sorted({video.split or "no split" for video in Predictions.load(path).videos}))
+            raise UsageError(f"has no scores of the split {split!r}", where=path, hint=f"there are: {there}")
+    names = unique_names([one.model for one in loaded], found)
+    return [Scored(replace(one, model=name)) for one, name in zip(loaded, names, strict=True)]
+
+
+def measure(
+    scored: Sequence[Scored], protocols: Sequence[Protocol], measuring: Measuring, out: Path, *, as_json: bool
+) -> None:
+    """Measures by protocols, or by what is found; writes and shows it.
+
+    Raises:
+        UsageError: if no group of a protocol is there.
+        OutputError: if it cannot be written.
+    """
+    clean = [one.clean for one in scored]
+    if len({frozenset((video.dataset, video.key) for video in one.videos) for one in clean}) > 1:
+        click.echo("note: not all of them have scored the same videos", err=True)
+    chosen = tuple(protocols) or protocols_of(video for one in clean for video in one.videos)
+    ways: tuple[str, ...] = (measuring.missing,)
+    if measuring.level == "video" and any(one.faceless() for one in clean):
+        ways += tuple(way for way in ("leave_out", "half") if way != measuring.missing)
+    results = Results(
+        predictions=clean,
+        protocols=chosen,
+        ways=cast("tuple[Missing, ...]", ways),
+        evaluations={
+            (protocol.name, way): [measuring(one, protocol, missing=way) for one in clean]
+            for protocol in chosen
+            for way in ways
+        },
+        robustness=[_robustness(one, chosen[0], measuring) for one in scored if one.disturbed],
+        level=cast("Level", measuring.level),
+        threshold=measuring.threshold,
+        resamples=measuring.resamples,
+        seed=measuring.seed,
+    )
+    show_results(results, write_results(results, out), as_json=as_json)
+
+
+def _robustness(scored: Scored, protocol: Protocol, measuring: Measuring) -> Robustness:
+    """Areas averaged over the groups of the protocol."""
+
+    def area(predictions: Predictions) -> float:
+        return measuring(predictions, protocol, resamples=0).average.auc
+
+    return Robustness(
+        scored.clean.model,
+        area(scored.clean),
+        {kind: {at: area(one) for at, one in some.items()} for kind, some in scored.disturbed.items()},
+    )
+
+
+def _saved(folder: Path) -> list[Path]:
+    if not folder.is_dir() or (folder / JSON_NAME).is_file():
+        return [folder]  # reading it says what is amiss
+    inside = folder / SAVED if (folder / SAVED).is_dir() else folder
+    found = sorted(path.parent for path in inside.glob(f"*/{JSON_NAME}"))
+    if not found:
+        raise UsageError("holds no predictions", where=printable(folder), hint="give the --out of an earlier mgst-eval")
+    return found

@@ -1,0 +1,294 @@
+"""What an evaluation comes to: tables and plots in a folder, a table in the terminal, JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from mgst_data.core.errors import printable
+from mgst_data.shards.storage import write_atomic
+from mgst_model.evaluate.cache import file_name
+from mgst_model.evaluate.differences import difference_rows
+from mgst_model.evaluate.metrics import FIGURES, Estimate, Scored
+from mgst_model.evaluate.plots import histogram_png, robustness_png, roc_png
+from mgst_model.evaluate.predictions import Missing, Predictions, VideoScore
+from mgst_model.evaluate.protocols import Evaluation, GroupResult, Level, Protocol
+from mgst_model.evaluate.robustness import Robustness, robustness_rows
+from mgst_model.evaluate.tables import Row, comparison, csv_text, group_rows, markdown, text
+
+from ..common.show import line, table
+
+_WAYS = {"leave_out": "videos without a face left out", "half": "videos without a face count 0.5"}
+_ROBUSTNESS = "AUC by kind and severity of perturbation"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Results:
+    """All that was measured.
+
+    Attributes:
+        predictions: Of every detector, on the videos as they are.
+        protocols: Plots and robustness follow the first.
+        ways: What became of videos without a face: the way asked for, then the other, if there are such videos.
+        evaluations: Of every detector, by name of protocol and way.
+        robustness: Of every detector, if it was asked for.
+        level: Whether videos or frames were counted.
+        threshold: Scores above it say fake.
+        resamples: Of intervals.
+        seed: Of intervals.
+    """
+
+    predictions: Sequence[Predictions]
+    protocols: Sequence[Protocol]
+    ways: Sequence[Missing]
+    evaluations: Mapping[tuple[str, str], Sequence[Evaluation]]
+    robustness: Sequence[Robustness]
+    level: Level
+    threshold: float
+    resamples: int
+    seed: int
+
+    def scores(self, videos: Predictions) -> Scored:
+        """Of videos or frames, as asked for."""
+        return videos.scores(self.ways[0]) if self.level == "video" else videos.frame_scores()
+
+    def caption(self, protocol: Protocol, way: str) -> str:
+        """What a table shows."""
+        faceless = any(one.faceless() for one in self.predictions)
+        said = f", {_WAYS[way]}" if faceless and self.level == "video" else ""
+        return f"{protocol.name}, by {self.level}{said}"
+
+    def differences(self, protocol: Protocol, way: Missing) -> list[Row]:
+        """Of several detectors, the AUC of every one but the first minus the first's, with its interval.
+
+        Empty for frames, which are not independent, and without resamples.
+        """
+        if self.level != "video" or not self.resamples or len(self.predictions) < 2:
+            return []
+        options = {"resamples": self.resamples, "seed": self.seed}
+        return difference_rows(self.predictions, protocol, missing=way, **options)
+
+    @property
+    def differences_are(self) -> str:
+        """What the table of differences shows."""
+        return f"AUC minus that of {printable(self.predictions[0].model)}, on the videos that both have scored"
+
+
+def write_results(results: Results, out: Path) -> list[Path]:
+    """Writes tables and plots into a folder that is there; returns the files.
+
+    Raises:
+        OutputError: if it cannot be written.
+    """
+    contents: dict[str, bytes] = {
+        "table.md": _markdown(results).encode(),
+        "table.csv": csv_text(_all_rows(results)).encode(),
+        "roc.png": _roc(results),
+    }
+    for one in results.predictions:
+        scored = results.scores(_of_all_groups(one, results.protocols[0]))
+        if len(scored.scores):
+            name = f"histogram-{file_name(one.model)}.png"
+            contents[name] = histogram_png(scored, title=one.model, threshold=results.threshold)
+    if results.robustness:
+        rows = robustness_rows(results.robustness)
+        title = f"{results.protocols[0].name}: robustness"
+        contents |= {
+            "robustness.md": f"# {_ROBUSTNESS}\n\n{_robustness_note(results)}\n\n{markdown(rows)}".encode(),
+            "robustness.csv": csv_text(rows).encode(),
+            "robustness.png": robustness_png(results.robustness, title=title),
+        }
+    for name, content in contents.items():
+        write_atomic(out / name, content)
+    return [out / name for name in contents]
+
+
+def show_results(results: Results, files: Sequence[Path], *, as_json: bool) -> None:
+    """Prints tables and names of files, or one JSON object."""
+    for protocol in results.protocols:
+        for one in results.evaluations[protocol.name, results.ways[0]]:
+            for group in one.groups:
+                if group.lacking:
+                    line(f"note: {printable(one.model)}, {group.name}: there are no {group.lacking}", err=True)
+    if as_json:
+        line(json.dumps(_json(results, files), indent=1, allow_nan=False))
+        return
+    for protocol in results.protocols:
+        for way in results.ways:
+            evaluations = results.evaluations[protocol.name, way]
+            line(f"{results.caption(protocol, way)}" + (": AUC" if len(evaluations) > 1 else ""))
+            rows = comparison(evaluations) if len(evaluations) > 1 else group_rows(evaluations[0])
+            _print(_plain(rows) if len(evaluations) > 1 else _brief(rows))
+            line()
+            if differences := results.differences(protocol, way):
+                line(f"{results.differences_are}; with 95 % intervals")
+                _print(differences)
+                line()
+    if results.robustness:
+        line(_ROBUSTNESS)
+        _print([{name.removeprefix("severity "): cell for name, cell in row.items()}
+                for row in robustness_rows(results.robustness)])  # fmt: skip
+        line()
+    for path in files:
+        line(printable(path))
+
+
+def _print(rows: Sequence[Row]) -> None:
+    """A table as wide as it needs to be: outside a terminal it is not cut off, inside it its cells wrap."""
+    names = list(rows[0])
+    made = table(names[0], *names[1:])
+    for column in made.columns:
+        column.no_wrap, column.overflow = False, "fold"
+    for row in rows:
+        last = row is rows[-1] and str(row[names[0]]).startswith("average")
+        made.add_row(*(printable(text(row[name])) for name in names), style="bold" if last else None)
+    console = Console(highlight=False, markup=False)
+    if console.is_terminal:
+        console.print(made)
+    else:
+        Console(highlight=False, markup=False, width=1000).print(made)
+
+
+def _brief(rows: Sequence[Row]) -> list[Row]:
+    """Intervals of the area only, and no column of nothing, so that a terminal has room for it."""
+    faceless = any(row["no face"] for row in rows)
+    kept = [name for name in rows[0] if faceless or name != "no face"]
+    return [{name: row[name] if name == "auc" else _value(row[name]) for name in kept} for row in rows]
+
+
+def _plain(rows: Sequence[Row]) -> list[Row]:
+    return [{name: _value(cell) for name, cell in row.items()} for row in rows]
+
+
+def _value(cell: Any) -> Any:
+    return cell.value if isinstance(cell, Estimate) else cell
+
+
+def _markdown(results: Results) -> str:
+    lines = ["# Evaluation", ""]
+    intervals = "; in brackets, 95 % intervals of a bootstrap over videos"
+    lines += [f"Fakes are the positive class; the threshold is {results.threshold:g}"
+              f"{intervals if results.resamples and results.level == 'video' else ''}.", ""]  # fmt: skip
+    for protocol in results.protocols:
+        lines += [f"## {protocol.name}", "", printable(protocol.description), ""]
+        for way in results.ways:
+            evaluations = results.evaluations[protocol.name, way]
+            if len(evaluations) > 1:
+                lines += [f"AUC: {results.caption(protocol, way)}", "", markdown(comparison(evaluations))]
+            if differences := results.differences(protocol, way):
+                lines += [f"{results.differences_are}, with 95 % intervals of a paired bootstrap: one that does not "
+                          "hold 0 tells the two apart", "", markdown(differences)]  # fmt: skip
+            for one in evaluations:
+                lines += [f"{printable(one.model)}: {results.caption(protocol, way)}", "", markdown(group_rows(one))]
+    if results.robustness:
+        lines += [f"## {_ROBUSTNESS}", "", _robustness_note(results), "", markdown(robustness_rows(results.robustness))]
+    return "\n".join(lines)
+
+
+def _robustness_note(results: Results) -> str:
+    groups = len(results.protocols[0].groups)
+    of = f"Mean over the {groups} groups" if groups > 1 else "Videos"
+    return f"{of} of {results.protocols[0].name}; drop is clean minus the mean over severities."
+
+
+def _all_rows(results: Results) -> list[Row]:
+    return [
+        {"model": one.model, "protocol": protocol.name, "missing": way, **row}
+        for protocol in results.protocols
+        for way in results.ways
+        for one in results.evaluations[protocol.name, way]
+        for row in group_rows(one)
+    ]
+
+
+def _roc(results: Results) -> bytes:
+    """One detector: a curve for every group. Several: a curve for each, of the videos of all groups together."""
+    protocol = results.protocols[0]
+    if len(results.predictions) == 1:
+        (one,) = results.predictions
+        title = f"{one.model}: {protocol.name}"
+        curves = {group.name: results.scores(group.select(one)) for group in protocol.groups}
+    else:
+        title = protocol.name + (", all groups together" if len(protocol.groups) > 1 else "")
+        curves = {one.model: results.scores(_of_all_groups(one, protocol)) for one in results.predictions}
+    drawn = {name: scored for name, scored in curves.items() if 0 < scored.labels.sum() < len(scored.labels)}
+    resamples = results.resamples if results.level == "video" else 0
+    return roc_png(drawn, title=title, resamples=resamples, seed=results.seed)
+
+
+def _of_all_groups(predictions: Predictions, protocol: Protocol) -> Predictions:
+    """The videos of all groups, each once."""
+    videos: dict[tuple[str, str], VideoScore] = {}
+    for group in protocol.groups:
+        videos |= {(video.dataset, video.key): video for video in group.select(predictions).videos}
+    return Predictions(predictions.model, tuple(videos.values()), predictions.info)
+
+
+def _json(results: Results, files: Sequence[Path]) -> dict[str, Any]:
+    made: dict[str, Any] = {
+        "level": results.level,
+        "threshold": results.threshold,
+        "evaluations": [
+            {
+                "model": printable(one.model),
+                "protocol": one.protocol,
+                "missing": one.missing,
+                "groups": [_group(group) for group in one.groups],
+                "average": _numbers(asdict(one.average)),
+            }
+            for (_, _), several in results.evaluations.items()
+            for one in several
+        ],
+    }
+    if differences := [
+        {"protocol": protocol.name, "missing": way, "model": printable(row["model"]), "auc": _estimates(row)}
+        for protocol in results.protocols
+        for way in results.ways
+        for row in results.differences(protocol, way)
+    ]:
+        made["differences"] = {"than": printable(results.predictions[0].model), "rows": differences}
+    if results.robustness:
+        made["robustness"] = [
+            {
+                "model": printable(each.model),
+                "clean": _number(each.clean),
+                "mean": _number(each.mean),
+                "drop": _number(each.drop),
+                "auc": {
+                    kind: {str(at): _number(auc) for at, auc in some.items()} for kind, some in each.disturbed.items()
+                },
+            }
+            for each in results.robustness
+        ]
+    return made | {"files": [printable(path) for path in files]}
+
+
+def _group(group: GroupResult) -> dict[str, Any]:
+    made: dict[str, Any] = {"group": group.name, "no_face": group.faceless}
+    if group.metrics is None:
+        return made | {"lacking": group.lacking}
+    made |= _numbers(asdict(group.metrics))
+    if group.intervals is not None:
+        ends = {figure: [_number(end) for end in getattr(group.intervals, figure)] for figure in FIGURES}
+        made["intervals"] = ends
+    return made
+
+
+def _estimates(row: Row) -> dict[str, list[float | None]]:
+    """Value and ends of every group."""
+    return {name: [_number(value) for value in cell] for name, cell in row.items() if isinstance(cell, Estimate)}
+
+
+def _numbers(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: _number(value) for name, value in values.items()}
+
+
+def _number(value: float) -> float | None:
+    """None where there is no number: JSON has no other word for it."""
+    return None if math.isnan(value) else value

@@ -1,0 +1,205 @@
+"""One video after another: scored, written, shown. What cannot be scored is reported, and the others go on."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+
+from mgst_data.core import MgstError, NoFaceError, OutputError, VideoError
+from mgst_data.core.devices import choose_device
+from mgst_data.core.errors import printable
+from mgst_data.processes import available_cores
+from mgst_data.shards.lock import FolderLock
+from mgst_model.networks.checkpoint import NetworkCard, read_card
+from mgst_model.predict.detector import Detector, Precision, check_length, input_of, load_detector
+from mgst_model.predict.prediction import SCORES, VideoPrediction
+from mgst_model.predict.process import RunProcess
+
+from ..common.inputs import Input, find_inputs
+from ..common.progress import Work, display
+from ..common.show import count, line
+from .show import folders_of, print_tracks, summary
+
+FAILED, NO_FACE = 1, 3
+
+
+def predict_all(
+    videos: Sequence[str],
+    weights: Path,
+    *,
+    extraction: RunProcess | None,
+    device: str,
+    precision: Precision,
+    batch: int | None,
+    stride: int | None,
+    out: Path | None,
+    threshold: float,
+    video: bool,
+    as_json: bool,
+    debug: bool,
+) -> int:
+    """Scores videos and shows the results.
+
+    Args:
+        videos: Paths, URLs, folders, lists and patterns.
+        weights: Weights of the network.
+        extraction: Finds faces if the network runs on a CPU; None to do so in a thread.
+        device: "cpu", "cuda", or "auto" for CUDA where there is any.
+        precision: "fp32", "bf16", or "auto" for what is quicker on the device.
+        batch: Windows per call of the network; None for what suits the device.
+        stride: Frames from one window to the next; None for those of a window.
+        out: Folder, or None for one beside each video.
+        threshold: Scores above it are called fake.
+        video: Whether to write the videos with the scores drawn in.
+        as_json: Whether to print one JSON object instead of tables.
+        debug: Raise what is wrong with a video instead of going on.
+
+    Returns:
+        The exit code: 1 if a video cannot be read, else 3 if one has no face, else 0.
+
+    Raises:
+        UsageError: if something is asked for that cannot be done.
+        OutputError: if a folder cannot be written.
+    """
+    card = read_card(weights)
+    inputs = [_fits(item, card) for item in find_inputs(videos, results=SCORES)]
+    folders = folders_of(inputs, out, video=video)
+    if card.caution:
+        line(f"note: {card.caution}", err=True)
+    results: list[dict[str, Any]] = []
+    try:
+        device = choose_device(device)
+        faces = _begun(extraction, card, [item.path for item in inputs if item.problem is None], device)
+        detector = load_detector(weights, device=device, precision=precision, stride=stride, batch=batch, faces=faces)
+        code = _each(detector, inputs, folders, threshold, results, video=video, tables=not as_json, debug=debug)
+    except KeyboardInterrupt:
+        done = f"{len(results):,} of {count(len(inputs), 'input')} done"
+        line(f"{done}; the files written of these are complete", err=True)
+        raise
+    if as_json:
+        about = {"weights": printable(weights), "threshold": threshold, "caution": card.caution}
+        click.echo(json.dumps({**about, "videos": results}, indent=1))
+    elif len(inputs) > 1:
+        line(f"\n{_tally(results)}")
+    return code
+
+
+def _each(
+    detector: Detector,
+    inputs: Sequence[Input],
+    folders: Sequence[Path],
+    threshold: float,
+    results: list[dict[str, Any]],
+    *,
+    video: bool,
+    tables: bool,
+    debug: bool,
+) -> int:
+    """Scores each input, and puts what is known of it into ``results``; returns the exit code."""
+    code = 0
+    for number, (item, folder) in enumerate(zip(inputs, folders, strict=True)):
+        try:
+            if item.problem:
+                raise item.problem
+            place = f"{number + 1:,}/{len(inputs):,} " if len(inputs) > 1 else ""
+            with _a_core_is_left(detector.device), _kept_apart(folder):
+                found, files = _scored(detector, item, folder, threshold, place, video=video)
+        except (NoFaceError, VideoError, OutputError) as error:
+            if debug or (isinstance(error, OutputError) and error.reason != "locked"):
+                raise
+            click.echo(f"error: {error}", err=True)
+            results.append({"video": printable(item.path), "error": str(error), "reason": error.reason})
+            code = FAILED if FAILED in (code, failure := _code(error)) else failure
+            continue
+        results.append(summary(found, threshold, files))
+        for note in found.notes:
+            line(f"note: {printable(note)}", err=True)
+        if tables:
+            line("") if number else None
+            print_tracks(found, threshold, files)
+    return code
+
+
+def _fits(item: Input, card: NetworkCard) -> Input:
+    """The input, with its problem if it is too short for the network."""
+    try:
+        check_length(item.path, card)
+    except VideoError as error:
+        return replace(item, problem=item.problem or error)
+    return item
+
+
+def _tally(results: Sequence[dict[str, Any]]) -> str:
+    """How many came out how, in words."""
+    counts = Counter(result.get("verdict") or result["reason"] for result in results)
+    return f"{count(len(results), 'input')}: " + ", ".join(f"{count:,} {what}" for what, count in counts.items())
+
+
+def _begun(extraction: RunProcess | None, card: NetworkCard, paths: Sequence[str], device: str) -> RunProcess | None:
+    """The process that extracts faces, already at work while the network is loaded; None where a thread does it."""
+    if extraction is None:
+        return None
+    if device != "cpu":
+        extraction.end()
+        return None
+    extraction.begin(input_of(card), paths, threads=min(torch.get_num_threads(), _threads()))
+    return extraction
+
+
+@contextmanager
+def _kept_apart(folder: Path) -> Iterator[None]:
+    """Keeps other runs out of the folder meanwhile; leaves none behind in which nothing was written."""
+    new = not folder.exists()
+    try:
+        with FolderLock(folder):
+            yield
+    finally:
+        if new and folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def _scored(
+    detector: Detector, item: Input, folder: Path, threshold: float, place: str, *, video: bool
+) -> tuple[VideoPrediction, list[Path]]:
+    """What was found in a video, and the files that were written of it."""
+    name = place + printable(Path(item.path).name)
+    work = Work(f"{name}: looking for a face", unit="frames")
+    with display(work, interval=None):
+        found = detector.predict(item.path, saw=lambda done: work.tell(f"{name}: scoring", done=done))
+        files = found.save(
+            folder,
+            stem=item.stem,
+            threshold=threshold,
+            video=video,
+            saw=lambda done: work.tell(f"{name}: drawing", done=done, total=found.frames),
+        )
+    return found, files
+
+
+@contextmanager
+def _a_core_is_left(device: str) -> Iterator[None]:
+    """Within it, the network leaves one of the cores to the extraction, which runs beside it."""
+    threads = torch.get_num_threads()
+    if device == "cpu":
+        torch.set_num_threads(min(threads, _threads()))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _threads() -> int:
+    """Of the network, and of the extraction beside it."""
+    return max(1, available_cores() - 1)
+
+
+def _code(error: MgstError) -> int:
+    return NO_FACE if isinstance(error, NoFaceError) else FAILED

@@ -1,0 +1,96 @@
+"""Where the results of each input go, and what is printed of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.text import Text
+
+from mgst_data.core import UsageError
+from mgst_data.core.errors import printable
+from mgst_data.core.locations import is_url
+from mgst_data.preview.scores import clock, verdict
+from mgst_model.predict.prediction import SCORES, TIMELINE, VideoPrediction, rounded
+
+from ..common.inputs import Input, beside
+from ..common.show import line, show_table, table
+
+
+def folders_of(inputs: Sequence[Input], out: Path | None, *, video: bool) -> list[Path]:
+    """Where the files of each input go.
+
+    Into ``out``; without it into ``VIDEO-scores`` beside the video. Several inputs get a folder each in ``out``, and
+    those found in a folder get theirs in ``FOLDER-scores`` beside it, so that no results lie among the videos.
+
+    Args:
+        inputs: What is scored; files of a URL go into the current folder.
+        out: As asked for, or None.
+        video: Whether videos are written anew.
+
+    Raises:
+        UsageError: if a file would take the place of one of the videos.
+    """
+    folders: list[Path] = []
+    for item in inputs:
+        name = f"{item.stem}-scores"
+        if out is None:
+            folder = beside(item.root, "scores") / item.parents / name if item.root else beside(item.path, "scores")
+        else:
+            folder = out / item.parents / name if len(inputs) > 1 or item.root else out
+        number = 2
+        while folder in folders:
+            folder = folder.with_name(f"{name}-{number}")
+            number += 1
+        folders.append(folder)
+    sources = {Path(item.path).resolve() for item in inputs if not is_url(item.path)}
+    for item, folder in zip(inputs, folders, strict=True):
+        drawn = [f"{item.stem}.mp4", f"{item.stem}.png"] if video else []
+        for file in (SCORES, TIMELINE, *drawn):
+            if (folder / file).resolve() in sources:
+                what = "this input would be overwritten by the results"
+                raise UsageError(what, where=folder / file, hint="choose another --out")
+    return folders
+
+
+def summary(found: VideoPrediction, threshold: float, files: list[Path]) -> dict[str, Any]:
+    """What ``--json`` prints of a video."""
+    return {
+        "video": printable(found.video),
+        "score": rounded(found.score),
+        "verdict": verdict(found.score, threshold),
+        "main_track": found.tracks[found.main].id,
+        "highest_track": found.tracks[found.highest].id,
+        "tracks": [
+            {
+                "track": track.id,
+                "seconds": [round(float(track.time[0]), 3), round(float(track.time[-1]), 3)],
+                "frames": len(track),
+                "score": rounded(track.overall),
+                "verdict": verdict(track.overall, threshold),
+            }
+            for track in found.tracks
+        ],
+        "files": [printable(path) for path in files],
+    }
+
+
+def print_tracks(found: VideoPrediction, threshold: float, files: list[Path]) -> None:
+    """Prints a table of the faces and where the files are."""
+    made = table("face", "time", "frames", "score", "verdict")
+    for number, track in enumerate(found.tracks):
+        said = verdict(track.overall, threshold)
+        made.add_row(
+            f"{track.id} (main)" if number == found.main and len(found.tracks) > 1 else str(track.id),
+            f"{clock(float(track.time[0]))} to {clock(float(track.time[-1]))}" if found.seconds else "",
+            f"{len(track):,}",
+            f"{track.overall:.3f}",
+            Text(said, style="bold red" if said == "fake" else "bold blue"),
+        )
+    highest = found.tracks[found.highest]
+    more = f"; highest: face {highest.id} with {highest.overall:.3f}" if found.highest != found.main else ""
+    line(f"{printable(found.video)}: {verdict(found.score, threshold)}, score {found.score:.3f}{more}")
+    show_table(made)
+    for path in files:
+        line(printable(path))

@@ -1,0 +1,163 @@
+"""How a training is watched, and what is said at its end."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from mgst_model.train import StepReport, TrainWatcher, Validation
+
+from ..common.errors import answer_at_once
+from ..common.progress import Display, display
+from ..common.show import duration
+
+SECONDS_BETWEEN_LINES = 10.0
+STOPPING = "stopping after this step; press Ctrl-C again to stop now and lose what was not saved"
+# Steps that figures of the display are averaged over.
+_REMEMBERED = 50
+
+
+def quieten_libraries() -> None:
+    """Hides what Lightning logs of its own start; errors still show."""
+    for name in ("lightning.fabric", "lightning.pytorch"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+@contextmanager
+def train_watcher(*, quiet: bool = False, interval: float = SECONDS_BETWEEN_LINES) -> Iterator[TrainWatcher]:
+    """A watcher that shows a training on stderr; ``quiet`` for all processes but one."""
+    if quiet:
+        yield TrainWatcher()
+        return
+    course = Course()
+    with display(course, interval=interval) as shown:
+        yield CourseWatcher(shown, course)
+
+
+class Course:
+    """How far a training has come, how fast it is, and what it has reached."""
+
+    def __init__(self) -> None:
+        self.steps = self.done = self.epochs = 0
+        self.stopping = False
+        self.latest: StepReport | None = None
+        self.best: Validation | None = None
+        self._recent: deque[tuple[float, StepReport]] = deque(maxlen=_REMEMBERED)
+        self._ended = time.perf_counter()
+
+    def begin(self, *, steps: int, done: int, epochs: int) -> None:
+        """Starts the clock."""
+        self.steps, self.done, self.epochs = steps, done, epochs
+        self._ended = time.perf_counter()
+
+    def add(self, report: StepReport | Validation) -> None:
+        """Takes a report in."""
+        now = time.perf_counter()
+        if isinstance(report, Validation):
+            self.best = report if report.best else self.best
+        else:
+            self.latest, self.done = report, report.step
+            self._recent.append((now - self._ended, report))
+        self._ended = now  # the time of a validation is no time of a step
+
+    @property
+    def total(self) -> float:
+        """Steps of the whole training."""
+        return max(1, self.steps)
+
+    @property
+    def losses(self) -> dict[str, float]:
+        """Mean of every part over the last steps."""
+        rows = [report.losses for _, report in self._recent]
+        return {name: sum(row[name] for row in rows) / len(rows) for name in (rows[0] if rows else ())}
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Share of the time that each phase takes."""
+        sums: dict[str, float] = {}
+        for _, report in self._recent:
+            for name, seconds in report.seconds.items():
+                sums[name] = sums.get(name, 0.0) + seconds
+        whole = sum(sums.values()) or 1.0
+        return {name: seconds / whole for name, seconds in sums.items()}
+
+    @property
+    def speed(self) -> float:
+        """Segments a second, blends among them."""
+        seconds = sum(spent for spent, _ in self._recent)
+        return sum(report.segments for _, report in self._recent) / seconds if seconds else 0.0
+
+    @property
+    def left(self) -> float:
+        """Seconds to the end at this speed, without validations."""
+        spent = sum(seconds for seconds, _ in self._recent) / max(1, len(self._recent))
+        return spent * (self.steps - self.done)
+
+    def words(self) -> Sequence[str]:
+        """Losses; learning rate and speed; where the time goes."""
+        if self.latest is None:
+            return ("starting",)
+        losses = " ".join(f"{name} {value:.3f}" for name, value in self.losses.items())
+        time_in = " ".join(f"{name} {share:.0%}" for name, share in self.shares.items())
+        best = f"  best AUC {self.best.auc:.4f}" if self.best else ""
+        place = f"step {self.done:,}/{self.steps:,}  {losses}"
+        pace = f"lr {self.latest.rate:.1e}  {self.speed:.1f} segments/s  ({time_in})  {duration(self.left)} left{best}"
+        return (place, pace, STOPPING) if self.stopping else (place, pace)
+
+
+class CourseWatcher(TrainWatcher):
+    """Shows the course, and a line for every validation."""
+
+    def __init__(self, shown: Display, course: Course) -> None:
+        self._shown, self._course = shown, course
+
+    def begin(self, *, steps: int, done: int, epochs: int, parameters: int) -> None:
+        """Says what is to be done."""
+        self._shown.say(first_line(steps, done, epochs, parameters))
+        self._course.begin(steps=steps, done=done, epochs=epochs)
+
+    def see(self, report: StepReport | Validation) -> None:
+        """Counts a step, or says what a validation has reached."""
+        self._course.add(report)
+        if isinstance(report, Validation):
+            self._shown.say(validation_line(report))
+        else:
+            self._shown.tick()
+
+    def stopping(self) -> None:
+        """Answers the request to stop; a live display draws the answer within a quarter of a second."""
+        self._course.stopping = True
+        if not self._shown.is_live:
+            answer_at_once(STOPPING)
+
+
+def first_line(steps: int, done: int, epochs: int, parameters: int) -> str:
+    """What is to be done, in words."""
+    if done >= steps:
+        return f"this training is finished: all {steps:,} steps are done (choose another --out to train anew)"
+    more = f"; continuing after step {done:,}" if done else ""
+    return f"training {parameters / 1e6:.1f} M parameters for {steps:,} steps in {epochs:,} epochs{more}"
+
+
+def validation_line(report: Validation) -> str:
+    """What was reached, in words."""
+    best = "  best so far" if report.best else ""
+    return f"epoch {report.epoch + 1}: validation AUC {report.auc:.4f}, loss {report.loss:.4f}{best}"
+
+
+def show_trained(out: Path, best: Validation, *, as_json: bool) -> None:
+    """Says what was reached, and where it is."""
+    weights = out / "best.safetensors"
+    if as_json:
+        click.echo(json.dumps({"weights": str(weights), **asdict(best)}, indent=1))
+        return
+    click.echo(f"best validation AUC {best.auc:.4f}: {weights}")
+    click.echo(f"  mgst-predict VIDEO --weights {weights}")

@@ -1,0 +1,30 @@
+"""From a video to its score, in one object: ``load_detector(weights).predict("video.mp4").score``.
+
+Nothing heavy is imported before a name is used: a process that extracts faces starts from here, too.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mgst_model.predict.detector import Detector, load_detector
+    from mgst_model.predict.prediction import TrackPrediction, VideoPrediction, WindowScore
+
+_HOMES = {
+    "Detector": "detector",
+    "TrackPrediction": "prediction",
+    "VideoPrediction": "prediction",
+    "WindowScore": "prediction",
+    "load_detector": "detector",
+}
+
+__all__ = ["Detector", "TrackPrediction", "VideoPrediction", "WindowScore", "load_detector"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

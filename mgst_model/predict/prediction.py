@@ -1,0 +1,252 @@
+"""What a detector found in one video: scores of faces over time, as numbers, files and pictures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from mgst_data.core.errors import printable
+from mgst_data.preview.annotate import Annotator
+from mgst_data.preview.scores import ScoredTrack, timeline, verdict
+from mgst_data.preview.stream import write_video
+from mgst_data.shards import encode_image
+from mgst_data.shards.storage import output_errors, write_atomic
+from mgst_data.video.batches import ahead
+from mgst_model.predict.faces import Source, name_of, open_source
+
+SCORES, TIMELINE = "scores.json", "timeline.png"
+# Frames per second that a video without times is taken to have.
+USUAL_FPS = 25.0
+_BATCH = 32
+# Pictures that are drawn while one is encoded.
+_AHEAD = 4
+Saw = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class WindowScore:
+    """Consecutive frames that the network saw at once.
+
+    Attributes:
+        first: Number of the first frame in the video.
+        last: Number of the last one.
+        score: Score of the window, [0, 1]; higher is more likely fake.
+        patches: The same of each of g x g parts; None if nothing is known of parts.
+    """
+
+    first: int
+    last: int
+    score: float
+    patches: Float[Tensor, "g g"] | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrackPrediction(ScoredTrack):
+    """One face through a video, with its scores.
+
+    Attributes:
+        windows: Scores of the windows that the network saw, in order.
+    """
+
+    windows: tuple[WindowScore, ...] = ()
+
+
+@dataclass(slots=True, kw_only=True)
+class VideoPrediction:
+    """What was found in one video. A score lies in [0, 1]; higher means more likely fake. It is no probability.
+
+    Attributes:
+        source: What was scored, as it was given.
+        tracks: Faces, in order of first appearance; at least one.
+        main: Position of the main face: the one with the largest sum of areas over its frames.
+        frames: Number of frames of the video.
+        fps: Frames per second; 0 where unknown.
+        size: Width and height of the video, pixels.
+        seconds: Length of the video; 0 for a picture.
+        model: What is known of the network: its training, its input, its number format.
+        caution: What to know before the scores are used, or "".
+        unscored: Frames with a face that no window covers: those that have no neighbour in the same crop.
+        notes: Defects of the video.
+    """
+
+    source: Source
+    tracks: list[TrackPrediction]
+    main: int
+    frames: int
+    fps: float
+    size: tuple[int, int]
+    seconds: float
+    model: Mapping[str, Any] = field(default_factory=dict)
+    caution: str = ""
+    unscored: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def video(self) -> str:
+        """Name of the video, as the user knows it."""
+        return name_of(self.source)
+
+    @property
+    def score(self) -> float:
+        """The score of the main face: the mean over its windows."""
+        return self.tracks[self.main].overall
+
+    @property
+    def highest(self) -> int:
+        """Position of the face with the highest score."""
+        return max(range(len(self.tracks)), key=lambda i: self.tracks[i].overall)
+
+    def __repr__(self) -> str:
+        faces = f"{len(self.tracks)} {'face' if len(self.tracks) == 1 else 'faces'}"
+        return f"VideoPrediction({self.video!r}, score {self.score:.3f}, {faces} in {self.frames} frames)"
+
+    def to_json(self, *, threshold: float = 0.5) -> str:
+        """All scores: one line for each window and for each list of a track.
+
+        Args:
+            threshold: Scores above it are called fake.
+        """
+        main = self.tracks[self.main]
+        about = {
+            "video": printable(self.video),
+            "frames": self.frames,
+            "fps": round(self.fps, 4),
+            "seconds": round(self.seconds, 3),
+            "size": list(self.size),
+            "model": dict(self.model),
+            "caution": self.caution,
+            "threshold": threshold,
+            "score": rounded(main.overall),
+            "verdict": verdict(main.overall, threshold),
+            "main_track": main.id,
+            "highest_track": self.tracks[self.highest].id,
+            "unscored_frames": self.unscored,
+            "notes": [printable(note) for note in self.notes],
+        }
+        lines = [f" {json.dumps(name)}: {json.dumps(value, allow_nan=False)},\n" for name, value in about.items()]
+        tracks = (_track_json(track, threshold) for track in self.tracks)
+        return "{\n" + "".join(lines) + ' "tracks": [\n' + ",\n".join(tracks) + "\n ]\n}\n"
+
+    def plot(self, *, threshold: float = 0.5) -> UInt8[np.ndarray, "h w 3"]:
+        """A picture of the scores of every face over time, RGB.
+
+        Args:
+            threshold: Drawn as a dashed line.
+        """
+        title = f"{Path(self.video).name}: score over time (higher: more likely fake)"
+        return timeline(self.tracks, seconds=self.seconds, threshold=threshold, title=title)
+
+    def annotate(
+        self, *, threshold: float = 0.5, saw: Saw = lambda _: None
+    ) -> Generator[tuple[float, UInt8[np.ndarray, "h w 3"]]]:
+        """Every frame with boxes, heat maps of patches and curves drawn in. The video is read a second time.
+
+        Args:
+            threshold: Scores above it are called fake.
+            saw: Called now and then with the number of frames that have been drawn.
+
+        Yields:
+            When the frame is shown, seconds, and the picture, RGB. Its memory is used again for a later one as soon as
+            nobody holds it any more.
+
+        Raises:
+            VideoError: while iterating, if the video can no longer be read.
+        """
+        draw: Annotator | None = None
+        done = 0
+        for batch in open_source(self.source, _BATCH):
+            pictures = batch.frames.permute(0, 2, 3, 1).numpy()
+            if draw is None:
+                height, width = pictures.shape[1:3]
+                draw = Annotator(self.tracks, size=(height, width), seconds=self.seconds, threshold=threshold)
+            for picture, index, time in zip(pictures, batch.index.tolist(), batch.pts.tolist(), strict=True):
+                yield time, draw(picture, index, time)
+            done += len(batch)
+            saw(done)
+
+    def save(
+        self,
+        folder: str | Path,
+        *,
+        stem: str = "",
+        threshold: float = 0.5,
+        video: bool = True,
+        saw: Saw = lambda _: None,
+    ) -> list[Path]:
+        """Writes ``scores.json`` and, of a video, ``timeline.png`` and ``STEM.mp4``; of a picture ``STEM.png``.
+
+        Args:
+            folder: Made if it does not exist.
+            stem: Name of the annotated file without its ending; that of the video by default.
+            threshold: Scores above it are called fake.
+            video: Whether to write the annotated video or picture.
+            saw: Called now and then with the number of frames that have been drawn.
+
+        Returns:
+            The files.
+
+        Raises:
+            OutputError: if the folder cannot be written.
+        """
+        folder = Path(folder)
+        with output_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        files = [folder / SCORES]
+        write_atomic(files[0], self.to_json(threshold=threshold).encode())
+        if self.seconds:
+            files.append(folder / TIMELINE)
+            write_atomic(files[-1], encode_image(self.plot(threshold=threshold), image_format="png"))
+        if not video:
+            return files
+        name = stem or Path(self.video).stem
+        # Drawn in a thread while others are encoded.
+        drawn = ahead(self.annotate(threshold=threshold, saw=saw), _AHEAD)
+        if self.seconds:
+            files.append(folder / f"{name}.mp4")
+            write_video(files[-1], drawn, fps=self.fps or USUAL_FPS)
+        else:
+            files.append(folder / f"{name}.png")
+            for _, picture in drawn:
+                write_atomic(files[-1], encode_image(picture, image_format="png"))
+        return files
+
+
+def rounded(score: float, digits: int = 4) -> float:
+    """A score as files have it."""
+    return round(score, digits)
+
+
+def _track_json(track: TrackPrediction, threshold: float) -> str:
+    spans = [
+        {
+            "frames": [int(track.frame[begin]), int(track.frame[end - 1])],
+            "seconds": [round(float(track.time[begin]), 3), round(float(track.time[end - 1]), 3)],
+        }
+        for begin, end in track.spans()
+    ]
+    about = {
+        "track": track.id,
+        "score": rounded(track.overall),
+        "verdict": verdict(track.overall, threshold),
+        "spans": spans,
+        "frame": track.frame.tolist(),
+        "time": [round(time, 3) for time in track.time.tolist()],
+        "frame_score": [rounded(score) for score in track.score.tolist()],
+    }
+    head = "".join(f"   {json.dumps(name)}: {json.dumps(value, allow_nan=False)},\n" for name, value in about.items())
+    body = ",\n".join("    " + json.dumps(_window_json(window), allow_nan=False) for window in track.windows)
+    return "  {\n" + head + '   "windows": [\n' + body + "\n   ]\n  }"
+
+
+def _window_json(window: WindowScore) -> dict[str, Any]:
+    about: dict[str, Any] = {"frames": [window.first, window.last], "score": rounded(window.score)}
+    if window.patches is not None:
+        about["patch_score"] = [[rounded(score, 3) for score in row] for row in window.patches.tolist()]
+    return about

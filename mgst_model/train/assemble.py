@@ -1,0 +1,71 @@
+"""From an experiment and a folder of shards to a training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lightning.fabric import Fabric
+
+from mgst_model.networks.checkpoint import NetworkCard
+from mgst_model.train.begin import begin
+from mgst_model.train.config import Experiment
+from mgst_model.train.data import make_loaders, trained_on
+from mgst_model.train.task import DetectionTask
+from mgst_model.train.trainer import Trainer
+from mgst_model.train.watcher import TrainWatcher, Validation
+
+
+def train(
+    experiment: Experiment,
+    shards: str | Path,
+    out: str | Path,
+    *,
+    fabric: Fabric,
+    watcher: TrainWatcher | None = None,
+) -> Validation:
+    """Trains the network of an experiment, or continues its training; see :meth:`Trainer.train`.
+
+    Args:
+        experiment: What to train, and how.
+        shards: Folder of shards with the splits train and val, by path or URL.
+        out: Folder of the training.
+        fabric: Launched; device, precision and processes.
+        watcher: Is told of every step.
+
+    Raises:
+        UsageError: if shards, weights or folder do not fit, or the training was begun in more or fewer processes.
+        MgstError: if the loss or its gradient is no number any more; with the chunks of the batch.
+        Stopped: after SIGTERM or SIGINT; the state is saved.
+    """
+    return make_trainer(experiment, shards, out, fabric=fabric, watcher=watcher).train()
+
+
+def make_trainer(
+    experiment: Experiment,
+    shards: str | Path,
+    out: str | Path,
+    *,
+    fabric: Fabric,
+    watcher: TrainWatcher | None = None,
+) -> Trainer:
+    """The trainer of an experiment; the arguments are those of :func:`train`."""
+    # One place has one name, however it is written; a URL stays as it is.
+    place = str(shards) if "://" in str(shards) else str(Path(shards))
+    data = experiment.data
+    loaders = make_loaders(place, data, seed=experiment.train.seed, fabric=fabric)
+    info = {
+        "shards": place,
+        "trained_on": trained_on(place, loaders[0].sampler.reader) if fabric.is_global_zero else {},
+        "experiment": experiment.as_dict(),
+    }
+    return Trainer(
+        begin(experiment),
+        DetectionTask(data, experiment.augment, experiment.loss, experiment.network),
+        loaders,
+        experiment.train,
+        out=out,
+        fabric=fabric,
+        watcher=watcher,
+        card=NetworkCard(config=experiment.network, frames=data.scored_frames, size=data.size, info=info),
+        settings={"shards": place, **experiment.as_dict()},
+    )

@@ -1,0 +1,402 @@
+"""The training loop: schedules, saves, resumes, validates; knows nothing of what is learnt."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, astuple
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from lightning.fabric import Fabric
+from timm.utils.model_ema import ModelEmaV3
+from torch import Tensor, nn
+from torch.utils.tensorboard import SummaryWriter
+from torchmetrics.classification import BinaryAUROC
+
+from mgst_data.core import ConfigMismatchError, MgstError, Segment, UsageError, generator_for, seed_for
+from mgst_data.shards import SegmentBatch
+from mgst_model.networks.checkpoint import BEST, NetworkCard, save_network
+from mgst_model.networks.output import SegmentOutput
+from mgst_model.networks.temporal import PATCH
+from mgst_model.train.clock import Clock
+from mgst_model.train.config import TrainConfig
+from mgst_model.train.data import Loader
+from mgst_model.train.launch import make_fabric
+from mgst_model.train.optim import climbed, learning_rate, parameter_groups, set_learning_rate
+from mgst_model.train.signals import stop_requests, workers_deaf_to_stopping
+from mgst_model.train.state import STEPS, VALIDATIONS, TrainFolder, load_state
+from mgst_model.train.task import Task, TaskExamples
+from mgst_model.train.watcher import StepReport, Stopped, TrainWatcher, Validation
+
+LAST, CURVES = "last", "tensorboard"
+# Characters of a long reason that are shown.
+_SHOWN = 200
+
+
+class Trainer:
+    """Trains a network, of this toolkit or of your own.
+
+    Weights are written as safetensors, ``best`` and ``last``. Those of any network are read by
+    ``network.load_state_dict(safetensors.torch.load_file("runs/mine/best.safetensors"))``. ``load_network``,
+    ``load_detector`` and the commands build the network themselves: they read only those of networks that
+    :func:`~mgst_model.networks.build_network` builds, and that were trained with a ``card``.
+
+    Args:
+        network: Takes frames ``(b, t, 3, h, w)``, RGB in [0, 1]; returns a :class:`~mgst_model.networks.SegmentOutput`,
+            or only logits of segments ``(b,)``, above 0 where a segment looks fake. Its parts named ``backbone`` and
+            ``guidance``, if it has them, learn at rates of their own.
+        task: Makes examples and losses; :class:`~mgst_model.train.DetectionTask`, or one of your own.
+        loaders: Batches to train on, and batches to validate with; see :func:`~mgst_model.train.make_loaders`.
+        config: How long and how fast. Its ``init_from`` is for :func:`~mgst_model.train.train`; load weights into your
+            network yourself.
+        out: Folder of the training. A training that was begun there continues.
+        fabric: Launched; device, precision and processes. None: the GPU if there is one, else the CPU. For several
+            processes, make it first, and the loaders with it: each process reads its own share.
+        watcher: Is told of every step.
+        card: What ``build_network`` has built the network from; None for a network of your own.
+        settings: What else the training depends on, as plain values for JSON: written to ``config.json``. A training
+            that was begun with others is not continued.
+
+    Raises:
+        UsageError: if an epoch has too few batches.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        task: Task,
+        loaders: tuple[Loader, Loader],
+        config: TrainConfig,
+        *,
+        out: str | Path = "runs/trainer",
+        fabric: Fabric | None = None,
+        watcher: TrainWatcher | None = None,
+        card: NetworkCard | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        fabric = fabric or make_fabric(config)
+        self.task, self.config, self.fabric, self.card = task, config, fabric, card
+        self.out, self.watcher, self.seed = Path(out), watcher or TrainWatcher(), config.seed
+        self.settings = {**(settings or {}), "train": asdict(config)}
+        self.loader, self.validation_loader = loaders
+        self._first_draws = self.validation_loader.state_dict()
+        batches = len(self.loader)
+        self.per_epoch = batches // config.accumulate_batches
+        if not self.per_epoch:
+            hint = f"lower train.accumulate_batches ({config.accumulate_batches}) or raise data.draws_per_video"
+            raise UsageError(f"an epoch has {batches} batches, too few for a step", hint=hint)
+        self.steps = self.per_epoch * config.epochs
+        if isinstance(task, nn.Module):
+            task.to(fabric.device)
+        optimizer = torch.optim.AdamW(parameter_groups(network, config), lr=config.lr)
+        self.plain = network
+        self.network, self.optimizer = fabric.setup(network, optimizer)
+        self.averaged = ModelEmaV3(network, decay=config.ema_decay, use_warmup=True) if config.ema_decay else None
+        self.clock = Clock(fabric.device)
+        self.step, self.best = 0, Validation(0, 0, auc=-math.inf, loss=math.inf, best=False)
+        # An epoch that was trained, and whose validation was stopped.
+        self.unvalidated: int | None = None
+        self.folder: TrainFolder | None = None
+        self.curves: SummaryWriter | None = None
+
+    @property
+    def trained(self) -> nn.Module:
+        """The network with the weights that are validated and written: averaged ones, unless ``ema_decay`` is 0."""
+        return self.plain if self.averaged is None else self.averaged.module
+
+    def train(self) -> Validation:
+        """Trains, or continues a training, to its end; returns its best validation.
+
+        The folder then holds ``best`` and ``last`` (weights), ``steps.csv`` and ``validation.csv``, TensorBoard's
+        curves and the state to continue from. With the same arguments, machine and number of processes, the result is
+        bit-identical on a CPU, also if the training was stopped in between.
+
+        Raises:
+            ConfigMismatchError: if another training was begun in the folder.
+            MgstError: if the loss or its gradient is no number any more; with the chunks of the batch.
+            Stopped: after SIGTERM or SIGINT; the state is saved.
+        """
+        parameters = sum(parameter.numel() for parameter in self.plain.parameters())
+        cuda = [self.fabric.device] if self.fabric.device.type == "cuda" else []
+        self.folder = TrainFolder(self.out, self.settings) if self.fabric.is_global_zero else None
+        try:
+            self.fabric.barrier()
+            self._resume()
+            self.curves = SummaryWriter(str(self.out / CURVES), purge_step=self.step + 1) if self.folder else None
+            self.watcher.begin(steps=self.steps, done=self.step, epochs=self.config.epochs, parameters=parameters)
+            with stop_requests(self.watcher.stopping) as asked, torch.random.fork_rng(devices=cuda):
+                if self.unvalidated is not None:
+                    self._validate(self.unvalidated, asked)
+                    self._save()
+                while self._epoch_number() < self.config.epochs:
+                    self._epoch(asked)
+        finally:
+            if self.curves is not None:
+                self.curves.close()
+            if self.folder is not None:
+                self.folder.close()
+        return self.best
+
+    def _epoch_number(self) -> int:
+        return int(self.loader.state_dict()["epoch"])
+
+    def _epoch(self, asked: threading.Event) -> None:
+        epoch = self._epoch_number()
+        waiting: list[tuple[SegmentBatch, TaskExamples]] = []
+        batches = workers_deaf_to_stopping(self.loader)
+        while True:
+            with self.clock.phase("data"):
+                batch = next(batches, None)
+            if batch is None:
+                break
+            waiting.append((batch, self._examples(batch, len(waiting))))
+            if len(waiting) == self.config.accumulate_batches:
+                self._step(waiting, epoch)
+                waiting = []
+                if self._everywhere(asked.is_set()):
+                    self._save()
+                    raise Stopped
+                if self.step % self.config.save_every == 0:
+                    self._save()
+        if (epoch + 1) % self.config.validate_every == 0 or epoch + 1 == self.config.epochs:
+            self._validate(epoch, asked)
+        self._save()
+
+    def _examples(self, batch: SegmentBatch, number: int) -> TaskExamples:
+        with self.clock.phase("augmentation"):
+            generator = generator_for(self.seed, "examples", self.step, number, self.fabric.global_rank)
+            return self.task.examples(self._segment(batch), generator, has_mask=batch.has_mask)
+
+    def _segment(self, batch: SegmentBatch) -> Segment:
+        return batch.to_segment(self.fabric.device, grid=batch.frames.shape[-1] // PATCH)
+
+    def _step(self, waiting: list[tuple[SegmentBatch, TaskExamples]], epoch: int) -> None:
+        self.network.train()
+        # Layers that drop things draw from the global generator, which is set anew for every step, to resume exactly.
+        torch.manual_seed(seed_for(self.seed, "layers", self.step, self.fabric.global_rank))
+        rate = learning_rate(
+            self.step,
+            steps=self.steps,
+            warmup=round(self.config.warmup_epochs * self.per_epoch),
+            highest=self.config.lr,
+        )
+        set_learning_rate(self.optimizer, rate)
+        sums: dict[str, float] = {}
+        for number, (batch, examples) in enumerate(waiting):
+            last = number == len(waiting) - 1
+            with nullcontext() if last else self.fabric.no_backward_sync(self.network):
+                parts = self._pass(examples, batch, update=True)
+            for name, part in parts.items():
+                sums[name] = sums.get(name, 0.0) + part / len(waiting)
+        if self.config.sam_radius:
+            with climbed(self.network, self.config.sam_radius):
+                self._pass(waiting[0][1], waiting[0][0], update=False)
+        with self.clock.phase("backward"):
+            norm = self._clip()
+            # In float16 some overflow: that step is left out, and the next losses are scaled by less.
+            if not math.isfinite(norm) and self.config.precision != "16-mixed":
+                raise self._not_finite("gradient", norm, [key for batch, _ in waiting for key in batch.keys])
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+            self.step += 1
+            self._share_statistics()
+            if self.averaged is not None:
+                self.averaged.update(self.plain, step=self.step)
+        shown = sum(len(examples) for _, examples in waiting)
+        self._log(StepReport(self.step, epoch, sums, rate, shown, self.clock.take()))
+
+    def _pass(self, examples: TaskExamples, batch: SegmentBatch, *, update: bool) -> dict[str, float]:
+        """Adds the gradients of a batch; returns the loss and its parts."""
+        with self.clock.phase("forward"):
+            output = _judged(self.network, examples.frames)
+            if update:
+                self.task.update(output, examples, average=self._average)
+            parts = self.task.losses(output, examples, epoch=self.step / self.per_epoch, average=self._average)
+        # Of the whole batch: every process sees a loss that is no number in any of them, and none waits for another.
+        shared = self._average(torch.stack([part.detach() for part in parts.values()]))
+        values = dict(zip(parts, shared.tolist(), strict=True))
+        if not math.isfinite(values["total"]):
+            raise self._not_finite("loss", values["total"], batch.keys)
+        with self.clock.phase("backward"):
+            self.fabric.backward(parts["total"] / self.config.accumulate_batches)
+        return values
+
+    def _clip(self) -> float:
+        """Bounds the gradient, where asked for; returns its norm before, the same in all processes."""
+        if self.config.clip_norm:
+            norm = self.fabric.clip_gradients(
+                self.network, self.optimizer, max_norm=self.config.clip_norm, error_if_nonfinite=False
+            )
+            return float(cast("Tensor", norm))
+        given = [parameter.grad for parameter in self.plain.parameters() if parameter.grad is not None]
+        return float(torch.nn.utils.get_total_norm(given))
+
+    def _not_finite(self, name: str, value: float, keys: Sequence[str]) -> MgstError:
+        at = f"at step {self.step + 1}, of chunks {', '.join(keys)}" if keys else f"after step {self.step}"
+        ways = [f"lower train.lr ({self.config.lr:g})"]
+        ways += [] if self.config.clip_norm else ["set train.clip_norm=1"]
+        ways += [] if self.config.precision == "32-true" else ["set train.precision=32-true"]
+        hint = f"{', or '.join(ways)}; it continues from the last saved state"
+        reason = f"non_finite_{name.replace(' ', '_')}"
+        return MgstError(f"the {name} is {value} {at}", where=self.out, hint=hint, reason=reason)
+
+    @torch.no_grad()
+    def _share_statistics(self) -> None:
+        """Gives every process the running means of batch norms that the first one has.
+
+        Each has its own after a step; averaged, validated and resumed from, they are to be the same everywhere.
+        """
+        running = [buffer for buffer in self.plain.buffers() if buffer.is_floating_point()]
+        if self.fabric.world_size == 1 or not running:
+            return
+        flat = torch.cat([buffer.flatten() for buffer in running])
+        torch.distributed.broadcast(flat, src=0)
+        for buffer, values in zip(running, torch.split(flat, [buffer.numel() for buffer in running]), strict=True):
+            buffer.copy_(values.view_as(buffer))
+
+    @torch.no_grad()
+    def _validate(self, epoch: int, asked: threading.Event) -> None:
+        """Measures the averaged weights; where a stop is asked for, saves that this is still to be done.
+
+        Raises:
+            Stopped: as soon as any process is asked to stop.
+        """
+        self.unvalidated = epoch
+        network = self.trained.eval()
+        auc = BinaryAUROC().to(self.fabric.device)
+        sums = torch.zeros(2, device=self.fabric.device)
+        _count(auc, sums[:0], sums[:0])  # a process may have nothing to validate
+        self.validation_loader.load_state_dict(self._first_draws)  # the same draws every time
+        batches = workers_deaf_to_stopping(self.validation_loader)
+        for number in range(self._most(len(self.validation_loader))):
+            if self._everywhere(asked.is_set()):
+                self._save()
+                raise Stopped
+            batch = next(batches, None)
+            if batch is None:  # other processes have more of them
+                continue
+            generator = generator_for(self.seed, "validation", number, self.fabric.global_rank)
+            examples = self.task.test_examples(self._segment(batch), generator, has_mask=batch.has_mask)
+            with self.fabric.autocast():
+                output = _judged(network, examples.frames)
+            parts = self.task.losses(output, examples)
+            seen = examples.valid.any(dim=1)
+            _count(auc, output.logit[seen], examples.label[seen])
+            sums += torch.stack((parts["total"].detach() * len(examples), parts["total"].new_tensor(len(examples))))
+        total, count = self._average(sums).tolist()
+        reached, loss = float(auc.compute()), total / max(count, 1)
+        if not math.isfinite(loss):
+            raise self._not_finite("validation loss", loss, ())
+        better = (reached, -loss) > (self.best.auc, -self.best.loss)
+        report = Validation(self.step, epoch, reached, loss, better)
+        self.best = report if better else self.best
+        self.unvalidated = None
+        if self.folder is not None and self.curves is not None:
+            row = {"step": self.step, "epoch": epoch, "auc": report.auc, "loss": report.loss, "best": int(better)}
+            self.folder.log(VALIDATIONS, row)
+            self.curves.add_scalar("validation/auc", report.auc, self.step)
+            self.curves.add_scalar("validation/loss", report.loss, self.step)
+            for name in (LAST, BEST) if better else (LAST,):
+                self._write(self.folder.path / name, network, report)
+        self.watcher.see(report)
+
+    def _write(self, path: Path, network: nn.Module, report: Validation) -> None:
+        info = {"step": report.step, "validation_auc": report.auc, "validation_loss": report.loss}
+        if self.card is None:
+            save_network(path, network, None, frames=None, size=None, info=info | {"settings": self.settings})
+        else:
+            card = self.card
+            save_network(path, network, card.config, frames=card.frames, size=card.size, info=info | dict(card.info))
+
+    def _log(self, report: StepReport) -> None:
+        if self.folder is not None and self.curves is not None:
+            seconds = {f"seconds_{name}": round(value, 6) for name, value in report.seconds.items()}
+            row = {"step": report.step, "epoch": report.epoch, "rate": report.rate, **report.losses, **seconds}
+            self.folder.log(STEPS, row)
+            for name, value in report.losses.items():
+                self.curves.add_scalar(f"loss/{name}", value, report.step)
+            self.curves.add_scalar("rate", report.rate, report.step)
+        self.watcher.see(report)
+
+    def _save(self) -> None:
+        if self.folder is not None:
+            self.folder.save(
+                {
+                    "step": self.step,
+                    "unvalidated": self.unvalidated,
+                    "processes": self.fabric.world_size,
+                    "best": list(astuple(self.best)),
+                    "network": self.plain.state_dict(),
+                    "averaged": {} if self.averaged is None else self.averaged.module.state_dict(),
+                    "task": self.task.state_dict() if isinstance(self.task, nn.Module) else {},
+                    "optimizer": self.optimizer.state_dict(),
+                    "precision": self.fabric.strategy.precision.state_dict(),
+                    "loader": self.loader.state_dict(),
+                }
+            )
+        self.fabric.barrier()
+
+    def _resume(self) -> None:
+        # Every process reads the state; only the first one has the folder, whose check came before.
+        state = load_state(self.out)
+        if state is None:
+            return
+        processes = state.get("processes", self.fabric.world_size)
+        if processes != self.fabric.world_size:
+            what = f"trained in {processes} processes, not in {self.fabric.world_size}"
+            hint = "steps and learning rates depend on it: ask for as many again, or choose another output folder"
+            raise ConfigMismatchError(what, where=self.out, hint=hint)
+        self.step, self.best, self.unvalidated = state["step"], Validation(*state["best"]), state.get("unvalidated")
+        try:
+            self.plain.load_state_dict(state["network"])
+        except RuntimeError as error:
+            what = f"the state is of another network: {' '.join(str(error).split())[:_SHOWN]}"
+            raise ConfigMismatchError(what, where=self.out, hint="choose another output folder") from error
+        if self.averaged is not None:
+            self.averaged.module.load_state_dict(state["averaged"])
+        if isinstance(self.task, nn.Module):
+            self.task.load_state_dict(state["task"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if state.get("precision"):  # of float16 alone: the scale of the loss
+            self.fabric.strategy.precision.load_state_dict(state["precision"])
+        self.loader.load_state_dict(state["loader"])
+        if self.folder is not None:
+            self.folder.rewind(self.step)
+        self.fabric.barrier()
+
+    def _average(self, value: Tensor) -> Tensor:
+        if self.fabric.world_size == 1:
+            return value
+        return cast("Tensor", self.fabric.all_reduce(value.clone(), reduce_op="mean"))
+
+    def _most(self, number: int) -> int:
+        """The largest of the numbers that the processes have."""
+        if self.fabric.world_size == 1:
+            return number
+        largest = self.fabric.all_reduce(torch.tensor(float(number), device=self.fabric.device), reduce_op="max")
+        return int(cast("Tensor", largest))
+
+    def _everywhere(self, stop: bool) -> bool:
+        """Whether any process is to stop: all of them do so after the same step."""
+        return bool(self._average(torch.tensor(float(stop), device=self.fabric.device)) > 0)
+
+
+def _judged(network: nn.Module, frames: Tensor) -> SegmentOutput:
+    """What a network says of segments, also one that says logits only."""
+    output = network(frames)
+    if isinstance(output, SegmentOutput):
+        return output
+    if not isinstance(output, Tensor) or output.shape != frames.shape[:1]:
+        given = f"a tensor of shape {tuple(output.shape)}" if isinstance(output, Tensor) else type(output).__name__
+        raise TypeError(f"the network returned {given}, not a SegmentOutput or logits of shape ({len(frames)},)")
+    logit = output.float()
+    return SegmentOutput(logit, logit[:, None].expand(frames.shape[:2]), None, None)
+
+
+def _count(auc: BinaryAUROC, logit: Tensor, label: Tensor) -> None:
+    # As probabilities: the metric takes a batch of logits for such if they all happen to lie in [0, 1].
+    auc.update(logit.double().sigmoid(), label.long())
