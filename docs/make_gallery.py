@@ -17,8 +17,8 @@ from PIL import Image
 from mgst_data.augment import BlendMask, Donor, SelfBlend
 from mgst_data.core import Segment, generator_for
 from mgst_data.demo import render_demo
-from mgst_data.preview.clips import clip_from_video
 from mgst_data.preview.blend import BlendDraw, describe, gallery
+from mgst_data.preview.clips import clip_from_video
 
 OUT = Path(__file__).with_name("presets.png")
 # Colours in steps that nobody sees take two thirds of the bytes.

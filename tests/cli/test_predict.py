@@ -132,7 +132,9 @@ def test_two_faces_are_scored_written_and_shown(mgst_predict, talk, tmp_path):
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 2e-4), ("bf16", 0.02)])
 def test_a_network_in_a_file_says_what_it_says_of_the_crops(talk, tmp_path, precision, tolerance):
     """From weights on disk to scores on disk, with nothing in between replaced."""
-    config = NetworkConfig(backbone="test_efficientnet", pretrained="random", dim=16, heads=2, blocks=3, embedding_dim=8)
+    config = NetworkConfig(
+        backbone="test_efficientnet", pretrained="random", dim=16, heads=2, blocks=3, embedding_dim=8
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = build_network(config).eval()
