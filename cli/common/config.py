@@ -8,12 +8,11 @@ from dataclasses import fields
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from mgst_data.core import UsageError
 from mgst_data.core.errors import check_name
 
-T = TypeVar("T")
 Sections = dict[str, dict[str, Any]]
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 

@@ -190,10 +190,7 @@ def _kept_weights(name: str) -> dict[str, str] | None:
     fault = _fault_of(huggingface_hub.constants.ENDPOINT)
     if fault:
         what = f"the weights of backbone {name!r} have to be downloaded, and the hub cannot be reached: {fault}"
-        hint = (
-            "take --preset small, whose weights are installed, or --backbone-weights FILE.safetensors, or "
-            "--backbone-weights random"
-        )
+        hint = "use --preset small, whose weights are installed, --backbone-weights FILE, or --backbone-weights random"
         raise UsageError(what, where=huggingface_hub.constants.ENDPOINT, hint=hint, reason="no_hub")
     return None
 
