@@ -9,6 +9,7 @@ import dataclasses
 import importlib
 import inspect
 import json
+import re
 import sys
 
 PACKAGES = (
@@ -50,9 +51,10 @@ def describe(item: object) -> str:
 
 def _signature(item: object) -> str:
     try:
-        return str(inspect.signature(item))  # type: ignore[arg-type]
+        text = str(inspect.signature(item))  # type: ignore[arg-type]
     except (TypeError, ValueError):
         return "(...)"
+    return re.sub(r" at 0x[0-9a-f]+", "", text)  # where a default lies in memory
 
 
 def surface() -> dict[str, dict[str, str]]:

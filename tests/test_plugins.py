@@ -44,13 +44,13 @@ chunk = next(iter(ShardReader.open(root / "shards")))
 
 experiment = Experiment(
     network=NetworkConfig(backbone="demo_backbone", pretrained="random", dim=8, heads=2, blocks=3, embedding_dim=8),
-    data=DataConfig(frames=3, size=32, batch=2, per_video=1, val_per_video=1, workers=0),
-    augment=AugmentConfig(recipe="demo_recipe", temporal=0.0),
+    data=DataConfig(frames=3, size=32, batch_size=2, draws_per_video=1, val_draws_per_video=1, workers=0),
+    augment=AugmentConfig(recipe="demo_recipe", temporal_p=0.0),
     train=TrainConfig(epochs=1),
 )
 train(experiment, root / "shards", root / "network", fabric=make_fabric(experiment, device="cpu"))
 
-negative = AugmentConfig(recipe="demo_negative", temporal=0.0)
+negative = AugmentConfig(recipe="demo_negative", temporal_p=0.0)
 task = DetectionTask(experiment.data, negative, experiment.loss, experiment.network)
 real = example_segment(b=2, t=4)
 plain, turned = (make(real, generator_for(0)).frames for make in (task.test_examples, task.examples))

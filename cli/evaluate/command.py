@@ -52,7 +52,7 @@ FOLDER = click.Path(path_type=Path)
         show_default=True,
         help="Which videos; of --predictions all that are there, unless it is given.",
     ),
-    option("--robustness", is_flag=True, help="Also with perturbed videos, kind by kind."),
+    option("--robustness", is_flag=True, default=False, help="Also with perturbed videos, kind by kind."),
     option("--kind", "kinds", type=click.Choice(KINDS), multiple=True, help="Only this kind. May be repeated."),
     option("--severity", "severities", type=click.IntRange(1, 5), multiple=True, help="Only this one. [1 to 5]"),
 )
@@ -68,7 +68,7 @@ FOLDER = click.Path(path_type=Path)
     ),
     option("--device", default="auto", type=click.Choice(["auto", "cpu", "cuda"]), help="Where it runs. [auto]"),
     option("--batch", type=click.IntRange(1, 1024), default=8, show_default=True, help="Segments at a time."),
-    option("--again", is_flag=True, help="Make scores again that are there."),
+    option("--again", is_flag=True, default=False, help="Make scores again that are there."),
 )
 @options(
     "Figures",

@@ -9,7 +9,6 @@ from mgst_model.evaluate.metrics import (
     Scored,
     auc_difference,
     bootstrap,
-    metrics,
     pair_accuracy,
     roc,
 )
@@ -43,7 +42,6 @@ __all__ = [
     "evaluate",
     "group_difference",
     "histogram_png",
-    "metrics",
     "pair_accuracy",
     "perturb",
     "protocols_of",
