@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from mgst_cli.common.config import preset_file
-from mgst_cli.train.experiment import build_experiment
+from mgst_cli.common.tables import preset_file
+from mgst_cli.train.build import build_experiment
 
 from mgst_data.datasets import scan_dataset
 from mgst_data.demo import render_demo

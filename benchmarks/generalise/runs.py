@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mgst_cli.common.config import preset_file
-from mgst_cli.train.experiment import build_experiment
+from mgst_cli.common.tables import preset_file
+from mgst_cli.train.build import build_experiment
 from mgst_cli.train.progress import train_watcher
 from rich.console import Console
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import av
 import torch
-from mgst_cli.common.config import preset_file
-from mgst_cli.train.experiment import build_experiment
+from mgst_cli.common.tables import preset_file
+from mgst_cli.train.build import build_experiment
 
 from mgst_model.networks import build_network
 from mgst_model.networks.checkpoint import save_network

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mgst_cli.common.config import preset_file
-from mgst_cli.train.experiment import build_experiment
+from mgst_cli.common.tables import preset_file
+from mgst_cli.train.build import build_experiment
 from torch.utils.flop_counter import FlopCounterMode
 
 from mgst_model.networks import NetworkConfig, build_network

@@ -11,7 +11,7 @@ from mgst_data.augment import PRESETS, SelfBlend
 from mgst_data.core import UsageError
 from mgst_data.core.errors import check_name
 
-from ..common.config import parse_value
+from ..common.tables import parse_value
 
 _WORDS = {float: "a number", int: "a whole number"}
 Options = dict[str, Any]

@@ -10,7 +10,7 @@ from typing import Any
 from mgst_data.datasets import Note, Scan, check_leakage, scan_dataset, select
 from mgst_data.extract import ExtractConfig
 
-from ..common.config import build_tables
+from ..common.tables import build_tables
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,8 +26,8 @@ from mgst_model.evaluate.predictions import JSON_NAME, Missing, Predictions
 from mgst_model.evaluate.protocols import Evaluation, Level, Protocol, evaluate, protocols_of
 from mgst_model.evaluate.robustness import Robustness
 
-from ..common.config import preset_file, read_toml
 from ..common.inputs import beside
+from ..common.tables import preset_file, read_toml
 from .progress import score_watcher
 from .show import Results, show_results, write_results
 

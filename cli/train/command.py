@@ -78,8 +78,8 @@ def train(
     from mgst_model.train import Stopped, make_fabric
     from mgst_model.train import train as run
 
-    from ..common.config import preset_file
-    from .experiment import build_experiment, preset_for
+    from ..common.tables import preset_file
+    from .build import build_experiment, preset_for
     from .progress import quieten_libraries, show_trained, train_watcher
 
     if not ctx.meta.get("debug"):

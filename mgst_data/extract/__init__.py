@@ -1,6 +1,6 @@
 """From video records to shards: the extractor, the job, the run."""
 
-from mgst_data.extract.config import ExtractConfig
+from mgst_data.extract.extract_config import ExtractConfig
 from mgst_data.extract.extractor import Extraction, Extractor
 from mgst_data.extract.job import ExtractJob
 from mgst_data.extract.run import RunSummary, Watcher, extract

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mgst_data.core.geometry import apply_transform
 from mgst_data.core.records import FaceTrack, FrameBatch, VideoRecord
-from mgst_data.extract.config import ExtractConfig
+from mgst_data.extract.extract_config import ExtractConfig
 from mgst_data.faces.crop import Patch, Square, crop_from_frame, cut, keep, reach, reduction, stable_square
 from mgst_data.faces.landmarks import check_landmarks
 from mgst_data.faces.smooth import CONTEXT, smooth_landmarks

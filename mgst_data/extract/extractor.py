@@ -13,8 +13,8 @@ from torch import Tensor
 
 from mgst_data.core.errors import NoFaceError
 from mgst_data.core.records import Detections, FaceTrack, FrameBatch, VideoRecord
-from mgst_data.extract.config import ExtractConfig
 from mgst_data.extract.cutter import TrackCutter, VideoInfo
+from mgst_data.extract.extract_config import ExtractConfig
 from mgst_data.extract.masks import MaskFrames
 from mgst_data.extract.selection import select_chunks
 from mgst_data.faces.detect import DETECTORS

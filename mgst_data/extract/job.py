@@ -14,8 +14,8 @@ import torch
 
 from mgst_data.core import MgstError, OutputError, UsageError, VideoRecord
 from mgst_data.core.errors import printable
-from mgst_data.extract.config import ExtractConfig
 from mgst_data.extract.executors import Event
+from mgst_data.extract.extract_config import ExtractConfig
 from mgst_data.extract.extractor import Extractor
 from mgst_data.shards import ShardTask, ShardWriter, VideoReport
 

@@ -14,8 +14,8 @@ from typing import Any
 from mgst_data.core import OutputError, UsageError, VideoRecord
 from mgst_data.core.devices import choose_device
 from mgst_data.datasets import Scan
-from mgst_data.extract.config import ExtractConfig
 from mgst_data.extract.executors import EXECUTORS, Event
+from mgst_data.extract.extract_config import ExtractConfig
 from mgst_data.extract.extractor import Extractor
 from mgst_data.extract.job import ExtractJob
 from mgst_data.shards import ShardFolder, ShardTask, Totals, VideoReport, open_folder

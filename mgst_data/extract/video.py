@@ -16,7 +16,7 @@ from mgst_data.core.devices import choose_device
 from mgst_data.core.geometry import apply_transform, invert_transform
 from mgst_data.core.records import VideoRecord
 from mgst_data.datasets.keys import video_key
-from mgst_data.extract.config import ExtractConfig
+from mgst_data.extract.extract_config import ExtractConfig
 from mgst_data.extract.extractor import Extractor
 from mgst_data.shards import FaceChunk
 

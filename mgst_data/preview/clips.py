@@ -18,11 +18,12 @@ from torch import Tensor
 from mgst_data.core import REAL, NoFaceError, Segment, ShardError, UsageError, VideoRecord
 from mgst_data.core.records import main_track
 from mgst_data.datasets.keys import video_key
-from mgst_data.extract.config import ExtractConfig
+from mgst_data.extract.extract_config import ExtractConfig
 from mgst_data.extract.extractor import Extractor
 from mgst_data.faces.crop import resize
-from mgst_data.shards import FaceChunk, ShardReader, decode_chunk
+from mgst_data.shards import FaceChunk, ShardReader
 from mgst_data.shards.loader import VALID_SHARE
+from mgst_data.shards.reader import checked_chunk
 from mgst_data.shards.storage import DAMAGED
 
 _TAR = ".tar"
@@ -61,7 +62,7 @@ def clip_from_video(
     frames that show it within one crop, the middle one is taken; if there is none, the longest of the shorter ones.
 
     Args:
-        path: Of a video or picture, as readers open it.
+        path: Path or URL of a video or picture.
         frames: Wanted; there are fewer if the video is shorter, or the face moves too fast for one crop.
         size: Side of the crops, pixels; small faces are enlarged.
         searched: Frames to look at; later ones only if these show no face.
@@ -188,15 +189,8 @@ def _chunks(path: str) -> Iterator[FaceChunk]:
             for key, members in groupby(archive, key=lambda member: member.name.partition(".")[0]):
                 files = ((member.name, archive.extractfile(member)) for member in members)
                 sample = {name[len(key) + 1 :]: file.read() for name, file in files if file is not None}
-                yield _decoded(sample, f"{path}: {key}")
+                yield checked_chunk(sample, key, where=f"{path}: {key}")
     except tarfile.TarError as error:
         raise ShardError("not a tar file, or damaged", where=path, hint=DAMAGED) from error
     except OSError as error:
         raise UsageError((error.strerror or "cannot be read").lower(), where=path, hint="check the path") from error
-
-
-def _decoded(sample: dict[str, bytes], where: str) -> FaceChunk:
-    try:
-        return decode_chunk(sample)
-    except ShardError as error:
-        raise ShardError(error.what, where=where, hint=error.hint) from error

@@ -51,7 +51,7 @@ class SegmentDataset(Dataset[SegmentSample]):
         reader: The chunks; those with fewer frames than the sampler's span are left out.
         choose: Chooses the frames of a segment.
         size: Side that crops are scaled to, landmarks and masks with them; None keeps crops that are all of one size.
-        seed: Of the frames that are chosen for a number of a chunk; a Draw has a seed of its own.
+        seed: Seed of the choice of frames where an index is given; a Draw has a seed of its own.
         on_error: Called with the ShardError of a chunk that cannot be read; if it returns, the chunk is left out of its
             batch.
 

@@ -24,8 +24,8 @@ from mgst_data.core.errors import MgstWarning, check_name, first_line
 from mgst_data.core.records import SPLITS
 from mgst_data.shards.batch import SegmentSample
 from mgst_data.shards.loader import SegmentDataset, choose_window, decode_windows, reraise
-from mgst_data.shards.reader import ShardReader
-from mgst_data.shards.schema import FaceChunk, decode_chunk
+from mgst_data.shards.reader import ShardReader, checked_chunk
+from mgst_data.shards.schema import FaceChunk
 from mgst_data.shards.storage import DAMAGED
 
 if TYPE_CHECKING:
@@ -215,14 +215,9 @@ def _chunks(
 
 
 def _chunk(sample: Mapping[str, Any]) -> FaceChunk:
-    key, where = PurePosixPath(sample["__key__"]).name, f"{sample['__url__']}: {sample['__key__']}"
-    try:
-        chunk = decode_chunk({name: data for name, data in sample.items() if not name.startswith("__")})
-    except ShardError as error:
-        raise ShardError(error.what, where=where, hint=error.hint or DAMAGED) from error
-    if chunk.key != key:
-        raise ShardError(f"its JSON names it {chunk.key!r}", where=where, hint=DAMAGED)
-    return chunk
+    members = {name: data for name, data in sample.items() if not name.startswith("__")}
+    key = PurePosixPath(sample["__key__"]).name
+    return checked_chunk(members, key, where=f"{sample['__url__']}: {sample['__key__']}")
 
 
 def _is_wanted(chunk: FaceChunk, split: str | None, label: int | None, methods: Collection[str] | None) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,12 +43,17 @@ def read_sample(shard: str, offset: int, size: int) -> tuple[str, dict[str, Data
 def read_chunk(shard: str, offset: int, size: int) -> FaceChunk:
     """The chunk at a place in a shard; raises ShardError, naming the file, if it is damaged."""
     key, members = read_sample(shard, offset, size)
+    return checked_chunk(members, key, where=f"{shard}: {key}")
+
+
+def checked_chunk(members: Mapping[str, Data], key: str, *, where: str) -> FaceChunk:
+    """The chunk of a sample of that name; raises ShardError that says where, if it is damaged or of another name."""
     try:
         chunk = decode_chunk(members)
     except ShardError as error:
-        raise ShardError(error.what, where=f"{shard}: {key}", hint=error.hint or DAMAGED) from error
+        raise ShardError(error.what, where=where, hint=error.hint or DAMAGED) from error
     if chunk.key != key:
-        raise ShardError(f"its JSON names it {chunk.key!r}", where=f"{shard}: {key}", hint=DAMAGED)
+        raise ShardError(f"its JSON names it {chunk.key!r}", where=where, hint=DAMAGED)
     return chunk
 
 

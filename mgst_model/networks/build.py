@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mgst_model.networks.config import NetworkConfig
 from mgst_model.networks.image import ImageNetwork
+from mgst_model.networks.network_config import NetworkConfig
 from mgst_model.networks.parallel import ParallelNetwork
 
 

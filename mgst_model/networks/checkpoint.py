@@ -18,7 +18,7 @@ from mgst_data.core.errors import first_line
 from mgst_data.core.records import DEMO
 from mgst_data.shards.storage import write_atomic
 from mgst_model.networks.build import build_network
-from mgst_model.networks.config import NetworkConfig
+from mgst_model.networks.network_config import NetworkConfig
 from mgst_model.networks.renamed import present_names
 
 FORMAT = 1

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from mgst_model.layers.attention import TimeAttention
 from mgst_model.layers.perceptron import perceptron
 from mgst_model.layers.tubes import change, frames_to_tubes, resize, tubes_to_frames
-from mgst_model.networks.config import Guidance
+from mgst_model.networks.network_config import Guidance
 
 Maps = Float[Tensor, "n c h w"]
 Tubes = Float[Tensor, "b gh gw t d"]

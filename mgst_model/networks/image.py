@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from mgst_data.core.checks import check_frames
 from mgst_model.networks import weights
-from mgst_model.networks.config import NetworkConfig
 from mgst_model.networks.heads import full_precision
+from mgst_model.networks.network_config import NetworkConfig
 from mgst_model.networks.output import SegmentOutput
 from mgst_model.networks.spatial import is_vision_transformer
 

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from mgst_data.core.checks import check_frames
 from mgst_model.layers.style_mix import StyleMix
-from mgst_model.networks.config import NetworkConfig
 from mgst_model.networks.guidance import CrossGuidance
 from mgst_model.networks.heads import FrameHead, PatchHead, SegmentHead, pool_tubes
+from mgst_model.networks.network_config import NetworkConfig
 from mgst_model.networks.output import SegmentOutput
 from mgst_model.networks.spatial import StagedBackbone, build_backbone
 from mgst_model.networks.temporal import PATCH, TemporalStream

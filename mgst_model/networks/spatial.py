@@ -86,7 +86,7 @@ class StagedBackbone(nn.Module):
 class BackboneFactory(Protocol):
     """Makes a backbone.
 
-    ``pretrained`` and ``adapters`` are :class:`~mgst_model.networks.config.NetworkConfig`'s ``pretrained`` and
+    ``pretrained`` and ``adapters`` are :class:`~mgst_model.networks.network_config.NetworkConfig`'s ``pretrained`` and
     ``adapter_dim``.
     """
 

@@ -59,7 +59,7 @@ def create(name: str, *, pretrained: str, **options: Any) -> nn.Module:
 
     Args:
         name: Name of the model, with or without a tag that says which weights ("convnext_tiny.fb_in22k").
-        pretrained: As in :class:`mgst_model.networks.config.NetworkConfig`.
+        pretrained: As in :class:`mgst_model.networks.network_config.NetworkConfig`.
         **options: Handed to ``timm.create_model``. Weights are taken for what the model has: files may hold more, such
             as a classifier, never less.
 

@@ -1,8 +1,8 @@
 """Training: what is learnt (task), when (trainer), on what (data), and how to continue (state)."""
 
 from mgst_model.train.assemble import train
-from mgst_model.train.config import AugmentConfig, DataConfig, Experiment, LossConfig, TrainConfig
 from mgst_model.train.data import Loader, make_loaders
+from mgst_model.train.experiment import AugmentConfig, DataConfig, Experiment, LossConfig, TrainConfig
 from mgst_model.train.launch import make_fabric
 from mgst_model.train.task import DetectionTask, Examples, Task, TaskExamples
 from mgst_model.train.trainer import Trainer

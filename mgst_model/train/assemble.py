@@ -8,8 +8,8 @@ from lightning.fabric import Fabric
 
 from mgst_model.networks.checkpoint import NetworkCard
 from mgst_model.train.begin import begin
-from mgst_model.train.config import Experiment
 from mgst_model.train.data import make_loaders, trained_on
+from mgst_model.train.experiment import Experiment
 from mgst_model.train.task import DetectionTask
 from mgst_model.train.trainer import Trainer
 from mgst_model.train.watcher import TrainWatcher, Validation

@@ -11,7 +11,7 @@ from mgst_data.core import UsageError, seed_for
 from mgst_model.networks import NetworkConfig, build_network
 from mgst_model.networks.checkpoint import load_network
 from mgst_model.networks.parallel import STAGES, ParallelNetwork
-from mgst_model.train.config import Experiment
+from mgst_model.train.experiment import Experiment
 
 _HINT = "train.init_from takes weights of the same network, or of its streams, each trained alone"
 

@@ -23,7 +23,7 @@ from mgst_data.shards import (
     warn_and_skip,
 )
 from mgst_data.shards.report import latest
-from mgst_model.train.config import DataConfig
+from mgst_model.train.experiment import DataConfig
 
 TRAIN, VAL = "train", "val"
 # Reading processes beyond this number rarely make a training faster.

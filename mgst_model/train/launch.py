@@ -10,7 +10,7 @@ from lightning.fabric.strategies.ddp import DDPStrategy
 from lightning.fabric.strategies.strategy import Strategy
 
 from mgst_data.core import UsageError
-from mgst_model.train.config import Experiment, TrainConfig
+from mgst_model.train.experiment import Experiment, TrainConfig
 
 
 def make_fabric(config: Experiment | TrainConfig, *, device: str = "auto", devices: int = 1) -> Fabric:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mgst_model.train.config import TrainConfig
+from mgst_model.train.experiment import TrainConfig
 
 # Share of the highest learning rate that is left at the end.
 FINAL = 0.01

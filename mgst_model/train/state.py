@@ -19,7 +19,7 @@ from mgst_data.shards.lock import LOCK, FolderLock
 from mgst_data.shards.storage import output_errors, write_atomic
 from mgst_model.networks.checkpoint import SETTINGS
 from mgst_model.networks.renamed import present_names
-from mgst_model.train.config import Experiment
+from mgst_model.train.experiment import Experiment
 
 STATE = "state.pt"
 STEPS, VALIDATIONS = "steps.csv", "validation.csv"

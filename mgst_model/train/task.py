@@ -14,9 +14,9 @@ from mgst_data.augment import Donor, SelfBlend, label_preserving, temporal_fakes
 from mgst_data.core import FAKE, REAL, RealFakePair, Segment, check_generator, labels
 from mgst_model import losses
 from mgst_model.losses import Average, identity
-from mgst_model.networks.config import NetworkConfig
+from mgst_model.networks.network_config import NetworkConfig
 from mgst_model.networks.output import SegmentOutput
-from mgst_model.train.config import NONE, AugmentConfig, DataConfig, LossConfig
+from mgst_model.train.experiment import NONE, AugmentConfig, DataConfig, LossConfig
 
 
 @runtime_checkable

@@ -23,8 +23,8 @@ from mgst_model.networks.checkpoint import BEST, NetworkCard, save_network
 from mgst_model.networks.output import SegmentOutput
 from mgst_model.networks.temporal import PATCH
 from mgst_model.train.clock import Clock
-from mgst_model.train.config import TrainConfig
 from mgst_model.train.data import Loader
+from mgst_model.train.experiment import TrainConfig
 from mgst_model.train.launch import make_fabric
 from mgst_model.train.optim import climbed, learning_rate, parameter_groups, set_learning_rate
 from mgst_model.train.signals import stop_requests, workers_deaf_to_stopping

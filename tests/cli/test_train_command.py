@@ -13,7 +13,7 @@ import torch
 from click.testing import CliRunner
 from face_shards import write_face_shards
 from mgst_cli.train import train
-from mgst_cli.train.experiment import preset_for
+from mgst_cli.train.build import preset_for
 
 from mgst_model.networks.checkpoint import load_network
 

@@ -16,7 +16,7 @@ import torch
 
 from mgst_data.core import FrameBatch, NoFaceError, VideoError, VideoRecord
 from mgst_data.core.geometry import apply_transform, eye_distance, invert_transform
-from mgst_data.extract.config import ExtractConfig
+from mgst_data.extract.extract_config import ExtractConfig
 from mgst_data.extract.extractor import Extraction, Extractor
 from mgst_data.extract.selection import select_chunks
 from mgst_data.shards.schema import FaceChunk, encode_chunk, verify_sample

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from mgst_data.core.errors import UsageError
 from mgst_model.networks import NetworkConfig, build_network
-from mgst_model.networks.config import Fusion, Guidance
 from mgst_model.networks.heads import pool_tubes
+from mgst_model.networks.network_config import Fusion, Guidance
 from mgst_model.networks.temporal import TemporalStream
 
 BACKBONES = ("test_convnext", "test_efficientnet", "test_vit")

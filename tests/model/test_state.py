@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mgst_data.core import ConfigMismatchError, OutputError, UsageError
 from mgst_model.networks.renamed import RENAMED
-from mgst_model.train.config import TrainConfig
+from mgst_model.train.experiment import TrainConfig
 from mgst_model.train.state import STATE, STEPS, VALIDATIONS, TrainFolder, load_state
 
 

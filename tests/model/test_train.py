@@ -605,7 +605,7 @@ import sys
 from pathlib import Path
 
 import torch
-from mgst_cli.train.experiment import build_experiment
+from mgst_cli.train.build import build_experiment
 
 from mgst_model.train import make_fabric
 from mgst_model.train.assemble import make_trainer

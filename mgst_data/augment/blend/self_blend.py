@@ -41,7 +41,7 @@ class SelfBlend(Step[SelfBlendParams]):
         sbi = SelfBlend.preset("sbi")
         strong = replace(sbi, mask=replace(sbi.mask, ratios=(1.0,)), donor=Donor(p=0.5))
 
-    Outside ``fake.mask`` the twins are the same to the bit. Where no mask can be made - no face, landmarks that are not
+    Outside ``fake.mask`` the twins are bit-identical. Where no mask can be made - no face, landmarks that are not
     finite, a donor without a face, a region wiped out by its own soft edge - the fake equals its twin and
     ``fake.frame_label`` is 0; if the frame was to be blended, ``fake.valid`` is False there. A segment without a
     blended frame keeps label 0.

@@ -30,8 +30,8 @@ _PATIENCE = 2
 class ProcessExecutor:
     """Works in child processes.
 
-    A worker that is killed or crashes is replaced, and its task goes on with the video that it was on; a video that
-    ends its worker a second time is left out. So a crash in a decoder, or a video too large for the memory, costs a
+    A worker that is killed or crashes is replaced, and its task goes on with the video that it was on; a video whose
+    worker dies a second time is left out. So a crash in a decoder, or a video too large for the memory, costs a
     video and not the run.
 
     Args:

@@ -12,7 +12,7 @@ from mgst_model.networks import NetworkConfig
 from mgst_model.networks.renamed import RENAMED
 from mgst_model.train import AugmentConfig, DataConfig, Experiment, LossConfig, TrainConfig
 
-from ..common.config import build_tables
+from ..common.tables import build_tables
 
 TABLES: dict[str, type] = {
     "network": NetworkConfig,
@@ -24,7 +24,7 @@ TABLES: dict[str, type] = {
 
 
 def build_experiment(path: Path | None, flags: Mapping[str, Any], overrides: Iterable[str]) -> Experiment:
-    """Merges a file, flags and overrides; see :func:`mgst_cli.common.config.build_tables`."""
+    """Merges a file, flags and overrides; see :func:`mgst_cli.common.tables.build_tables`."""
     return Experiment(**build_tables(TABLES, path, flags, overrides, renamed=RENAMED))
 
 

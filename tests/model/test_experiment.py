@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from mgst_cli.common.config import preset_file
+from mgst_cli.common.tables import preset_file
+from mgst_cli.train.build import TABLES, build_experiment
 from mgst_cli.train.command import PRESETS
-from mgst_cli.train.experiment import TABLES, build_experiment
 
 from mgst_data.core import UsageError
 from mgst_model.networks.renamed import RENAMED
 from mgst_model.train import DetectionTask, Experiment, TrainConfig
-from mgst_model.train.config import Fakes
+from mgst_model.train.experiment import Fakes
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs" / "train").glob("*.toml"))
 
