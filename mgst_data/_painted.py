@@ -174,7 +174,7 @@ def landmarks_in_picture(
 
 
 def difference(a: Data, b: Data, atol: float = 0.0) -> str:
-    """What differs, in words; nothing if all is the same, to the bit by default."""
+    """What differs, in words; nothing if all is the same; bit-identical by default."""
     if type(a) is not type(b):
         return f"a {type(a).__name__} and a {type(b).__name__}"
     for name, value in tensors(a).items():

@@ -197,7 +197,7 @@ def check_half(subject: Subject, data: Data, params: Params, out: Data) -> None:
 
 
 def check_autocast(subject: Subject, data: Data, params: Params, out: Data, seed: int) -> None:
-    """Inside autocast, the same is drawn and the same comes out, to the bit."""
+    """Inside autocast, draws and results are bit-identical to those outside."""
     low = torch.bfloat16
     with torch.autocast("cpu", low), torch.autocast(frames_of(data).device.type, low):
         drawn, cast = subject.sample(data, seed), subject.apply(data, params)

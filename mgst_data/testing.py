@@ -43,9 +43,9 @@ def check_augmentation(
     """Checks that an augmentation keeps what those of this library promise.
 
     Draws: on the CPU, from the generator handed in and no other, by the shape of a segment alone; a row of every tensor
-    for each segment. Applying: a pure function, the same to the bit whenever it is done; the segment stays as it is and
+    for each segment. Applying: a pure function, bit-identical whenever it is done; the segment stays as it is and
     does not depend on its neighbours in the batch; dtype, device and ranges are kept, landmarks are float32; half
-    precision gives nearly the same; autocast around it changes nothing, to the bit; a single frame works or is a
+    precision gives nearly the same; autocast around it changes nothing; a single frame works or is a
     ValueError; an empty batch comes back, and no segment comes out without frames. Labels: segments, frames and patches
     are marked where the mask is. A label-preserving augmentation keeps real segments real, and fakes fake as far as
     anything is left of them; twins get the same; mask and landmarks go where their pixels go. Of a label-making one, or
@@ -59,7 +59,7 @@ def check_augmentation(
             augmentation that needs them.
         seed: Of all draws.
         draws: How often it is drawn and applied.
-        exact_batch: Whether a segment comes out the same to the bit in any batch; otherwise to 1e-4.
+        exact_batch: Whether a segment comes out bit-identical in any batch; otherwise to 1e-4.
         exact_mask: Whether nothing changes outside the mask, nor in the real twin. In a sequence that blends and then
             does other things, both do.
         differentiable: Whether gradients reach the frames.

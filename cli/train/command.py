@@ -44,7 +44,7 @@ PRESETS = ("base", "small", "small_frames", "small_patches", "small_joined", "cl
 @options(
     "Run",
     option("--out", type=click.Path(path_type=Path), help="Folder of the training. [runs/PRESET]"),
-    option("--device", default="auto", type=click.Choice(["auto", "cpu", "cuda"]), help="Device that trains. [auto]"),
+    option("--device", default="auto", type=click.Choice(["auto", "cpu", "cuda"]), help="Device to train on. [auto]"),
     option("--devices", default=1, type=click.IntRange(min=1), help="Processes on this machine. [1]"),
 )
 @json_option

@@ -24,7 +24,7 @@ class HorizontalFlipParams(Params):
 
 @AUGMENTATIONS.register("horizontal_flip")
 class HorizontalFlip(Augmentation[HorizontalFlipParams]):
-    """Mirrors left and right. Label-preserving, per segment; to the bit, and twice is nothing.
+    """Mirrors left and right. Label-preserving, per segment; exact: two flips cancel.
 
     Args:
         p: How likely a segment is mirrored.

@@ -390,7 +390,7 @@ class BoundaryJitter(Augmentation[BoundaryJitterParams]):
         def mixed(value: Tensor) -> Tensor:
             rows = value.flatten(0, 1)
             share = weight.reshape(-1, *[1] * (rows.ndim - 1))
-            # A frame mixed with itself stays as it is, to the bit and without a face.
+            # A frame mixed with itself stays bit-identical, also without a face.
             new = torch.lerp(rows[flat].float(), rows[other].float(), share).to(value.dtype)
             return rows.index_copy(0, flat, new).reshape(value.shape)
 

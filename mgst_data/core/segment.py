@@ -150,7 +150,7 @@ class RealFakePair:
 
     Attributes:
         real: The twin; label 0.
-        fake: The same where ``fake.mask`` is 0, to the bit. ``fake.frame_label`` is the frame gate.
+        fake: Bit-identical to ``real`` where ``fake.mask`` is 0. ``fake.frame_label`` is the frame gate.
     """
 
     real: Segment

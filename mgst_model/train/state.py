@@ -1,4 +1,4 @@
-"""The folder of a training: what it was asked for, its curves, and a state from which it goes on to the bit."""
+"""The folder of a training: what it was asked for, its curves, and a state from which it continues exactly."""
 
 from __future__ import annotations
 
