@@ -1,6 +1,7 @@
 # Two commands on a fresh machine with Python >= 3.11, git and make:
 #   make demo   installs, renders a small data set, extracts it and shows the result
 #   make test   installs the test extra and runs every check
+# make docs builds the documentation; CONTRIBUTING.md says how to run one test or one benchmark.
 PYTHON ?= python3
 # setuptools warns of every editable installation that has a folder beside it; nothing is to be done about it.
 PIP     = PYTHONWARNINGS=ignore::UserWarning $(BIN)/pip install -q
@@ -8,7 +9,10 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 DEMO   ?= demo
 
-.PHONY: demo test check format bench clean
+# Test processes; each computes on one thread.
+JOBS   ?= auto
+
+.PHONY: demo test check docs format clean
 
 demo: $(VENV)/.installed-train
 	@echo "== demo: rendering a small data set in FaceForensics++ layout, then extracting it =="
@@ -24,15 +28,19 @@ demo: $(VENV)/.installed-train
 	@echo "   its scores are not calibrated (real ones may lie above 0.5), and they mean nothing for other videos."
 
 test: $(VENV)/.installed-test
-	@echo "== test: format, lint, types, layers, tests =="
+	@echo "== test: format, lint, types, layers, documentation, tests =="
 	$(MAKE) check
 
-check:
+check: docs
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --maxprocesses 8
+
+# Builds the site into docs/_build/html, offline; warnings are errors.
+docs:
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
 
 format:
 	$(BIN)/ruff format .
@@ -59,4 +67,4 @@ $(VENV)/.installed-test: $(VENV)/.installed-train
 	@touch $@
 
 clean:
-	rm -rf $(DEMO) build dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(DEMO) build dist docs/_build .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,96 @@
+"""The documentation is complete: every package, augmentation, layout, command and term has its place."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from api_surface import PACKAGES
+from mgst_cli.data import data
+from mgst_cli.evaluate import evaluate
+from mgst_cli.predict import predict
+from mgst_cli.train import train
+
+from mgst_data.datasets import LAYOUTS
+from mgst_model.train import Experiment
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+# Words of options that mean what they mean everywhere. All other words of options are terms of the glossary.
+PLAIN = """
+    accumulate adapter again allow batch batches blocks clip columns config count data debug decay device devices
+    dim drop dry epochs every executor focal format from gamma heads image init input json kind level limit lr
+    metrics missing mix mlp model models network no norm output p path per precision predictions pretrained quality
+    radius ratio reader retry robustness rows save scale scoring seed set side single size skipped source src strict
+    target test threshold training upsample val validate verify version weight weights workers
+"""
+
+
+def terms() -> set[str]:
+    """Terms of the glossary, in lower case."""
+    blocks = re.findall(r"```\{glossary\}\n(.*?)```", (DOCS / "glossary.md").read_text(), re.DOTALL)
+    return {
+        line.strip().lower() for block in blocks for line in block.splitlines() if line and not line.startswith(" ")
+    }
+
+
+def options() -> Iterator[str]:
+    """Names of all options and option groups of all commands, and of all entries of a training configuration."""
+
+    def of(command: click.Command) -> Iterator[str]:
+        for parameter in command.params:
+            yield from (name.lstrip("-") for name in parameter.opts if name.startswith("--"))
+        yield from (group.title.replace(" ", "-") for group in getattr(command, "option_groups", ()))
+        if isinstance(command, click.Group):
+            for child in command.commands.values():
+                yield from of(child)
+
+    for command in (data, train, evaluate, predict):
+        yield from of(command)
+    for table in Experiment().as_dict().values():
+        if isinstance(table, dict):
+            yield from (name.replace("_", "-") for name in table)
+
+
+def test_words_of_options_are_plain_or_in_the_glossary():
+    known = terms()
+    words = {word for term in known for word in (term, *re.split(r"[ -]", term))}
+    words |= {f"{word}s" for word in words} | {word.removesuffix("s") for word in words} | {"warmup"}
+    used = {word for name in options() for word in name.lower().split("-")}
+    plain = set(PLAIN.split())
+    unknown, unused = used - words - plain, plain - used
+    assert not unknown, f"neither in docs/glossary.md nor in the list of plain words: {', '.join(sorted(unknown))}"
+    assert not unused, f"not the name of an option: {', '.join(sorted(unused))}"
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_package_has_a_page_of_the_reference(package):
+    page = DOCS / "reference" / f"{package}.md"
+    assert f"automodule:: {package}\n" in page.read_text()
+    assert f"\n{package}\n" in (DOCS / "reference" / "index.md").read_text()
+
+
+@pytest.mark.parametrize("layout", list(LAYOUTS))
+def test_every_layout_has_a_page(layout):
+    page = DOCS / "datasets" / f"{layout}.md"
+    assert "mgst-data extract" in page.read_text()
+    assert layout in (DOCS / "datasets" / "index.md").read_text()
+
+
+def test_every_augmentation_is_in_the_gallery():
+    command = [sys.executable, "-W", "ignore", str(DOCS / "make_gallery.py"), "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda path: str(path.relative_to(DOCS)))
+def test_links_between_pages_lead_somewhere(page):
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text):
+        if "://" not in target:
+            assert (page.parent / target).exists(), f"{page}: {target}"
