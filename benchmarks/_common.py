@@ -1,4 +1,4 @@
-"""What every benchmark shares: repeated timing, and results as JSON with all that is needed to compare them."""
+"""Code that all benchmarks share: repeated timing, and JSON results with the information needed to compare them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PACKAGES = (
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds of repeated runs."""
+    """Time of repeated runs, seconds: median, minimum and maximum."""
 
     median: float
     low: float
@@ -42,7 +42,7 @@ class Timing:
     runs: int
 
     def rate(self, count: float) -> float:
-        """Things a second, if every run did ``count`` of them."""
+        """Returns the items per second if every run processed ``count`` items."""
         return count / self.median
 
 
@@ -53,13 +53,13 @@ def measure(
     warmup: int = 1,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Timing:
-    """Times ``work``: median and spread over the repeats, after warm-up runs that do not count.
+    """Times a function: median and spread over the repeats, after warm-up runs that do not count.
 
     Args:
-        work: What to time.
-        repeats: Runs that count.
-        warmup: Runs before.
-        clock: ``time.process_time`` counts the processor's time of this process alone, whatever else runs.
+        work: Function to time.
+        repeats: Number of runs that count.
+        warmup: Number of runs before them.
+        clock: Clock to use. ``time.process_time`` counts only the processor time of this process.
     """
     (timing,) = compare([work], repeats, warmup=warmup, clock=clock)
     return timing
@@ -72,7 +72,7 @@ def compare(
     warmup: int = 1,
     clock: Callable[[], float] = time.perf_counter,
 ) -> list[Timing]:
-    """Times several things in turn, so that a slow minute of the machine falls on all of them."""
+    """Times several functions in turn, so that a slow period of the machine affects all of them."""
     seconds: list[list[float]] = [[] for _ in works]
     for run in range(-warmup, repeats):
         for work, mine in zip(works, seconds, strict=True):
@@ -86,13 +86,13 @@ def compare(
 
 
 def synchronise() -> None:
-    """Waits for the accelerator, where there is one in use."""
+    """Waits for the GPU, if one is in use."""
     if torch.cuda.is_initialized():
         torch.cuda.synchronize()
 
 
 def write_result(name: str, figures: Mapping[str, Any], *, folder: Path = RESULTS) -> Path:
-    """Writes ``results/NAME.json``: the figures, and commit, device and versions they were measured with."""
+    """Writes ``results/NAME.json``: the figures, and the commit, device and versions of the measurement."""
     result = {"benchmark": name, "commit": commit(), "device": device(), "versions": versions(), "figures": figures}
     path = folder / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -101,7 +101,7 @@ def write_result(name: str, figures: Mapping[str, Any], *, folder: Path = RESULT
 
 
 def commit() -> str:
-    """The commit measured, with "+" where the library differs from it."""
+    """Returns the measured commit, with "+" if there are uncommitted changes."""
 
     def git(*arguments: str) -> str:
         done = subprocess.run(["git", *arguments], cwd=RESULTS.parent, capture_output=True, text=True, check=False)
@@ -112,7 +112,7 @@ def commit() -> str:
 
 
 def device() -> dict[str, Any]:
-    """Processor, cores this process may use, threads of torch, accelerator."""
+    """Returns the processor, the number of cores that this process may use, the threads of torch, and the GPU."""
     model = platform.processor()
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -124,7 +124,7 @@ def device() -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Python, the system, and those of the packages that are installed."""
+    """Returns the versions of Python, the system, and the installed packages of ``PACKAGES``."""
     installed = {d.name.lower(): d.version for d in importlib.metadata.distributions()}
     found = {name: installed[name] for name in PACKAGES if name in installed}
     return {"python": platform.python_version(), "system": platform.platform(), **found}
@@ -133,4 +133,4 @@ def versions() -> dict[str, str]:
 def _plain(value: object) -> object:
     if isinstance(value, Timing):
         return {k: round(v, 6) for k, v in dataclasses.asdict(value).items()}
-    raise TypeError(f"{type(value).__name__} has no place in a result")
+    raise TypeError(f"a result must not contain a {type(value).__name__}")

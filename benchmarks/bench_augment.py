@@ -1,11 +1,11 @@
-"""Self-blending and photometric steps: speed, memory and scaling, against albumentations, OpenCV and kornia.
+"""Measures speed, memory and scaling of self-blending and photometric steps, against albumentations, OpenCV and kornia.
 
-    python benchmarks/bench_augment.py                # everything; results/augment.json and plots beside it
-    python benchmarks/bench_augment.py --only speed   # one section; its JSON goes to a temporary folder
-    python benchmarks/bench_augment.py --quick        # a smoke run: see that it works
+    python benchmarks/bench_augment.py                # all sections: results/augment.json and plots
+    python benchmarks/bench_augment.py --only speed   # one section; writes the JSON to a temporary folder
+    python benchmarks/bench_augment.py --quick        # smoke test with little data
 
-Needs the extra "bench", and for the sections on a GPU "train". Faces are those of a folder of clips (--clips, or the
-environment variable MGST_CLIPS); without one, of rendered videos. README.md says what each section measures.
+Needs the extra "bench", and "train" for the sections on a GPU. The faces are from a folder of clips (--clips, or the
+environment variable MGST_CLIPS), or from rendered videos if there is no such folder. README.md explains the sections.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 
-# Before torch and OpenCV are imported, and inherited by every process: one thread each, so that a core is a core.
+# Must be set before torch and OpenCV are imported. Every process uses one thread, so that it uses one core.
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import tempfile
@@ -31,7 +31,7 @@ from extraction.clips import parse_with_clips
 from extraction.report import Section, one_thread, show
 
 SECTIONS: dict[str, Callable[..., Section]] = {"speed": speed.run, "memory": memory.run, "scaling": scaling.run}
-# In this order: what a compiler cannot do must not lose what came before.
+# The compiled section is last: if the compiler fails, the other results are already written.
 ON_CUDA: dict[str, Callable[..., Section]] = {
     "cuda_eager": accelerator.eager,
     "cuda_scaling": partial(scaling.sweep, device="cuda"),
@@ -41,16 +41,20 @@ ON_CUDA: dict[str, Callable[..., Section]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=[*SECTIONS, *ON_CUDA], action="append", help="one section; can be repeated")
-    parser.add_argument("--quick", action="store_true", help="see that it works; the figures mean little")
     parser.add_argument(
-        "--out", type=Path, help="folder of JSON and plots; results/ by default, a temporary one for a part or --quick"
+        "--only", choices=[*SECTIONS, *ON_CUDA], action="append", help="run one section; can be repeated"
+    )
+    parser.add_argument("--quick", action="store_true", help="smoke test with little data; figures are not valid")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="folder for JSON and plots; default: results/, or a temporary folder with --only or --quick",
     )
     options = parse_with_clips(parser, required=False)
     sections = SECTIONS | (ON_CUDA if torch.cuda.is_available() else {})
     missing = [name for name in options.only or () if name not in sections]
     if missing:
-        parser.error(f"{missing[0]}: there is no CUDA device")
+        parser.error(f"{missing[0]}: no CUDA device")
     part = options.quick or options.only
     out = options.out or (Path(tempfile.gettempdir(), "bench_augment") if part else RESULTS)
     one_thread()

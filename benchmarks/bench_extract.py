@@ -1,11 +1,11 @@
-"""Extraction on real clips: speed, quality, memory and steadiness, against the pipeline people use.
+"""Measures speed, quality, memory and stability of the extraction on real clips, against a common pipeline.
 
-    python benchmarks/bench_extract.py                 # everything; results/extract_*.json
+    python benchmarks/bench_extract.py                 # all sections: results/extract_*.json
     python benchmarks/bench_extract.py --only quality  # one section
-    python benchmarks/bench_extract.py --quick         # a smoke run: a few frames of few clips
+    python benchmarks/bench_extract.py --quick         # smoke test with a few frames of a few clips
 
-The clips are a folder with real/ and fake/: --clips, or the environment variable MGST_CLIPS. README.md says what each
-section measures.
+The clips are in a folder with real/ and fake/: --clips, or the environment variable MGST_CLIPS. README.md explains the
+sections.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 
-# Before torch and OpenCV are imported, and inherited by every process: one thread each, so that a core is a core.
+# Must be set before torch and OpenCV are imported. Every process uses one thread, so that it uses one core.
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import tempfile
@@ -30,10 +30,10 @@ SECTIONS = {module.__name__.rpartition(".")[2]: module for module in (speed, qua
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=SECTIONS, action="append", help="one section; can be given again")
-    parser.add_argument("--quick", action="store_true", help="see that it works; the figures mean little")
+    parser.add_argument("--only", choices=SECTIONS, action="append", help="run one section; can be repeated")
+    parser.add_argument("--quick", action="store_true", help="smoke test with little data; figures are not valid")
     parser.add_argument(
-        "--out", type=Path, help="folder of the JSON; results/ by default, a temporary one with --quick"
+        "--out", type=Path, help="folder for the JSON; default: results/, or a temporary folder with --quick"
     )
     options = parse_with_clips(parser)
     out = options.out or (Path(tempfile.gettempdir(), "bench_extract") if options.quick else RESULTS)

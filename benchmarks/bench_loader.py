@@ -1,9 +1,9 @@
-"""Loader against bare JPEG decoding: how much of what a core can decode arrives as batches.
+"""Measures the images per second of the loader as a share of those of JPEG decoding alone.
 
     python benchmarks/bench_loader.py
 
-Renders shards of noisy portraits (so that the JPEGs are as large as real crops), then decodes the same JPEGs from
-memory and loads them as segments. One core: processor time, alone. Workers: wall clock, on all cores.
+Renders shards of noisy portraits, whose JPEGs are as large as those of real crops. Then it decodes the same JPEGs from
+memory, and loads them as segments. On one core it measures processor time, with workers wall-clock time on all cores.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 
-# Before torch and OpenCV are imported: one thread a process, so that a core is a core.
+# Must be set before torch and OpenCV are imported. Every process uses one thread, so that it uses one core.
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import tempfile
@@ -46,7 +46,7 @@ CROP, FRAMES, LANDMARKS = 256, 32, 68
 
 
 def render(record: VideoRecord, chunk: int, size: int = CROP) -> FaceChunk:
-    """A chunk of a portrait that drifts under film grain."""
+    """Renders a chunk of a moving portrait with film grain."""
     random = np.random.default_rng(int(record.key[1:]) * 1000 + chunk)
     portrait = cv2.resize(
         skimage.data.astronaut()[0:220, 110:330], (size + 32, size + 32), interpolation=cv2.INTER_AREA
@@ -93,13 +93,13 @@ def make_shards(out: Path, videos: int, chunks: int) -> ShardReader:
 
 
 def decode_all(images: list[bytes]) -> None:
-    """What a core can do at best."""
+    """Only decodes images: the upper limit for the loader."""
     for image in images:
         decode_image(image)
 
 
 def one_core(reader: ShardReader, repeats: int) -> list[dict[str, object]]:
-    """Processor time of loading against that of decoding alone, for several lengths of segments and two sizes."""
+    """Compares loading with decoding alone in processor time, for several segment lengths and two sizes."""
     images = [bytes(image) for chunk in reader for image in chunk.images[:8]]
     works: list[Callable[[], None]] = [partial(decode_all, images)]
     settings = [(length, size) for size in (None, 224) for length in (4, 8, 16, 32)]
@@ -115,18 +115,18 @@ def one_core(reader: ShardReader, repeats: int) -> list[dict[str, object]]:
 
 
 def many_cores(reader: ShardReader, repeats: int, workers: int, length: int = 16) -> dict[str, object]:
-    """Wall clock of a loader with workers against as many processes that only decode."""
+    """Compares a loader with workers to the same number of processes that only decode, in wall-clock time."""
     images = [bytes(image) for chunk in reader for image in chunk.images[:length]]
     dataset = SegmentDataset(reader, RandomWindow(length))
     loader = SegmentLoader(dataset, SegmentSampler(dataset.reader, 8), workers=workers)
-    # Forked processes have the pictures already; only their numbers are sent.
+    # Forked processes already have the images, so no image is sent.
     shares = [partial(decode_all, images[i::workers]) for i in range(workers)]
     raw, loaded = compare([partial(in_parallel, shares), partial(exhaust, loader)], repeats)
     return row(raw.rate(len(images)), loaded, len(images), workers=workers, frames=length, size=CROP)
 
 
 def in_parallel(works: list[Callable[[], None]]) -> None:
-    """Runs every work in a forked process of its own."""
+    """Runs every function in its own forked process."""
     processes = [get_context("fork").Process(target=work) for work in works]
     for process in processes:
         process.start()
@@ -135,13 +135,13 @@ def in_parallel(works: list[Callable[[], None]]) -> None:
 
 
 def exhaust(loader: SegmentLoader) -> None:
-    """One epoch."""
+    """Iterates over one epoch."""
     for _ in loader:
         pass
 
 
 def row(raw: float, timing: Timing, count: int, **setting: object) -> dict[str, object]:
-    """Images a second: decoded only, and delivered in batches."""
+    """Returns the images per second of decoding alone and of loading."""
     loaded = timing.rate(count)
     print(f"{setting}: decoding {raw:,.0f}/s, loading {loaded:,.0f}/s, {loaded / raw:.0%}")
     return {**setting, "decoded_per_s": raw, "loaded_per_s": loaded, "share": loaded / raw, "timing": timing}
@@ -149,9 +149,9 @@ def row(raw: float, timing: Timing, count: int, **setting: object) -> dict[str, 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--videos", type=int, default=16)
-    parser.add_argument("--chunks", type=int, default=4)
-    parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--videos", type=int, default=16, help="number of videos to render")
+    parser.add_argument("--chunks", type=int, default=4, help="chunks per video")
+    parser.add_argument("--repeats", type=int, default=9, help="measured runs")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)

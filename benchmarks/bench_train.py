@@ -1,11 +1,11 @@
-"""Training and prediction: segments a second, where the time goes, use of the card; video seconds a second.
+"""Measures training (segments per second, time per phase, GPU utilisation) and prediction (speed against real time).
 
-    python benchmarks/bench_train.py                   # what this machine can: results/train.json
-    python benchmarks/bench_train.py --only predict
-    python benchmarks/bench_train.py --quick           # a smoke run
+    python benchmarks/bench_train.py                   # all sections that this machine supports: results/train.json
+    python benchmarks/bench_train.py --only predict    # one section
+    python benchmarks/bench_train.py --quick           # smoke test with few steps
 
-`small` is trained on the CPU, `base` on a GPU where there is one, both from shards of the rendered demo data set; the
-weights that they begin with do not matter here. Prediction is of a real clip at 720p (--clips).
+`small` is trained on the CPU, and `base` on a GPU if there is one, both from shards of the rendered demo data set.
+Their initial weights are random; this does not change the speed. Prediction runs on real clips at 720p (--clips).
 """
 
 from __future__ import annotations
@@ -26,29 +26,31 @@ from mgst_data.demo import render_demo
 from mgst_data.extract import ExtractConfig, extract
 
 SECTIONS = ("small", "base", "predict")
-# Of 9 and of 20 seconds, both 1280 x 720: starting takes 4 seconds of each.
+# Clips of 9 and 20 seconds, both 1280 x 720. The start-up takes 4 seconds of each prediction.
 CLIPS = ("lp_s18.mp4", "fsgan_shinzo_abe.mp4")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=SECTIONS, action="append", help="one section; can be given again")
-    parser.add_argument("--quick", action="store_true", help="see that it works; the figures mean little")
-    parser.add_argument("--out", type=Path, help="folder of the JSON; results/, or a temporary one with --quick")
+    parser.add_argument("--only", choices=SECTIONS, action="append", help="run one section; can be repeated")
+    parser.add_argument("--quick", action="store_true", help="smoke test with little data; figures are not valid")
+    parser.add_argument(
+        "--out", type=Path, help="folder for the JSON; default: results/, or a temporary folder with --quick"
+    )
     options = parse_with_clips(parser, required=False)
     out = options.out or (Path(tempfile.gettempdir(), "bench_train") if options.quick else RESULTS)
     sections: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as scratch:
         for name in options.only or SECTIONS:
             found = run(name, Path(scratch), options)
-            print(f"{name}: {found or 'not here'}", flush=True)
+            print(f"{name}: {found or 'skipped (needs a CUDA device or --clips)'}", flush=True)
             if found:
                 sections[name] = found
     print(write_result("train", {"quick": options.quick, **sections, "targets": targets(sections)}, folder=out))
 
 
 def run(name: str, scratch: Path, options: argparse.Namespace) -> dict[str, Any] | None:
-    """One section; None where this machine has not what it needs."""
+    """Runs one section; returns None if it needs a CUDA device or clips that do not exist."""
     steps = {"steps": 3, "warmup": 1} if options.quick else {"steps": 30, "warmup": 5}
     if name == "small":
         few = ["data.val_draws_per_video=1", "network.pretrained=random"]
@@ -72,7 +74,7 @@ def run(name: str, scratch: Path, options: argparse.Namespace) -> dict[str, Any]
 
 
 def demo_shards(scratch: Path) -> str:
-    """Shards of the demo data set; made once."""
+    """Makes shards of the demo data set once, and returns their folder."""
     shards = scratch / "shards"
     if not shards.exists():
         render_demo(scratch / "videos")
@@ -81,7 +83,7 @@ def demo_shards(scratch: Path) -> str:
 
 
 def targets(sections: dict[str, Any]) -> list[dict[str, Any]]:
-    """What was to be reached, and whether it was."""
+    """Returns the figures with their targets, and whether the targets are reached."""
     rows: list[dict[str, Any]] = []
 
     def add(section: str, name: str, value: float, unit: str, target: str, reached: bool) -> None:
@@ -95,7 +97,7 @@ def targets(sections: dict[str, Any]) -> list[dict[str, Any]]:
             add(name, f"`{name}`: data and augmentation", round(share, 1), "% of a step", "≤ 15", share <= 15)
     if "base" in sections:
         use = sections["base"]["share_of_plain_product"] * 100
-        add("base", "`base`: matrix products against a plain one", round(use, 1), "%", "≥ 40", use >= 40)
+        add("base", "`base`: operations per second / in one large product", round(use, 1), "%", "≥ 40", use >= 40)
     if "predict" in sections:
         for found in sections["predict"].values():
             for name, what in (("annotated", "all outputs"), ("scores_only", "scores only")):

@@ -1,15 +1,16 @@
-"""Compares ways to smooth landmarks over time, on the tracks of the real clips.
+"""Compares filters that smooth landmarks over time, on the tracks of the real clips.
 
     python benchmarks/choose_smoothing.py              # prints the table, writes results/smoothing.json
-    python benchmarks/choose_smoothing.py --frames 60  # quicker
+    python benchmarks/choose_smoothing.py --frames 60  # faster, with fewer frames
 
-What a filter should take away and what it should leave:
-    jitter      second difference on frames where the face is still, scaled to the noise of one frame, % of eye distance
-    blink       depth of blinks that is left: median, and the worst tenth; likewise openings of the mouth
-    overshoot   how far the eyes' opening goes beyond its extremes in the raw landmarks nearby, share of the opening
-    lag         frames between the mouth's opening before and after, where their correlation peaks; the mean size
-    moving      distance to low-noise landmarks of each frame alone (8 views) where the face moves, % of eye distance
-    still       the same where it does not
+A filter should reduce noise and keep real motion. The columns of the table:
+    jitter      second difference on frames with a still face, scaled to the noise of one frame, % of eye distance
+    blink       remaining depth of blinks: median and 10th percentile
+    mouth       remaining size of mouth openings: median and 10th percentile
+    overshoot   eye opening beyond its extremes in the raw landmarks nearby, as a share of the opening
+    lag         shift of the mouth opening at the peak of the correlation with the raw signal: mean of sizes, frames
+    moving      distance to low-noise landmarks (8 views per frame) on frames with a moving face, % of eye distance
+    still       distance to low-noise landmarks (8 views per frame) on frames with a still face, % of eye distance
 """
 
 from __future__ import annotations
@@ -42,24 +43,25 @@ from mgst_data.faces.track import Tracker
 from mgst_data.video.pyav import PyAVReader
 
 SHORTEST = 20
-STILL, MOVING = 0.01, 0.03  # Speed of a still and of a moving face, eye distances per frame.
-BLINK, OPENING = 0.72, 0.05  # Eyes open less than this share of the usual; mouth more than this beyond the usual.
+STILL, MOVING = 0.01, 0.03  # Maximum speed of a still and minimum speed of a moving face, eye distances per frame.
+# A blink: the eye opening is below this share of its median. A mouth opening: it is this much above its median.
+BLINK, OPENING = 0.72, 0.05
 
 Filter = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class Motion:
-    """Landmarks of one face over consecutive frames, in % of its eye distance, and the same with less noise."""
+    """Landmarks of one face over consecutive frames, and landmarks with less noise, in % of the eye distance."""
 
     points: Tensor
     quiet: Tensor
-    outside: Tensor  # Of the picture.
-    jumps: Tensor  # Not valid, though inside.
+    outside: Tensor  # Landmarks outside the frame.
+    jumps: Tensor  # Landmarks inside the frame that are not valid.
 
 
 def motions_of(path: Path, models: dict[int, DlibLandmarks], frames: int) -> list[Motion]:
-    """Tracks of the first frames of a clip."""
+    """Returns the tracks of the first frames of a clip."""
     tracker = Tracker(MTCNNDetector(min_face=40), BoxRefiner(), scale=1.0, min_face=40.0)
     parts: dict[int, list[tuple[Tensor, ...]]] = defaultdict(list)
     for batch in PyAVReader().chunks(str(path), 16):
@@ -82,14 +84,14 @@ def motions_of(path: Path, models: dict[int, DlibLandmarks], frames: int) -> lis
 
 
 def around(points: Tensor, reach: int) -> tuple[Tensor, Tensor]:
-    """Frames around every frame, (t, w, k, 2), and which of them there are."""
+    """Returns the window of frames around every frame, (t, w, k, 2), and a mask of the frames that exist."""
     index = torch.arange(len(points))[:, None] + torch.arange(-reach, reach + 1)
     inside = (index >= 0) & (index < len(points))
     return points[index.clamp(0, len(points) - 1)], inside
 
 
 def local_fit(near: Tensor, weight: Tensor, order: int) -> Tensor:
-    """The value in the middle of a polynomial fitted to (t, w, k, 2) with weights (t, w, 1 or k)."""
+    """Fits a polynomial to (t, w, k, 2) with weights (t, w, 1 or k), and returns its value in the middle."""
     reach = near.shape[1] // 2
     powers = torch.arange(-reach, reach + 1)[:, None].double() ** torch.arange(order + 1)
     weight = weight.expand(near.shape[:3]).double()
@@ -99,24 +101,24 @@ def local_fit(near: Tensor, weight: Tensor, order: int) -> Tensor:
 
 
 def gauss(reach: int, deviation: float) -> Tensor:
-    """Weights over time, (w, 1)."""
+    """Returns Gaussian weights over time, (w, 1)."""
     return torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / deviation) ** 2)[:, None]
 
 
 def savitzky_golay(points: Tensor, reach: int, order: int) -> Tensor:
-    """Polynomials with equal weights. In the middle of a window, order 3 is the same as order 2."""
+    """Fits polynomials with equal weights. In the middle of a window, order 3 gives the same value as order 2."""
     near, inside = around(points, reach)
     return local_fit(near, inside[..., None], order)
 
 
 def gaussian(points: Tensor, deviation: float) -> Tensor:
-    """Lines with weights that fall over time."""
+    """Fits lines with Gaussian weights over time."""
     near, inside = around(points, 4)
     return local_fit(near, inside[..., None] * gauss(4, deviation), 1)
 
 
 def rigid_and_rest(points: Tensor, deviation: float, order: int) -> Tensor:
-    """Motion of the head by polynomials, what is left of the motion by a Gaussian."""
+    """Smooths the motion of the head with polynomials, and the remaining motion with a Gaussian."""
     near, inside = around(points, 3)
     centre = points[:, None].expand_as(near)
     laid = apply_transform(similarity_transform(near, centre), near)
@@ -127,7 +129,10 @@ def rigid_and_rest(points: Tensor, deviation: float, order: int) -> Tensor:
 
 
 def bilateral(points: Tensor, deviation: float, motion: float, order: int, reach: int = 3) -> Tensor:
-    """Weights that fall over time and with the point's motion, % of eye distance; order 1 is the library's way."""
+    """Fits polynomials with weights that fall over time and with the motion of a landmark, in % of the eye distance.
+
+    The library uses order 1.
+    """
     near, inside = around(points, reach)
     apart = (near - points[:, None]).norm(dim=-1) / motion
     return local_fit(near, inside[..., None] * gauss(reach, deviation) * torch.exp(-0.5 * apart**2), order)
@@ -147,7 +152,7 @@ CANDIDATES: dict[str, Filter] = {
 
 
 def eye_opening(points: Tensor) -> np.ndarray:
-    """Height over width of both eyes' openings (Soukupova and Cech, 2016)."""
+    """Returns the mean ratio of height to width of both eyes (Soukupova and Cech, 2016)."""
 
     def gap(a: int, b: int) -> Tensor:
         return (points[:, a] - points[:, b]).norm(dim=-1)
@@ -158,25 +163,25 @@ def eye_opening(points: Tensor) -> np.ndarray:
 
 
 def mouth_opening(points: Tensor) -> np.ndarray:
-    """Gap between the lips over the height of the face below the eyes."""
+    """Returns the gap between the lips, relative to the height of the face below the eyes."""
     gaps = (points[:, [61, 62, 63]] - points[:, [67, 66, 65]]).norm(dim=-1).mean(dim=-1)
     return (gaps / (points[:, 27] - points[:, 8]).norm(dim=-1)).numpy()
 
 
 def running(signal: np.ndarray, reach: int, how: Callable[..., np.ndarray]) -> np.ndarray:
-    """A statistic of the frames around every frame."""
+    """Returns a statistic over a window around every frame."""
     padded = np.pad(signal, reach, mode="edge")
     return how(np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1), axis=1)
 
 
 def lag(before: np.ndarray, after: np.ndarray) -> float:
-    """Where the correlation of two signals peaks, frames, by a parabola through three shifts."""
+    """Returns the shift at the peak of the correlation of two signals, frames, from a parabola through three shifts."""
     low, mid, high = (np.corrcoef(after[5 + d : len(after) - 5 + d], before[5:-5])[0, 1] for d in (-1, 0, 1))
     return float(0.5 * (low - high) / (low - 2 * mid + high))
 
 
 def measure(motion: Motion, smooth: Tensor, into: dict[str, list[float]]) -> None:
-    """Adds the figures of one motion."""
+    """Adds the figures of one track."""
     speed = (savitzky_golay(motion.points, 3, 2).diff(dim=0).norm(dim=-1).mean(dim=-1) / 100).numpy()
     speed = np.append(speed, speed[-1])
     change = (smooth[2:] - 2 * smooth[1:-1] + smooth[:-2]).norm(dim=-1).mean(dim=-1).numpy() / 6**0.5
@@ -204,7 +209,7 @@ def measure(motion: Motion, smooth: Tensor, into: dict[str, list[float]]) -> Non
 
 
 def summary(rows: dict[str, list[float]]) -> dict[str, float]:
-    """One line of the table."""
+    """Returns one row of the table."""
     return {
         "jitter": float(np.median(rows["jitter"])),
         **{f"{k} median": float(np.median(rows[k])) for k in ("blink", "mouth")},
@@ -217,7 +222,7 @@ def summary(rows: dict[str, list[float]]) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--frames", type=int, default=100, help="of every clip")
+    parser.add_argument("--frames", type=int, default=100, help="number of frames of every clip")
     options = parse_with_clips(parser)
     folder = options.clips / "real"
     cv2.setNumThreads(1)

@@ -1,9 +1,10 @@
-"""Does it generalise? Trains on real people alone, tests on deepfakes of others; ours, its ablations, and the baseline.
+"""Measures generalisation: trains on real videos only, and tests on deepfakes of other persons.
 
     python benchmarks/experiment_generalise.py --out runs/generalise                 # 2 cores, about two hours
-    python benchmarks/experiment_generalise.py --out runs/generalise --full          # a GPU
+    python benchmarks/experiment_generalise.py --out runs/generalise --full          # on a GPU
 
-Every training is finished or goes on where it was stopped, and what is scored already is not scored again.
+It trains our network, its ablations and the baseline. The same command resumes stopped trainings, and does not repeat
+finished trainings and scores.
 """
 
 from __future__ import annotations
@@ -21,24 +22,24 @@ from rich.console import Console
 
 
 def main() -> None:
-    """Runs what is asked for and writes ``results/generalise.json`` (or ``generalise_full``) and its plot."""
+    """Runs the chosen variants and seeds; writes ``results/generalise.json`` (or ``generalise_full``) and its plot."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder for shards, trainings and predictions")
-    parser.add_argument("--full", action="store_true", help="the whole grid, at full resolution")
-    parser.add_argument("--variants", nargs="+", help="only these")
-    parser.add_argument("--seeds", type=int, nargs="+", help="only these")
-    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    parser.add_argument("--full", action="store_true", help="all variants, at full resolution")
+    parser.add_argument("--variants", nargs="+", help="run only these variants")
+    parser.add_argument("--seeds", type=int, nargs="+", help="run only these seeds")
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="device of the networks")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the figures")
-    parser.add_argument("--name", help="of the figures' files; generalise, or generalise_full")
+    parser.add_argument("--name", help="name of the result files; default: generalise, or generalise_full with --full")
     arguments = parse_with_clips(parser)
     plan: Plan = FULL if arguments.full else QUICK
     plan = plan.only(variants=arguments.variants, seeds=arguments.seeds)
 
     console = Console(stderr=True)
-    out = arguments.out.resolve()  # a training is of shards at one place, however that is written
+    out = arguments.out.resolve()  # absolute: a training is resumed only with the same path of the shards
     shards = make_shards(arguments.clips, out, size=plan.crop)
     predictions, seconds = {}, {}
-    for seed in plan.seeds:  # seed by seed, so that a run that is cut short compares all variants
+    for seed in plan.seeds:  # seed by seed, so that an interrupted run has compared all variants
         for variant in plan.variants:
             console.print(f"[bold]{variant}[/], seed {seed}")
             done = run(plan, variant, seed, shards, out, device=arguments.device)

@@ -1,13 +1,14 @@
-"""Fits where a face lies in the box of dlib's HOG detector, and measures landmarks found from boxes of several kinds.
+"""Fits the position of a face in the box of dlib's HOG detector, and compares landmarks from several kinds of boxes.
 
     python benchmarks/fit_landmark_box.py             # prints FACE_IN_BOX, writes results/landmark_box.json
-    python benchmarks/fit_landmark_box.py --every 30  # quicker
+    python benchmarks/fit_landmark_box.py --every 30  # faster, with fewer frames
 
-Faces are those of the real clips where MTCNN and the HOG detector agree. Fit and boxes are cross-validated by clip.
-Without annotations, error is the distance to a consensus: the mean of the landmarks from 8 boxes around the HOG box
-and 8 around ours. Spread is how far landmarks move with their box (by 4 % in place and 6 % in size); it is least where
-boxes are as dlib's trees were trained. Both are in % of the eye distance, as is jitter: the second difference over
-time, scaled to the noise of one frame.
+The faces are those of the real clips on which MTCNN and the HOG detector agree. The fit and the boxes are
+cross-validated by clip. There are no annotations, so the error is the distance to a consensus: the mean of the
+landmarks from 8 boxes around the HOG box and 8 around our box. Spread is the change of the landmarks when the box
+changes (by 4 % in position and 6 % in size); it is smallest for boxes like those that dlib's trees were trained with.
+Error and spread are in % of the eye distance. Jitter is too: it is the second difference over time, scaled to the noise
+of one frame.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ from mgst_data.faces.landmarks import FACE_IN_BOX, DlibLandmarks, packaged_model
 from mgst_data.video.pyav import PyAVReader
 
 FOLDS, CONSENSUS, PERTURBED = 10, 8, 8
-HOG_SIDE = 800  # Larger frames are reduced to this for the HOG detector.
+HOG_SIDE = 800  # Larger frames are scaled down to this side for the HOG detector, pixels.
 STILL = (
     "lp_d3", "lp_d9", "lp_s18", "lp_s20", "lp_d13", "dpe_s", "intel_sister", "edtalk_mouth_source", "fsgan_shinzo_abe",
     "latentsync_demo1_video", "sadtalker_WDA_KatieHill_000", "dflpair_Nicola_Badge_1_orig",
@@ -56,10 +57,10 @@ Predict = Callable[["Face"], Tensor]
 
 @dataclass(frozen=True)
 class Face:
-    """A face that both detectors found, with the picture around it; pixels of that picture."""
+    """A face that both detectors found, with a crop of the frame. Coordinates are in pixels of the crop."""
 
     clip: str
-    corner: Tensor  # Of the picture in the frame.
+    corner: Tensor  # Upper left corner of the crop in the frame.
     picture: np.ndarray
     box: Tensor
     points: Tensor
@@ -67,7 +68,7 @@ class Face:
 
 
 def faces_of(path: Path, detector: MTCNNDetector, *, every: int, count: int, reach: float = 1.3) -> Iterator[Face]:
-    """Faces of every n-th frame, ``count`` frames at most."""
+    """Yields the faces of every ``every``-th frame, from at most ``count`` frames."""
     hog = dlib.get_frontal_face_detector()
     frames = (frame for batch in PyAVReader().chunks(str(path), 16) for frame in batch.frames)
     for number, frame in enumerate(frames):
@@ -92,7 +93,7 @@ def faces_of(path: Path, detector: MTCNNDetector, *, every: int, count: int, rea
 
 
 def fit(faces: list[Face]) -> Tensor:
-    """Five points in units of the HOG box: the median over clips of the medians over faces, made symmetric."""
+    """Fits five points in units of the HOG box: the median over clips of the medians over faces, made symmetric."""
     clips = sorted({face.clip for face in faces})
     place = {clip: [] for clip in clips}
     for face in faces:
@@ -103,7 +104,7 @@ def fit(faces: list[Face]) -> Tensor:
 
 
 def laid_box(template: Tensor, points: Tensor) -> Tensor:
-    """The box whose eyes and mouth lie best on the points, upright."""
+    """Returns the upright box whose eyes and mouth fit best to the points."""
     rows = [0, 1, 3, 4]
     matrix = similarity_transform(template[rows], points[rows])
     side = matrix[:, 0].norm()
@@ -112,18 +113,18 @@ def laid_box(template: Tensor, points: Tensor) -> Tensor:
 
 
 def peers_box(box: Tensor) -> Tensor:
-    """MTCNN's box made square, with 0.95 of the mean side, and moved down by 8 % of the height."""
+    """Returns the box of MTCNN as a square with 0.95 of the mean side, moved down by 8 % of the height."""
     width, height = box_size(box)
     return box_around(box_centre(box) + torch.stack((height * 0, 0.08 * height)), (0.475 * (width + height)).expand(2))
 
 
 def moved(box: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-    """A box moved by ``shift`` of its size and scaled about its middle."""
+    """Moves a box by ``shift`` times its size, and scales it about its centre."""
     return box_around(box_centre(box) + shift * box_size(box), box_size(box) * scale)
 
 
 class Predictors:
-    """Ways to get landmarks of a face; each with the box (or points) moved and scaled, too."""
+    """Several ways to predict the landmarks of a face, also with a moved and scaled box (or points)."""
 
     def __init__(self) -> None:
         self.predictor = dlib.shape_predictor(str(packaged_model()))
@@ -136,22 +137,22 @@ class Predictors:
         }
 
     def from_box(self, picture: np.ndarray, box: Tensor) -> Tensor:
-        """As everybody calls it: whole pixels, RGB."""
+        """Predicts landmarks in the usual way: from a box of whole pixels, RGB."""
         shape = self.predictor(picture, dlib.rectangle(*(round(v) for v in box.tolist())))
         return torch.tensor([(point.x, point.y) for point in shape.parts()], dtype=torch.float32)
 
     def from_points(self, picture: np.ndarray, points: Tensor, views: int) -> Tensor:
-        """Ours."""
+        """Predicts landmarks with the model of this project."""
         frames = torch.from_numpy(picture)[None].permute(0, 3, 1, 2)
         found = Detections(torch.zeros(1, dtype=torch.long), torch.zeros(1, 4), torch.ones(1), points[None])
         return self.ours[views](frames, found)[0]
 
     def names(self) -> tuple[str, ...]:
-        """Of all ways."""
+        """Returns the names of all ways."""
         return (*self.boxes, *(f"ours, {views} views" for views in self.ours), "ours, second pass")
 
     def __call__(self, name: str, face: Face, shift: Tensor | None = None, scale: Tensor | None = None) -> Tensor:
-        """Landmarks by one way; moved by ``shift`` of the box and scaled, if given."""
+        """Predicts landmarks in one way, with the box moved by ``shift`` times its size and scaled by ``scale``."""
         shift = torch.zeros(2) if shift is None else shift
         scale = torch.ones(()) if scale is None else scale
         if name in self.boxes:
@@ -167,13 +168,13 @@ class Predictors:
         return (first + self.from_points(face.picture, again, 1)) / 2
 
     def learn_mean_face(self, faces: list[Face]) -> None:
-        """The mean face in units of the box, for the second pass: what landmarks from HOG boxes are on average."""
+        """Computes the mean face for the second pass: the median landmarks from HOG boxes, in units of the box."""
         places = [(self("hog box", face) - face.hog[:2]) / box_size(face.hog).mean() for face in faces[::3]]
         self.mean_face = torch.stack(places).median(dim=0).values
 
 
 def box_residuals(faces: list[Face]) -> dict[str, dict[str, float]]:
-    """Offsets from the HOG box, in units of its side; ours from a fit to the other clips."""
+    """Measures offsets from the HOG box, in units of its side. Our box is fitted to the other clips."""
     clips = sorted({face.clip for face in faces})
     fold = {clip: i % FOLDS for i, clip in enumerate(clips)}
     fitted = [fit([face for face in faces if fold[face.clip] != i]) for i in range(FOLDS)]
@@ -193,7 +194,7 @@ def box_residuals(faces: list[Face]) -> dict[str, dict[str, float]]:
 
 
 def errors(faces: list[Face], predict: Predictors, generator: torch.Generator) -> dict[str, dict[str, float]]:
-    """Distance to the consensus, how often it is worse than from the HOG box, and spread."""
+    """Measures the distance to the consensus, how often it is larger than with the HOG box, and the spread."""
     apart: dict[str, list[float]] = {name: [] for name in predict.names()}
     spread: dict[str, list[float]] = {name: [] for name in predict.names()}
 
@@ -225,7 +226,7 @@ def errors(faces: list[Face], predict: Predictors, generator: torch.Generator) -
 
 
 def jitter(folder: Path, detector: MTCNNDetector, predict: Predictors, count: int) -> dict[str, float]:
-    """Median second difference over consecutive frames, mean over clips of faces that hardly move."""
+    """Measures the median second difference over consecutive frames, as a mean over clips with almost static faces."""
     by_clip: dict[str, list[float]] = {name: [] for name in predict.names()}
     for path in sorted(p for p in folder.iterdir() if p.stem in STILL):
         run = list(faces_of(path, detector, every=1, count=count, reach=1.5))
@@ -239,8 +240,8 @@ def jitter(folder: Path, detector: MTCNNDetector, predict: Predictors, count: in
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--every", type=int, default=15, help="frames from one sample to the next")
-    parser.add_argument("--count", type=int, default=12, help="samples per clip at most")
+    parser.add_argument("--every", type=int, default=15, help="distance of two sampled frames, frames")
+    parser.add_argument("--count", type=int, default=12, help="maximum number of sampled frames per clip")
     options = parse_with_clips(parser)
     folder = options.clips / "real"
     cv2.setNumThreads(1)

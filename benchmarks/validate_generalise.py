@@ -1,12 +1,12 @@
-"""How well networks tell swaps between the validation people from these people: what to choose a training's numbers by.
+"""Scores networks on face swaps between the persons of the validation split, to choose the options of a training.
 
     python benchmarks/experiment_generalise.py --out runs/generalise ...        # makes the shards
     python benchmarks/validate_generalise.py --out runs/generalise runs/generalise/*/network/last
 
-The test split has no part in it. A sheet of the swaps is written beside them, and the figures to
-``results/validate_generalise.json``. Every video, real or fake, is of a
-quality of its own. "alike" is how often a fake scores above a real video of the same person: with that alone high and
-the AUC low, it is the differences between people that a network stumbles over.
+The test split is not used. A contact sheet of the swaps is written to the folder of the experiment, and the figures to
+``results/validate_generalise.json``. Every video, real or fake, has its own random quality. "same person" is the share
+of pairs of a fake and a real video of the same person in which the fake has the higher score. If only this share is
+high and the AUC is low, the scores depend mainly on the person.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from mgst_model.networks.checkpoint import load_network
 
 
 def main() -> None:
-    """Prints a table: AUC, and how often a fake is above real videos of the same person."""
+    """Prints a table with the AUC, and the share of fakes that score above real videos of the same person."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder of the experiment")
-    parser.add_argument("--crop", type=int, default=256, help="side of the crops in its shards")
+    parser.add_argument("--crop", type=int, default=256, help="side of the crops in the shards, pixels")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the figures")
-    parser.add_argument("weights", nargs="+", type=Path)
+    parser.add_argument("weights", nargs="+", type=Path, help="checkpoints to score")
     arguments = parser.parse_args()
     networks = {str(path): load_network(path) for path in arguments.weights}
     swaps = make_swaps(arguments.out / f"shards-{arguments.crop}", arguments.out)
@@ -47,7 +47,7 @@ def main() -> None:
         picture = contact_sheet([reader[row] for row in firsts], columns=5)
         cv2.imwrite(str(sheet), picture[..., ::-1])
     console = Console()
-    table = Table("weights", COARSE, "alike", GRAPHIC, "alike", "mean AUC")
+    table = Table("weights", f"{COARSE}: AUC", "same person", f"{GRAPHIC}: AUC", "same person", "mean AUC")
     found: dict[str, Any] = {}
     for name, network in networks.items():
         scored = score_shards(network, str(swaps))
@@ -67,13 +67,13 @@ def _figures(scored: Predictions) -> dict[str, float]:
 
 
 def _short(path: str, out: Path) -> str:
-    """A network's name: its place in the folder of the experiment."""
+    """Returns the name of a network: its path relative to the folder of the experiment."""
     inside = Path(path).resolve()
     return str(inside.relative_to(out.resolve())) if inside.is_relative_to(out.resolve()) else inside.name
 
 
 def _of_one_person(scored: Predictions) -> tuple[list[float], list[float]]:
-    """Scores of reals and of fakes: every fake beside every real video of its target."""
+    """Returns the scores of real and of fake videos for all pairs of a fake and a real video of the same person."""
     known = [(video, video.score) for video in scored.videos if video.score is not None]
     reals, fakes = ([pair for pair in known if pair[0].label == label] for label in (REAL, FAKE))
     pairs = [(above, below) for fake, above in fakes for real, below in reals if real.target_key == fake.target_key]

@@ -1,1 +1,1 @@
-"""The commands: options, build, run, show."""
+"""The commands: parse options, build objects, run the work, show results."""

@@ -1,1 +1,1 @@
-"""Configurations that come along: TOML files by command."""
+"""Configurations that are installed with the package: one folder of TOML files per command."""

@@ -1,4 +1,4 @@
-"""Trains a 3D network of torchvision on self-blended segments, from shards as ``mgst-data extract`` writes them.
+"""Trains a 3D network of torchvision on self-blended segments from shards that ``mgst-data extract`` has written.
 
 Run ``python examples/clip_model.py SHARDS --model r3d_18``. Only the real videos of the training split are read.
 """
@@ -15,9 +15,9 @@ from mgst_data.shards import SegmentDataset, SegmentLoader, SegmentSampler, Shar
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Trains; prints loss and accuracy."""
+    """Trains the network and prints loss and accuracy."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("shards", help="folder, or URL of one")
+    parser.add_argument("shards", help="folder of shards, path or URL")
     parser.add_argument("--split", default="train")
     parser.add_argument("--model", default="r3d_18", help="r3d_18, mc3_18, r2plus1d_18, mvit_v2_s, s3d, swin3d_t, ...")
     for name, default in (("frames", 16), ("size", 112), ("batch", 8), ("epochs", 10), ("workers", 0)):
@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> None:
     augment = SegmentSequential(SelfBlend(), temporal_fakes(), train_default())
     generator = generator_for(0, "augment")
     for batch in (batch for _ in range(args.epochs) for batch in loader):
-        both = augment(batch.to_segment(device), generator=generator).both()  # real twins, then fakes
+        both = augment(batch.to_segment(device), generator=generator).both()  # real segments, then fakes
         logits = model(both.frames.movedim(2, 1) * 2 - 1)[:, 0]
         loss = binary_cross_entropy_with_logits(logits, both.label)
         optimiser.zero_grad()

@@ -1,7 +1,8 @@
-"""Self-blending in the collate function of any DataLoader: lists of faces in, batches of real twins and fakes out.
+"""Self-blends faces in the collate function of any DataLoader, and returns batches of real-fake pairs.
 
-Yours needs samples ``(frames, landmarks)``: (3, h, w) or (t, 3, h, w) uint8, and (k, 2) or (t, k, 2) pixels of 68 or 81
-points. Run ``python examples/collate.py --workers 2`` to see how many faces a second it makes of noise.
+The samples of your data set are pairs ``(frames, landmarks)``: uint8 frames of shape (3, h, w) or (t, 3, h, w), and 68
+or 81 landmarks in pixels, of shape (k, 2) or (t, k, 2). ``python examples/collate.py --workers 2`` measures the speed
+with noise.
 """
 
 import argparse
@@ -15,10 +16,10 @@ from mgst_data.core import Segment, generator_for
 
 
 class BlendCollate:
-    """Draws from a generator of its own in every worker, and from another one when the workers start anew.
+    """Self-blends the samples of a batch. Every worker has its own generator, and a new one when the workers restart.
 
-    What comes out depends on the seed, on the generator of the DataLoader and on the number of workers. Where several
-    processes train, each needs a seed of its own.
+    The result depends on the seed, on the generator of the DataLoader and on the number of workers. If several
+    processes train, each needs a different seed.
     """
 
     def __init__(self, blend: Step, *, seed: int = 0) -> None:
@@ -26,8 +27,8 @@ class BlendCollate:
         self.stream, self.generator = None, None
 
     def __call__(self, samples: list[tuple[torch.Tensor, torch.Tensor]]) -> dict[str, torch.Tensor]:
-        """Real twins, then fakes: frames (2b, t, 3, h, w) in [0, 1]; label (2b,); mask (2b, t, 1, h, w)."""
-        # Worker processes are copies of this one, with whatever generator it has: theirs must be made in them.
+        """Returns real segments, then fakes: frames (2b, t, 3, h, w) in [0, 1]; label (2b,); mask (2b, t, 1, h, w)."""
+        # Workers are copies of the main process, with a copy of its generator. Each must make its own generator.
         worker = get_worker_info()
         stream = ("worker", worker.id, worker.seed) if worker else ("main",)
         if stream != self.stream:
@@ -37,7 +38,7 @@ class BlendCollate:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Blends noise, and prints how fast."""
+    """Blends noise and prints the speed."""
     parser = argparse.ArgumentParser()
     for name, default in (("count", 512), ("size", 224), ("batch", 16), ("workers", 0)):
         parser.add_argument(f"--{name}", type=int, default=default)
@@ -49,7 +50,7 @@ def main(argv: list[str] | None = None) -> None:
     loader = DataLoader(faces, args.batch, num_workers=args.workers, collate_fn=BlendCollate(SelfBlend.preset("sbi")))
     begin = time.perf_counter()
     fakes = sum(int(batch["label"].sum()) for batch in loader)
-    print(f"{fakes} fakes of {args.count} faces, {args.count / (time.perf_counter() - begin):.0f} a second")
+    print(f"{fakes} fakes from {args.count} faces, {args.count / (time.perf_counter() - begin):.0f} faces/s")
 
 
 if __name__ == "__main__":

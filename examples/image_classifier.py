@@ -1,7 +1,8 @@
-"""Trains an image classifier of timm on self-blended faces, from what the tools of DeepfakeBench and SBI store.
+"""Trains an image classifier of timm on self-blended faces, from frames in the format of DeepfakeBench and SBI.
 
-Run ``python examples/image_classifier.py FOLDER --model efficientnet_b4``. All below the folder is taken for real:
-frames/<video>/<name>.png with landmarks/<video>/<name>.npy, 68 or 81 points of a face, or of several, largest first.
+Run ``python examples/image_classifier.py FOLDER --model efficientnet_b4``. All frames in the folder are treated as
+real: frames/<video>/<name>.png with landmarks/<video>/<name>.npy (68 or 81 landmarks of one face, or of several faces,
+largest first).
 """
 
 import argparse
@@ -19,11 +20,13 @@ from mgst_data.core import Segment, generator_for
 
 
 def read(files: list[Path], size: int, margin: float = 0.3) -> tuple[torch.Tensor, torch.Tensor]:
-    """Faces (n, 3, size, size), uint8, with as much margin as frames allow; and landmarks (n, k, 2) in their pixels."""
+    """Returns faces (n, 3, size, size), uint8, and landmarks (n, k, 2) in pixels; frames limit the margin."""
     faces = []
     for file in files:
         frame = Image.open(file.parents[2] / "frames" / file.parent.name / f"{file.stem}.png").convert("RGB")
-        points = torch.from_numpy(np.array(np.load(file), np.float32, ndmin=3)[0]) + 0.5  # 0 is the edge of a pixel
+        points = (
+            torch.from_numpy(np.array(np.load(file), np.float32, ndmin=3)[0]) + 0.5
+        )  # 0 is the edge of the first pixel
         low, high = points.amin(dim=0), points.amax(dim=0)
         side = min(float((high - low).max()) * (1 + 2 * margin), *frame.size)
         corner = ((low + high - side) / 2).clamp_min(0).minimum(torch.tensor(frame.size) - side)
@@ -33,7 +36,7 @@ def read(files: list[Path], size: int, margin: float = 0.3) -> tuple[torch.Tenso
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Trains; prints loss and accuracy."""
+    """Trains the network and prints loss and accuracy."""
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("--model", default="resnet10t")
@@ -46,7 +49,7 @@ def main(argv: list[str] | None = None) -> None:
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-4)
     augment, generator = SegmentSequential(SelfBlend.preset("sbi"), train_default()), generator_for(0, "augment")
     for frames, landmarks in (batch for _ in range(args.epochs) for batch in loader):
-        both = augment(Segment.of(frames, landmarks), generator=generator).both()  # real twins, then fakes
+        both = augment(Segment.of(frames, landmarks), generator=generator).both()  # real segments, then fakes
         logits = model(both.frames[:, 0] * 2 - 1)[:, 0]
         loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, both.label)
         optimiser.zero_grad()

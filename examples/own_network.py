@@ -1,7 +1,7 @@
-"""Trains a network of your own, here a CNN of timm with a GRU over its frames, on self-blended segments of real videos.
+"""Trains your own network on self-blended segments of real videos; here a CNN of timm with a GRU over its frames.
 
-Run ``python examples/own_network.py SHARDS --out runs/mine``, with shards as ``mgst-data extract`` writes them, of the
-splits train and val. The same command continues a training that was stopped.
+Run ``python examples/own_network.py SHARDS --out runs/mine``, with shards of the splits train and val that
+``mgst-data extract`` has written. The same command resumes a stopped training.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from mgst_model.train import DataConfig, DetectionTask, TrainConfig, Trainer, ma
 
 
 class RecurrentNetwork(nn.Module):
-    """Frames (b, t, 3, h, w) in [0, 1] to logits (b,): above 0 where a segment looks fake."""
+    """Maps frames (b, t, 3, h, w) in [0, 1] to logits (b,); logits above 0 mean fake."""
 
     def __init__(self, model: str, width: int = 128) -> None:
         super().__init__()
@@ -25,15 +25,15 @@ class RecurrentNetwork(nn.Module):
         self.head = nn.Linear(width, 1)
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
-        """Reads the frames in their order, and judges by the mean of what the GRU makes of them."""
+        """Computes features of all frames, and a logit from the mean output of the GRU over the frames."""
         features = self.backbone(frames.flatten(0, 1) * 2 - 1).unflatten(0, frames.shape[:2])
         return self.head(self.time(features)[0].mean(dim=1))[:, 0]
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Trains; prints the best validation."""
+    """Trains the network and prints the best validation AUC."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("shards", help="folder, or URL of one")
+    parser.add_argument("shards", help="folder of shards, path or URL")
     parser.add_argument("--model", default="resnet10t", help="any model of timm")
     parser.add_argument("--out", default="runs/own_network")
     for name, default in (("frames", 8), ("size", 96), ("batch", 8), ("epochs", 5), ("workers", 1)):

@@ -13,7 +13,7 @@ __version__ = version("mgst")
 
 
 def __getattr__(name: str) -> Any:
-    # Only now: it imports OpenCV, dlib and others, which somebody who wants the augmentations does not need.
+    # Imported late, because it needs OpenCV, dlib and others, which the augmentations do not need.
     if name in ("CroppedTrack", "extract_video"):
         from mgst_data.extract import video
 

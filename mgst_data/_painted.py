@@ -1,4 +1,4 @@
-"""Synthetic segments that tell what became of their pixels, where masks and landmarks went; and comparing segments."""
+"""Synthetic segments whose frames show what happened to pixels, masks and landmarks; and comparison of segments."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from mgst_data.core.geometry import FLIPS, FOREHEAD_81
 from mgst_data.core.labels import patches
 
 Data = Segment | RealFakePair
-# Frames drift down a column of so many pixels, then down the one beside it: no two of 64 are the same.
+# The picture moves down this many pixels, then moves right by one pixel and starts again: 64 different frames.
 _DRIFT = 8
-# Grey of pictures of a mask: where it is 0, how much brighter where it is 1, and how much darker is the second picture.
+# Grey of pictures of a mask: value where the mask is 0, difference where it is 1, difference of the second picture.
 _GREY, _RANGE, DARKER = 0.3, 0.6, 0.2
-# Pixels that a mask and a picture of it are smoothed over, so that noise and blocks of codecs do not count.
+# Side in pixels of the smoothing of a mask and its picture, so that noise and blocks of codecs do not matter.
 _SMOOTHED = 5
 
 
 def example_segment(*, b: int = 3, t: int = 8, size: int = 56, k: int = 68, seed: int = 0) -> Segment:
-    """Real segments, made up: a face of ellipses, askew, that drifts by a pixel a frame with the noise it lies on.
+    """Makes synthetic real segments: a face of ellipses, rotated, on noise that moves by one pixel per frame.
 
-    One frame of the last segment has no face: it is not ``valid``, its landmarks are no numbers.
+    One frame of the last segment has no face: it is not ``valid``, and its landmarks are NaN.
 
     Args:
-        b: Segments.
-        t: Frames of each.
-        size: Height and width.
-        k: Landmarks: 0, 5, 68 or 81.
-        seed: Of the noise.
+        b: Number of segments.
+        t: Frames of each segment.
+        size: Height and width, pixels.
+        k: Number of landmarks: 0, 5, 68 or 81.
+        seed: Seed of the noise.
 
     Raises:
-        ValueError: for another number of landmarks.
+        ValueError: If the number of landmarks is different.
     """
     generator = generator_for(seed, "example")
     wide = size + _DRIFT
@@ -56,14 +56,24 @@ def example_segment(*, b: int = 3, t: int = 8, size: int = 56, k: int = 68, seed
 
 
 def example_pair(segment: Segment | None = None, *, seed: int = 0) -> RealFakePair:
-    """Twins, made up: a segment, :func:`example_segment` by default, and the same with a blob (``forged``) inverted."""
+    """Makes synthetic real-fake pairs: the fake segment is the real one with a blob of inverted colours.
+
+    Args:
+        segment: Real segments; :func:`example_segment` by default.
+        seed: Seed of the noise and of the blob.
+    """
     fake = forged(example_segment(seed=seed) if segment is None else segment, seed=seed)
     real = unforged(fake)
     return RealFakePair(real, fake.replace(frames=torch.lerp(real.frames, 1 - real.frames, fake.mask)))
 
 
 def forged(segment: Segment, *, seed: int = 0) -> Segment:
-    """The same frames with the mask of a fake, a soft blob that jumps from frame to frame, and labels that follow."""
+    """Returns the same frames with the mask of a fake (a soft blob, at a random place in each frame) and its labels.
+
+    Args:
+        segment: Segments to label.
+        seed: Seed of the places.
+    """
     b, t, _, h, w = segment.frames.shape
     place = torch.rand(b, t, 2, generator=generator_for(seed, "blob")) * 0.4 + 0.3
     y, x = (torch.arange(h) + 0.5) / h, (torch.arange(w) + 0.5) / w
@@ -75,27 +85,27 @@ def forged(segment: Segment, *, seed: int = 0) -> Segment:
 
 
 def unforged(segment: Segment) -> Segment:
-    """The same frames with the labels of real ones."""
+    """Returns the same frames with the labels of real frames."""
     names = ("mask", "label", "frame_label", "patch_label")
     return segment.replace(**{name: torch.zeros_like(getattr(segment, name)) for name in names})
 
 
 def picture_of_mask(segment: Segment) -> tuple[Segment, Segment]:
-    """Twice the same segment whose frames show its mask in grey, the second a little darker everywhere.
+    """Returns the segment twice; its frames show its mask in grey, and the second ones are slightly darker everywhere.
 
-    Where an augmentation gives the same for both, its pixels have nothing to do with those that it was given.
+    Where an augmentation gives the same result for both, its pixels do not depend on its input.
     """
     bright = (_GREY + _RANGE * segment.mask).expand_as(segment.frames)
     return segment.replace(frames=bright), segment.replace(frames=bright - DARKER)
 
 
 def plain(segment: Segment) -> Segment:
-    """The same segment with frames of one colour."""
+    """Returns the segment with frames of one colour."""
     return segment.replace(frames=segment.frames.new_tensor((0.3, 0.5, 0.7))[:, None, None].expand_as(segment.frames))
 
 
 def picture_of_places(segment: Segment) -> Segment:
-    """The same segment with frames that show where a pixel is: column in red, row in green, frame in blue."""
+    """Returns the segment with frames that encode the position of each pixel: red is column, green row, blue frame."""
     _, t, _, h, w = segment.frames.shape
     steps = (torch.arange(n) / max(n - 1, 1) for n in (w, h, t))
     shapes = ((1, 1, w), (1, h, 1), (t, 1, 1))
@@ -106,14 +116,19 @@ def picture_of_places(segment: Segment) -> Segment:
 def mask_in_picture(
     shown: Float[Tensor, "t 3 h w"], mask: Float[Tensor, "t 1 h w"], live: Bool[Tensor, "t h w"]
 ) -> tuple[float, tuple[float, float]]:
-    """How well a mask agrees with the picture of it that went through the same augmentation.
+    """Measures how well a mask agrees with a picture of the mask after the same augmentation.
 
-    The picture is taken for a grey that is linear in the mask and in its slope: a mask that lies s pixels beside the
-    picture of it explains it with s times its slope, whatever became of brightness and contrast.
+    The picture is modelled as a grey value that is linear in the mask and in the slope of the mask. If the mask has an
+    offset of s pixels to its picture, the model contains s times the slope, independent of brightness and contrast.
+
+    Args:
+        shown: Picture of the mask after the augmentation.
+        mask: Mask after the augmentation.
+        live: Pixels that depend on the input of the augmentation.
 
     Returns:
-        Share of the picture's variance that is explained, 1 where there is hardly any; and how far to the right and
-        down the mask lies too far, pixels.
+        Share of the variance of the picture that the model explains (1 if there is almost no variance), and the offset
+        of the mask to the right and down, pixels.
     """
     weight = live.double().cpu()
     near = functional.avg_pool2d(weight, _SMOOTHED, 1, _SMOOTHED // 2).clamp_min(1e-6)
@@ -129,7 +144,7 @@ def mask_in_picture(
     table, picture = torch.stack([column[used] for column in columns], dim=1), grey[inner][used]
     if len(picture) < 10 or picture.std() < (0.02 if known[inner][used].std() > 0.02 else 0.03):
         return 1.0, (0.0, 0.0)
-    # No column may be 0 throughout, as that of a lost mask is.
+    # gelsd allows a column that is 0 everywhere, for example that of a lost mask.
     found = torch.linalg.lstsq(table, picture[:, None], driver="gelsd").solution[:, 0]
     left = (picture - table @ found).square().mean() / picture.var(correction=0)
     slope = float(found[1]) or 1.0
@@ -139,15 +154,15 @@ def mask_in_picture(
 def landmarks_in_picture(
     before: Segment, shown: Segment, live: Bool[Tensor, "b s h w"]
 ) -> list[tuple[Float[Tensor, " 2"], float]]:
-    """How far landmarks lie beside the pixels that they belong to, by what a picture of places shows where they lie.
+    """Measures the offset between landmarks and their pixels in a picture of places.
 
     Args:
         before: A segment whose frames are a picture of places.
-        shown: What an augmentation that keeps colours made of it.
-        live: Pixels that come from the segment at all.
+        shown: Result of an augmentation that keeps colours.
+        live: Pixels that depend on the input of the augmentation.
 
     Returns:
-        For every segment of which landmarks are left the mean offset and the median distance, pixels.
+        Mean offset and median distance in pixels, for every segment with remaining landmarks.
     """
     _, t, _, h, w = before.frames.shape
     size = torch.tensor((float(w), float(h)))
@@ -160,7 +175,7 @@ def landmarks_in_picture(
     read = functional.grid_sample(frames.flatten(0, 1), grid, align_corners=False)[:, :, 0].mT
     read = (read.reshape(*seen.shape, 3) - 0.1) / 0.8 * torch.tensor((w - 1.0, h - 1.0, max(t - 1.0, 1.0)))
     frame = read[..., 2].round().clamp(0, t - 1).long()
-    # A frame that mixes others is none of them.
+    # A frame that mixes several frames cannot be compared with any of them.
     seen &= (read[..., 2] - frame).abs() < 0.1
     found: list[tuple[Tensor, float]] = []
     for i, points_before in enumerate(before.landmarks.cpu()):
@@ -174,7 +189,13 @@ def landmarks_in_picture(
 
 
 def difference(a: Data, b: Data, atol: float = 0.0) -> str:
-    """What differs, in words; nothing if all is the same; bit-identical by default."""
+    """Describes the first difference between two segments or pairs; "" if there is none. Bit-identical by default.
+
+    Args:
+        a: Segments or pairs.
+        b: Segments or pairs.
+        atol: Largest absolute difference that is ignored.
+    """
     if type(a) is not type(b):
         return f"a {type(a).__name__} and a {type(b).__name__}"
     for name, value in tensors(a).items():
@@ -188,47 +209,58 @@ def difference(a: Data, b: Data, atol: float = 0.0) -> str:
 
 
 def tensors(data: Data) -> dict[str, Tensor]:
-    """Everything in a segment or in twins, by name."""
+    """Returns all tensors of a segment or pair by name."""
     if isinstance(data, RealFakePair):
-        return {twin + name: value for twin, part in segments_of(data).items() for name, value in tensors(part).items()}
+        return {
+            prefix + name: value for prefix, part in segments_of(data).items() for name, value in tensors(part).items()
+        }
     return {field.name: getattr(data, field.name) for field in dataclasses.fields(data)}
 
 
 def segments_of(data: Data) -> dict[str, Segment]:
-    """A segment, or both twins, by prefix."""
+    """Returns the segments of a segment or pair, by the prefix of their names."""
     return {"real.": data.real, "fake.": data.fake} if isinstance(data, RealFakePair) else {"": data}
 
 
 def each(data: Data, change: Callable[[Segment], Segment]) -> Data:
-    """Does the same to a segment or to both twins."""
+    """Applies a function to a segment, or to both segments of a pair.
+
+    Args:
+        data: Segments or pairs.
+        change: Function to apply.
+    """
     return RealFakePair(change(data.real), change(data.fake)) if isinstance(data, RealFakePair) else change(data)
 
 
 def copy_of(data: Data) -> Data:
-    """The same in memory of its own."""
+    """Returns a copy with its own memory."""
     return each(data, lambda part: part.replace(**{name: value.clone() for name, value in tensors(part).items()}))
 
 
 def frames_of(data: Data) -> Float[Tensor, "b t 3 h w"]:
-    """Frames of a segment, or of the fake of twins."""
+    """Returns the frames of a segment, or of the fake segment of a pair."""
     return data.fake.frames if isinstance(data, RealFakePair) else data.frames
 
 
 def _order(places: Float[Tensor, "s 3 h w"], k: int) -> tuple[int, ...] | None:
-    """Which landmark lands on which, if a picture of places is mirrored; None if it is not."""
+    """Returns the flip table of the landmarks if a picture of places is mirrored, otherwise None."""
     down, right = torch.gradient(places[:, :2], dim=(2, 3))
     mirrored = (right[:, 0] * down[:, 1] - down[:, 0] * right[:, 1]).mean() < 0
     return FLIPS.get(k) if bool(mirrored) else None
 
 
 def _arc(cx: float, cy: float, rx: float, ry: float, start: float, stop: float, n: int) -> Float[Tensor, "{n} 2"]:
-    """Points of an ellipse from one angle to another, degrees, clockwise from the right."""
+    """Returns points of an ellipse from one angle to another, degrees, clockwise from the right."""
     angle = torch.linspace(math.radians(start), math.radians(stop), n)
     return torch.stack((cx + rx * angle.cos(), cy + ry * angle.sin()), dim=1)
 
 
 def _face(k: int) -> Float[Tensor, "{k} 2"]:
-    """Landmarks in the unit square; turned and off the middle, so that a mirror image cannot be taken for it."""
+    """Returns landmarks in the unit square. The face is rotated and off centre, so that its mirror image is different.
+
+    Raises:
+        ValueError: If there is no face with this number of landmarks.
+    """
     jaw, crown = _arc(0.5, 0.42, 0.27, 0.4, 180, 0, 17), _arc(0.5, 0.42, 0.27, 0.31, 185, 355, 13)
     brows = [_arc(x, 0.36, 0.1, 0.06, 200, 340, 5) for x in (0.37, 0.63)]
     bridge = torch.stack((torch.full((4,), 0.5), torch.linspace(0.4, 0.55, 4)), dim=1)
@@ -242,7 +274,7 @@ def _face(k: int) -> Float[Tensor, "{k} 2"]:
         81: torch.cat((points, crown[[FOREHEAD_81.index(i) for i in range(68, 81)]])),
     }
     if k not in several:
-        raise ValueError(f"no face of {k} landmarks is known; known: {', '.join(map(str, several))}")
+        raise ValueError(f"k must be a known number of landmarks, got {k}; known: {', '.join(map(str, several))}")
     turn = math.radians(8)
     rotation = torch.tensor(((math.cos(turn), math.sin(turn)), (-math.sin(turn), math.cos(turn))))
     return (several[k] - 0.5) @ rotation + torch.tensor((0.46, 0.5))

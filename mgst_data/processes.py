@@ -1,6 +1,6 @@
-"""Processes and their start: children are deaf to Ctrl-C, and what is raised in them is raised again in the parent.
+"""Start of processes: children ignore Ctrl-C, and their exceptions are raised again in the parent.
 
-Only the standard library is imported, so that a process can start before anything heavy is.
+This module imports only the standard library, so that a process can start before it imports large libraries.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NoReturn
 
-# Threads of a BLAS that nothing here uses, but that count against the limits of a container.
+# One thread for BLAS libraries: mgst does not use them, but their threads count against the limits of a container.
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 
 def available_cores() -> int:
-    """Cores that this process may use: its affinity, and the quota of the container it runs in."""
+    """Returns the number of cores that this process may use: its affinity, limited by the quota of its container."""
     cores = len(os.sched_getaffinity(0))
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
@@ -33,20 +33,20 @@ def available_cores() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An error on its way to the parent, with what pickling takes from it: where it happened."""
+    """An exception that is sent to the parent, with its traceback, which pickling would lose."""
 
     error: Exception
     trace: str
 
     def raise_again(self) -> NoReturn:
-        """Raises the error, with a note of where it happened."""
+        """Raises the exception with the traceback as a note."""
         self.error.add_note(self.trace)
         raise self.error
 
 
 @contextmanager
 def failures_sent(pipe: Connection) -> Iterator[None]:
-    """Within it, whatever is raised goes to the parent as a :class:`Failure`, and no further."""
+    """Sends exceptions of its block to the parent as a :class:`Failure`, and does not raise them here."""
     try:
         yield
     except Exception as error:  # noqa: BLE001 - not swallowed: it is raised in the parent
@@ -55,10 +55,11 @@ def failures_sent(pipe: Connection) -> Iterator[None]:
 
 @contextmanager
 def heavy_imports() -> Iterator[None]:
-    """Within it, libraries are imported in less time: no garbage is looked for.
+    """Makes imports of large libraries in its block faster by switching garbage collection off.
 
-    torch, torchvision and timm make some 400,000 objects that stay for good. To go through them again and again takes a
-    seventh of the time of their import. What is there at the end is never gone through again either.
+    torch, torchvision and timm make about 400,000 objects that are never freed. Garbage collection would visit them
+    again and again, which takes a seventh of the time of their import. Objects that exist at the end of the block are
+    never visited later either.
     """
     enabled = gc.isenabled()
     gc.disable()
@@ -72,8 +73,8 @@ def heavy_imports() -> Iterator[None]:
 
 @contextmanager
 def start_quietly() -> Iterator[None]:
-    """Within it, processes start without BLAS threads, and deaf to Ctrl-C from their first moment on."""
-    resource_tracker.ensure_running()  # its own start would let the signal through again
+    """Makes processes that start in its block use one BLAS thread, and ignore Ctrl-C from the start."""
+    resource_tracker.ensure_running()  # started here, because its start would unblock the signal
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     before = {name: os.environ.get(name) for name in _ONE_THREAD}
     os.environ.update(_ONE_THREAD)

@@ -34,7 +34,7 @@ PACKAGES = (
 
 
 def describe(item: object) -> str:
-    """Kind and signature of a public thing; of a class its constructor and public methods."""
+    """Describes a public object by its kind and signature; a class by its constructor and public methods."""
     if inspect.isclass(item):
         own = {
             name: value
@@ -54,11 +54,11 @@ def _signature(item: object) -> str:
         text = str(inspect.signature(item))  # type: ignore[arg-type]
     except (TypeError, ValueError):
         return "(...)"
-    return re.sub(r" at 0x[0-9a-f]+", "", text)  # where a default lies in memory
+    return re.sub(r" at 0x[0-9a-f]+", "", text)  # memory addresses of defaults
 
 
 def surface() -> dict[str, dict[str, str]]:
-    """Every package's ``__all__``, described."""
+    """Describes all public names of every package."""
     found = {}
     for name in PACKAGES:
         package = importlib.import_module(name)

@@ -1,4 +1,4 @@
-"""Augmentations that do as they should, and many more of which each breaks one promise."""
+"""Some correct augmentations, and many that violate the contract in one point each."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ByParams(Params):
 
 
 class Darker(Augmentation[ByParams]):
-    """Does as it should; those below each break a promise."""
+    """A correct augmentation. Each subclass below violates the contract in one point."""
 
     def __repr__(self):
         return type(self).__name__
@@ -139,7 +139,7 @@ class NeedsASegment(Darker):
 
 
 class FollowsAutocast(Darker):
-    """Its method is put into the class later, where the base class does not see it."""
+    """Gets its method after the class is made, so that the base class does not wrap it."""
 
 
 def _by_a_matrix(self, segment, params):
@@ -151,7 +151,7 @@ FollowsAutocast.apply_any = _by_a_matrix
 
 
 class DrawsByAutocast(Darker):
-    """So is this."""
+    """Gets its method after the class is made too."""
 
 
 def _by_a_product(self, segment, generator):
@@ -263,7 +263,7 @@ class MissesTheMaskByOne(Mirrors):
 
 
 class Inverts(Darker):
-    """Label-making, as it should be: inverts the upper left quarter of the last frame."""
+    """A correct label-making augmentation: inverts the upper left quarter of the last frame."""
 
     makes_fakes = True
 
@@ -327,41 +327,41 @@ BROKEN = {
     DrawsLate: "apply draws from the global generator of torch",
     DrawsByPixels: "other pixels give other draws",
     DrawsOnceForAll: r"draws by \(1,\) for 2 segments",
-    DrawsATuple: "sample gives a tuple, not a Params",
+    DrawsATuple: "sample returns a tuple, not a Params",
     Remembers: "same params give another result the second time: frames differs by up to",
     Counts: "same params give another result the second time",
-    WritesIntoWhatItGets: "apply modifies what it is given: frames differs",
-    WritesIntoWhatItGave: "apply writes into a result that it gave before: frames differs",
-    CallsAnother: "calling it is not sample and apply",
-    LooksAtNeighbours: "comes out differently in another batch: frames differs",
-    WidensHalf: r"frames comes out as torch\.float32, not torch\.float16",
-    MissesHalf: r"torch\.float16 changes frames by 0\.\d+ in the mean",
-    RefusesHalf: r"frames of torch\.float16 do not work",
-    RoundsLandmarks: r"apply refuses what sample drew for: TypeError: landmarks must be torch\.float32, not",
-    LeavesNoFrame: "apply refuses what sample drew for: ValueError: frames .* hold no frame: a segment has at least",
-    NeedsASegment: "an empty batch does not come back: RuntimeError",
+    WritesIntoWhatItGets: "apply modifies its input: frames differs",
+    WritesIntoWhatItGave: "apply writes into an earlier result: frames differs",
+    CallsAnother: "a call differs from sample and apply",
+    LooksAtNeighbours: "the result of a segment differs in another batch: frames differs",
+    WidensHalf: r"frames is torch\.float32 after apply, not torch\.float16",
+    MissesHalf: r"torch\.float16 changes frames by 0\.\d+ on average",
+    RefusesHalf: r"apply fails on frames of torch\.float16",
+    RoundsLandmarks: r"apply fails on the batch that sample drew for: TypeError: landmarks must have dtype",
+    LeavesNoFrame: "apply fails on the batch that .*: ValueError: frames must have at least one frame in each",
+    NeedsASegment: "an empty batch fails: RuntimeError",
     FollowsAutocast: r"inside torch\.autocast the same params give another result: frames differs by up to",
     DrawsByAutocast: r"inside torch\.autocast the same seed gives other draws",
-    LeavesTheRange: r"frames comes out in \[.*\], not in \[0, 1\]",
-    DividesByNothing: "frames comes out with values that are not finite",
-    NeedsTwoFrames: "one frame neither works nor is a ValueError: IndexError",
+    LeavesTheRange: r"frames is in \[.*\] after apply, not in \[0, 1\]",
+    DividesByNothing: "frames has values that are not finite after apply",
+    NeedsTwoFrames: "a segment of one frame neither works nor raises ValueError: IndexError",
     CutsTheGradient: "no gradient reaches the frames",
-    Waits: "apply looks at values on the device",
+    Waits: "apply reads values on the device",
     DoesNothing: "does nothing in 1 draws",
-    ForgetsLabels: "mask does not go with the pixels",
-    ForgetsFakesWithoutMask: "a fake without a mask comes out real, though its pixels are left: frame_label falls",
-    CallsRealFake: "a real segment comes out with a label of 1",
-    ChangesTheFakeOnly: "twins that are the same come out different: frames differs",
-    ForgetsTheMask: "mask does not go with the pixels",
-    ForgetsPatches: "patch_label and the mean of the mask there are .* apart",
-    ForgetsLandmarks: "landmarks do not go with the pixels",
-    ForgetsTheOrder: "landmarks do not go with the pixels",
-    MissesLandmarksByOne: r"landmarks do not go with the pixels: they lie \+1\.0 pixels across and [+-]0\.0 down",
-    MissesTheMaskByOne: r"mask lies \+1\.0 pixels across and [+-]0\.0 down",
+    ForgetsLabels: "mask does not move with the pixels",
+    ForgetsFakesWithoutMask: "a fake without a mask becomes real although its pixels are left: frame_label is lowered",
+    CallsRealFake: "a real segment has a label of 1 after apply",
+    ChangesTheFakeOnly: "the two segments of a pair are equal before apply but differ after it: frames differs",
+    ForgetsTheMask: "mask does not move with the pixels",
+    ForgetsPatches: "patch_label and the mean of the mask over the patch differ by",
+    ForgetsLandmarks: "landmarks do not move with the pixels",
+    ForgetsTheOrder: "landmarks do not move with the pixels",
+    MissesLandmarksByOne: r"landmarks do not move .*: they are \+1\.0 pixels right and [+-]0\.0 pixels down",
+    MissesTheMaskByOne: r"mask is \+1\.0 pixels right and [+-]0\.0 pixels down",
     MasksTooLittle: r"\d+ pixels are changed where the mask is 0",
     ForgetsFrames: "frame_label is not 1 in frames whose mask is not 0",
     ForgetsTheSegment: "label and frame_label do not agree",
-    MarksAllFrames: r"\d+ frames have a frame_label though nothing in them is changed",
-    MarksAllPatches: "patch_label and the mean of the mask there are 1 apart",
-    ChangesTheTwin: "the real twin is changed: frames differs",
+    MarksAllFrames: r"\d+ frames have a frame_label although nothing in them is changed",
+    MarksAllPatches: "patch_label and the mean of the mask over the patch differ by 1",
+    ChangesTheTwin: "the paired real segment is changed: frames differs",
 }

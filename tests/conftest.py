@@ -1,4 +1,4 @@
-"""What every test shares: shape checking, the real clips, a pinned global random state."""
+"""Fixtures of all tests: shape checks, the real clips, and the check of the global random state."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from jaxtyping import install_import_hook
 
-# Shapes and types of every annotated function of the library are checked while the tests run.
+# The tests check shapes and types of every annotated function of the library at run time.
 install_import_hook(["mgst_data", "mgst_model"], "typechecks.check")
 
 import pytest
@@ -19,14 +19,14 @@ CLIPS = Path(os.environ.get("MGST_CLIPS") or Path(__file__).parents[2] / "shared
 
 
 def pytest_configure() -> None:
-    """A shell that starts the tests in the background has them ignore the interrupts that some of them wait for."""
+    """Enables SIGINT, which some tests need. A shell that starts the tests in the background disables it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
 def clips() -> Path:
-    """The folder of real clips; tests that need it skip, saying so, where it is missing."""
+    """The folder of real clips. Tests that need it are skipped if it does not exist."""
     if not (CLIPS / "MANIFEST.tsv").exists():
         pytest.skip(f"real clips not found at {CLIPS}; set MGST_CLIPS to their folder")
     return CLIPS
@@ -39,26 +39,26 @@ def generator() -> torch.Generator:
 
 @pytest.fixture(autouse=True)
 def _global_random_state_is_untouched() -> Iterator[None]:
-    """The library draws from generators handed in; a moved global state is a defect."""
+    """Fails if a test changes the global random state: the library uses only generators that are passed in."""
     before = torch.random.get_rng_state()
     yield
-    assert torch.equal(before, torch.random.get_rng_state()), "the global random state of torch was moved"
+    assert torch.equal(before, torch.random.get_rng_state()), "the global random state of torch has changed"
 
 
 @pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 def device(request: pytest.FixtureRequest) -> torch.device:
-    """CPU always; CUDA under the marker ``gpu``."""
+    """The CPU, and CUDA with the marker ``gpu``."""
     return _cuda() if request.param == "cuda" else torch.device("cpu")
 
 
 @pytest.fixture
 def cuda() -> torch.device:
-    """For what has no meaning on a CPU; such a test has the marker ``gpu``."""
+    """CUDA only, for tests that need a GPU; such a test has the marker ``gpu``."""
     return _cuda()
 
 
 def _cuda() -> torch.device:
-    """Skips where there is no CUDA device; MGST_REQUIRE_GPU=1 turns the skip into a failure."""
+    """Returns the CUDA device. Without one the test is skipped; with MGST_REQUIRE_GPU=1 it fails."""
     if not torch.cuda.is_available():
         if os.environ.get("MGST_REQUIRE_GPU") == "1":
             pytest.fail("MGST_REQUIRE_GPU=1, but there is no CUDA device")

@@ -1,4 +1,4 @@
-"""A package of somebody else, with a plug-in of every kind: ``test_plugins.py`` installs it by its names."""
+"""A third-party package with one plug-in of every kind. ``test_plugins.py`` installs it with its entry points."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from mgst_data.datasets import Scan
 from mgst_data.testing import example_segment
 from mgst_model.networks import StagedBackbone
 
-# How often each was used.
+# Number of uses of each plug-in.
 USED: Counter[str] = Counter()
 FRAMES, SIDE = 8, 96
-# Where the detector says that the face is, in every frame.
+# Face box that the detector returns for every frame.
 BOX = (16.0, 16.0, 80.0, 80.0)
 
 
 @dataclass(frozen=True, slots=True)
 class DemoLayout:
-    """Videos that a text file names, one a line: its split, then its name."""
+    """A layout with a text file: one line per video, with its split and its name."""
 
     looks_for: ClassVar[str] = "demo.txt"
 
@@ -43,7 +43,7 @@ class DemoLayout:
 
 
 class DemoReader:
-    """Frames that no file holds: one colour, and some noise."""
+    """Generates frames of one colour with some noise."""
 
     def __init__(self, *, threads: int = 1) -> None:
         pass
@@ -58,7 +58,7 @@ class DemoReader:
 
 
 class DemoDetector:
-    """The same face in every frame."""
+    """Returns the same face in every frame."""
 
     def __init__(self, *, min_face: float = 20.0, device: torch.device | str = "cpu") -> None:
         pass
@@ -72,7 +72,7 @@ class DemoDetector:
 
 
 class DemoLandmarks:
-    """The same 68 points in every face."""
+    """Returns the same 68 landmarks in every face."""
 
     name = "demo 1.0, 68 points"
 
@@ -85,7 +85,7 @@ class DemoLandmarks:
 
 
 class DemoExecutor:
-    """One task after another."""
+    """Runs one task after another."""
 
     def __init__(self, *, workers: int | None = None) -> None:
         pass
@@ -97,7 +97,7 @@ class DemoExecutor:
 
 
 class DemoNegative(Augmentation[Params]):
-    """Turns bright into dark."""
+    """Inverts the brightness."""
 
     def sample(self, segment, generator):
         return Params()
@@ -108,13 +108,13 @@ class DemoNegative(Augmentation[Params]):
 
 
 def demo_recipe() -> SegmentSequential:
-    """A flip, and nothing else."""
+    """A recipe with only a flip."""
     USED["recipe"] += 1
     return SegmentSequential(HorizontalFlip(p=1.0))
 
 
 class DemoBackbone(StagedBackbone):
-    """One convolution in front of every stage."""
+    """A backbone with one convolution per stage."""
 
     def __init__(self, *, pretrained: str, adapters: int) -> None:
         model = nn.ModuleList([nn.Conv2d(3, 8, 8, 8), nn.Conv2d(8, 8, 2, 2), nn.Conv2d(8, 8, 2, 2)])

@@ -1,4 +1,4 @@
-"""Shards to train on: small videos of a schematic face, real ones and fakes with a bright spot."""
+"""Shards for training tests: small videos of a schematic face. The fakes have a bright spot."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from mgst_data.core import VideoRecord
 from mgst_data.shards import FaceChunk, encode_image, encode_mask, open_folder
 
 FRAMES, SIZE = 8, 64
-# Where a fake has its spot: rows and columns.
+# Rows and columns of the spot of a fake.
 SPOT = slice(20, 40)
 
 
 def face_chunk(record: VideoRecord, *, masks: bool = False) -> FaceChunk:
-    """A face that drifts over a picture of its own; on that of a fake lies a spot, which a mask may show."""
+    """Makes a chunk of a face that drifts over a background. A fake has a spot, and optionally its mask."""
     number = sum(record.key.encode())
     segment = faces68.make(1, FRAMES, SIZE, seed=number)
     frames = segment.frames[0].permute(0, 2, 3, 1).contiguous()
@@ -39,7 +39,7 @@ def face_chunk(record: VideoRecord, *, masks: bool = False) -> FaceChunk:
 
 
 def write_face_shards(out: Path, *, train: int = 4, val: int = 2, fakes: bool = False, masks: bool = False) -> Path:
-    """Writes shards of so many real videos in each split, and as many fakes if they are asked for."""
+    """Writes shards with a number of real videos in each split, and optionally the same number of fakes."""
     records = [
         record_of(f"{split}{label}{number}", label=label, split=split)
         for split, count in (("train", train), ("val", val))

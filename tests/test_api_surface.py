@@ -1,4 +1,4 @@
-"""What others import: complete, listed, and changed only on purpose."""
+"""The public names are complete, listed, and change only on purpose."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from api_surface import PACKAGES
 HERE = Path(__file__).parent
 
 
-def test_the_surface_is_the_one_on_record():
+def test_the_public_names_match_the_record():
     command = [sys.executable, "-W", "ignore", str(HERE / "api_surface.py")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=HERE.parent)
     assert done.returncode == 0, done.stderr
@@ -30,7 +30,7 @@ def test_the_surface_is_the_one_on_record():
 
 
 @pytest.mark.parametrize("name", PACKAGES)
-def test_every_name_is_there_once_and_says_what_it_is(name):
+def test_every_public_name_exists_once_and_has_a_docstring(name):
     package = importlib.import_module(name)
     assert len(package.__all__) == len(set(package.__all__))
     for public in package.__all__:
@@ -38,13 +38,13 @@ def test_every_name_is_there_once_and_says_what_it_is(name):
         assert hasattr(package, public), public
 
 
-def test_every_package_is_on_the_list():
+def test_every_package_is_in_the_list():
     found = {
         info.name
         for top in ("mgst_data", "mgst_model")
         for info in pkgutil.walk_packages(importlib.import_module(top).__path__, f"{top}.")
         if info.ispkg and not any(part.startswith("_") for part in info.name.split("."))
     }
-    # Parts that are reached through the packages above them, or that serve this toolkit alone.
+    # Packages whose names are exported by a parent package, or that are internal.
     inner = {"mgst_data.augment.blend", "mgst_data.augment.functional", "mgst_model.layers"}
     assert found - inner == set(PACKAGES) - {"mgst_data", "mgst_data.testing"}

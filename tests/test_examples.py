@@ -1,4 +1,4 @@
-"""The examples run as their docstrings say, on data of a few pixels."""
+"""The examples run as in their docstrings, on very small data."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture(autouse=True)
 def _examples_may_be_imported(monkeypatch) -> Iterator[None]:
-    """Networks are made from, and loaders shuffle by, the global generator."""
+    """Restores the global generator, which the examples use to initialise networks and to shuffle."""
     monkeypatch.syspath_prepend(ROOT / "examples")
     monkeypatch.syspath_prepend(ROOT / "tests" / "shards")
     with torch.random.fork_rng(devices=[]):
@@ -34,7 +34,7 @@ def _examples_may_be_imported(monkeypatch) -> Iterator[None]:
 
 
 def steps(printed: str) -> list[float]:
-    """The loss of every step."""
+    """Returns the loss of every step."""
     lines = [re.fullmatch(r"loss (\d+\.\d+), accuracy (\d\.\d\d)", line) for line in printed.splitlines()]
     assert all(lines)
     return [float(line[1]) for line in lines]
@@ -45,7 +45,7 @@ def write_png(frame: Tensor, path: Path) -> None:
 
 
 def write_frames(root: Path, *, k: int, several: bool) -> None:
-    """Two videos of four frames as DeepfakeBench stores them, or with several faces to a frame as SBI does."""
+    """Writes two videos of four frames in the format of DeepfakeBench, or of SBI with several faces per frame."""
     made = example_segment(b=2, t=4, size=64, k=k)
     for video, frames, landmarks in zip("ab", made.frames, made.landmarks.nan_to_num(20), strict=True):
         for folder in ("frames", "landmarks"):
@@ -68,10 +68,10 @@ def test_the_image_classifier_trains(tmp_path, capsys, k, several):
     assert all(map(math.isfinite, losses))
 
 
-def test_the_image_classifier_finds_landmarks_where_they_are(tmp_path):
+def test_the_image_classifier_scales_landmarks_with_the_face(tmp_path):
     pytest.importorskip("timm", reason="the example needs timm")
     read = importlib.import_module("image_classifier").read
-    # A face of 40 pixels near the right edge; white are two pixels around two of its landmarks.
+    # A face of 40 pixels near the right edge. Two pixels around two of its landmarks are white.
     points = np.array([[60.0, 20.0], [100.0, 60.0], [61.0, 21.0], [99.0, 59.0]], dtype=np.float32)
     frame = torch.zeros(3, 90, 110, dtype=torch.uint8)
     for x, y in points[2:].astype(int):
@@ -94,7 +94,7 @@ def test_the_image_classifier_finds_landmarks_where_they_are(tmp_path):
 
 @pytest.fixture
 def shards(tmp_path: Path) -> Path:
-    """Three real videos and a fake one."""
+    """Three real videos and one fake video."""
     synthetic = importlib.import_module("synthetic_shards")
 
     def extract(record):
@@ -112,11 +112,11 @@ def test_the_clip_model_trains_on_the_real_videos(shards, capsys):
     options = ["--model", "mc3_18", "--frames", "5", "--size", "32", "--batch", "3", "--epochs", "2"]
     importlib.import_module("clip_model").main([str(shards), *options])
     losses = steps(capsys.readouterr().out)
-    assert len(losses) == 2  # three videos, a batch an epoch
+    assert len(losses) == 2  # three videos: one batch per epoch
     assert all(map(math.isfinite, losses))
 
 
-def test_a_network_of_ones_own_trains_and_goes_on(tmp_path, capsys, monkeypatch):
+def test_your_own_network_trains_and_resumes(tmp_path, capsys, monkeypatch):
     pytest.importorskip("timm", reason="the example needs timm")
     monkeypatch.syspath_prepend(ROOT / "tests")
     folder = str(importlib.import_module("face_shards").write_face_shards(tmp_path / "shards"))
@@ -126,19 +126,19 @@ def test_a_network_of_ones_own_trains_and_goes_on(tmp_path, capsys, monkeypatch)
         run([*options, "--epochs", "1", "--out", str(tmp_path / "out")])
         printed = re.fullmatch(r"validation AUC \d\.\d{3} in epoch 1: (.*)\n", capsys.readouterr().out)
         assert Path(printed[1]) == tmp_path / "out" / "best.safetensors"
-        # Four videos of 8 draws each, 4 in a batch; the second time there is nothing left to do.
+        # Four videos with 8 draws each, 4 per batch. The second run has no steps left.
         assert len((tmp_path / "out" / "steps.csv").read_text().splitlines()) == 1 + 8
     with pytest.raises(UsageError, match=r"another config: data.size: 32 -> 64 "):
         run([*options, "--size", "64", "--epochs", "1", "--out", str(tmp_path / "out")])
 
 
-def test_the_collate_function_shows_its_speed(capsys):
+def test_the_collate_function_prints_its_speed(capsys):
     importlib.import_module("collate").main(["--count", "8", "--size", "32", "--batch", "4"])
-    assert re.fullmatch(r"8 fakes of 8 faces, \d+ a second\n", capsys.readouterr().out)
+    assert re.fullmatch(r"8 fakes from 8 faces, \d+ faces/s\n", capsys.readouterr().out)
 
 
 def blended(workers: int, *, seed: int = 0, epochs: int = 1) -> list[torch.Tensor]:
-    """Frames of all batches: four times the same two faces, so that equal batches mean equal draws."""
+    """Returns the frames of all batches. They have the same two faces, so equal batches mean equal draws."""
     collate = importlib.import_module("collate").BlendCollate(SelfBlend(), seed=seed)
     made = example_segment(b=1, t=3, size=32)
     face = ((made.frames[0] * 255).byte(), made.landmarks[0])
@@ -150,7 +150,7 @@ def blended(workers: int, *, seed: int = 0, epochs: int = 1) -> list[torch.Tenso
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_every_batch_of_every_worker_and_epoch_is_drawn_anew(workers):
+def test_every_batch_of_every_worker_and_epoch_has_different_draws(workers):
     batches = blended(workers, epochs=2)
     assert len(batches) == 8
     alike = [(i, j) for i in range(8) for j in range(i) if torch.equal(batches[i], batches[j])]
@@ -160,7 +160,7 @@ def test_every_batch_of_every_worker_and_epoch_is_drawn_anew(workers):
     assert not torch.equal(blended(workers, seed=1)[0], batches[0])
 
 
-def test_a_collate_function_that_was_used_goes_to_the_workers_without_its_state():
+def test_workers_do_not_inherit_the_generator_of_a_used_collate_function():
     module = importlib.import_module("collate")
     collate = module.BlendCollate(SelfBlend())
     made = example_segment(b=1, t=1, size=32)

@@ -1,4 +1,4 @@
-"""Every plug-in point is read: a package of somebody else is installed, found by its names, and used."""
+"""Every plug-in point works: a third-party package is installed, found by its entry points, and used."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-# By group: a name, and what it stands for in the package.
+# Name of the plug-in and of its object in the package, by entry-point group.
 PLUGINS = {
     "mgst_data.layouts": ("demo_layout", "DemoLayout"),
     "mgst_data.readers": ("demo_reader", "DemoReader"),
@@ -24,7 +24,7 @@ PLUGINS = {
     "mgst_data.recipes": ("demo_recipe", "demo_recipe"),
     "mgst_model.backbones": ("demo_backbone", "DemoBackbone"),
 }
-# Names are given, and nothing is imported from the package until the end.
+# The script uses only names; it imports the package at the end.
 SCRIPT = """
 import json, sys
 from pathlib import Path
@@ -70,7 +70,7 @@ print(json.dumps({
 
 
 def install(site: Path) -> None:
-    """Puts the package where an installer would."""
+    """Installs the package as an installer would."""
     info = site / "mgst_demo_plugins-0.1.dist-info"
     info.mkdir(parents=True)
     shutil.copy(ROOT / "tests" / "demo_plugins.py", site)
@@ -79,14 +79,14 @@ def install(site: Path) -> None:
     (info / "entry_points.txt").write_text("\n".join(entries))
 
 
-def test_every_group_is_tried_and_described():
+def test_every_plugin_group_is_tested_and_documented():
     sources = [path.read_text() for top in ("mgst_data", "mgst_model") for path in (ROOT / top).rglob("*.py")]
     assert {group for text in sources for group in re.findall(r'Registry\("([\w.]+)"\)', text)} == set(PLUGINS)
     described = (ROOT / "docs" / "architecture.md").read_text()
     assert [group for group in PLUGINS if f"`{group}`" not in described] == []
 
 
-def test_an_extraction_and_a_training_use_what_their_names_stand_for(tmp_path):
+def test_extraction_and_training_use_plugins_by_name(tmp_path):
     install(tmp_path / "site")
     (tmp_path / "videos").mkdir()
     (tmp_path / "videos" / "demo.txt").write_text("train one\ntrain two\nval three\n")

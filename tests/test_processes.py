@@ -1,4 +1,4 @@
-"""What surrounds the start of processes leaves this one as it was."""
+"""The start of child processes does not change the settings of this process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mgst_data.processes import heavy_imports
 
 
 @pytest.mark.parametrize("enabled", [True, False])
-def test_garbage_is_not_looked_for_while_libraries_are_imported(enabled):
+def test_garbage_collection_is_off_while_libraries_are_imported(enabled):
     before = gc.isenabled()
     try:
         (gc.enable if enabled else gc.disable)()

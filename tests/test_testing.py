@@ -1,4 +1,4 @@
-"""The checks for outsiders: everything of ours passes, and every broken promise is told."""
+"""The checks for plug-ins: all built-in augmentations pass, and every violation of the contract is reported."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def coarse_codec(frames: Tensor, crf: int) -> Tensor:
     return frames // 4 * 4 + 2
 
 
-# What augmentations are made with where the defaults do too little, or there are none.
+# Options of augmentations that have no defaults, or whose defaults change too little.
 OPTIONS = {
     "horizontal_flip": {"p": 0.7},
     "h264": {"codec": coarse_codec},
@@ -42,7 +42,7 @@ OPTIONS = {
     "reverse": {"p": 0.7},
     "time_mask": {"p": 1.0, "share_range": (0.3, 0.6)},
 }
-# What of them cannot be asked for: sums in another order, a codec that runs on the CPU, a twin that is needed.
+# Checks that do not apply: the order of sums differs, a codec runs on the CPU, a pair is needed.
 EXCEPTIONS = {
     "self_blend": {"exact_batch": False},
     "h264": {"no_wait": False},
@@ -51,24 +51,24 @@ EXCEPTIONS = {
 
 
 @pytest.mark.parametrize("name", tuple(AUGMENTATIONS))
-def test_everything_that_is_registered_keeps_its_promises(name):
+def test_every_registered_augmentation_follows_the_contract(name):
     step = AUGMENTATIONS.get(name)(**OPTIONS.get(name, {}))
     common = {"segment": example_segment(b=2, t=5, size=42), "draws": 1, "no_wait": True}
     check_augmentation(step, **(common | EXCEPTIONS.get(name, {})))
 
 
 @pytest.mark.parametrize("name", tuple(PRESETS))
-def test_every_preset_keeps_its_promises(name):
+def test_every_preset_follows_the_contract(name):
     small = example_segment(b=2, t=2, size=42)
     check_augmentation(SelfBlend.preset(name), segment=small, draws=1, exact_batch=False, no_wait=True)
 
 
 @pytest.mark.parametrize("name", tuple(RECIPES))
-def test_every_recipe_keeps_its_promises(name):
+def test_every_recipe_follows_the_contract(name):
     check_augmentation(RECIPES.get(name)(), segment=example_segment(t=4), draws=1, seed=1)
 
 
-def test_containers_keep_their_promises():
+def test_containers_follow_the_contract():
     jitter = Apply(OneOf(ColourJitter(), ColourJitter(hue_range=(0.1, 0.2))), p=0.8)
     check_augmentation(jitter, segment=example_segment(b=2, t=2), draws=1, no_wait=True)
     whole = SegmentSequential(SelfBlend(), train_default())
@@ -81,7 +81,7 @@ def test_other_numbers_of_landmarks(k):
     check_augmentation(flip, segment=example_segment(b=2, t=2, k=k), draws=1)
 
 
-def test_a_blend_of_single_pictures():
+def test_a_blend_of_single_frames():
     check_augmentation(SelfBlend(), segment=example_segment(b=2, t=1, k=81), draws=1, exact_batch=False)
 
 
@@ -92,7 +92,7 @@ def test_on_an_accelerator(device):
 
 @pytest.fixture
 def _their_own_random_state():
-    """What broken augmentations draw from."""
+    """Restores the global generators that the broken augmentations use."""
     states = random.getstate(), np.random.get_state()  # noqa: NPY002
     with torch.random.fork_rng(devices=[]):
         yield
@@ -101,27 +101,27 @@ def _their_own_random_state():
 
 
 @pytest.mark.parametrize("sound", [Darker, Mirrors, Inverts])
-def test_sound_augmentations_pass(sound):
+def test_correct_augmentations_pass(sound):
     check_augmentation(sound(), segment=example_segment(b=2, t=4, size=42), draws=2, no_wait=True)
 
 
 @pytest.mark.usefixtures("_their_own_random_state")
 @pytest.mark.parametrize("broken", tuple(BROKEN))
-def test_every_broken_promise_is_told(broken):
+def test_every_violation_of_the_contract_is_reported(broken):
     with pytest.raises(AssertionError, match=f"^{broken.__name__}: .*{BROKEN[broken]}"):
         check_augmentation(broken(), segment=example_segment(b=2, t=4, size=42), draws=1, no_wait=True)
 
 
-def test_a_length_that_was_not_announced_is_told():
+def test_a_wrong_number_of_frames_is_reported():
     class KeepsItsLength(DropFrames):
         def shape_after(self, segment):
             return segment
 
-    with pytest.raises(AssertionError, match=r"frames comes out \(2, 3, .*\), but shape_after says \(2, 4,"):
+    with pytest.raises(AssertionError, match=r"frames has shape \(2, 3, .*\) .*, but shape_after gives \(2, 4,"):
         check_augmentation(KeepsItsLength(1), segment=example_segment(b=2, t=4, size=42))
 
 
-def test_a_blend_that_masks_too_little_is_told():
+def test_a_mask_that_is_too_small_is_reported():
     class MasksLess(SelfBlend):
         def apply(self, segment, params):
             pair = super().apply(segment, params)
@@ -140,7 +140,7 @@ def one_face_a_frame(frames: Tensor) -> Detections:
     return found[boxes[:, 2] > 0]
 
 
-def test_a_detector_takes_an_empty_batch():
+def test_a_detector_accepts_an_empty_batch():
     frames = torch.full((2, 3, 12, 12), 9, dtype=torch.uint8)
     check_detector(one_face_a_frame, frames)
 
@@ -148,7 +148,7 @@ def test_a_detector_takes_an_empty_batch():
         assert frames[0].ndim == 3
         return one_face_a_frame(frames)
 
-    with pytest.raises(AssertionError, match="an empty batch does not work: IndexError"):
+    with pytest.raises(AssertionError, match="an empty batch fails: IndexError"):
         check_detector(first_frame_first, frames)
 
     def blank_frame_instead(frames):
@@ -158,12 +158,12 @@ def test_a_detector_takes_an_empty_batch():
         check_detector(blank_frame_instead, frames)
 
 
-def test_no_face_of_another_number_of_landmarks_is_made_up():
-    with pytest.raises(ValueError, match="no face of 7 landmarks is known; known: 0, 5, 68, 81"):
+def test_an_unknown_number_of_landmarks_is_an_error():
+    with pytest.raises(ValueError, match="k must be a known number of landmarks, got 7; known: 0, 5, 68, 81"):
         example_segment(k=7)
 
 
-def test_the_checks_are_light():
+def test_the_checks_import_no_test_libraries():
     code = "import sys; from mgst_data.testing import check_augmentation, check_detector, check_layout; "
     code += "print([m for m in ('av', 'cv2', 'dlib', 'pytest', 'torchvision', 'webdataset') if m in sys.modules])"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"

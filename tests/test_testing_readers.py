@@ -1,4 +1,4 @@
-"""The checks of layouts and detectors: ours pass, and every slip is told."""
+"""The checks of layouts and detectors: the built-in ones pass, and every error is reported."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def tree(tmp_path):
 
 
 def changed(**changes) -> type[Folder]:
-    """A layout whose first record, a fake, is not as it should be."""
+    """A layout with an error in its first record, a fake."""
 
     class Changed(Folder):
         def scan(self, root):
@@ -50,42 +50,42 @@ class GivesAList(Folder):
         return list(super().scan(root).records)
 
 
-def test_our_layout_passes(tree):
+def test_the_built_in_layout_passes(tree):
     check_layout(Folder(), tree)
 
 
 @pytest.mark.parametrize(
     ("layout", "message"),
     [
-        (changed(path="/nowhere/c.mp4"), "/nowhere/c.mp4 is no file"),
-        (changed(path="fake/Deepfakes/c.mp4"), "is no absolute path or URL"),
-        (changed(mask_path="/nowhere/mask.mp4"), "/nowhere/mask.mp4 is no file"),
-        (changed(video="/set/c.mp4"), "video is relative to the root"),
+        (changed(path="/nowhere/c.mp4"), "/nowhere/c.mp4: no such file"),
+        (changed(path="fake/Deepfakes/c.mp4"), "path must be absolute or a URL"),
+        (changed(mask_path="/nowhere/mask.mp4"), "/nowhere/mask.mp4: no such file"),
+        (changed(video="/set/c.mp4"), "video must be relative to the root"),
         (changed(method="real"), "label 1 and method 'real'"),
         (changed(label=0), "label 0 and method 'Deepfakes'"),
-        (changed(label=0, method="real", source_key="x/1"), "a real video with a source_key"),
+        (changed(label=0, method="real", source_key="x/1"), "a real video must have no source_key"),
         (RecognisesEverything, "recognises an empty folder"),
-        (GivesAList, "scan gives a list, not a Scan"),
+        (GivesAList, "scan returns a list, not a Scan"),
     ],
 )
-def test_every_slip_of_a_layout_is_told(tree, layout, message):
+def test_every_error_of_a_layout_is_reported(tree, layout, message):
     with pytest.raises(AssertionError, match=message):
         check_layout(layout(), tree)
 
 
-def test_another_order_in_every_scan_is_told(tree, monkeypatch):
+def test_a_different_order_in_every_scan_is_reported(tree, monkeypatch):
     orders = iter(([0, 1, 2], [2, 1, 0]))
     monkeypatch.setattr(random, "sample", lambda records, _: [records[i] for i in next(orders)])
     with pytest.raises(AssertionError, match="second scan finds other records"):
         check_layout(ScansInAnotherOrder(), tree)
 
 
-def test_a_folder_that_is_not_recognised_is_told(tmp_path):
+def test_a_folder_that_is_not_recognised_is_reported(tmp_path):
     with pytest.raises(AssertionError, match="does not recognise"):
         check_layout(Folder(), tmp_path)
 
 
-def test_our_detector_passes():
+def test_the_built_in_detector_passes():
     from mgst_data.faces.detect import MTCNNDetector
 
     picture = torch.from_numpy(skimage.data.astronaut())[:256, 96:352].permute(2, 0, 1)
@@ -94,7 +94,7 @@ def test_our_detector_passes():
 
 
 def squares(frames: Tensor) -> Detections:
-    """A detector of white squares, one or two a frame, that does as it should."""
+    """A correct detector of white squares, one or two per frame."""
     white = frames[:, 0] == 255
     found = [(i, x) for i, x in white[:, 8, ::32].nonzero().tolist()]
     frame = torch.tensor([i for i, _ in found], dtype=torch.long)
@@ -114,25 +114,25 @@ def with_squares() -> Tensor:
     ("change", "message"),
     [
         (lambda d: d[torch.arange(len(d)).flip(0)], "frame is not ascending"),
-        (lambda d: replace(d, frame=d.frame + 1), "frame is beyond the batch"),
-        (lambda d: replace(d, frame=d.frame.int()), r"frame is torch\.int64 \(3,\) on cpu, not torch\.int32 \(3,\)"),
-        (lambda d: replace(d, scores=1 - d.scores), "scores do not fall"),
+        (lambda d: replace(d, frame=d.frame + 1), "frame is outside the batch"),
+        (lambda d: replace(d, frame=d.frame.int()), r"frame must be torch\.int64 \(3,\) .*, got torch\.int32 \(3,\)"),
+        (lambda d: replace(d, scores=1 - d.scores), "scores are not descending"),
         (lambda d: replace(d, scores=2 * d.scores), r"scores are not in \[0, 1\]"),
-        (lambda d: replace(d, boxes=d.boxes[:, [2, 3, 0, 1]]), "one has no area"),
-        (lambda d: replace(d, boxes=d.boxes + 100), "a box lies outside its frame"),
+        (lambda d: replace(d, boxes=d.boxes[:, [2, 3, 0, 1]]), "one without an area"),
+        (lambda d: replace(d, boxes=d.boxes + 100), "a box is outside its frame"),
         (lambda d: replace(d, points=d.points * torch.nan), "points is not finite"),
-        (lambda d: replace(d, boxes=d.boxes + 0.1 * len(d)), "frame 0: boxes alone and in the batch are 0.2 apart"),
+        (lambda d: replace(d, boxes=d.boxes + 0.1 * len(d)), "frame 0: boxes alone and in the batch differ by 0.2"),
         (lambda d: d[:2], "frame 2: 1 faces in the batch, 2 alone"),
         (lambda d: d[:0], "finds no face in these frames"),
-        (lambda d: d.boxes, "gives a Tensor, not a Detections"),
+        (lambda d: d.boxes, "returns a Tensor, not a Detections"),
     ],
 )
-def test_every_slip_of_a_detector_is_told(change, message):
+def test_every_error_of_a_detector_is_reported(change, message):
     check_detector(squares, with_squares())
     with pytest.raises(AssertionError, match=message):
         check_detector(lambda frames: change(squares(frames)), with_squares())
 
 
-def test_a_detector_that_writes_into_frames_is_told():
+def test_a_detector_that_modifies_frames_is_reported():
     with pytest.raises(AssertionError, match="modifies the frames"):
         check_detector(lambda frames: squares(frames.clamp_(max=254).add_(1)), with_squares())

@@ -1,8 +1,8 @@
-"""How the annotations of the library are checked while tests run."""
+"""Settings of the run-time type checks of the library in tests."""
 
 from __future__ import annotations
 
 from beartype import BeartypeConf, beartype
 
-# As for type checkers, an int will do where a float is wanted (PEP 484).
+# As in type checkers, an int is accepted for a float (PEP 484).
 check = beartype(conf=BeartypeConf(is_pep484_tower=True))

@@ -1,1 +1,1 @@
-"""The parts of ``bench_augment.py``."""
+"""The sections of ``bench_augment.py``."""

@@ -1,4 +1,4 @@
-"""Self-blending on a GPU: speed against what its memory allows, peak memory, share of a training step."""
+"""Measures self-blending on a GPU: speed relative to the memory bandwidth, peak memory, share of a training step."""
 
 from __future__ import annotations
 
@@ -21,33 +21,33 @@ from mgst_data.core.segment import RealFakePair
 Apply = Callable[[Segment, SelfBlendParams], RealFakePair]
 
 SEGMENTS, FRAMES, TRAINED_SEGMENTS = 32, 16, 8
-# Pairs per second that a GPU should make, twice as many where numbers are half as long.
+# Targets, pairs per second: twice as many for 16-bit types as for float32.
 DTYPES = {torch.float32: 25_000, torch.bfloat16: 50_000, torch.float16: 50_000}
 PRESETS = ("sbi", "frame_random")
-# Batches drawn beforehand: what is computed depends on who got which region and recolouring.
+# Number of batches of parameters. The computation depends on the sampled regions and recolourings.
 DRAWS = 8
 NETWORK = "convnext_tiny"
 
 
 def eager(faces: Faces, *, quick: bool, device: str = "cuda") -> Section:
-    """As it is called."""
+    """Measures self-blending in eager mode."""
     return section(faces, "eager", lambda apply: apply, quick=quick, device=device)
 
 
 def compiled(faces: Faces, *, quick: bool, device: str = "cuda") -> Section:
-    """As one graph of torch.compile."""
+    """Measures self-blending as one graph of torch.compile."""
     return section(faces, "compiled", compile_afresh, quick=quick, device=device)
 
 
 def compile_afresh(apply: Apply) -> Apply:
-    """Forgets what was compiled before: a few variants of a function are all that torch keeps."""
+    """Compiles without earlier graphs, because torch keeps only a few variants of a function."""
     torch.compiler.reset()
     done: Apply = torch.compile(apply, fullgraph=True)
     return done
 
 
 def section(faces: Faces, title: str, prepare: Callable[[Apply], Apply], *, quick: bool, device: str) -> Section:
-    """Rates and peaks of all types of numbers, then the share of training."""
+    """Measures rates and peak memory for all data types, then the share of a training step."""
     segments, frames, size = (2, 2, 64) if quick else (SEGMENTS, FRAMES, faces.pictures.shape[-1])
     here, repeats = faces.segments(segments, frames, size), 2 if quick else 15
     bandwidth = copy_bandwidth(device, 2**20 if quick else 2**30)
@@ -62,8 +62,8 @@ def section(faces: Faces, title: str, prepare: Callable[[Apply], Apply], *, quic
             goal = least if preset == PRESETS[0] else None
             found += [
                 Figure(f"{name}: apply", row["apply"]["per_s"], "pairs/s", at_least=goal),
-                Figure(f"{name}: draw and apply", row["draw and apply"]["per_s"], "pairs/s"),
-                Figure(f"{name}: least time to read and write / time", row["share_of_bandwidth"]),
+                Figure(f"{name}: sample and apply", row["draw and apply"]["per_s"], "pairs/s"),
+                Figure(f"{name}: minimum time to read and write / measured time", row["share_of_bandwidth"]),
                 Figure(f"{name}: peak memory / bytes of the frames", row["peak"], "x", at_most=6),
             ]
             print({name: round(row["apply"]["per_s"])}, flush=True)
@@ -78,7 +78,7 @@ def section(faces: Faces, title: str, prepare: Callable[[Apply], Apply], *, quic
 def one_setting(
     faces: Faces, preset: str, dtype: torch.dtype, prepare: Callable[[Apply], Apply], device: str, repeats: int
 ) -> dict[str, Any]:
-    """Rates with parameters that were drawn beforehand, and with drawing on the CPU in between; peak memory."""
+    """Measures rates with parameters sampled in advance and with sampling on the CPU, and the peak memory."""
     start_of_peak(device)
     before = allocated(device)
     segment = faces.segment().to(device, dtype)
@@ -100,7 +100,7 @@ def one_setting(
     batches = [partial(for_each, drawn, work) for work in works.values()]
     timings = dict(zip(works, compare(batches, repeats, warmup=2), strict=True))
     frames = segment.frames
-    # Read the frames; write the real twins, the fakes and the mask, which has one channel.
+    # The frames are read; the real frames, the fakes and the one-channel mask are written.
     moved = frames.element_size() * (3 * frames.numel() + frames.numel() // 3)
     return {
         "preset": preset,
@@ -113,7 +113,11 @@ def one_setting(
 
 
 def training_share(faces: Faces, prepare: Callable[[Apply], Apply], device: str, repeats: int) -> dict[str, float]:
-    """Drawing and blending, as a share of them and a step on all frames of both twins, in bfloat16."""
+    """Measures sampling and blending as a share of a training step on all frames of the real-fake pairs, in bfloat16.
+
+    Raises:
+        ImportError: if timm is not installed.
+    """
     try:
         import timm
     except ImportError as error:
@@ -142,30 +146,30 @@ def training_share(faces: Faces, prepare: Callable[[Apply], Apply], device: str,
 
 
 def for_each(drawn: list[SelfBlendParams], work: Callable[[SelfBlendParams], object]) -> None:
-    """Keeps nothing of what comes out: a list would hold all pairs at once."""
+    """Calls ``work`` with all parameters and drops the results, so that only one batch of pairs is in memory."""
     for params in drawn:
         work(params)
 
 
 def copy_bandwidth(device: str, size: int) -> float:
-    """Bytes per second that are read or written while ``size`` bytes are copied."""
+    """Returns the bytes per second that are read and written while ``size`` bytes are copied."""
     here = torch.zeros(size, dtype=torch.uint8, device=device)
     there = torch.empty_like(here)
     return 2 * size / measure(lambda: there.copy_(here), 10, warmup=3).median
 
 
 def start_of_peak(device: str) -> None:
-    """Forgets how much was allocated before."""
+    """Resets the statistics of the peak memory."""
     if device == "cuda":
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
 
 
 def allocated(device: str) -> int:
-    """Bytes of the tensors that there are; unknown on a CPU."""
+    """Returns the allocated bytes; 0 on a CPU, where they are unknown."""
     return torch.cuda.memory_allocated() if device == "cuda" else 0
 
 
 def highest(device: str) -> int:
-    """The most there were since :func:`start_of_peak`."""
+    """Returns the peak of the allocated bytes since :func:`start_of_peak`; 0 on a CPU."""
     return torch.cuda.max_memory_allocated() if device == "cuda" else 0

@@ -1,4 +1,4 @@
-"""Segments to augment: faces of real clips, or of the demo videos where there are no clips."""
+"""Segments to augment: faces of real clips, or of the demo videos if there are no clips."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from mgst_data.demo import render_demo
 from mgst_data.extract import ExtractConfig, Extractor
 
 SIZE, LONGEST = 256, 32
-# Eight people, one face each.
+# Eight clips of different persons, with one face each.
 CLIPS = (*GROUPS["512"], *GROUPS["256"])
 
 
 @dataclass(frozen=True, slots=True)
 class Faces:
-    """Crops as a loader gives them, one segment per person.
+    """Crops in the form that a loader returns, one segment per person.
 
     Attributes:
         origin: "clips" or "demo".
-        pictures: 8 bits, RGB.
-        landmarks: Pixels of the crops.
+        pictures: RGB crops, 8 bits.
+        landmarks: Landmarks in pixels of the crops.
     """
 
     origin: str
@@ -36,7 +36,7 @@ class Faces:
     landmarks: Float[Tensor, "n t 68 2"]
 
     def segments(self, b: int, t: int, size: int = SIZE) -> Faces:
-        """``b`` segments of ``t`` frames; people come again where there are too few."""
+        """Returns ``b`` segments of ``t`` frames; persons are repeated if there are too few."""
         rows = torch.arange(b) % len(self.pictures)
         pictures, landmarks = self.pictures[rows, :t], self.landmarks[rows, :t]
         if size != SIZE:
@@ -45,19 +45,19 @@ class Faces:
         return Faces(self.origin, pictures.contiguous(), landmarks.contiguous())
 
     def segment(self) -> Segment:
-        """All of them, as floats."""
+        """Returns all faces as one segment batch of floats."""
         return Segment.of(self.pictures, self.landmarks)
 
 
 def find_faces(folder: Path | None, *, quick: bool) -> Faces:
-    """Faces from the folder of clips; without one, from rendered videos."""
+    """Extracts faces from the folder of clips, or from rendered videos without a folder."""
     if folder is None:
         with tempfile.TemporaryDirectory() as rendered:
             videos = render_demo(Path(rendered), people=6 if quick else 8, frames=LONGEST)
             return _extract("demo", [path for path in videos if "original_sequences" in path.parts], quick)
     with tempfile.TemporaryDirectory() as scratch:
         clips = Clips(folder, Path(scratch))
-        # Some more than are used: a track is checked at its ends.
+        # Some more frames than are used, because the tracker checks a track again at its ends.
         return _extract("clips", [clips.trimmed(clips.real(name), LONGEST + 16) for name in CLIPS], quick)
 
 

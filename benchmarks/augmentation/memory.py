@@ -1,6 +1,6 @@
-"""The most memory that self-blending takes, in bytes per byte of frames that it is given.
+"""Measures the peak memory of self-blending, relative to the bytes of its input frames.
 
-python -m augmentation.memory PRESET DONORS SEGMENTS FRAMES SIZE    # of a fresh process, as JSON
+python -m augmentation.memory PRESET DONORS SEGMENTS FRAMES SIZE    # prints the peak of this process as JSON
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from extraction.report import Figure, Section, one_thread, resident_bytes
 from mgst_data.augment import Donor, SelfBlend
 from mgst_data.core import Segment, generator_for
 
-# By name: a preset, and how likely its sources are other faces of the batch.
-BLENDS = {"`sbi`": ("sbi", 0.0), "`frame_random`": ("frame_random", 0.0), "`sbi`, all of donors": ("sbi", 1.0)}
+# Preset and probability of a donor by label.
+BLENDS = {"`sbi`": ("sbi", 0.0), "`frame_random`": ("frame_random", 0.0), "`sbi`, all with donors": ("sbi", 1.0)}
 TARGET = 6
 
 
-def run(faces: object, *, quick: bool) -> Section:  # noqa: ARG001 - noise does
-    """A fresh process for each kind of blend."""
+def run(faces: object, *, quick: bool) -> Section:  # noqa: ARG001 (all sections have it; this one uses noise)
+    """Measures each kind of blend in a new process."""
     shape = (2, 4, 128) if quick else (8, 16, 256)
     rows = {name: in_fresh_process(*blend, *shape) for name, blend in BLENDS.items()}
     print({name: f"{row['times_the_frames']:.2f} x" for name, row in rows.items()}, flush=True)
@@ -36,7 +36,7 @@ def run(faces: object, *, quick: bool) -> Section:  # noqa: ARG001 - noise does
 
 
 def in_fresh_process(*setting: object) -> dict[str, Any]:
-    """Its peak; a process that did other things before has had another one."""
+    """Measures the peak memory in a new process, so that earlier work does not change it."""
     command = [sys.executable, "-m", "augmentation.memory", *map(str, setting)]
     done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout)
@@ -44,9 +44,9 @@ def in_fresh_process(*setting: object) -> dict[str, Any]:
 
 
 def peak(preset: str, donors: float, b: int, t: int, size: int) -> dict[str, float]:
-    """Resident memory beyond that of the libraries: the batch itself, its twins, and all in between."""
+    """Returns the peak resident memory above that of the libraries: the batch, the pairs, and intermediate results."""
     blend, generator = replace(SelfBlend.preset(preset), donor=Donor(p=donors)), generator_for(0, "memory")
-    # What is set up on the first call is no part of it.
+    # The first call initialises caches, which must not count.
     blend(random_segment(2, 1, size), generator=generator)
     before = resident_bytes("VmRSS")
     segment = random_segment(b, t, size)
@@ -58,7 +58,7 @@ def peak(preset: str, donors: float, b: int, t: int, size: int) -> dict[str, flo
 
 
 def random_segment(b: int, t: int, size: int) -> Segment:
-    """Noise, and landmarks that span half of it."""
+    """Returns a segment of noise, with landmarks over half of the frame."""
     generator = generator_for(0, "segment")
     landmarks = torch.rand(b, t, 68, 2, generator=generator) * (size / 2) + size / 4
     return Segment.of(torch.rand(b, t, 3, size, size, generator=generator), landmarks)

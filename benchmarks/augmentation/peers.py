@@ -1,4 +1,4 @@
-"""What others blend and recolour with: albumentations picture by picture, plain OpenCV, kornia in batches."""
+"""Other implementations to compare with: albumentations image by image, OpenCV, and kornia in batches."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-# Read when albumentations is imported, which looks for newer versions otherwise.
+# Must be set before albumentations is imported; otherwise it checks for newer versions over the network.
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 
 import albumentations as alb
@@ -28,10 +28,10 @@ Blend = Callable[[ndarray, ndarray], reference.Blend]
 
 
 class AlbumentationsBlend:
-    """Self-blended images as they are commonly made: pictures of 8 bits, one by one, by albumentations.
+    """The common implementation of self-blended images: 8-bit images, one by one, with albumentations.
 
-    Operations, probabilities and ranges are those of the preset ``sbi``; albumentations has nothing for the hull, the
-    blurs of the mask and the blend, which are OpenCV and NumPy.
+    Operations, probabilities and ranges are those of the preset ``sbi``. The convex hull, the blurs of the mask and the
+    blend use OpenCV and NumPy, because albumentations does not have them.
     """
 
     def __init__(self, seed: int = 0) -> None:
@@ -52,7 +52,7 @@ class AlbumentationsBlend:
         self.move, self.elastic = alb.Compose([move], p=1, seed=seed), alb.Compose([elastic], p=1, seed=seed)
 
     def __call__(self, picture: ndarray, landmarks: ndarray) -> reference.Blend:
-        """Blends a picture (h, w, 3) with 68 landmarks."""
+        """Blends an image (h, w, 3) with 68 landmarks."""
         mask = self.elastic(image=reference.hull(picture.shape[:2], landmarks, self.random))["image"]
         source, target = picture, picture
         if self.random.random() < 0.5:
@@ -66,31 +66,31 @@ class AlbumentationsBlend:
 
 
 def opencv_blend(seed: int = 0) -> Blend:
-    """The reference that the tests hold the preset ``sbi`` against."""
+    """Returns the reference implementation that the tests compare the preset ``sbi`` with."""
     random = np.random.default_rng(seed)
     return lambda picture, landmarks: reference.self_blend(picture, landmarks, random)
 
 
 def blend_all(blend: Blend, faces: Faces) -> list[reference.Blend]:
-    """Every picture of every segment, one by one; the pictures stay 8 bits."""
+    """Blends every image of every segment, one by one, in 8 bits."""
     pictures = faces.pictures.permute(0, 1, 3, 4, 2).flatten(0, 1).contiguous().numpy()
     return [blend(*one) for one in zip(pictures, faces.landmarks.flatten(0, 1).numpy(), strict=True)]
 
 
 def as_tensors(blends: list[reference.Blend]) -> list[Float[Tensor, "n c h w"]]:
-    """What a network is given: real twins, fakes and masks as floats."""
+    """Converts blends to float tensors for a network: real images, fakes and masks."""
     twins = [torch.from_numpy(np.stack(pictures)) for pictures in list(zip(*blends, strict=True))[:2]]
     masks = torch.from_numpy(np.stack([blend.mask for blend in blends]))
     return [*(twin.permute(0, 3, 1, 2).float() / 255 for twin in twins), masks[:, None]]
 
 
 def kornia_sequence(*steps: nn.Module) -> nn.Module:
-    """Steps on (b, t, 3, h, w), the same for all frames of a segment."""
+    """Returns a sequence of kornia steps on (b, t, 3, h, w), with equal parameters for all frames of a segment."""
     return kornia.VideoSequential(*steps, data_format="BTCHW", same_on_frame=True)
 
 
 def kornia_steps() -> dict[str, nn.Module]:
-    """Ranges as those of this project's; contrast and brightness are what kornia understands by them."""
+    """Returns kornia steps with the ranges of this project; contrast and brightness are defined as in kornia."""
     return {
         "colour": kornia.ColorJiggle((0.9, 1.1), (0.9, 1.1), (0.8, 1.2), (-0.02, 0.02), p=1.0),
         "blur": kornia.RandomGaussianBlur((13, 13), (0.2, 2.0), p=1.0),

@@ -1,4 +1,4 @@
-"""How the time of self-blending grows with segments, frames and resolution, as figures and as plots."""
+"""Measures how the time of self-blending grows with segments, frames and resolution, as figures and plots."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from mgst_data.augment import SelfBlend
 from mgst_data.core import Segment, generator_for
 
 PRESETS = ("sbi", "frame_random")
-# What is varied, over which values; the others stay as in BASE.
+# Varied quantities and their values. The other quantities have the values in BASE.
 BASE = {"segments": 2, "frames": 16, "size": SIZE}
 SWEEPS = {"segments": (1, 2, 4, 8), "frames": (1, 4, 8, 16, 32), "size": (128, 224, 256, 384)}
 ON_CUDA = {"base": {**BASE, "segments": 32}, "segments": (1, 2, 4, 8, 16, 32, 64)}
-# Segments of a run, at least: what is drawn decides what is computed, and a run should hold a little of all.
+# Minimum number of segments of a run. The computation depends on the sampled parameters, so a run should contain many.
 SEGMENTS_PER_RUN = 8
-AXES = {"segments": "segments (B)", "frames": "frames of each (T)", "size": "side of a frame, pixels"}
+AXES = {"segments": "segments (B)", "frames": "frames per segment (T)", "size": "side of a frame, pixels"}
 
 
 def run(faces: Faces, *, quick: bool) -> Section:
-    """On the CPU, one thread."""
+    """Measures on the CPU with one thread."""
     return sweep(faces, device="cpu", quick=quick)
 
 
 def sweep(faces: Faces, *, device: str, quick: bool) -> Section:
-    """Time per frame; all values of a sweep take turns."""
+    """Measures the time per frame; all values of a sweep run in turn."""
     base = dict(ON_CUDA["base"] if device == "cuda" else BASE)
     sweeps = dict(SWEEPS) | ({"segments": ON_CUDA["segments"]} if device == "cuda" else {})
     if quick:
@@ -55,7 +55,7 @@ def one_sweep(
     repeats: int,
     clock: Callable[[], float],
 ) -> list[dict[str, Any]]:
-    """Milliseconds per frame for all values of one size."""
+    """Measures the milliseconds per frame for all values of one quantity."""
     shapes = [{**base, name: value} for value in values]
     works: list[Callable[[], object]] = []
     for shape in shapes:
@@ -72,18 +72,18 @@ def one_sweep(
 
 
 def blend_often(blend: SelfBlend, segment: Segment, generator: torch.Generator) -> None:
-    """A run."""
+    """Blends a segment batch several times: one run."""
     for _ in range(calls(len(segment))):
         blend(segment, generator=generator)
 
 
 def calls(segments: int) -> int:
-    """Of the blend, in a run."""
+    """Returns the number of calls per run for a number of segments."""
     return -(-SEGMENTS_PER_RUN // segments)
 
 
 def figures(rows: list[dict[str, Any]], base: dict[str, int]) -> tuple[Figure, ...]:
-    """How far from proportional: the time of a pixel at the largest value, as share of that at the smallest."""
+    """Returns the time per pixel at the largest value divided by that at the smallest value: 1 if proportional."""
     found = []
     for name in SWEEPS:
         mine = [row for row in rows if row["preset"] == PRESETS[0] and row["varied"] == name]
@@ -93,12 +93,12 @@ def figures(rows: list[dict[str, Any]], base: dict[str, int]) -> tuple[Figure, .
             share *= (first["value"] / last["value"]) ** 2
         others = ", ".join(f"{key} {value}" for key, value in base.items() if key != name)
         what = f"{name} {last['value']} / {first['value']} ({others})"
-        found.append(Figure(f"`{PRESETS[0]}`: time of a pixel, {what}", share, "x"))
+        found.append(Figure(f"`{PRESETS[0]}`: time per pixel, {what}", share, "x"))
     return tuple(found)
 
 
 def draw(rows: list[dict[str, Any]], heading: str, path: Path) -> Path:
-    """Three panels, one for each thing that is varied; bands are the spread."""
+    """Plots one panel per varied quantity; bands show the fastest and the slowest run."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -125,5 +125,5 @@ def draw(rows: list[dict[str, Any]], heading: str, path: Path) -> Path:
 
 
 def title(device: str) -> str:
-    """Of a plot."""
+    """Returns the title of a plot."""
     return f"Self-blending on {torch.cuda.get_device_name() if device == 'cuda' else 'one CPU core'}"

@@ -1,4 +1,4 @@
-"""Speed on one core, against albumentations, plain OpenCV and kornia."""
+"""Measures the speed on one core, against albumentations, OpenCV and kornia."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from mgst_data.augment.photometric import ColourJitter, GaussianBlur, GaussianNo
 from mgst_data.core import generator_for
 
 SEGMENTS, FRAMES = 8, 16
-# Photometric steps are slower elsewhere: fewer segments do.
+# Fewer segments for photometric steps, because they are slow in kornia.
 PHOTOMETRIC_SEGMENTS = 2
-# What does here what a step of kornia does.
+# Steps of this project that correspond to the steps of kornia.
 STEPS = {
     "colour": ColourJitter(),
     "blur": GaussianBlur(sigma_range=(0.2, 2.0)),
@@ -43,7 +43,7 @@ TO_TENSORS = ", 8 bits to tensors"
 
 
 def run(faces: Faces, *, quick: bool) -> Section:
-    """Self-blending, then photometric steps; processor time of one thread."""
+    """Measures self-blending, then photometric steps, in processor time of one thread."""
     segments, frames = (2, 4) if quick else (SEGMENTS, FRAMES)
     repeats = 2 if quick else 15
     blending, figures = blend_speed(faces.segments(segments, frames), repeats)
@@ -53,7 +53,7 @@ def run(faces: Faces, *, quick: bool) -> Section:
 
 
 def blend_speed(faces: Faces, repeats: int) -> tuple[dict[str, Any], list[Figure]]:
-    """Pairs per second; a pair is two segments of all the frames."""
+    """Measures pairs per second. A pair is a real and a fake segment of ``FRAMES`` frames each."""
     segment = faces.segment()
     sbi, frame_random = SelfBlend.preset("sbi"), SelfBlend.preset("frame_random")
     generator, alb = generator_for(0, "speed"), AlbumentationsBlend()
@@ -84,7 +84,7 @@ def blend_speed(faces: Faces, repeats: int) -> tuple[dict[str, Any], list[Figure
 
 
 def photometric_speed(faces: Faces, repeats: int) -> tuple[dict[str, Any], list[Figure]]:
-    """Frames per second of single steps and of a sequence of them."""
+    """Measures frames per second of single steps and of a sequence of steps."""
     segment, generator, theirs = faces.segment(), generator_for(0, "photometric"), kornia_steps()
     works: dict[str, Callable[[], object]] = {}
     titles = {name: [name] for name in STEPS} | {" + ".join(SEQUENCE): [*SEQUENCE]}
@@ -101,7 +101,7 @@ def photometric_speed(faces: Faces, repeats: int) -> tuple[dict[str, Any], list[
 
 @torch.no_grad()
 def call(module: Callable[[Tensor], Tensor], frames: Tensor) -> Tensor:
-    """Without gradients."""
+    """Calls a module without gradients."""
     return module(frames)
 
 
@@ -112,7 +112,7 @@ def timed(
     repeats: int,
     clock: Callable[[], float] = time.process_time,
 ) -> dict[str, dict[str, float]]:
-    """What each does in a second, if it does ``count`` at once; they take turns."""
+    """Measures the items per second of several functions in turn; each call processes ``count`` items."""
     timings = compare([*works.values()], repeats, clock=clock)
     rows = {name: rates(timing, count) for name, timing in zip(works, timings, strict=True)}
     for name, row in rows.items():
@@ -122,7 +122,7 @@ def timed(
 
 
 def rates(timing: Timing, count: float) -> dict[str, float]:
-    """Things a second: the median, the slowest and the fastest run."""
+    """Returns the items per second: the median, the slowest and the fastest run."""
     return {
         "per_s": timing.rate(count),
         "low": count / timing.high,

@@ -1,1 +1,1 @@
-"""The sections of ``bench_extract.py``: each has ``run(clips, quick=...)``, which gives a :class:`report.Section`."""
+"""The sections of ``bench_extract.py``. Each has ``run(clips, quick=...)``, which returns a :class:`report.Section`."""

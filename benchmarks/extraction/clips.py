@@ -1,4 +1,4 @@
-"""Real clips to measure on: where they are, and how to cut them short."""
+"""Finds the real clips of the benchmarks, and cuts them to their first frames."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mgst_data.core import VideoRecord
 VARIABLE = "MGST_CLIPS"
 BESIDE = Path(__file__).parents[3] / "shared" / "data"
 
-# For speed: by size of the frame, one or two faces each; and two films of crowds.
+# Clips for the speed section by frame size, with one or two faces each, and two videos of crowds.
 GROUPS = {
     "1080p": ("fsgan_conan_obrien.mp4", "latentsync_demo1_video.mp4", "latentsync_demo3_video.mp4"),
     "720p": ("fsgan_shinzo_abe.mp4", "ghost_nggyup.mp4", "lp_s18.mp4", "lp_d13.mp4"),
@@ -22,7 +22,7 @@ GROUPS = {
     "256": ("dpe_d.mp4", "edtalk_pose_source1.mp4", "styletalk_KristiNoem.mp4"),
     "crowd": ("facenet_video.mp4", "ghost_dirtydancing.mp4"),
 }
-# Filmed from a tripod, with something to see behind the person.
+# Clips from a camera on a tripod, with a textured background.
 STEADY = (
     "dflpair_Bryan_Greynolds_1_orig.mp4", "dflpair_Emily_Winston_3_orig.mp4", "dflpair_Liu_Lice_0_orig.mp4",
     "dflpair_Silwan_Stillwone_1_orig.mp4", "lp_d9.mp4", "lp_d12.mp4", "sadtalker_WDA_AlexandriaOcasioCortez_000.mp4",
@@ -31,24 +31,28 @@ STEADY = (
 
 @dataclass(frozen=True, slots=True)
 class Clips:
-    """A folder with ``real/`` and ``fake/``, and one for copies that are cut short."""
+    """A folder with ``real/`` and ``fake/``, and a folder for shortened copies."""
 
     folder: Path
     scratch: Path
 
     def real(self, name: str) -> Path:
-        """A real clip. Raises FileNotFoundError if it is not there."""
+        """Returns the path of a real clip.
+
+        Raises:
+            FileNotFoundError: if the clip does not exist.
+        """
         path = self.folder / "real" / name
         if not path.is_file():
-            raise FileNotFoundError(f"{path} is not there: give the folder of clips with --clips or {VARIABLE}")
+            raise FileNotFoundError(f"{path}: no such file. Give the folder of clips with --clips or {VARIABLE}.")
         return path
 
     def everything(self) -> list[Path]:
-        """All real and fake clips, by name."""
+        """Returns the paths of all real and fake clips, sorted."""
         return sorted(path for kind in ("real", "fake") for path in (self.folder / kind).iterdir() if path.is_file())
 
     def trimmed(self, path: Path, frames: int) -> Path:
-        """The first frames of a clip; packets are copied, not encoded anew."""
+        """Cuts a clip to its first frames. Packets are copied, not encoded again."""
         short = self.scratch / str(frames) / path.parent.name / path.name
         if not short.exists():
             short.parent.mkdir(parents=True, exist_ok=True)
@@ -64,11 +68,12 @@ class Clips:
 
 
 def parse_with_clips(parser: argparse.ArgumentParser, *, required: bool = True) -> argparse.Namespace:
-    """Parses the command line with one more option, ``--clips``; its value becomes the folder, as a Path.
+    """Parses the command line with the additional option ``--clips``. Its value is the folder of clips as a Path.
 
-    A folder that is none ends the program. So does having none, if one is required; otherwise the value is None then.
+    An invalid folder ends the program. Without a folder, the program ends if one is required; otherwise the value is
+    None.
     """
-    parser.add_argument("--clips", help=f"folder with real/ and fake/; by default that in {VARIABLE}")
+    parser.add_argument("--clips", help=f"folder with real/ and fake/; default: the environment variable {VARIABLE}")
     options = parser.parse_args()
     try:
         options.clips = find_clips(options.clips)
@@ -80,26 +85,27 @@ def parse_with_clips(parser: argparse.ArgumentParser, *, required: bool = True) 
 
 
 def find_clips(given: str | None) -> Path:
-    """The folder of clips: as given, as the environment says, or beside the repository.
+    """Returns the folder of clips: the given one, that of the environment variable, or ``../shared/data``.
 
     Raises:
-        FileNotFoundError: if it does not hold ``real/`` and ``fake/``.
+        FileNotFoundError: if the folder does not contain ``real/`` and ``fake/``.
     """
     folder = Path(given or os.environ.get(VARIABLE) or BESIDE)
     if not all((folder / kind).is_dir() for kind in ("real", "fake")):
-        raise FileNotFoundError(f"no clips in {folder}: give a folder with real/ and fake/ with --clips or {VARIABLE}")
+        hint = f"Give a folder with real/ and fake/ with --clips or {VARIABLE}."
+        raise FileNotFoundError(f"{folder}: no folders real/ and fake/. {hint}")
     return folder
 
 
 def pixels(path: Path) -> int:
-    """Of a frame."""
+    """Returns the number of pixels of a frame of a video."""
     with av.open(str(path)) as video:
         stream = video.streams.video[0]
         return stream.width * stream.height
 
 
 def record(path: Path | str, key: str = "clip") -> VideoRecord:
-    """What a layout would have made of the file."""
+    """Returns the record of a clip."""
     return VideoRecord(
         key=key, path=str(path), video=Path(path).name, dataset="clips", split="", label=0, method="real"
     )

@@ -1,4 +1,4 @@
-"""How much of the speed of pure decoding is left once faces are found, cropped and encoded."""
+"""Measures the speed of the whole pipeline as a share of the speed of decoding alone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ REPEATS = 3
 
 
 def run(clips: Clips, *, quick: bool) -> Section:
-    """Both on one core, in turns, at 1080p."""
+    """Measures decoding and the whole pipeline in turn, on one core, at 1080p."""
     names = GROUPS["1080p"][:1] if quick else GROUPS["1080p"]
     paths = [clips.trimmed(clips.real(name), 24 if quick else FRAMES) for name in names]
     rows = alone(compare, paths, 1 if quick else REPEATS)
@@ -26,7 +26,7 @@ def run(clips: Clips, *, quick: bool) -> Section:
 
 
 def compare(paths: list[Path], repeats: int) -> list[dict[str, Any]]:
-    """Decoding to RGB by our reader, and the whole pipeline."""
+    """Measures decoding to RGB with the reader of this project, and the whole pipeline."""
     ours = Ours()
     ours(paths[0])
     rows = []

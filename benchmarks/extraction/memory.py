@@ -1,4 +1,4 @@
-"""Memory of one worker: the most it takes at 1080p, and whether it grows from video to video."""
+"""Measures the memory of one worker: its peak at 1080p, and its growth from video to video."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from extraction.worker import work
 
 PEAK_FRAMES = 250
 VIDEOS, FRAMES, EVERY = 200, 24, 10
-# Videos after which nothing is set up for the first time any more.
+# Number of videos after which all caches and libraries are initialised.
 SETTLED = 50
 MB = 1e6
 
 
 def run(clips: Clips, *, quick: bool) -> Section:
-    """A fresh worker for each 1080p clip; then one for 200 short videos of all sizes."""
+    """Measures a new worker for each 1080p clip, and one worker for 200 short videos of all sizes."""
     names = (*GROUPS["1080p"][:2], GROUPS["crowd"][0])[: 1 if quick else None]
     peaks = {name: peak(clips.trimmed(clips.real(name), 32 if quick else PEAK_FRAMES)) for name in names}
     print({name: f"{row['peak_gb']:.2f} GB" for name, row in peaks.items()}, flush=True)
-    # Ten sizes and codecs in turn, so that every tenth video finds the worker in the same state.
+    # Ten sizes and codecs in turn, so that the worker is in a similar state after every tenth video.
     mixed = [name for group in ("256", "512", "720p") for name in GROUPS[group][-3:]] + [GROUPS["1080p"][1]]
     paths = [clips.trimmed(clips.real(name), FRAMES) for name in mixed]
     growth = alone(grow, paths, 40 if quick else VIDEOS)
@@ -35,18 +35,18 @@ def run(clips: Clips, *, quick: bool) -> Section:
     )
     slope = 100 * float(np.polyfit(settled[:, 0], settled[:, 1], 1)[0])
     figures = (
-        Figure("peak of a worker at 1080p", max(row["peak_gb"] for row in peaks.values()), "GB", at_most=1.5),
-        # What two runs of the same differ by.
-        Figure("growth of a worker once warm", slope, "MB / 100 videos", at_most=5),
+        Figure("peak memory of a worker at 1080p", max(row["peak_gb"] for row in peaks.values()), "GB", at_most=1.5),
+        # The limit is the difference between two runs of the same measurement.
+        Figure("memory growth of a worker after 50 videos", slope, "MB / 100 videos", at_most=5),
     )
     details = {"peak": peaks, "growth": growth, "videos_of": mixed, "frames_per_video": FRAMES}
     return Section(figures, details)
 
 
 def peak(path: Path) -> dict[str, float]:
-    """The most memory that a worker has held, and the part in the pages of libraries, which all workers share.
+    """Returns the peak memory of a worker, and its part in the pages of libraries, which all workers share.
 
-    Its process is a new one, not a copy of this one: what benchmarks import is no worker's.
+    The worker is a new process and not a fork of this one, because this process has imported more than a worker.
     """
     command = [sys.executable, "-m", "extraction.worker", str(path)]
     done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=True)
@@ -55,7 +55,7 @@ def peak(path: Path) -> dict[str, float]:
 
 
 def grow(paths: list[Path], videos: int) -> list[dict[str, Any]]:
-    """Resident memory of a worker after so many videos."""
+    """Returns the resident memory of a worker after every ``EVERY`` videos."""
     rows = []
     for done in range(EVERY, videos + 1, EVERY):
         work(paths, EVERY)

@@ -1,4 +1,4 @@
-"""The two pipelines that are compared: from a video file to crops with landmarks, encoded, in memory."""
+"""The two pipelines that are compared. Both turn a video file into encoded crops with landmarks, in memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SIZE = 320
 
 
 class Ours:
-    """What this project does, with its defaults; calling it gives the numbers of frames and of crops."""
+    """The pipeline of this project with its defaults. A call returns the numbers of frames and of crops."""
 
     def __init__(self) -> None:
         self.extractor = Extractor(ExtractConfig(), decode_threads=1)
@@ -35,10 +35,13 @@ class Ours:
 
 
 class Peer:
-    """What people do: facenet-pytorch's MTCNN and dlib's 68 points on every frame, a square crop, a JPEG.
+    """A common pipeline: MTCNN of facenet-pytorch and 68 landmarks of dlib on every frame, a square crop, a JPEG.
 
     Args:
-        min_face: Of MTCNN, whose default is 20 pixels; this project's is 40.
+        min_face: Smallest face of MTCNN, pixels. Its default is 20; the default of this project is 40.
+
+    Raises:
+        ImportError: if the landmark file is not installed.
     """
 
     def __init__(self, *, min_face: int = 20) -> None:
@@ -50,7 +53,7 @@ class Peer:
         self.predictor = dlib.shape_predictor(str(weights))
 
     def __call__(self, path: Path) -> tuple[int, int]:
-        """Does all of it for one video."""
+        """Processes one video."""
         video = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
         frames = crops = 0
         while True:
@@ -70,7 +73,7 @@ class Peer:
 
 
 def crop_square(picture: np.ndarray, box: np.ndarray) -> np.ndarray:
-    """The square of 1.6 times the face's longer side around its middle, scaled to 320 pixels."""
+    """Cuts a square of 1.6 times the longer side of the face around its centre, and scales it to 320 pixels."""
     side = max(int(MARGIN * max(box[2] - box[0], box[3] - box[1])), 1)
     x, y = int((box[0] + box[2] - side) / 2), int((box[1] + box[3] - side) / 2)
     height, width = picture.shape[:2]

@@ -1,4 +1,4 @@
-"""What is lost against detection on every frame: faces, their boxes, their identity, their landmarks."""
+"""Measures the difference to detection on every frame: missed faces, boxes, track changes and landmarks."""
 
 from __future__ import annotations
 
@@ -23,20 +23,22 @@ from mgst_data.faces.detect import MTCNNDetector
 from mgst_data.faces.track import Tracker
 
 FRAMES = 150
-# Of the reference. The detector is this project's at full resolution, which a test holds equal to facenet-pytorch's.
+# Settings of the reference. Its detector is the one of this project at full resolution; a test checks that it is equal
+# to that of facenet-pytorch.
 MIN_FACE, MIN_SCORE, MIN_RUN = 40, 0.9, 5
-# On every so many frames the detector looks again, through a slightly different pyramid of sizes: where it does not
-# agree with itself, nobody can agree with it.
+# Every AGAIN-th frame is detected a second time, with a slightly different image pyramid. The agreement of the two
+# detections is an upper limit for the agreement of any tracker.
 AGAIN, OTHER_MIN_FACE = 8, 36
-# Overlap (IoU) that makes two reference boxes on neighbouring frames one face, and two boxes on a frame the same.
+# Minimum overlap (IoU) of reference boxes of one face on neighbouring frames, of boxes of the same face on a frame, and
+# of a good box.
 LINK, SAME, GOOD = 0.4, 0.3, 0.8
-# Detected at once at full resolution, to bound the memory.
+# Maximum number of pixels that are detected at once, to limit the memory.
 PIXELS = 3_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Faces:
-    """Faces as flat columns, pixels of the frame; ``id`` is the track, -1 where there is none."""
+    """Faces as flat columns, in pixels of the frame. ``id`` is the number of the track; -1 without a track."""
 
     frame: Int[Tensor, " n"]
     id: Int[Tensor, " n"]
@@ -49,7 +51,7 @@ class Faces:
 
 @dataclass(frozen=True, slots=True)
 class Views:
-    """One clip as the detector sees every frame, as it sees some of them again, and as the tracker sees it.
+    """The faces of one clip: of the reference, of the second detection, and of the tracker.
 
     ``cuts`` are the frames that begin a scene.
     """
@@ -61,7 +63,7 @@ class Views:
 
 
 def run(clips: Clips, *, quick: bool) -> Section:
-    """All clips that show a face, spread over all cores."""
+    """Measures all clips with faces, on all cores."""
     paths = clips.everything()
     if quick:
         paths = [clips.real("lp_d12.mp4"), clips.real("intel_eat.mkv")]
@@ -77,7 +79,7 @@ def run(clips: Clips, *, quick: bool) -> Section:
         Figure("faces in a track", 100 * total["in_track"] / total["faces"], "%", at_least=99.5),
         Figure("faces in a chunk", 100 * total["in_chunk"] / total["faces"], "%"),
         Figure(f"IoU above {GOOD}", 100 * total["iou_good"], "%", at_least=99.0),
-        Figure(f"IoU above {GOOD}, the detector against itself", 100 * total["iou_good_itself"], "%"),
+        Figure(f"IoU above {GOOD}, second detection / reference", 100 * total["iou_good_itself"], "%"),
         Figure("identity switches", total["switches"], "", at_most=0),
         Figure("landmark difference, median", quantile(raw, 0.5), "% of eye distance", at_most=2.0),
         Figure("landmark difference, 95th percentile", quantile(raw, 0.95), "% of eye distance"),
@@ -89,7 +91,7 @@ def run(clips: Clips, *, quick: bool) -> Section:
 
 
 def measure(path: Path) -> dict[str, Any]:
-    """One clip: counts, and the landmark errors of every face, in per cent of the distance of its eyes."""
+    """Measures one clip: counts, and the landmark difference of every face, in % of its eye distance."""
     extractor = Extractor(ExtractConfig())
     views = follow(extractor, path)
     reference, tracked = views.reference, views.tracked
@@ -128,7 +130,7 @@ def measure(path: Path) -> dict[str, Any]:
 
 
 def follow(extractor: Extractor, path: Path) -> Views:
-    """Detects on every frame, and tracks."""
+    """Runs the detector on every frame, and the tracker."""
     config = extractor.config
     detector, other = MTCNNDetector(min_face=MIN_FACE), MTCNNDetector(min_face=OTHER_MIN_FACE)
     tracker = Tracker(extractor.detector, extractor.refiner, scale=extractor.scale, min_face=float(config.min_face))
@@ -151,7 +153,7 @@ def follow(extractor: Extractor, path: Path) -> Views:
 
 
 def detect_all(detector: MTCNNDetector, frames: UInt8[Tensor, "n 3 h w"]) -> Detections:
-    """The sure and large faces of every frame."""
+    """Returns the faces of every frame with a high score and at least the minimum size."""
     step = max(1, PIXELS // frames[0, 0].numel())
     parts = []
     for start in range(0, len(frames), step):
@@ -163,7 +165,7 @@ def detect_all(detector: MTCNNDetector, frames: UInt8[Tensor, "n 3 h w"]) -> Det
 
 
 def extract(extractor: Extractor, path: Path) -> tuple[Faces, Faces, int]:
-    """The faces that come out in chunks, with raw and with smoothed landmarks, and the number of frames."""
+    """Returns the faces in chunks with raw and with smoothed landmarks, and the number of frames."""
     extraction = extractor(record(path))
     raw: list[Faces] = []
     smooth: list[Faces] = []
@@ -175,12 +177,12 @@ def extract(extractor: Extractor, path: Path) -> tuple[Faces, Faces, int]:
             for parts, landmarks in ((raw, chunk.landmarks_raw), (smooth, chunk.landmarks)):
                 parts.append(Faces(*about, apply_transform(to_frame, landmarks.double()).float()))
     except NoFaceError:
-        pass  # nothing came out, which is what is to be counted
+        pass  # a video without chunks counts as missed faces
     return join(raw), join(smooth), extraction.frames
 
 
 def link(faces: Faces, cuts: set[int]) -> list[list[int]]:
-    """Runs of one face on consecutive frames of a scene, as rows of ``faces``."""
+    """Links faces on consecutive frames of a scene to runs of one face, as rows of ``faces``."""
     runs: list[list[int]] = []
     going: list[list[int]] = []
     by_frame = rows_by_frame(faces)
@@ -199,7 +201,7 @@ def link(faces: Faces, cuts: set[int]) -> list[list[int]]:
 
 
 def match(faces: Faces, others: Faces) -> tuple[Int[Tensor, " n"], Float[Tensor, " n"]]:
-    """For every face the row of the other on the same frame and spot, -1 where there is none, and their overlap."""
+    """Returns the row of the matching other face on the same frame (-1 without one) and the overlap, for every face."""
     partner, overlap = torch.full((len(faces),), -1), torch.zeros(len(faces))
     theirs = rows_by_frame(others)
     for frame, mine in rows_by_frame(faces).items():
@@ -211,7 +213,7 @@ def match(faces: Faces, others: Faces) -> tuple[Int[Tensor, " n"], Float[Tensor,
 
 
 def pair(overlap: Float[Tensor, "n m"], threshold: float) -> Iterator[tuple[int, int]]:
-    """Pairs rows with columns, the largest overlap first, each once."""
+    """Pairs rows with columns in descending order of their overlap, each at most once."""
     rest = overlap.clone()
     while rest.numel() and float(rest.max()) > threshold:
         i, j = divmod(int(rest.argmax()), rest.shape[1])
@@ -220,12 +222,12 @@ def pair(overlap: Float[Tensor, "n m"], threshold: float) -> Iterator[tuple[int,
 
 
 def switches(ids: list[int]) -> int:
-    """How often the track changes along one face."""
+    """Returns how often the track changes along one face."""
     return sum(a != b for a, b in itertools.pairwise(ids))
 
 
 def describe_misses(faces: Faces, runs: list[list[int]], partner: Tensor) -> Iterator[dict[str, Any]]:
-    """Where to look: for every run with misses, its span, and the frames and places missed first."""
+    """Describes every run with missed faces: its first and last frame, the first missed frames, and the first box."""
     for run in runs:
         missed = [face for face in run if partner[face] < 0]
         if missed:
@@ -238,7 +240,7 @@ def describe_misses(faces: Faces, runs: list[list[int]], partner: Tensor) -> Ite
 
 
 def difference(faces: Faces, rows: Tensor, others: Faces, partner: Tensor) -> Float[Tensor, " n"]:
-    """Mean distance of the landmarks, in per cent of the distance of the eyes."""
+    """Returns the mean distance of the landmarks, in % of the eye distance."""
     expected = faces.landmarks[rows]
     distance: Tensor = (expected - others.landmarks[partner[rows]]).norm(dim=2).mean(dim=1)
     share: Tensor = 100 * distance / eye_distance(expected).clamp_min(1)
@@ -246,17 +248,17 @@ def difference(faces: Faces, rows: Tensor, others: Faces, partner: Tensor) -> Fl
 
 
 def share_good(overlap: Float[Tensor, " n"]) -> float:
-    """NaN would spoil sums; of nothing, all is good."""
+    """Returns the share of good overlaps; 1 without overlaps, because NaN would spread to the sums."""
     return float((overlap > GOOD).double().mean()) if len(overlap) else 1.0
 
 
 def quantile(values: Tensor, q: float) -> float:
-    """NaN of nothing."""
+    """Returns a quantile; NaN without values."""
     return float(values.double().quantile(q)) if len(values) else float("nan")
 
 
 def rows_by_frame(faces: Faces) -> dict[int, list[int]]:
-    """Rows of the faces on every frame that has any."""
+    """Returns the rows of the faces by frame."""
     rows: dict[int, list[int]] = defaultdict(list)
     for row, frame in enumerate(faces.frame.tolist()):
         rows[frame].append(row)
@@ -264,7 +266,7 @@ def rows_by_frame(faces: Faces) -> dict[int, list[int]]:
 
 
 def join(parts: list[Faces]) -> Faces:
-    """All of them in one."""
+    """Joins parts into one."""
     if not parts:
         return Faces(torch.zeros(0).long(), torch.zeros(0).long(), torch.zeros(0, 4), torch.zeros(0, 68, 2))
     columns = ([getattr(part, name) for part in parts] for name in ("frame", "id", "boxes", "landmarks"))

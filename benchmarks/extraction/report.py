@@ -1,4 +1,4 @@
-"""Figures beside what they should be, and measuring in a process of its own."""
+"""Figures with targets, and measurements in a separate process."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ SPAWN = multiprocessing.get_context("spawn")
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One number.
+    """One measured number.
 
     Attributes:
-        name: What was measured.
-        value: NaN where there was nothing to measure.
-        unit: Of the value and the target.
-        at_least: Target from below; None for none.
-        at_most: Target from above; None for none.
+        name: Label of the figure.
+        value: Measured value; NaN if there was nothing to measure.
+        unit: Unit of the value and of the target.
+        at_least: Lower bound of the target; None without one.
+        at_most: Upper bound of the target; None without one.
     """
 
     name: str
@@ -39,13 +39,13 @@ class Figure:
 
     @property
     def target(self) -> str:
-        """In words; "" where the figure stands for itself."""
+        """The target as text; "" without a target."""
         bounds = (("≥", self.at_least), ("≤", self.at_most))
         return " ".join(f"{sign} {bound:g}" for sign, bound in bounds if bound is not None)
 
     @property
     def reached(self) -> bool | None:
-        """Whether the target is met; None without one."""
+        """Whether the target is reached; None without a target."""
         if not self.target:
             return None
         low = -math.inf if self.at_least is None else self.at_least
@@ -53,25 +53,25 @@ class Figure:
         return low <= self.value <= high
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Returns the figure as plain values, for JSON."""
         return {name: getattr(self, name) for name in ("name", "value", "unit", "target", "reached")}
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """What a section found: figures for the table, and all that they were made from."""
+    """The result of a section: figures for the table, and the measurements that they are computed from."""
 
     figures: tuple[Figure, ...]
     details: Mapping[str, Any]
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Returns the section as plain values, for JSON."""
         return {"targets": [plain(figure.as_dict()) for figure in self.figures], **plain(self.details)}
 
 
 def show(title: str, sections: Mapping[str, Section]) -> None:
     """Prints all figures with their targets."""
-    # Only now: a worker, whose memory is measured, imports this file too.
+    # Lazy import: a worker whose memory is measured imports this file too.
     from rich.console import Console
     from rich.table import Table
 
@@ -88,7 +88,7 @@ def show(title: str, sections: Mapping[str, Section]) -> None:
 
 
 def plain(value: Any) -> Any:
-    """Floats rounded, and None for NaN, which JSON does not know; whatever they lie in."""
+    """Rounds floats and replaces NaN, which JSON does not have, by None, in nested containers too."""
     if isinstance(value, Mapping):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -99,32 +99,36 @@ def plain(value: Any) -> Any:
 
 
 def one_thread() -> None:
-    """Nothing in this process computes on more than one thread."""
+    """Limits torch and OpenCV in this process to one thread."""
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
 
 
 def alone(work: Callable[..., T], *arguments: object, pinned: bool = True) -> T:
-    """Calls ``work`` in a fresh process with one thread; ``pinned`` to one core, unless the system cannot."""
+    """Calls ``work`` in a new process with one thread; ``pinned`` binds it to one core if the system supports it."""
     with ProcessPoolExecutor(1, mp_context=SPAWN, initializer=_prepare, initargs=(pinned,)) as pool:
         return pool.submit(work, *arguments).result()
 
 
 def in_parallel(work: Callable[..., T], *columns: list[Any]) -> list[T]:
-    """Maps ``work`` over all cores, a process with one thread each; results in order."""
+    """Maps ``work`` over all cores, with one process of one thread per core. The results are in order."""
     with ProcessPoolExecutor(cores(), mp_context=SPAWN, initializer=_prepare, initargs=(False,)) as pool:
         return list(pool.map(work, *columns))
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Returns the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def resident_bytes(field: str) -> int:
-    """``VmRSS``, the memory this process holds now; ``RssFile``, its part in files; ``VmHWM``, the most it has held.
+    """Returns the memory of this process, bytes.
 
-    Not ``ru_maxrss``: that of a child process begins with its parent's.
+    ``VmRSS`` is the current resident memory, ``RssFile`` its part in mapped files, ``VmHWM`` its peak. ``ru_maxrss`` is
+    not used, because a child process inherits the value of its parent.
+
+    Raises:
+        OSError: if the field does not exist.
     """
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(f"{field}:"):

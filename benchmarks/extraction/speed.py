@@ -1,4 +1,4 @@
-"""Frames a second of the whole pipeline, beside the pipeline people use, on the same clips."""
+"""Measures the frames per second of the whole pipeline and of a common pipeline, on the same clips."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from mgst_data.extract import ExtractConfig, ExtractJob
 from mgst_data.extract.executors import ProcessExecutor
 from mgst_data.shards import ShardTask, VideoReport
 
-# The peer does the same work on every frame, so few of them tell its rate. Ours begins with more key frames and with
-# memory it has not touched yet, so it gets as many as a clip of a data set has.
+# The peer does the same work on every frame, so few frames are enough to measure it. Our pipeline is slower at the
+# beginning (more key frames, memory that is not yet allocated), so it gets as many frames as a typical clip has.
 OUR_FRAMES, PEER_FRAMES = 300, 64
-# One turn: the peer is slow, so ours runs before, between and after it and a slow moment shows in its spread.
+# Order of one turn. The peer is slow, so ours runs before, between and after the peers: a slow period of the machine
+# then shows in the spread of ours.
 TURN = ("ours", "peer", "ours", "peer_min_face_40", "ours")
-# Groups that get a second turn: the peer does them in seconds.
+# Groups with a second turn, because the peer needs only seconds for them.
 TWICE = ("256",)
 TARGETS = {"1080p": 15.0, "720p": 15.0, "512": 8.0}
 WARM_UP = 8
@@ -32,7 +33,7 @@ Clip = tuple[str, str, Path, Path]
 
 
 def run(clips: Clips, *, quick: bool) -> Section:
-    """Times both pipelines on one core, clip by clip, and on all cores, all clips at once."""
+    """Measures both pipelines on one core, clip by clip, and on all cores, all clips at once."""
     groups = {group: names[-1:] for group, names in GROUPS.items() if group in ("720p", "256")} if quick else GROUPS
     ours, peers = (24, 24) if quick else (OUR_FRAMES, PEER_FRAMES)
     chosen = [
@@ -55,7 +56,7 @@ def run(clips: Clips, *, quick: bool) -> Section:
 
 
 def one_core(clips: list[Clip], warm_up: Path) -> list[dict[str, Any]]:
-    """Every pipeline on every clip, in turns. Processor time, all threads of the process together."""
+    """Measures every pipeline on every clip, in turn. The time is the processor time of all threads of the process."""
     works: dict[str, Callable[[Path], tuple[int, int]]] = {
         "ours": Ours(),
         "peer": Peer(),
@@ -88,8 +89,8 @@ def one_core(clips: list[Clip], warm_up: Path) -> list[dict[str, Any]]:
 
 
 def all_cores(paths: list[Path], warm_up: Path) -> dict[str, Any]:
-    """All clips, dealt to one process per core: wall clock, from when the processes have their models."""
-    # The longest work first, or one core ends up alone with it.
+    """Measures all clips with one process per core: wall-clock time after the models are loaded."""
+    # The longest work first; otherwise one core would work alone at the end.
     paths = sorted(paths, key=pixels, reverse=True)
     ours_frames, ours_seconds = zip(*(_our_processes(paths, warm_up) for _ in range(3)), strict=True)
     peer_frames, peer_seconds = _peer_processes(paths, warm_up)
@@ -105,7 +106,11 @@ def all_cores(paths: list[Path], warm_up: Path) -> dict[str, Any]:
 
 
 def _our_processes(paths: list[Path], warm_up: Path) -> tuple[int, float]:
-    """Frames and seconds of a real run, shards written."""
+    """Returns the frames and the seconds of a real run that writes shards.
+
+    Raises:
+        RuntimeError: if a video is skipped, or no shard is made.
+    """
     workers = cores()
     tasks = [ShardTask(f"warm-{i:06d}", (record(warm_up, f"warm{i}"),)) for i in range(workers)]
     tasks += [ShardTask(f"all-{i:06d}", (record(path, f"clip{i}"),)) for i, path in enumerate(paths)]
@@ -118,10 +123,10 @@ def _our_processes(paths: list[Path], warm_up: Path) -> tuple[int, float]:
                     raise RuntimeError(event.message)
                 frames += event.frames if event.key.startswith("clip") else 0
             elif start is None:
-                # Only the first worker is ready; what the others still need is on our account.
+                # The first worker is ready. The time that the others still need to start counts for our pipeline.
                 start = time.perf_counter()
         if start is None:
-            raise RuntimeError("the run gave no shard")
+            raise RuntimeError("the run made no shard")
         return frames, time.perf_counter() - start
 
 
@@ -146,7 +151,7 @@ def _run_peer(path: Path) -> int:
 
 @lru_cache(maxsize=1)
 def _peer() -> Peer:
-    """The models, once per process."""
+    """Loads the models once per process."""
     return Peer()
 
 
@@ -159,7 +164,7 @@ def _figures(rows: list[dict[str, Any]], together: dict[str, Any]) -> tuple[list
         medians[group] |= {f"{p}_fps": statistics.median(row[p]["fps"] for row in mine) for p in ("ours", "peer")}
         figures += [
             Figure(f"{group}: ours / peer, one core", medians[group]["ratio"], "x", at_least=TARGETS.get(group)),
-            Figure(f"{group}: the same, peer with min_face_size=40", medians[group]["ratio_min_face_40"], "x"),
+            Figure(f"{group}: ours / peer with min_face_size=40, one core", medians[group]["ratio_min_face_40"], "x"),
         ]
     figures.append(Figure(f"all clips: ours / peer, all {together['cores']} cores", together["ratio"], "x"))
     return figures, medians

@@ -1,9 +1,9 @@
-"""Does the background stand still in the crops, where it stands still in the video?
+"""Measures the motion of a static background in the crops.
 
-The motion between two frames is measured by aligning small patches of background (ECC: Evangelidis and Psarakis,
-"Parametric image alignment using enhanced correlation coefficient maximization", 2008): in the crops of this project,
-in the same place of the source, and in crops cut frame by frame around a detector's box, as is usual. All in pixels of
-the crop.
+The motion between two frames is measured by aligning small patches of the background (ECC: Evangelidis and Psarakis,
+"Parametric image alignment using enhanced correlation coefficient maximization", 2008). It is measured in the crops of
+this project, at the same place of the source video, and in crops around the box of each frame, as other tools make
+them. All motion is in pixels of the crop.
 """
 
 from __future__ import annotations
@@ -27,13 +27,14 @@ from mgst_data.faces.detect import MTCNNDetector
 from mgst_data.shards import FaceChunk
 
 FRAMES = 96
-# Side of a patch, pixels of the crop, and how many of a chunk are measured.
+# Side of a patch, pixels of the crop, and maximum number of patches per chunk.
 PATCH, PATCHES = 48, 8
-# Least mean square gradient, levels per pixel, in the direction in which a patch has the least texture.
+# Minimum of the mean square gradient in the direction with the least texture, levels per pixel.
 TEXTURE = 2.0
-# A patch is background if the source moves less than this in 95 % of its frames: else it is a person, or the camera.
+# A patch is background if the source moves less than this in 95 % of its frames, pixels. Otherwise a person or the
+# camera moves.
 STILL = 0.1
-# Stops after 100 steps or once the correlation no longer rises.
+# Stops after 100 steps, or when the correlation no longer increases.
 PRECISE = cv2.TermCriteria_EPS | cv2.TermCriteria_COUNT, 100, 1e-6
 
 Grey = np.ndarray
@@ -41,7 +42,7 @@ Corner = tuple[int, int]
 
 
 def run(clips: Clips, *, quick: bool) -> Section:
-    """Clips from a camera on a tripod, spread over all cores."""
+    """Measures clips from a camera on a tripod, on all cores."""
     names = STEADY[-1:] if quick else STEADY
     rows = in_parallel(measure, [clips.trimmed(clips.real(name), 40 if quick else FRAMES) for name in names])
     motion = {kind: np.concatenate([row.pop(kind) for row in rows]) for kind in ("ours", "source", "per_frame")}
@@ -58,7 +59,7 @@ def run(clips: Clips, *, quick: bool) -> Section:
 
 
 def measure(path: Path) -> dict[str, Any]:
-    """Motion between neighbouring frames in every background patch of every chunk of a clip, crop pixels."""
+    """Measures the motion between consecutive frames in every background patch of a clip, pixels of the crop."""
     extractor, detector = Extractor(ExtractConfig()), MTCNNDetector(min_face=40)
     chunks = list(extractor(record(path)))
     pictures: list[Grey] = []
@@ -92,7 +93,7 @@ def measure(path: Path) -> dict[str, Any]:
 
 
 def background(chunk: FaceChunk, crop: Grey, source: Sequence[Grey]) -> Iterator[tuple[Corner, list[float]]]:
-    """Corners of the most textured patches that stand still in the source, and the source's motion there."""
+    """Yields the corners of the most textured static patches, and the motion of the source there."""
     scale = float(chunk.crop_from_frame[0, 0])
     side = round(PATCH / scale)
     candidates = []
@@ -114,7 +115,7 @@ def background(chunk: FaceChunk, crop: Grey, source: Sequence[Grey]) -> Iterator
 
 
 def shaky_crop(picture: Grey, found: torch.Tensor, expected: torch.Tensor) -> tuple[Grey, np.ndarray, float] | None:
-    """The crop around the detected box, that box and the scale of the crop; None where the detector misses the face."""
+    """Returns the crop around the detected box, its corner and its scale; None if the detector misses the face."""
     if len(found) == 0 or float(iou(found, expected[None]).max()) < 0.3:
         return None
     box = found[int(iou(found, expected[None]).argmax())].numpy()
@@ -123,7 +124,7 @@ def shaky_crop(picture: Grey, found: torch.Tensor, expected: torch.Tensor) -> tu
 
 
 def peer_shifts(crops: Sequence[tuple[Grey, np.ndarray, float] | None], point: np.ndarray) -> list[float]:
-    """Motion between neighbouring crops in a patch around a point of the source."""
+    """Measures the motion between consecutive crops in a patch around a point of the source."""
     motion = []
     for before, after in itertools.pairwise(crops):
         if before is None or after is None:
@@ -136,7 +137,7 @@ def peer_shifts(crops: Sequence[tuple[Grey, np.ndarray, float] | None], point: n
 
 
 def shifts(patches: Sequence[Grey]) -> list[float]:
-    """Length of the shift between each patch and the next; left out where they cannot be aligned."""
+    """Returns the length of the shift between consecutive patches; pairs that cannot be aligned are omitted."""
     motion = []
     for before, after in itertools.pairwise(patches):
         start, everywhere = np.eye(2, 3, dtype=np.float32), np.full_like(before, 255)
@@ -149,21 +150,21 @@ def shifts(patches: Sequence[Grey]) -> list[float]:
 
 
 def texture(patch: Grey) -> float:
-    """Mean square gradient in the direction of least change: 0 on a wall and along an edge."""
+    """Returns the mean square gradient in the direction of least change: 0 on a plain wall and along an edge."""
     smooth = cv2.GaussianBlur(patch.astype(np.float32), (0, 0), 1.5)
     gradient = np.stack([cv2.Sobel(smooth, cv2.CV_32F, *order, scale=1 / 8).ravel() for order in ((1, 0), (0, 1))])
     return float(np.linalg.eigvalsh(gradient @ gradient.T / gradient.shape[1])[0])
 
 
 def in_frame(chunk: FaceChunk) -> torch.Tensor:
-    """The boxes of a chunk, pixels of the frame."""
+    """Returns the boxes of a chunk in pixels of the frame."""
     corners = apply_transform(invert_transform(chunk.crop_from_frame), chunk.boxes.double().reshape(-1, 2, 2))
     boxes: torch.Tensor = corners.reshape(-1, 4).float()
     return boxes
 
 
 def in_frame_point(chunk: FaceChunk, point: np.ndarray) -> np.ndarray:
-    """A point of the crop, pixels of the frame."""
+    """Converts a point of the crop to pixels of the frame."""
     placed: np.ndarray = apply_transform(invert_transform(chunk.crop_from_frame), torch.from_numpy(point)[None])[
         0
     ].numpy()
@@ -171,11 +172,11 @@ def in_frame_point(chunk: FaceChunk, point: np.ndarray) -> np.ndarray:
 
 
 def cut(picture: Grey, corner: Corner, side: int) -> Grey:
-    """A square patch."""
+    """Cuts a square patch."""
     x, y = corner
     return picture[y : y + side, x : x + side]
 
 
 def quantile(values: np.ndarray, q: float) -> float:
-    """NaN of nothing."""
+    """Returns a quantile; NaN without values."""
     return float(np.quantile(values, q)) if len(values) else float("nan")

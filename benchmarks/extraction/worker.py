@@ -1,6 +1,6 @@
-"""A worker by itself: what it does with videos, in a process that has loaded nothing else.
+"""Runs the work of one worker in a process that has imported nothing else.
 
-python -m extraction.worker VIDEO    # prints its peak as JSON
+python -m extraction.worker VIDEO    # prints the peak memory as JSON
 """
 
 from __future__ import annotations
@@ -19,7 +19,11 @@ GB = 1e9
 
 
 def work(paths: list[Path], videos: int) -> None:
-    """What a worker does with a task: the videos in turn, into one shard."""
+    """Extracts videos in turn into one shard, as a worker does.
+
+    Raises:
+        RuntimeError: if a video is skipped.
+    """
     records = tuple(record(paths[i % len(paths)], f"video{i}") for i in range(videos))
     with tempfile.TemporaryDirectory() as folder:
         for event in ExtractJob(ExtractConfig(), Path(folder))(ShardTask("all-000000", records), {}):

@@ -1,4 +1,4 @@
-"""The real clips as shards, split by identity."""
+"""Makes shards of the clips, split by identity."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from mgst_data.datasets import scan_dataset
 from mgst_data.extract import ExtractConfig, extract
 
 DATASET = "clips"
-# By the beginning of a fake's name; what is left was generated as a whole: talking heads, reenactment, diffusion.
+# Kinds of fakes by the first part of the name. All other fakes are fully generated: talking heads, reenactment,
+# diffusion.
 SWAPS = {"dflpair": "autoencoder swap", "gfxswap": "graphics swap"}
 GENERATED = "generator"
 
 
 def kind_of(name: str) -> str:
-    """What made a fake."""
+    """Returns the kind of a fake."""
     return SWAPS.get(name.partition("_")[0], GENERATED)
 
 
 def twin_of(name: str) -> str | None:
-    """The stem of the real clip that a swap was made in, pixel by pixel; None for what has no such twin."""
+    """Returns the stem of the paired real video of a swap, which is pixel-aligned with it; None if there is none."""
     stem = Path(name).stem
     if stem.startswith("gfxswap_"):
         return stem.removeprefix("gfxswap_").partition("__from_")[0]
@@ -29,7 +30,7 @@ def twin_of(name: str) -> str | None:
 
 
 def write_manifest(clips: Path, out: Path) -> Path:
-    """Writes a table of all clips with their splits; the fakes are in the test split, all of them."""
+    """Writes the manifest: a table of all clips with their splits. All fakes are in the test split."""
     splits = json.loads((clips / "splits.json").read_text())
     path = out / f"{DATASET}.csv"
     out.mkdir(parents=True, exist_ok=True)
@@ -46,13 +47,13 @@ def write_manifest(clips: Path, out: Path) -> Path:
 
 
 def make_shards(clips: Path, out: Path, *, size: int, workers: int | None = None) -> Path:
-    """Extracts all clips once; a folder that is complete already is kept.
+    """Extracts all clips once. A complete folder of shards is kept.
 
     Args:
-        clips: With ``real/``, ``fake/`` and ``splits.json``.
-        out: Where the manifest and the shards go.
+        clips: Folder with ``real/``, ``fake/`` and ``splits.json``.
+        out: Output folder of the manifest and the shards.
         size: Side of the crops, pixels.
-        workers: Processes.
+        workers: Number of processes; None uses one per core.
     """
     scan = scan_dataset(write_manifest(clips, out))
     shards = out / f"shards-{size}"

@@ -1,4 +1,4 @@
-"""What came of it: AUC by kind of fake with intervals, over seeds; a table and a plot."""
+"""Computes the results: AUC by kind of fake with confidence intervals, over seeds, as a table and a plot."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ SWAPS = "all swaps"
 def figures(
     predictions: Mapping[tuple[str, int], Predictions], seconds: Mapping[tuple[str, int], float]
 ) -> dict[str, Any]:
-    """AUC of each kind of fake against all real test videos.
+    """Computes the AUC of each kind of fake against all real test videos.
 
     Args:
-        predictions: By variant and seed.
-        seconds: That training took, likewise.
+        predictions: Predictions by variant and seed.
+        seconds: Training time by variant and seed, seconds.
 
     Returns:
-        For each variant, the figures of every seed, their mean and deviation, the mean ends of their 95 % bootstrap
-        intervals over videos, and the minutes that a training took. Beside ours, "beyond_ours": by how much the mean
-        AUC over the seeds lies above ours, and a paired 95 % interval over videos.
+        For each variant: the figures of every seed, their mean and standard deviation, the mean bounds of their 95 %
+        bootstrap intervals over videos, and the mean training time in minutes. For variants other than ours,
+        "beyond_ours": the mean AUC over the seeds minus that of ours, with a paired 95 % interval over videos.
     """
     variants: dict[str, Any] = {}
     for variant in dict.fromkeys(name for name, _ in predictions):
@@ -84,8 +84,8 @@ def _auc(predictions: Predictions, kind: str) -> dict[str, Any]:
 
 
 def table(found: Mapping[str, Any]) -> Table:
-    """For the terminal."""
-    shown = Table("variant", *(*KINDS, SWAPS), "beyond ours, swaps", "pairs, swaps", "minutes")
+    """Returns the table for the terminal."""
+    shown = Table("variant", *(*KINDS, SWAPS), "swaps, minus ours", "fake scores above paired real video", "minutes")
     for variant, result in found["variants"].items():
         cells = [
             f"{mean['auc']:.3f} [{mean['interval'][0]:.2f}, {mean['interval'][1]:.2f}]"
@@ -98,7 +98,7 @@ def table(found: Mapping[str, Any]) -> Table:
 
 
 def beyond_ours(result: Mapping[str, Any]) -> str:
-    """A cell of the difference on all swaps; empty for ours."""
+    """Returns the cell with the difference to ours on all swaps; empty for ours."""
     if "beyond_ours" not in result:
         return ""
     value, low, high = result["beyond_ours"][SWAPS]
@@ -106,7 +106,7 @@ def beyond_ours(result: Mapping[str, Any]) -> str:
 
 
 def plot(found: Mapping[str, Any]) -> bytes:
-    """A PNG: one panel per kind, a bar of 95 % for every variant, a dot for every seed."""
+    """Plots one panel per kind of fake, with a 95 % interval per variant and a dot per seed; returns a PNG."""
     kinds, variants = (*KINDS, SWAPS), list(found["variants"])
     figure = Figure(figsize=(3.2 * len(kinds), 0.5 * len(variants) + 1.6), layout="constrained")
     FigureCanvasAgg(figure)

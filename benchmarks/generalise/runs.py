@@ -1,4 +1,4 @@
-"""What is trained: variants of one network and the baseline, all on the same number of frames."""
+"""Trains variants of one network and the baseline, all on the same number of frames."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mgst_model.networks.checkpoint import load_network
 from mgst_model.train import make_fabric, train
 from mgst_model.train.state import STEPS
 
-# By name, what differs from ours; nothing of the baseline does: it is a preset of its own.
+# Changed options of each variant, relative to ours. The baseline is a preset, so it has no changed options.
 BASELINE = "sbi"
 VARIANTS: dict[str, Mapping[str, Any]] = {
     "ours": {},
@@ -35,7 +35,7 @@ VARIANTS: dict[str, Mapping[str, Any]] = {
     "donors": {"augment.donor_p": 0.5},
     "style mixing": {"network.style_mix_p": 0.5},
 }
-# What of that matters to a stream alone; variants that do not differ in it share its training.
+# Options that change the training of one stream alone. Variants with equal values share this training.
 _MATTERS = {
     "frames": ("loss.frame_weight", "augment.donor_p", "network.style_mix_p"),
     "patches": ("loss.patch_weight", "augment.blend_preset", "augment.temporal_p"),
@@ -47,21 +47,21 @@ class Plan:
     """A grid of trainings.
 
     Attributes:
-        variants: Names in :data:`VARIANTS`.
-        seeds: Each variant is trained with every one.
+        variants: Names of variants in :data:`VARIANTS`.
+        seeds: Seeds; each variant is trained with every seed.
         crop: Side of the crops in the shards, pixels.
-        size: Side that the networks see.
+        size: Side of the input frames of the networks, pixels.
         frames: Frames per segment.
-        pairs: Real segments per step; each comes with its fake.
-        epochs: Of the baseline; each draws ``per_video`` segments of every video, or as many frames one by one.
-        frame_epochs: Of the spatial stream alone, on single frames.
-        patch_epochs: Of the temporal stream alone, on segments; cheap ones.
-        joined_epochs: Of both together. In all, ours is meant to take as long as the baseline.
-        per_video: See there.
-        workers: Processes that read.
-        precision: Of the networks.
-        frame_precision: Of those that see single frames: a CPU takes longer over the gradients of depthwise
-            convolutions in bfloat16 than in float32.
+        pairs: Real-fake pairs per step.
+        epochs: Epochs of the baseline.
+        frame_epochs: Epochs of the spatial stream alone, on single frames.
+        patch_epochs: Epochs of the temporal stream alone, on segments; they take little time.
+        joined_epochs: Epochs of both streams together. All epochs of ours together take the same time as the baseline.
+        per_video: Segments per video in an epoch, or as many single frames.
+        workers: Number of reader processes.
+        precision: Precision of the networks.
+        frame_precision: Precision of the networks on single frames. On a CPU, the gradients of depthwise convolutions
+            are slower in bfloat16 than in float32.
     """
 
     variants: tuple[str, ...]
@@ -80,17 +80,18 @@ class Plan:
     frame_precision: str
 
     def only(self, *, variants: Sequence[str] | None, seeds: Sequence[int] | None) -> Plan:
-        """A part of the grid; None leaves what is there."""
+        """Returns a part of the grid; None keeps all variants or all seeds."""
         seeds = self.seeds if seeds is None else tuple(seeds)
         return replace(self, variants=tuple(variants or self.variants), seeds=seeds)
 
     def settings(self, seed: int, *, single: bool, epochs: int) -> dict[str, Any]:
-        """What is set for one stage of any training, as for ``mgst-train --set``.
+        """Returns the options of one stage of a training, in the form of ``mgst-train --set``.
 
         Args:
-            seed: Of the training.
-            single: Whether segments are single frames: as many frames a step, each of another place in a video.
-            epochs: Of this stage.
+            seed: Seed of the training.
+            single: Whether segments are single frames. A step then has the same number of frames, each from another
+                position of a video.
+            epochs: Number of epochs of the stage.
         """
         more = self.frames if single else 1
         return {
@@ -108,7 +109,7 @@ class Plan:
         }
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """Returns the plan as plain values, for JSON."""
         return asdict(self)
 
 
@@ -148,12 +149,12 @@ FULL = Plan(
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One training of several that follow each other.
+    """One of several consecutive trainings.
 
     Attributes:
-        folder: Where it goes; variants that share a stage share its folder.
-        preset: A file of configs/train.
-        settings: What differs from it, as for ``mgst-train --set``.
+        folder: Output folder; variants that share a stage share its folder.
+        preset: Name of a file of configs/train.
+        settings: Changed options, in the form of ``mgst-train --set``.
     """
 
     folder: Path
@@ -162,17 +163,17 @@ class Stage:
 
     @property
     def weights(self) -> Path:
-        """The last ones, averaged over the last steps: validation fakes are too easy to choose by."""
+        """The last checkpoint, averaged over the last steps. The validation fakes are too easy to select the best."""
         return self.folder / "last"
 
     def seconds(self) -> float:
-        """How long its steps took, when it is done."""
+        """Returns the time of all steps of a finished training, seconds."""
         with (self.folder / STEPS).open(newline="") as file:
             return sum(float(row[name]) for row in csv.DictReader(file) for name in row if name.startswith("seconds_"))
 
 
 def stages(plan: Plan, variant: str, seed: int, out: Path) -> list[Stage]:
-    """What a variant is trained by, in this order."""
+    """Returns the stages of a variant in order."""
     own = VARIANTS[variant]
     name = variant.replace(" ", "-")
     network = out / f"{name}-{seed}" / "network"
@@ -198,10 +199,10 @@ def stages(plan: Plan, variant: str, seed: int, out: Path) -> list[Stage]:
 
 
 def run(plan: Plan, variant: str, seed: int, shards: Path, out: Path, *, device: str) -> tuple[Predictions, float]:
-    """Trains a variant, if that is not done, and scores the test split, if that is not done.
+    """Trains a variant and scores the test split; finished parts are not repeated.
 
     Returns:
-        What is said of the test videos, and the seconds that training took.
+        The predictions for the test videos, and the training time in seconds.
 
     Raises:
         ConfigMismatchError: if a stage was trained with other settings.

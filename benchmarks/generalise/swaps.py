@@ -1,11 +1,12 @@
-"""Swaps between the people of the validation split: what a training's parameters may be chosen by. All of it is ours.
+"""Makes face swaps between persons of the validation split, to choose the options of a training.
 
-They are unlike what networks are trained on: two people, landmark for landmark. They are like the deepfakes of the test
-split in no more than what everybody knows of such: donors are posed about like the target; `coarse` swaps are a mean of
-the donor's frames that are posed most like the target's, have lost detail and have a wide, soft mask, as autoencoders
-have it; `graphic` ones are warped triangle by triangle into a sharp, narrow mask. Half of each shake and flicker from
-frame to frame; the others are as steady as the tracks are. Every video, real or fake, is of a quality of its own (size,
-sharpness, colours, coding), as videos from many places are: what takes poor videos for fakes shows.
+The design is our own, because the fakes of the test split must not be used for such choices. The swaps differ from the
+fakes of the training: they have two persons, aligned by landmarks. They share only general properties with the
+deepfakes of the test split. The donor has a similar pose as the target. A `coarse` swap is a mean of the donor frames
+with the most similar poses; it has less detail and a wide, soft mask, like those of autoencoders. A `graphic` swap is
+warped triangle by triangle into a sharp, narrow mask. Half of the swaps have temporal jitter and flicker; the others
+are as steady as the tracks. Every video, real or fake, has its own random quality (size, sharpness, colours, coding),
+like videos from many sources. So a network that mistakes low quality for manipulation has a low AUC.
 """
 
 from __future__ import annotations
@@ -28,16 +29,16 @@ from mgst_data.shards import FaceChunk, ShardReader, ShardWriter, VideoReport, e
 from mgst_data.video.h264 import encode_h264
 
 COARSE, GRAPHIC = "coarse swap", "graphic swap"
-# People whose faces each of the others gets: of one in a shaking fake, of the other in a steady one.
+# Number of donors for each person: one for a fake with temporal jitter, the other for a steady fake.
 DONORS = 2
-# Real videos of a person, each of another quality.
+# Number of real videos of a person, each with another quality.
 REALS = 3
-# Frames of a donor that a coarse face is a mean of, at most, and how fast their weights fall: by a factor of e for so
-# much more of a mean distance between the points of two faces, in distances between the eyes.
+# Maximum number of donor frames in the mean of a coarse face, and the scale of their weights: the weight falls by a
+# factor of e per this increase of the mean landmark distance, in eye distances.
 POSES, UNLIKE = 6, 0.02
-# Chunks of a person, and frames of each.
+# Number of chunks per person, and frames per chunk.
 CHUNKS, FRAMES = 3, 16
-# Chin line without the ears, brows, eyes, nose, mouth [the 68 points of iBUG 300-W].
+# Landmarks of the chin line without the ears, brows, eyes, nose and mouth (68 points of iBUG 300-W).
 _FACE = (*range(2, 15), *range(17, 68))
 _INNER = slice(17, 68)
 _BROWS, _UNDER_BROWS = slice(17, 27), (36, 36, 37, 38, 39, 42, 43, 44, 45, 45)
@@ -48,17 +49,17 @@ Points = Float[ndarray, "68 2"]
 
 @dataclass(frozen=True)
 class Look:
-    """What all frames of one fake have in common.
+    """Parameters that are the same in all frames of one fake.
 
     Attributes:
         kind: ``COARSE`` or ``GRAPHIC``.
-        detail: Share of the donor's resolution that is left.
-        erode: Diameter by which the mask shrinks, pixels of the crop.
-        blur: Deviation of its soft edge, pixels.
-        forehead: How far a coarse mask reaches above the brows, in distances from brows to eyes.
-        matched: How much of the donor's mean and spread of colour gives way to the target's, [0, 1].
-        shake: Deviation of the donor's place from frame to frame, pixels.
-        flicker: Deviation of its channels' gain from frame to frame.
+        detail: Resolution of the donor after the reduction, as a share of the original.
+        erode: Diameter of the erosion of the mask, pixels of the crop.
+        blur: Standard deviation of the soft edge of the mask, pixels.
+        forehead: Extent of a coarse mask above the brows, in units of the distance from brows to eyes.
+        matched: Share by which mean and spread of the donor colours are moved to those of the target, [0, 1].
+        shake: Standard deviation of the position of the donor from frame to frame, pixels.
+        flicker: Standard deviation of the gain of its colour channels from frame to frame.
     """
 
     kind: str
@@ -72,7 +73,7 @@ class Look:
 
     @staticmethod
     def draw(kind: str, random: np.random.Generator, *, steady: bool) -> Look:
-        """Draws one; a steady one neither shakes nor flickers."""
+        """Samples parameters; with ``steady``, without shake and flicker."""
         if kind == COARSE:
             numbers = {"detail": (0.3, 0.6), "blur": (3, 9), "forehead": (0.0, 0.4), "matched": (0.7, 1)}
             erode, shake, flicker = random.integers(9, 25), 0.5, 0.006
@@ -87,15 +88,15 @@ class Look:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quality:
-    """What has been done to a whole video since it was made.
+    """Changes of the quality of a whole video.
 
     Attributes:
-        scale: Share of the resolution that is left.
-        sharpen: How much of what a blur takes away is added.
-        saturation: Factor of the distances from grey.
-        contrast: Factor of the distances from the middle.
-        warmth: What is added to red and taken from blue, 8-bit levels.
-        crf: Of the coding.
+        scale: Resolution after the reduction, as a share of the original.
+        sharpen: Strength of unsharp masking.
+        saturation: Factor of the differences from grey.
+        contrast: Factor of the differences from 128.
+        warmth: Value that is added to red and subtracted from blue, 8-bit levels.
+        crf: Constant rate factor of the H.264 encoding.
     """
 
     scale: float
@@ -107,7 +108,7 @@ class Quality:
 
     @staticmethod
     def draw(random: np.random.Generator) -> Quality:
-        """Draws one."""
+        """Samples parameters."""
         return Quality(
             scale=float(random.choice((1.0, 1.0, 0.7, 0.5, 0.35))),
             sharpen=float(random.choice((0.0, 0.0, 0.0, random.uniform(0.3, 1.0)))),
@@ -118,7 +119,7 @@ class Quality:
         )
 
     def of(self, frame: Picture) -> Picture:
-        """One frame before it is coded."""
+        """Changes the quality of one frame, before it is encoded."""
         size = frame.shape[1], frame.shape[0]
         if self.scale < 1:
             small = cv2.resize(frame, None, fx=self.scale, fy=self.scale, interpolation=cv2.INTER_AREA)
@@ -131,11 +132,14 @@ class Quality:
 
 
 def make_swaps(shards: Path, out: Path) -> Path:
-    """Writes shards of the validation people and of swaps between them; a folder that is complete is kept.
+    """Writes shards of the persons of the validation split and of swaps between them. A complete folder is kept.
 
     Args:
-        shards: Those of all clips.
-        out: Where the folder goes.
+        shards: Folder of shards of all clips.
+        out: Folder in which the folder of swaps is made.
+
+    Returns:
+        The folder of swaps.
     """
     people = _people(ShardReader.open(shards, split="val", label=0))
     keys = list(people)
@@ -177,7 +181,7 @@ def make_swaps(shards: Path, out: Path) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class _Planned:
-    """A video to make: of whom, with whose face (of nobody else's in a real one), and whether that is steady."""
+    """A video to make: its target person, its donor ("" for a real video), and whether it is steady."""
 
     record: VideoRecord
     target: str
@@ -186,7 +190,7 @@ class _Planned:
 
 
 def _people(reader: ShardReader) -> dict[str, list[FaceChunk]]:
-    """Some chunks of everybody, evenly spaced."""
+    """Returns some evenly spaced chunks of every person."""
     found = {}
     for video, key in enumerate(reader.videos):
         rows = (reader.video == video).nonzero()[:, 0].tolist()
@@ -230,7 +234,7 @@ def _video(
 
 
 def _faces(donors: list[FaceChunk], target: FaceChunk, *, all_chunks: bool) -> list[tuple[Picture, Points]]:
-    """Frames of the donor with their points: all, or those of the chunk that is posed most like the target."""
+    """Returns frames of the donor with landmarks: all, or those of the chunk with the most similar pose."""
     chosen = donors if all_chunks else [min(donors, key=lambda chunk: _chunks_apart(chunk, target))]
     return [
         (frame.astype(np.float32), points)
@@ -240,13 +244,13 @@ def _faces(donors: list[FaceChunk], target: FaceChunk, *, all_chunks: bool) -> l
 
 
 def _unlike(donors: list[FaceChunk], targets: list[FaceChunk]) -> float:
-    """How unlike the poses of two people are: the mean over the target's chunks, each beside the donor's nearest."""
+    """Returns the mean pose distance over the chunks of the target, each to the most similar chunk of the donor."""
     apart = [min(_chunks_apart(donor, target) for donor in donors) for target in targets]
     return sum(apart) / len(apart)
 
 
 def _chunks_apart(donor: FaceChunk, target: FaceChunk) -> float:
-    """:func:`_apart` of their first frames."""
+    """Returns the landmark distance of the first frames of two chunks, see :func:`_apart`."""
     return _apart(donor.landmarks[0].double().numpy(), target.landmarks[0].double().numpy())
 
 
@@ -258,7 +262,7 @@ def _fit(points: Points, onto: Points) -> Float[ndarray, "2 3"]:
 
 
 def _apart(points: Points, onto: Points) -> float:
-    """Mean distance of the inner points of two faces at their best fit, in distances between the eyes."""
+    """Returns the mean distance of the inner landmarks of two faces after their alignment, in eye distances."""
     matrix = _fit(points, onto)
     between = np.linalg.norm(onto[36:42].mean(axis=0) - onto[42:48].mean(axis=0))
     moved = points[_INNER] @ matrix[:, :2].T + matrix[:, 2]
@@ -266,7 +270,7 @@ def _apart(points: Points, onto: Points) -> float:
 
 
 def _mean_face(faces: list[tuple[Picture, Points]], onto: Points, look: Look) -> tuple[Picture, Float[ndarray, "h w"]]:
-    """The donor posed like ``onto``, about: a mean of frames, and where there is any of it."""
+    """Returns the mean of donor frames aligned to ``onto``, and a mask of the pixels that all frames cover."""
     apart = np.array([_apart(points, onto) for _, points in faces])
     chosen = apart.argsort()[:POSES]
     weights = np.exp((apart[chosen[0]] - apart[chosen]) / UNLIKE)
@@ -286,7 +290,7 @@ def _mean_face(faces: list[tuple[Picture, Points]], onto: Points, look: Look) ->
 def _swapped(
     target: Picture, points: Points, faces: list[tuple[Picture, Points]], look: Look, random: np.random.Generator
 ) -> Picture:
-    """One frame with the donor's face in it."""
+    """Blends the face of the donor into one frame."""
     size = target.shape[1], target.shape[0]
     moved = points + random.normal(0, look.shake, (1, 2))
     if look.kind == COARSE:
@@ -312,7 +316,7 @@ def _mask(points: Float[ndarray, "k 2"], size: tuple[int, int], look: Look) -> F
 def _by_triangles(
     image: Picture, points: Float[ndarray, "k 2"], onto: Float[ndarray, "k 2"], size: tuple[int, int]
 ) -> Picture:
-    """Warps triangle by triangle."""
+    """Warps an image triangle by triangle, from ``points`` to ``onto``."""
     out = np.zeros((*size[::-1], 3), np.float32)
     for corners in Delaunay(onto).simplices:
         fit = cv2.getAffineTransform(points[corners].astype(np.float32), onto[corners].astype(np.float32))
@@ -323,7 +327,7 @@ def _by_triangles(
 
 
 def _recoloured(face: Picture, target: Picture, where: Bool[ndarray, "h w"], share: float) -> Picture:
-    """The face with the target's mean and spread in Lab, or part of the way there."""
+    """Moves mean and spread of the face colours in Lab to those of the target, by ``share``."""
     if where.sum() < 20:
         return face
     ours, theirs = (cv2.cvtColor((image / 255).clip(0, 1), cv2.COLOR_RGB2LAB) for image in (face, target))

@@ -1,1 +1,1 @@
-"""How fast networks are trained and used."""
+"""The sections of ``bench_train.py``: speed of training and prediction."""

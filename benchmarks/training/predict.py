@@ -1,4 +1,4 @@
-"""A whole prediction, from a video file to scores, timeline and annotated video, against the length of the video."""
+"""Measures a whole prediction, from a video file to scores, timeline and annotated video, relative to real time."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from mgst_model.networks.checkpoint import save_network
 
 
 def measure_prediction(video: Path, preset: str, *, annotated: bool) -> dict[str, Any]:
-    """Runs ``mgst-predict`` as a user does, in a process of its own, with a network of a preset.
+    """Runs ``mgst-predict`` in a separate process, as a user does, with the network of a preset.
 
     Args:
-        video: The clip.
-        preset: A file of configs/train; the weights are those that a training begins with.
+        video: Video file.
+        preset: Name of a file of configs/train; the network has the initial weights of a training.
         annotated: Whether the annotated video is written.
     """
     experiment = build_experiment(preset_file(preset), {}, [])

@@ -1,4 +1,4 @@
-"""Steps of a real training, from shards on the disk: segments a second, and where the time goes."""
+"""Measures the steps of a real training from shards: segments per second, and the time of each phase."""
 
 from __future__ import annotations
 
@@ -19,19 +19,23 @@ from mgst_model.train import Experiment, StepReport, TrainWatcher, Validation, m
 from mgst_model.train.clock import PHASES
 
 
-class Enough(Exception):  # noqa: N818 - the benchmark has seen what it came for
-    """Ends a training."""
+class Enough(Exception):  # noqa: N818 (it is not an error)
+    """Ends a training after the measured steps."""
 
 
 class Collector(TrainWatcher):
-    """Keeps the reports of some steps, after others that do not count."""
+    """Collects the reports of some steps after the warm-up steps."""
 
     def __init__(self, steps: int, warmup: int) -> None:
         self.reports: list[StepReport] = []
         self._steps, self._warmup = steps, warmup
 
     def see(self, report: StepReport | Validation) -> None:
-        """Takes a step in; raises Enough after the last one."""
+        """Adds the report of a step.
+
+        Raises:
+            Enough: after the last step.
+        """
         if isinstance(report, StepReport) and report.step > self._warmup:
             self.reports.append(report)
             if len(self.reports) == self._steps:
@@ -41,15 +45,15 @@ class Collector(TrainWatcher):
 def measure_steps(
     shards: str, preset: str, overrides: Sequence[str], *, device: str, steps: int, warmup: int
 ) -> dict[str, Any]:
-    """Trains for some steps and tells where their time went.
+    """Trains for some steps and measures the time of each phase.
 
     Args:
-        shards: With splits train and val.
-        preset: A file of configs/train.
-        overrides: As for ``mgst-train --set``.
+        shards: Folder of shards with the splits train and val.
+        preset: Name of a file of configs/train.
+        overrides: Changed options, in the form of ``mgst-train --set``.
         device: "cpu" or "cuda".
-        steps: That count.
-        warmup: Steps before: workers start, kernels are chosen.
+        steps: Number of measured steps.
+        warmup: Number of steps before them, in which workers start and kernels are selected.
     """
     experiment = build_experiment(preset_file(preset), {}, ["train.epochs=1000", *overrides])
     fabric = make_fabric(experiment, device=device)
@@ -76,7 +80,7 @@ def measure_steps(
 
 
 def _use_of_the_card(experiment: Experiment, reports: list[StepReport], device: torch.device) -> dict[str, Any]:
-    """Matrix products a second while the network computes, as a share of those of one plain large product."""
+    """Measures the operations per second of the network, relative to those of one large matrix product."""
     median = statistics.median(report.seconds["forward"] + report.seconds["backward"] for report in reports)
     operations = count_operations(experiment.network, experiment.data.frames, experiment.data.size)
     reached = operations * reports[0].segments / median
@@ -85,7 +89,7 @@ def _use_of_the_card(experiment: Experiment, reports: list[StepReport], device: 
 
 
 def count_operations(config: NetworkConfig, frames: int, size: int) -> int:
-    """Floating-point operations of one segment, forward and backward."""
+    """Returns the floating-point operations of one segment, forward and backward."""
     with torch.random.fork_rng(devices=[]):
         network = build_network(_random(config)).train()
     with FlopCounterMode(display=False) as counter:
@@ -100,7 +104,7 @@ def _random(config: NetworkConfig) -> NetworkConfig:
 
 
 def plain_product(device: torch.device, *, side: int = 8192, repeats: int = 50) -> float:
-    """Operations a second of a product of two bfloat16 matrices."""
+    """Returns the operations per second of a product of two bfloat16 matrices."""
     a, b = (torch.randn(side, side, device=device, dtype=torch.bfloat16) for _ in range(2))
     for _ in range(10):
         a @ b

@@ -1,1 +1,1 @@
-"""What all commands share: options, errors, inputs, configuration files, tables, progress."""
+"""Code that all commands share: options, errors, inputs, configuration files, tables, progress."""

@@ -1,4 +1,4 @@
-"""Errors and warnings as one line: what, where, what to do."""
+"""Errors and warnings as one line on stderr: where, what happened, what to do next."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _python_shows = warnings.showwarning
 
 
 class _OneLine(click.Command):
-    """Ends with one line and an exit code, whatever happens."""
+    """Ends expected errors and Ctrl-C with one line on stderr and an exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Runs it; with ``--debug``, errors are not touched."""
+        """Runs the command. With ``--debug``, errors are raised again, with their traceback."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
@@ -38,15 +38,15 @@ class _OneLine(click.Command):
 
 
 class Commands(_OneLine, click.Group):
-    """A group whose commands end with one line and an exit code, whatever happens."""
+    """A group of commands that end errors with one line and an exit code."""
 
 
 class LoneCommand(_OneLine, Command):
-    """The same for a command that stands alone."""
+    """A command without sub-commands that ends errors with one line and an exit code."""
 
 
 def run_script(command: click.Command) -> None:
-    """Runs a command as a console script of its name; SIGTERM ends it as Ctrl-C does."""
+    """Runs a command as a console script. SIGTERM has the same effect as Ctrl-C."""
     sys.excepthook = show_unexpected
     warnings.showwarning = show_warning
     signal.signal(signal.SIGTERM, _interrupt)
@@ -54,17 +54,23 @@ def run_script(command: click.Command) -> None:
 
 
 def answer_at_once(line: str) -> None:
-    """Writes a line to stderr inside a signal handler, where Python's own files must not be entered twice."""
+    """Writes a line to stderr inside a signal handler, where Python's file objects are not reentrant."""
     with suppress(OSError):
         os.write(2, f"{line}\n".encode())
 
 
 @contextmanager
 def interrupted_at_once(release: Callable[[], None]) -> Iterator[None]:
-    """Within, the first Ctrl-C is answered at once and raises KeyboardInterrupt; a second one ends the process.
+    """Handles Ctrl-C inside the block: the first one raises KeyboardInterrupt, a second one ends the process.
+
+    The first Ctrl-C also prints a line immediately.
 
     Args:
-        release: Called first, in the signal handler: lets go of what the way out would have to wait for.
+        release: Called in the signal handler before the exception is raised. Frees whatever would delay the exit, such
+            as a child process.
+
+    Raises:
+        KeyboardInterrupt: At the first Ctrl-C.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -72,7 +78,7 @@ def interrupted_at_once(release: Callable[[], None]) -> Iterator[None]:
 
     def stop(*_: object) -> NoReturn:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-        answer_at_once("stopping; press Ctrl-C again to end at once")
+        answer_at_once("stopping; press Ctrl-C again to quit immediately")
         release()
         raise KeyboardInterrupt
 
@@ -84,12 +90,12 @@ def interrupted_at_once(release: Callable[[], None]) -> Iterator[None]:
 
 
 def _interrupt(*_: object) -> NoReturn:
-    # What a scheduler asks for politely.
+    # Schedulers send SIGTERM before they kill a process.
     raise KeyboardInterrupt
 
 
 def _expected() -> tuple[type[Exception], ...]:
-    # Only what has been imported can have been raised, and importing it takes seconds.
+    # An error class that was never imported cannot have been raised. Importing it here would take seconds.
     module = sys.modules.get("mgst_data.core.errors")
     return (ImportError, module.MgstError) if module else (ImportError,)
 
@@ -107,28 +113,43 @@ debug_option = click.option(
     is_flag=True,
     expose_value=False,
     callback=_debug,
-    help="Show where an error comes from, and the warnings of other libraries.",
+    help="Show the traceback of an error, and warnings of other libraries.",
 )
 
 
 def show_warning(
     message: Warning | str,
     category: type[Warning],
-    filename: str,  # noqa: ARG001 - as Python calls it
+    filename: str,  # noqa: ARG001 - Python passes it
     lineno: int,  # noqa: ARG001
     file: TextIO | None = None,  # noqa: ARG001
     line: str | None = None,  # noqa: ARG001
 ) -> None:
-    """Shows a warning of this toolkit as one line. Those of other libraries speak to developers, and are hidden."""
+    """Shows a warning of this toolkit as one line. Warnings of other libraries are for developers and are hidden.
+
+    Args:
+        message: Text of the warning.
+        category: Class of the warning; only subclasses of MgstWarning are shown.
+        filename: Source file; not shown.
+        lineno: Line in the source file; not shown.
+        file: Stream that Python would write to; ignored.
+        line: Source code of the line; not shown.
+    """
     module = sys.modules.get("mgst_data.core.errors")
     if module and issubclass(category, module.MgstWarning):
         click.echo(f"warning: {message}", err=True)
 
 
 def show_unexpected(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:  # noqa: ARG001
-    """Takes the place of Python's traceback for what nobody foresaw."""
+    """Shows an unexpected exception as one line instead of a traceback.
+
+    Args:
+        kind: Class of the exception.
+        error: The exception.
+        trace: Its traceback; shown only with ``--debug``.
+    """
     if issubclass(kind, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         return
-    where = "the same command with --debug shows where, which is worth a report"
-    click.echo(f"error: {kind.__name__}: {error} ({where})", err=True)
+    hint = "unexpected error; run the command again with --debug and report the traceback"
+    click.echo(f"error: {kind.__name__}: {error} ({hint})", err=True)

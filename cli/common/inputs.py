@@ -1,4 +1,4 @@
-"""What the arguments of a command stand for: videos, pictures, folders of either, lists and patterns."""
+"""Resolves command-line arguments to inputs: videos, pictures, folders of either, lists and patterns."""
 
 from __future__ import annotations
 
@@ -15,29 +15,36 @@ from mgst_data.video.files import check_file, is_folder
 from mgst_data.video.images import IMAGE_SUFFIXES
 
 LIST_SUFFIX = ".txt"
-_HINT = "give a video, a picture, a folder of them, a list (.txt with a path on each line) or a pattern such as '*.mp4'"
+_HINT = (
+    "give a video, a picture, a folder of them, a list (.txt file with one path per line) or a pattern such as '*.mp4'"
+)
 
 
 def beside(location: str | Path, kind: str) -> Path:
-    """The folder ``NAME-kind`` beside a file or folder; that of a URL is in the current folder."""
+    """Returns the folder ``NAME-KIND`` in the parent folder of a file or folder; for a URL, in the current folder.
+
+    Args:
+        location: File, folder or URL. NAME is its name; of a file or URL, without the suffix.
+        kind: What the folder holds, such as "scores".
+    """
     if is_url(str(location)):
         return Path(f"{PurePosixPath(str(location).partition('?')[0].rstrip('/')).stem}-{kind}")
     path = Path(location)
     if not is_folder(str(path)):
         return path.with_name(f"{path.stem}-{kind}")
-    if path.name in ("", ".."):  # a name that says nothing
+    if path.name in ("", ".."):  # these have no name of their own
         path = path.resolve()
     return path.with_name(f"{path.name}-{kind}")
 
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One thing to score.
+    """One video or picture to score.
 
     Attributes:
-        path: A file, URL or folder of frames, as readers open it.
-        root: The folder that was given and in which it was found; None where it was named itself.
-        problem: Why it cannot be read, as far as its name, its size and its kind tell; None if it may be sound.
+        path: A file, URL or folder of frames, in the form that video readers open.
+        root: The folder argument that contained it; None if the argument named it directly.
+        problem: Why it cannot be read, as far as its name, size and file type show; None if they show no problem.
     """
 
     path: str
@@ -46,36 +53,36 @@ class Input:
 
     @property
     def stem(self) -> str:
-        """What the names of its files begin with."""
+        """First part of the names of its result files."""
         return PurePosixPath(self.path.partition("?")[0]).stem if is_url(self.path) else Path(self.path).stem
 
     @property
     def parents(self) -> Path:
-        """Folders between the root and the file; none for what was named itself."""
+        """Folders between the root and the file; empty if the argument named it directly."""
         return Path(self.path).parent.relative_to(self.root) if self.root else Path()
 
 
 def find_inputs(arguments: Sequence[str], *, results: str) -> list[Input]:
-    """Everything that some arguments stand for, each path once.
+    """Returns all inputs that the arguments name, each path once.
 
-    A folder stands for the videos below it; where there are none, its pictures are the frames of one video.
+    A folder means all videos below it. If it has no videos, its pictures are the frames of one video.
 
     Args:
         arguments: Files, folders, URLs, lists and patterns.
-        results: Name of a file that marks a folder of results, which is passed over.
+        results: Name of a file that marks a folder of results. Such a folder is skipped.
 
     Returns:
-        In the order of the arguments, and by name below a folder. What is not there comes with its problem: the others
-        are none the worse for it.
+        In the order of the arguments; inside a folder, sorted by name. An input that does not exist is included with
+        its problem, so that it does not stop the others.
     """
     found: dict[str, Input] = {}
     for argument in arguments:
-        for item in _stands_for(argument, results):
+        for item in _resolve(argument, results):
             found.setdefault(item.path, item)
     return [_checked(item) for item in found.values()]
 
 
-def _stands_for(argument: str, results: str, *, lists: bool = True) -> Iterator[Input]:
+def _resolve(argument: str, results: str, *, lists: bool = True) -> Iterator[Input]:
     path = Path(argument)
     if is_url(argument):
         yield Input(argument)
@@ -86,7 +93,7 @@ def _stands_for(argument: str, results: str, *, lists: bool = True) -> Iterator[
     elif glob.has_magic(argument) and not os.path.lexists(argument):
         matches = sorted(glob.glob(argument, recursive=True))  # noqa: PTH207 (a pattern may be absolute)
         for match in matches:
-            yield from _stands_for(match, results)
+            yield from _resolve(match, results)
         if not matches:
             problem = VideoError("no file matches this pattern", where=argument, hint=_HINT, reason="missing")
             yield Input(argument, problem=problem)
@@ -106,7 +113,7 @@ def _in_folder(root: Path, results: str) -> Iterator[Input]:
     elif any(_is(path.name, IMAGE_SUFFIXES) for path in root.iterdir()):
         yield Input(str(root))
     else:
-        problem = VideoError("no videos and no pictures in this folder", where=root, hint=_HINT, reason="missing")
+        problem = VideoError("this folder has no videos and no pictures", where=root, hint=_HINT, reason="missing")
         yield Input(str(root), problem=problem)
 
 
@@ -119,9 +126,9 @@ def _in_list(path: Path, results: str) -> Iterator[Input]:
         return
     named = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
     for name in named:
-        yield from _stands_for(name if is_url(name) else str(path.parent / name), results, lists=False)
+        yield from _resolve(name if is_url(name) else str(path.parent / name), results, lists=False)
     if not named:
-        problem = VideoError("this list names no file", where=path, hint="write a path on each line", reason="missing")
+        problem = VideoError("this list has no paths", where=path, hint="write one path per line", reason="missing")
         yield Input(str(path), problem=problem)
 
 

@@ -1,4 +1,4 @@
-"""Options under headings, and those that several commands share."""
+"""Groups of options with a heading, and options that several commands share."""
 
 from __future__ import annotations
 
@@ -14,9 +14,14 @@ __all__ = ["Command", "json_option", "option", "options"]
 
 
 def option(*names: str, **settings: Any) -> Callable[..., Any]:
-    """One option for :func:`options`. It is None, or empty, where it is not given: defaults belong to the library."""
-    # A default of None counts as a value: with one, click takes a required option for given.
+    """Declares one option of a group. Without a default its value is None or empty: the library has the defaults.
+
+    Args:
+        names: Names of the option, such as "--out".
+        settings: Keyword arguments of ``click.option``.
+    """
+    # click treats a default of None as a value, and would then accept a missing required option.
     return cloup.option(*names, **(settings if settings.get("required") else {"default": None, **settings}))
 
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object to stdout instead of tables.")

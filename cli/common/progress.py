@@ -1,4 +1,4 @@
-"""One display for all long work: a bar in a terminal, a line now and then anywhere else."""
+"""Progress display on stderr: a bar in a terminal, otherwise one line at regular intervals."""
 
 from __future__ import annotations
 
@@ -16,25 +16,30 @@ _BAR = 40
 
 
 class Course(Protocol):
-    """How far some work has come. Asked again and again, so that times run down between two events."""
+    """Progress of a task. The display reads it several times a second, so that the time left counts down."""
 
     @property
     def done(self) -> float:
-        """How much is done."""
+        """Amount of work that is done."""
         ...
 
     @property
     def total(self) -> float | None:
-        """Of how much; None while nobody knows."""
+        """Amount of all work; None while it is unknown."""
         ...
 
     def words(self) -> Sequence[str]:
-        """What is being done, how far, how fast; the parts go into lines of a terminal, or into one line."""
+        """Task, progress and speed. A terminal shows one part per line; elsewhere all parts share one line."""
         ...
 
 
 class Work:
-    """A course of one line: ``work.tell("scoring", done=3, total=8)``."""
+    """Progress that is shown as one line: ``work.tell("scoring", done=3, total=8)``.
+
+    Args:
+        text: What is being done at first; "" shows nothing.
+        unit: What is counted, in the plural, such as "frames"; "" shows no count.
+    """
 
     def __init__(self, text: str = "", *, unit: str = "") -> None:
         self.text, self.unit = text, unit
@@ -43,11 +48,17 @@ class Work:
         self._began = time.perf_counter()
 
     def tell(self, text: str, *, done: float = 0, total: float | None = None) -> None:
-        """What is being done by now."""
+        """Updates the progress.
+
+        Args:
+            text: What is being done.
+            done: Number of units that are done.
+            total: Number of all units; None if it is unknown.
+        """
         self.text, self.done, self.total = text, done, total
 
     def words(self) -> Sequence[str]:
-        """The text, how many are done, and the seconds since it began."""
+        """The text, the count, and the seconds since the start."""
         if not self.text:
             return ()
         counted = f" {self.done:,.0f}{f'/{self.total:,.0f}' if self.total else ''} {self.unit}" if self.unit else ""
@@ -55,13 +66,13 @@ class Work:
 
 
 class Display:
-    """Shows a course on stderr.
+    """Shows the progress of a task on stderr.
 
     Args:
-        course: What is shown.
-        console: Of stderr.
-        live: A part of the terminal that is drawn anew; None for lines.
-        interval: Seconds between two lines; None for no lines.
+        course: Progress to show.
+        console: Console that writes to stderr.
+        live: Part of the terminal that is redrawn; None prints lines instead.
+        interval: Seconds between two lines; None prints no lines.
     """
 
     def __init__(self, course: Course, console: Console, live: Live | None, interval: float | None) -> None:
@@ -69,29 +80,29 @@ class Display:
         self._next = time.perf_counter() + (interval or 0)
 
     def say(self, line: str) -> None:
-        """Writes a line that stays."""
+        """Prints a line that is not redrawn."""
         self._console.print(line, markup=False, soft_wrap=True)
 
     def tick(self) -> None:
-        """Something has happened: writes a line if it is time for one; in a terminal the display draws itself."""
+        """Prints a line if the interval has passed. In a terminal the display redraws itself, and this does nothing."""
         if self._live is None and self._interval is not None and time.perf_counter() >= self._next:
             self.say("  ".join(self._course.words()))
             self._next = time.perf_counter() + self._interval
 
     @property
     def is_live(self) -> bool:
-        """Whether the display is drawn anew four times a second."""
+        """Whether the display is redrawn, four times a second."""
         return self._live is not None
 
 
 @contextmanager
 def display(course: Course, *, interval: float | None = 10.0, quiet: bool = False) -> Iterator[Display]:
-    """Shows a course while the block runs, as fits what stderr is.
+    """Shows progress while the block runs: a bar if stderr is a terminal, otherwise lines.
 
     Args:
-        course: What is shown.
-        interval: Seconds between two lines where stderr is no terminal; None for no lines.
-        quiet: Show nothing at all.
+        course: Progress to show.
+        interval: Seconds between two lines if stderr is not a terminal; None prints no lines.
+        quiet: Show nothing.
     """
     console = Console(stderr=True, highlight=False, quiet=quiet)
     if quiet or not console.is_terminal:

@@ -1,4 +1,4 @@
-"""Configurations: a TOML file, then flags, then ``--set``; each overrides what comes before."""
+"""Configurations: a TOML file, then options, then ``--set``. Each overrides the one before."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mgst_data.core import UsageError
 from mgst_data.core.errors import check_name
 
 Sections = dict[str, dict[str, Any]]
-_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+_WORDS = {bool: "true or false", int: "an integer", float: "a number", str: "text"}
 
 
 def build_tables(
@@ -25,17 +25,20 @@ def build_tables(
     *,
     renamed: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Merges a file, flags and overrides into one object per table.
+    """Merges a file, options of the command line and overrides into one object per table.
 
     Args:
-        kinds: The dataclass of every table.
-        path: A TOML file with these tables.
-        flags: Values by name, of any table.
-        overrides: ``"table.name=value"``, the value as in TOML; text needs no quotes.
-        renamed: By ``"table.name"`` of an option's earlier name, its name of now: the earlier one is an error.
+        kinds: Dataclass of every table, by name of the table.
+        path: TOML file with these tables; None for no file.
+        flags: Values of command-line options, by name of a field of any table. None and () mean not given.
+        overrides: Texts ``"table.name=value"``. The value is TOML; text needs no quotes.
+        renamed: Current name of each renamed option, by its old name ``"table.name"``. An old name is an error.
+
+    Returns:
+        One instance of the dataclass per table, by name of the table.
 
     Raises:
-        UsageError: for a name that there is not, with the one that may be meant, or a value that does not fit.
+        UsageError: If a name is unknown (with a similar known name), or a value has the wrong type or range.
     """
     sections: Sections = {name: {} for name in kinds}
     merge = partial(_merge, kinds, sections, renamed=renamed or {})
@@ -56,29 +59,33 @@ def build_tables(
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """What a TOML file says; raises UsageError if it cannot be read."""
+    """Returns the content of a TOML file.
+
+    Raises:
+        UsageError: If the file cannot be read or is not valid TOML.
+    """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError((error.strerror or "cannot be read").lower(), where=path, hint="check the path") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"is no valid TOML: {error}", where=path) from error
+        raise UsageError(f"not valid TOML: {error}", where=path, hint="correct the file") from error
 
 
 def _override(text: str, kinds: Mapping[str, type]) -> Sections:
     name, equals, value = text.partition("=")
     section, dot, key = name.strip().partition(".")
     if not (equals and dot):
-        # The table may be left out by mistake: an option of that name, or else any, shows how it is written.
+        # The hint shows the option of this name in its table, or else any option.
         known = [f"{table}.{field.name}" for table, kind in kinds.items() for field in fields(kind)]
         meant = [option for option in known if option.partition(".")[2] == name.strip()] or known[:1]
-        hint = f"such as --set {meant[0]}={value or 'VALUE'}"
-        raise UsageError("is not TABLE.NAME=VALUE", where=f"--set {text}", hint=hint)
+        hint = f"example: --set {meant[0]}={value or 'VALUE'}"
+        raise UsageError("not of the form TABLE.NAME=VALUE", where=f"--set {text}", hint=hint)
     return {section: {key: parse_value(value)}}
 
 
 def parse_value(text: str) -> Any:
-    """A value as TOML has it; anything else is text, which needs no quotes here."""
+    """Parses a TOML value. Any other text is returned as a string, so that it needs no quotes."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -92,12 +99,12 @@ def _merge(
         check_name(name, kinds, "table", where)
         if not isinstance(values, Mapping):
             raise UsageError(
-                f"{name!r} is {values!r}, not a table", where=where, hint=f"write [{name}] above its values"
+                f"{name} must be a table, got {values!r}", where=where, hint=f"write [{name}] above its values"
             )
         hints = get_type_hints(kinds[name])
         for key, value in values.items():
             if f"{name}.{key}" in renamed:
-                raise UsageError(f"{name}.{key} is called {renamed[f'{name}.{key}']} now", where=where)
+                raise UsageError(f"option {name}.{key} was renamed to {renamed[f'{name}.{key}']}", where=where)
             check_name(key, hints, f"option {name}.", where)
             sections[name][key] = _convert(value, hints[key], f"{name}.{key}", where)
 
@@ -107,26 +114,31 @@ def _convert(value: Any, hint: Any, name: str, where: str) -> Any:
         values = value.split(",") if isinstance(value, str) else value
         if isinstance(values, list) and all(isinstance(item, str) for item in values):
             return tuple(values)
-        raise UsageError(f"{name} is {value!r}, not a list of names", where=where)
+        raise UsageError(f"{name} must be a list of names, got {value!r}", where=where)
     if get_origin(hint) is Literal:
         if value not in get_args(hint):
-            raise UsageError(f"{name} is {value!r}, not one of {', '.join(get_args(hint))}", where=where)
+            raise UsageError(f"{name} must be one of {', '.join(get_args(hint))}, got {value!r}", where=where)
         return value
     kind = int if hint == (int | None) else hint
     if kind is float and type(value) is int:
         return float(value)
     if type(value) is not kind:
-        raise UsageError(f"{name} is {value!r}, not {_WORDS[kind]}", where=where)
+        raise UsageError(f"{name} must be {_WORDS[kind]}, got {value!r}", where=where)
     return value
 
 
 def preset_file(name: str, folder: str = "train") -> Path:
-    """A configuration that comes along.
+    """Returns the file of a configuration that is installed with this package.
+
+    Args:
+        name: Name of the file without ".toml".
+        folder: Folder inside ``configs``: "train", "eval" or "extract".
 
     Raises:
-        UsageError: if there is none of that name.
+        UsageError: If there is no such file.
     """
     path = Path(str(files("mgst_configs") / folder / f"{name}.toml"))
     if not path.is_file():
-        raise UsageError(f"there is no configuration {name!r}", where=path.parent)
+        known = ", ".join(sorted(other.stem for other in path.parent.glob("*.toml")))
+        raise UsageError(f"unknown configuration {name!r}; known: {known}", where=path.parent)
     return path

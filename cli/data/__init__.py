@@ -1,4 +1,4 @@
-"""The command ``mgst-data``: from a data set on disk to shards, and a look into them."""
+"""The command ``mgst-data``: extracts face tracks of a data set into shards, and shows what shards contain."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .preview_blend import preview_blend
 from .sheet import sheet
 
 EPILOG = """\b
-To begin with:
+Quick start:
   mgst-data demo --out demo/videos
   mgst-data extract --src demo/videos --out demo/shards
   mgst-data inspect demo/shards
@@ -27,7 +27,7 @@ To begin with:
 )
 @click.version_option(package_name="mgst")
 def data() -> None:
-    """Prepares face video: tracks the faces of a data set and stores them as shards."""
+    """Prepares face video for training: extracts face tracks of a data set into shards."""
 
 
 for command in (extract, inspect, sheet, preview_blend, demo):
@@ -35,5 +35,5 @@ for command in (extract, inspect, sheet, preview_blend, demo):
 
 
 def main() -> None:
-    """The console script."""
+    """Entry point of the console script ``mgst-data``."""
     run_script(data)

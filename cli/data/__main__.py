@@ -1,4 +1,4 @@
-"""``python -m mgst_cli.data``."""
+"""Runs ``mgst-data`` as ``python -m mgst_cli.data``."""
 
 from . import main
 

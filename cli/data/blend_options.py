@@ -1,4 +1,4 @@
-"""Options of a self-blend by their dotted names: ``mask.ratios=[1.0]``, ``drift=0``, ``gate.single=1``."""
+"""Changes options of a self-blending preset by dotted name: ``mask.ratios=[1.0]``, ``frame_mask.single=1``."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from mgst_data.core.errors import check_name
 
 from ..common.tables import parse_value
 
-_WORDS = {float: "a number", int: "a whole number"}
+_WORDS = {float: "a number", int: "an integer"}
 Options = dict[str, Any]
 
 
 def blend_options(preset: str, overrides: Iterable[str]) -> SelfBlend:
-    """The blend of a preset, with some of its options changed.
+    """Returns the blend of a preset with some options changed.
 
     Args:
-        preset: Its name.
-        overrides: ``"name=value"``, the name dotted where it is in a table, the value as in TOML. Of the chances that
-            share a table (``gate``, ``mask.regions``), those that are named replace those of the preset.
+        preset: Name of the preset.
+        overrides: Texts ``"name=value"``. The name of an option in a table is dotted; the value is TOML. In a table of
+            probabilities (``frame_mask``, ``mask.regions``), the named ones replace all probabilities of the preset.
 
     Raises:
-        UsageError: for a name that there is not, with the one that may be meant, or a value that does not fit.
+        UsageError: If a name is unknown (with a similar known name), or a value has the wrong type or range.
     """
     check_name(preset, PRESETS, "preset", "--preset")
     changes: Options = {}
@@ -34,7 +34,7 @@ def blend_options(preset: str, overrides: Iterable[str]) -> SelfBlend:
         name, equals, value = text.partition("=")
         where = f"--set {text}"
         if not equals:
-            raise UsageError("is not name=value", where=where, hint="such as --set mask.ratios=[1.0]")
+            raise UsageError("not of the form NAME=VALUE", where=where, hint="example: --set mask.ratios=[1.0]")
         given: Any = parse_value(value)
         for part in reversed(name.strip().split(".")):
             given = {part: given}
@@ -47,16 +47,22 @@ def blend_options(preset: str, overrides: Iterable[str]) -> SelfBlend:
 
 
 def _merge(changes: Options, given: Mapping[str, Any], kind: Any, table: str, where: str) -> None:
-    """Adds values to those that were given before, each converted to the type that a dataclass has for it."""
+    """Adds values to the changes, each converted to the type of its field in the dataclass ``kind``.
+
+    Raises:
+        UsageError: If a name is unknown, or a value has the wrong type.
+    """
     hints = get_type_hints(kind)
-    # One segment is blended at a time: nobody is there to be its donor.
+    # The preview blends one segment at a time, so there is no other face of a batch as donor.
     known = [option.name for option in fields(kind) if option.name != "donor"]
     for key, value in given.items():
         check_name(key, known, f"option {table}" if table else "option", where)
         name, hint = table + key, hints[key]
         chances = get_origin(hint) is Mapping
         if (chances or is_dataclass(hint)) and not isinstance(value, Mapping):
-            raise UsageError(f"{name} is {value!r}, not a table", where=where, hint=f"set {name}.NAME=... of it")
+            raise UsageError(
+                f"{name} must be a table, got {value!r}", where=where, hint=f"write --set {name}.NAME=VALUE"
+            )
         if chances:
             converted = {item: _convert(chance, float, f"{name}.{item}", where) for item, chance in value.items()}
             changes[key] = changes.get(key, {}) | converted
@@ -77,11 +83,11 @@ def _convert(value: Any, hint: Any, name: str, where: str) -> Any:
         exact = ... not in get_args(hint)
         if not isinstance(value, list) or (exact and len(value) != len(kinds)):
             count = f"{len(kinds)} " if exact else ""
-            raise UsageError(f"{name} is {value!r}, not a list of {count}numbers", where=where)
+            raise UsageError(f"{name} must be a list of {count}numbers, got {value!r}", where=where)
         wanted = kinds if exact else kinds * len(value)
         return tuple(_convert(item, kind, name, where) for item, kind in zip(value, wanted, strict=True))
     if hint is float and type(value) is int:
         return float(value)
     if type(value) is not hint or not math.isfinite(value):
-        raise UsageError(f"{name} is {value!r}, not {_WORDS[hint]}", where=where)
+        raise UsageError(f"{name} must be {_WORDS[hint]}, got {value!r}", where=where)
     return value

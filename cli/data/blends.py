@@ -1,4 +1,4 @@
-"""Draws self-blends of a source, writes them as video, contact sheet and JSON, and says so."""
+"""Blends segments of a source and writes a video, a contact sheet and a JSON file of the sampled parameters."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from ..common.show import line, show_table, table
 
 T = TypeVar("T")
 FPS = 8
-# Each draw is repeated until it has been shown for so long.
+# Each blend is repeated in the video until it has been shown for this long.
 SECONDS = 4.0
-# Significant digits of what was drawn in the JSON.
+# Significant digits of the sampled parameters in the JSON file.
 DIGITS = 4
 REDRAW = "{blend!r}.sample(segment, generator_for({seed}, 'preview', draw))"
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What to blend.
+    """The video, picture or shards whose faces are blended.
 
     Attributes:
-        path: A video or picture; with ``shard`` a folder of shards, or one of them.
-        shard: See there.
-        frames: Of a segment, at most.
-        size: Of a frame, pixels.
+        path: A video or picture; if ``shard`` is True, a folder of shards or one shard.
+        shard: Whether ``path`` holds shards.
+        frames: Largest number of frames of a segment.
+        size: Side of a frame, pixels.
     """
 
     path: str
@@ -49,32 +49,32 @@ class Source:
 
     @property
     def name(self) -> str:
-        """What files made of it begin with."""
+        """First part of the names of the result files."""
         if is_url(self.path):
             return PurePosixPath(self.path.partition("?")[0]).stem
         path = Path(self.path)
         return path.resolve().name if path.is_dir() else path.stem
 
     def clips(self, count: int) -> list[Clip]:
-        """At most ``count`` segments, at least one."""
+        """Reads at most ``count`` segments, at least one."""
         if self.shard:
             return clips_from_shards(self.path, count=count, frames=self.frames, size=self.size)
         return [clip_from_video(self.path, frames=self.frames, size=self.size)]
 
 
 def preview(source: Source, out: Path, *, preset: str, blend: SelfBlend, seed: int, count: int) -> None:
-    """Draws, writes and shows.
+    """Blends a source, writes the result files and prints a table of the blends.
 
     Args:
-        source: What to blend.
-        out: Folder; made if it does not exist.
-        preset: Name of the preset that ``blend`` began with.
-        blend: What draws.
-        seed: Of all draws.
-        count: How many.
+        source: Video, picture or shards to blend.
+        out: Output folder; created if it does not exist.
+        preset: Name of the preset on which ``blend`` is based; part of the file names.
+        blend: Augmentation that samples and applies the blends.
+        seed: Seed of all blends.
+        count: Number of blends.
     """
     stem = f"{source.name}-{preset}"
-    work = Work("looking for a face", unit="pictures")
+    work = Work("searching for a face", unit="pictures")
     with display(work, interval=None):
         clips = source.clips(count)
         mine = [clips[i % len(clips)] for i in range(count)]
@@ -103,7 +103,13 @@ def preview(source: Source, out: Path, *, preset: str, blend: SelfBlend, seed: i
 
 
 def draw_blends(blend: SelfBlend, clips: Sequence[Clip], seed: int) -> list[BlendDraw]:
-    """Blends each clip; draw i depends on the seed and on i alone."""
+    """Blends each clip. Blend i depends only on the seed and on i.
+
+    Args:
+        blend: Augmentation that samples and applies the blends.
+        clips: One clip per blend.
+        seed: Seed of all blends.
+    """
     draws = []
     for i, clip in enumerate(clips):
         params = blend.sample(clip.segment, generator_for(seed, "preview", i))
@@ -113,14 +119,19 @@ def draw_blends(blend: SelfBlend, clips: Sequence[Clip], seed: int) -> list[Blen
 
 
 def drawn(draws: Sequence[BlendDraw], clips: Sequence[Clip]) -> list[dict[str, Any]]:
-    """All that was drawn, for JSON; numbers of four digits."""
+    """Returns all sampled parameters for the JSON file, rounded to four significant digits.
+
+    Args:
+        draws: The blends.
+        clips: The clip of each blend.
+    """
     record = [
         {
             "draw": i,
             "source": printable(clip.source),
             "frames": clip.frame_indices.tolist(),
             "facts": dict(draw.facts),
-            "blended": draw.gate.tolist(),
+            "blended": draw.frame_mask.tolist(),
             "params": draw.params.as_dict(),
         }
         for i, (draw, clip) in enumerate(zip(draws, clips, strict=True))
@@ -129,7 +140,7 @@ def drawn(draws: Sequence[BlendDraw], clips: Sequence[Clip]) -> list[dict[str, A
 
 
 def to_json(record: Any) -> str:
-    """JSON with a line for each value of an object, and arrays of numbers on one line."""
+    """Formats JSON with one line per value of an object, and arrays of numbers on one line."""
     return _lines(record, "\n") + "\n"
 
 
@@ -144,7 +155,7 @@ def _lines(value: Any, newline: str) -> str:
 
 
 def rounded(value: Any) -> Any:
-    """The same with all numbers in it, however deep, of four digits."""
+    """Rounds all numbers in a nested value to four significant digits."""
     if isinstance(value, float):
         return float(f"{value:.{DIGITS}g}") + 0.0  # no -0.0
     if isinstance(value, Mapping):
@@ -153,26 +164,31 @@ def rounded(value: Any) -> Any:
 
 
 def show_clip(clip: Clip, wanted: int) -> None:
-    """Says which frames were taken, and on stderr what is amiss with them."""
+    """Prints which frames are used, and on stderr a note if there are too few or some have no landmarks.
+
+    Args:
+        clip: The clip.
+        wanted: Number of frames that was asked for.
+    """
     source, first, last = printable(clip.source), int(clip.frame_indices[0]), int(clip.frame_indices[-1])
     line(f"{source}: {f'frames {first} to {last}' if last > first else f'frame {first}'}")
     if len(clip) < wanted:
-        line(f"note: {source}: {counted(len(clip), 'frame')} instead of {wanted}: there are no more", err=True)
+        line(f"note: {source}: {counted(len(clip), 'frame')} instead of {wanted}: the source has no more", err=True)
     unusable = int((~clip.segment.valid).sum())
     if unusable:
-        line(f"note: {source}: no good landmarks in {counted(unusable, 'frame')}, left as is", err=True)
+        line(f"note: {source}: {counted(unusable, 'frame')} without valid landmarks, not blended", err=True)
 
 
 def show_draws(draws: Iterable[BlendDraw]) -> None:
-    """Prints a table of what was drawn."""
-    made = table("draw", "region", "ratio", "gate", "drift", "recoloured", "mask")
+    """Prints a table of the sampled parameters, one row per blend."""
+    made = table("blend", "region", "ratio", "frame mask", "drift", "recoloured", "severity")
     for i, draw in enumerate(draws):
         facts = draw.facts
         made.add_row(
             str(i),
             facts["region"],
             f"{facts['ratio']:.2f}",
-            f"{facts['gate']} {facts['blended']}/{facts['frames']}",
+            f"{facts['frame_mask']} {facts['blended']}/{facts['frames']}",
             drifting(facts, rho=False),
             recoloured(facts),
             f"{facts['severity']:.2f}",
@@ -181,7 +197,7 @@ def show_draws(draws: Iterable[BlendDraw]) -> None:
 
 
 def _told(work: Work, pictures: Iterable[T], total: int) -> Iterator[T]:
-    """The same pictures; the display is told how many there have been."""
+    """Yields the pictures and reports their number to the display."""
     for number, picture in enumerate(pictures):
         work.tell("drawing", done=number, total=total)
         yield picture

@@ -1,4 +1,4 @@
-"""``mgst-data demo``."""
+"""The command ``mgst-data demo``."""
 
 from __future__ import annotations
 
@@ -17,15 +17,22 @@ from ..common.options import Command
     type=click.Path(path_type=Path),
     default=Path("demo/videos"),
     show_default=True,
-    help="Folder of the videos.",
+    metavar="FOLDER",
+    help="Folder for the videos.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Another one gives other movements.")
+@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Seed of the random movements.")
 @debug_option
 def demo(out: Path, seed: int) -> None:
-    """Renders a small data set to try everything with.
+    """Renders a small data set for trying out the commands.
 
-    A real portrait is moved like a talking head, and its face is swapped, in the layout of FaceForensics++.
-    """
+    Real videos: the face in a portrait photograph moves like that of a speaker. Fake videos: its face is swapped. The
+    files are in the directory layout of FaceForensics++.
+    \f
+
+    Args:
+        out: Folder for the videos.
+        seed: Seed of the random movements.
+    """  # noqa: D301 - click shows only the text above the form feed
     from mgst_data.demo import render_demo
 
     from ..common.progress import Work, display
@@ -35,5 +42,5 @@ def demo(out: Path, seed: int) -> None:
         videos = render_demo(
             out, seed=seed, progress=lambda done, total: work.tell("rendering", done=done, total=total)
         )
-    click.echo(f"{out}: {len(videos)} videos in the layout of FaceForensics++")
+    click.echo(f"{out}: {len(videos)} videos in the directory layout of FaceForensics++")
     click.echo(f"next: mgst-data extract --src {shlex.quote(str(out))} --out shards")

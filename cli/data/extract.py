@@ -1,4 +1,4 @@
-"""``mgst-data extract``."""
+"""The command ``mgst-data extract``."""
 
 from __future__ import annotations
 
@@ -17,64 +17,123 @@ Examples:
   mgst-data extract --src my_videos.csv --out shards --workers 8
   mgst-data extract --src FaceForensics++ --out shards --retry-skipped no_face
 
-A run that was stopped goes on with the same command; finished videos are kept.
-Exit codes: 0 complete, 1 failed (with --strict: or videos were skipped, or
-kept with a note), 2 asked for something that cannot be done, 130 interrupted.
+To continue an interrupted run, run the same command again. Finished videos
+are kept.
+
+Exit codes: 0 complete; 1 failed, or with --strict a video was skipped or kept
+with a note; 2 wrong option or input; 130 interrupted.
 """
 
 
 @click.command(cls=Command, epilog=EPILOG)
 @options(
     "Data set",
-    option("--src", type=click.Path(path_type=Path), required=True, help="Folder of the data set, or a manifest."),
-    option("--layout", help="How it lies on disk: faceforensics, celebdf, dfdc, folder, manifest, ... [auto]"),
-    option("--split", multiple=True, help="Only this split; may be repeated."),
-    option("--method", multiple=True, help="Only this method ('real' for real videos); may be repeated."),
-    option("--compression", multiple=True, help="Only this compression; may be repeated."),
-    option("--limit", type=int, metavar="N", help="At most so many videos, spread evenly over labels and methods."),
-    option("--splits", help="Folder of the official split files, where it is not in the data set."),
-    option("--reals", help="Where the real videos lie, for data sets that come without."),
-    option("--masks", is_flag=True, help="Carry manipulation masks along."),
-    option("--allow-leakage", is_flag=True, help="Go on although a person is in two splits."),
+    option(
+        "--src",
+        type=click.Path(path_type=Path),
+        required=True,
+        help="Folder of the data set, or a manifest (.csv or .jsonl).",
+    ),
+    option(
+        "--layout",
+        metavar="NAME",
+        help="Directory layout: faceforensics, celebdf, dfdc, dfdc_preview, deeperforensics, df40, wilddeepfake, "
+        "folder, manifest, or auto to detect it. [default: auto]",
+    ),
+    option("--split", multiple=True, metavar="NAME", help="Only videos of this split. Can be repeated."),
+    option(
+        "--method",
+        multiple=True,
+        metavar="NAME",
+        help="Only videos of this method, such as Deepfakes, or real for real videos. Can be repeated.",
+    ),
+    option(
+        "--compression",
+        multiple=True,
+        metavar="NAME",
+        help="Only videos of this compression level, such as c23. Can be repeated.",
+    ),
+    option("--limit", type=int, metavar="N", help="Largest number of videos, spread evenly over labels and methods."),
+    option("--splits", metavar="FOLDER", help="Folder of the official split files, if it is not in the data set."),
+    option("--reals", metavar="FOLDER", help="Folder of the real videos, for data sets that contain only fakes."),
+    option("--masks", is_flag=True, help="Also store the manipulation masks of the data set."),
+    option("--allow-leakage", is_flag=True, help="Continue even if one person is in two splits."),
 )
 @options(
     "Chunks",
-    option("--frames", type=int, help="Frames per chunk. [32]"),
-    option("--chunks", type=int, help="Chunks per video, evenly spaced; 0 for all. [0]"),
-    option("--tracks", type=click.Choice(["all", "main"]), help="All faces of a video, or its main one. [all]"),
-    option("--min-face", type=int, help="Side of the smallest face, pixels of the video. [40]"),
-    option("--min-frames", type=int, help="Shorter tracks are dropped. [8]"),
-    option("--min-score", type=float, help="Chunks of a lower median face probability are dropped. [0.9]"),
-    option("--damaged", type=click.Choice(["drop", "keep"]), help="Frames decoded from damaged data. [drop]"),
+    option("--frames", type=int, metavar="N", help="Frames per chunk, 1 to 1000. [default: 32]"),
+    option("--chunks", type=int, metavar="N", help="Chunks per video, evenly spaced; 0 for all. [default: 0]"),
+    option(
+        "--tracks",
+        type=click.Choice(["all", "main"]),
+        help="Faces to store: all faces of a video, or only the main face. [default: all]",
+    ),
+    option(
+        "--min-face",
+        type=int,
+        metavar="PIXELS",
+        help="Smallest side of a face box, in pixels of the video; at least 12. [default: 40]",
+    ),
+    option("--min-frames", type=int, metavar="N", help="Drop tracks with fewer frames. [default: 8]"),
+    option(
+        "--min-score",
+        type=float,
+        metavar="P",
+        help="Drop chunks with a lower median face probability, 0 to 1. [default: 0.9]",
+    ),
+    option(
+        "--damaged",
+        type=click.Choice(["drop", "keep"]),
+        help="Damaged frames: drop them, or keep and mark them. [default: drop]",
+    ),
 )
 @options(
     "Crops",
-    option("--size", type=int, help="Longest side of the crops, pixels. [320]"),
-    option("--margin", type=float, help="Shown around the face's box, in its longer sides. [0.3]"),
-    option("--upsample", is_flag=True, help="Enlarge the crops of small faces to that size."),
-    option("--image-format", type=click.Choice(["jpg", "png", "webp"]), help="How crops are stored. [jpg]"),
-    option("--quality", type=int, help="Of JPEG. [95]"),
+    option("--size", type=int, metavar="PIXELS", help="Largest side of a crop, 16 to 4096 pixels. [default: 320]"),
+    option(
+        "--margin",
+        type=float,
+        metavar="RATIO",
+        help="Margin around the face box, as a multiple of its longer side, 0 to 2. [default: 0.3]",
+    ),
+    option("--upsample", is_flag=True, help="Enlarge small crops to --size."),
+    option(
+        "--image-format",
+        type=click.Choice(["jpg", "png", "webp"]),
+        help="File format of the crops; png and webp are lossless. [default: jpg]",
+    ),
+    option("--quality", type=int, metavar="N", help="JPEG quality, 1 to 100. [default: 95]"),
 )
 @options(
     "Models",
-    option("--reader", help="What reads videos. [pyav]"),
-    option("--detector", help="What finds faces. [mtcnn]"),
-    option("--landmarks", help="What finds landmarks. [dlib]"),
-    option("--landmark-model", help="Its file. [68 points, installed along]"),
+    option("--reader", metavar="NAME", help="Video reader: pyav or torchcodec. [default: pyav]"),
+    option("--detector", metavar="NAME", help="Face detector. [default: mtcnn]"),
+    option("--landmarks", metavar="NAME", help="Landmark model. [default: dlib]"),
+    option(
+        "--landmark-model",
+        metavar="FILE",
+        help="File of the landmark model. [default: the installed model with 68 points]",
+    ),
 )
 @options(
     "Run",
-    option("--out", type=click.Path(), help="Folder of shards, a new one or one to go on with."),
-    option("--config", "config_file", type=click.Path(path_type=Path), help="TOML file to take options from."),
-    option("--set", "overrides", multiple=True, metavar="TABLE.NAME=VALUE", help="Override one; may be repeated."),
-    option("--workers", type=int, help="Videos worked on at a time. [one per core]"),
-    option("--executor", default="process", help="process, serial or ray. [process]"),
-    option("--device", default="auto", type=click.Choice(["auto", "cpu", "cuda"]), help="For the networks. [auto]"),
-    option("--videos-per-shard", type=click.IntRange(min=1), default=16, help="Of new shards. [16]"),
+    option("--out", type=click.Path(), metavar="FOLDER",
+           help="Folder for the shards: a new one, or one of an interrupted run. Required without --dry-run."),
+    option("--config", "config_file", type=click.Path(path_type=Path), metavar="FILE",
+           help="TOML file with options. Options on the command line override it."),
+    option("--set", "overrides", multiple=True, metavar="TABLE.NAME=VALUE",
+           help="Set one option of the configuration, such as extract.size=256. Can be repeated."),
+    option("--workers", type=int, metavar="N", help="Number of worker processes. [default: one per core]"),
+    option("--executor", default="process", metavar="NAME",
+           help="How work is distributed: process, serial or ray. [default: process]"),
+    option("--device", default="auto", type=click.Choice(["auto", "cpu", "cuda"]),
+           help="Device for the face detector; auto uses a GPU if there is one. [default: auto]"),
+    option("--videos-per-shard", type=click.IntRange(min=1), default=16, metavar="N",
+           help="Videos per new shard. [default: 16]"),
     option("--retry-skipped", "retry", is_flag=False, flag_value="all", default="", metavar="[REASON]",
-           help="Try skipped videos again: all, or those skipped for a reason."),
-    option("--strict", is_flag=True, help="Videos that are skipped, or kept with a note, make the exit code 1."),
-    option("--dry-run", is_flag=True, help="Show what would be extracted, and write nothing."),
+           help="Extract skipped videos again: all of them, or those skipped for REASON, such as no_face."),
+    option("--strict", is_flag=True, help="Exit with code 1 if a video is skipped or kept with a note."),
+    option("--dry-run", is_flag=True, help="Show what would be extracted. Write nothing."),
 )  # fmt: skip
 @json_option
 @debug_option
@@ -96,15 +155,35 @@ def extract(
     as_json: bool,
     **flags: Any,
 ) -> None:
-    """Tracks the faces of every video and stores them as shards.
+    """Extracts face tracks of every video into shards.
 
-    A shard is a tar file of chunks: crops of consecutive frames of one face, with landmarks. It is read by
-    mgst_data.shards.ShardReader, and by webdataset.
-    """
+    A shard is a tar file of samples in WebDataset format. One sample is one chunk: crops of consecutive frames of one
+    face, with landmarks. mgst_data.shards.ShardReader reads shards, and so does the library webdataset.
+    \f
+
+    Args:
+        ctx: Context of click; holds ``--debug``.
+        src: Folder of the data set, or a manifest.
+        out: Folder for the shards; None only with ``dry_run``.
+        config_file: TOML file with options.
+        overrides: Texts ``"table.name=value"`` of ``--set``.
+        workers: Number of workers; None for one per core.
+        executor: Name of the executor that distributes the work.
+        device: "auto", "cpu" or "cuda".
+        videos_per_shard: Videos per new shard.
+        retry: Skipped videos to extract again: "all", a reason, or "" for none.
+        strict: Whether skipped videos and notes give exit code 1.
+        dry_run: Whether to show what would be extracted and write nothing.
+        as_json: Whether to print one JSON object.
+        flags: All other options, by name of a field of SourceConfig or ExtractConfig.
+
+    Raises:
+        MissingParameter: If ``out`` is missing.
+    """  # noqa: D301 - click shows only the text above the form feed
     if out is None and not dry_run:
         raise click.MissingParameter(param_hint="'--out'", param_type="option", ctx=ctx)
 
-    # Only now: these import torch, and --help should not wait for it.
+    # Imported here because torch takes seconds to import, and --help must be fast.
     from mgst_data.extract import extract as run
 
     from . import show

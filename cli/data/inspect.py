@@ -1,4 +1,4 @@
-"""``mgst-data inspect``."""
+"""The command ``mgst-data inspect``."""
 
 from __future__ import annotations
 
@@ -15,22 +15,29 @@ Examples:
   mgst-data inspect shards --verify
   mgst-data inspect s3://bucket/shards --json
 
-Exit codes: 0 sound, 1 damaged or not complete, 2 no shards there.
+Exit codes: 0 no problem, 1 damaged or incomplete, 2 no shards found.
 """
 
 
 @click.command(cls=Command, epilog=EPILOG)
 @click.argument("shards")
-@click.option("--verify", is_flag=True, help="Check every file and sample, and decode every picture.")
+@click.option("--verify", is_flag=True, help="Check every file and every sample, and decode every picture.")
 @json_option
 @debug_option
 @click.pass_context
 def inspect(ctx: click.Context, /, shards: str, verify: bool, as_json: bool) -> None:
-    """Shows what is in a folder of shards.
+    """Shows the contents of a folder of shards.
 
-    SHARDS is a path or a URL. Sums by data set, split, label and method; every video that was skipped, or kept with a
-    note, with its reason.
-    """
+    SHARDS is a path or a URL. The output has the counts by data set, split, label and method, and all videos that were
+    skipped or kept with a note, with the reason.
+    \f
+
+    Args:
+        ctx: Context of click.
+        shards: Path or URL of the folder.
+        verify: Whether to check every file and sample, and decode every picture.
+        as_json: Whether to print one JSON object.
+    """  # noqa: D301 - click shows only the text above the form feed
     from mgst_data.core.errors import printable
     from mgst_data.shards import ShardFolder, summarise, verify_shard
     from mgst_data.shards.report import latest
@@ -73,8 +80,8 @@ def inspect(ctx: click.Context, /, shards: str, verify: bool, as_json: bool) -> 
             show.problems(problems, samples=sum(len(report.samples) for report in reports))
         line(f"\n{printable(shards)}: {count(len(reports), 'shard')}, {size(bytes_)}")
         if missing:
-            begun = f", but {count(kept, 'video')} of them kept" if kept else ""
+            begun = f" ({count(kept, 'video')} of them already extracted)" if kept else ""
             there = f"{missing:,} of {len(folder.plan):,} shards are missing{begun}"
-            line(f"{there}: the same extraction goes on from there")
+            line(f"{there}; run the same extraction again to continue")
     if problems or missing:
         ctx.exit(1)

@@ -1,4 +1,4 @@
-"""``mgst-data preview-blend``."""
+"""The command ``mgst-data preview-blend``."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ EPILOG = """\b
 Examples:
   mgst-data preview-blend talk.mp4
   mgst-data preview-blend talk.mp4 --preset sbi --set mask.ratios=[1.0]
-  mgst-data preview-blend shards --shard --count 8 --set gate.single=1
+  mgst-data preview-blend shards --shard --count 8 --set frame_mask.single=1
 
-Options of --set are those of mgst_data.augment.SelfBlend. Chances that share a
-table (gate, mask.regions) are replaced by those that are named.
+--set takes the options of mgst_data.augment.SelfBlend. If it names
+probabilities of a table (frame_mask, mask.regions), all others of that table are 0.
 """
 
 
@@ -24,9 +24,18 @@ table (gate, mask.regions) are replaced by those that are named.
 @click.argument("video")
 @options(
     "Source",
-    option("--shard", is_flag=True, help="VIDEO is a folder of shards, or one of them."),
-    option("--frames", type=click.IntRange(1, 300), default=16, show_default=True, help="Of a segment."),
-    option("--size", type=click.IntRange(32, 1024), default=256, show_default=True, help="Of a frame, pixels."),
+    option("--shard", is_flag=True, help="VIDEO is a folder of shards, or one shard."),
+    option(
+        "--frames", type=click.IntRange(1, 300), default=16, show_default=True, metavar="N", help="Frames per segment."
+    ),
+    option(
+        "--size",
+        type=click.IntRange(32, 1024),
+        default=256,
+        show_default=True,
+        metavar="PIXELS",
+        help="Side of each frame.",
+    ),
 )
 @options(
     "Blend",
@@ -34,15 +43,29 @@ table (gate, mask.regions) are replaced by those that are named.
         "--preset",
         default="frame_random",
         metavar="NAME",
-        help="frame_random, sbi, consistent or strong_drift. [frame_random]",
+        help="Preset: frame_random, sbi, consistent or strong_drift. [default: frame_random]",
     ),
-    option("--seed", type=int, default=0, show_default=True, help="Another one gives other draws."),
-    option("--count", type=click.IntRange(1, 100), default=4, show_default=True, help="Draws."),
-    option("--set", "overrides", multiple=True, metavar="NAME=VALUE", help="Change an option; may be repeated."),
+    option("--seed", type=int, default=0, show_default=True, metavar="N", help="Seed of the random parameters."),
+    option(
+        "--count",
+        type=click.IntRange(1, 100),
+        default=4,
+        show_default=True,
+        metavar="N",
+        help="Number of blends to make.",
+    ),
+    option(
+        "--set",
+        "overrides",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="Set one option of the preset, such as drift=0. Can be repeated.",
+    ),
 )
 @options(
     "Output",
-    option("--out", type=click.Path(path_type=Path), help="Folder. [VIDEO-blends beside the video]"),
+    option("--out", type=click.Path(path_type=Path), metavar="FOLDER",
+           help="Folder for the results. [default: VIDEO-blends, next to the video]"),
 )  # fmt: skip
 @debug_option
 def preview_blend(
@@ -56,16 +79,29 @@ def preview_blend(
     overrides: tuple[str, ...],
     out: Path | None,
 ) -> None:
-    """Shows what self-blending makes of a face.
+    """Applies self-blending to a face and writes a preview.
 
-    VIDEO is a video or a picture, of which the main face is taken, or with --shard a folder of shards. Written are a
-    video (real twin, fake, mask and difference side by side), a contact sheet, and a JSON file of all that was drawn.
-    """
-    # Only now: these import torch, and --help should not wait for it.
+    VIDEO is a video or a picture; its main face is used. With --shard, VIDEO is a folder of shards. The results are a
+    video (paired real segment, fake, mask and difference, side by side), a contact sheet, and a JSON file with all
+    sampled parameters.
+    \f
+
+    Args:
+        video: Video, picture, or with ``shard`` a folder of shards or one shard.
+        shard: Whether ``video`` holds shards.
+        frames: Frames per segment.
+        size: Side of each frame, pixels.
+        preset: Name of the preset.
+        seed: Seed of the random parameters.
+        count: Number of blends to make.
+        overrides: Texts ``"name=value"`` of ``--set``.
+        out: Folder for the results; None for ``VIDEO-blends`` next to the video.
+    """  # noqa: D301 - click shows only the text above the form feed
+    # Imported here because torch takes seconds to import, and --help must be fast.
     from ..common.inputs import beside
     from .blend_options import blend_options
     from .blends import Source, preview
 
-    blend = blend_options(preset, overrides)  # what makes no sense is said before anything is read
+    blend = blend_options(preset, overrides)  # report wrong options before any file is read
     out = out or beside(video, "blends")
     preview(Source(video, shard, frames, size), out, preset=preset, blend=blend, seed=seed, count=count)

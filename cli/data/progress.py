@@ -1,4 +1,4 @@
-"""How an extraction is watched."""
+"""Shows the progress of an extraction."""
 
 from __future__ import annotations
 
@@ -19,26 +19,31 @@ SECONDS_BETWEEN_LINES = 5.0
 
 @contextmanager
 def extract_watcher(*, interval: float = SECONDS_BETWEEN_LINES) -> Iterator[Watcher]:
-    """A watcher that shows an extraction on stderr."""
+    """Returns a watcher that shows the progress of an extraction on stderr."""
     pace = Pace()
     with display(pace, interval=interval) as shown:
         yield ExtractWatcher(shown, pace)
 
 
 class Pace:
-    """How far a run has come, and how fast."""
+    """Counts the finished videos of a run and measures its speed."""
 
     def __init__(self) -> None:
         self.total = self.kept = self.videos = self.skipped = self.noted = self.frames = 0
         self._began = self._latest = time.perf_counter()
 
     def begin(self, tasks: Sequence[ShardTask], kept: int) -> None:
-        """Starts the clock; ``kept`` videos of the tasks are done already."""
+        """Starts the clock.
+
+        Args:
+            tasks: Shards that are to be written.
+            kept: Number of their videos that an earlier run has finished.
+        """
         self.total, self.kept = sum(map(len, tasks)), kept
         self._began = time.perf_counter()
 
     def add(self, video: VideoReport) -> None:
-        """Counts a video."""
+        """Counts a finished video."""
         self.videos += 1
         self.skipped += video.skipped
         self.noted += bool(video.notes) and not video.skipped
@@ -47,15 +52,15 @@ class Pace:
 
     @property
     def done(self) -> int:
-        """Videos that are done, before this run or by it."""
+        """Number of videos finished by this run or an earlier one."""
         return self.kept + self.videos
 
     def words(self) -> Sequence[str]:
-        """How far, how fast, and the time left, which runs down between two videos."""
+        """Progress, speed, and the time left, which counts down between two videos."""
         words = [f"{self.done:,}/{self.total:,} videos"]
         if self.videos:
             seconds = max(self._latest - self._began, 1e-3)
-            # Videos come in one by one: between them the rates stand still, and the time left runs down.
+            # Rates change only when a video is finished; the time left counts down in between.
             end = self._latest + seconds / self.videos * (self.total - self.done)
             left = duration(max(0.0, end - time.perf_counter()))
             words += [f"{self.videos / seconds:.1f}/s", f"{self.frames / seconds:,.0f} frames/s", f"{left} left"]
@@ -66,18 +71,23 @@ class Pace:
 
 
 class ExtractWatcher(Watcher):
-    """Shows the pace. Where no bar is drawn, every video that is skipped, and every note on a kept one, gets a line."""
+    """Shows the speed. Without a bar, it also prints a line for each skipped video and for each note on a kept video.
+
+    Args:
+        shown: Display on stderr.
+        pace: Counts that the display shows.
+    """
 
     def __init__(self, shown: Display, pace: Pace) -> None:
         self._shown, self._pace = shown, pace
 
     def begin(self, tasks: Sequence[ShardTask], planned: int, kept: int) -> None:
-        """Says what is to be done."""
+        """Prints what will be done, and starts the clock."""
         self._shown.say(beginning(tasks, planned, kept))
         self._pace.begin(tasks, kept)
 
     def see(self, event: Event) -> None:
-        """Counts a video."""
+        """Counts a finished video. Other events are ignored."""
         if not isinstance(event, VideoReport):
             return
         self._pace.add(event)
@@ -88,11 +98,17 @@ class ExtractWatcher(Watcher):
 
 
 def beginning(tasks: Sequence[ShardTask], planned: int, kept: int) -> str:
-    """What is to be done, in words."""
+    """Describes what a run will do.
+
+    Args:
+        tasks: Shards that are to be written.
+        planned: Number of all shards of the folder, complete ones included.
+        kept: Number of videos of the tasks that an earlier run has finished.
+    """
     if not tasks:
-        return f"nothing to do: all {count(planned, 'shard')} complete"
-    there = f"; {planned - len(tasks):,} of {planned:,} are complete" if planned > len(tasks) else ""
+        return f"nothing to do: all {count(planned, 'shard')} are complete"
+    there = f"; {planned - len(tasks):,} of {count(planned, 'shard')} are complete" if planned > len(tasks) else ""
     if kept:
         these = "this shard" if len(tasks) == 1 else "these shards"
-        there += f"; {count(kept, 'video')} of {these} kept from before"
+        there += f"; {count(kept, 'video')} of {these} already extracted"
     return f"extracting {count(sum(map(len, tasks)) - kept, 'video')} into {count(len(tasks), 'shard')}{there}"

@@ -1,4 +1,4 @@
-"""``mgst-data sheet``."""
+"""The command ``mgst-data sheet``."""
 
 from __future__ import annotations
 
@@ -18,13 +18,28 @@ Examples:
 
 @click.command(cls=Command, epilog=EPILOG)
 @click.argument("shards")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for the pictures.  [SHARDS-sheets]")
-@click.option("--split", help="Only this split.")
-@click.option("--method", multiple=True, help="Only this method; may be repeated.")
-@click.option("--chunks", type=click.IntRange(min=1), help="Chunks per video, evenly spaced.  [all]")
-@click.option("--rows", type=click.IntRange(min=1), default=12, show_default=True, help="Chunks per picture.")
-@click.option("--columns", type=click.IntRange(min=1), default=8, show_default=True, help="Frames per chunk.")
-@click.option("--side", type=click.IntRange(min=16), default=144, show_default=True, help="Of each crop, pixels.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="FOLDER", help="Folder for the sheets.  [default: SHARDS-sheets]"
+)
+@click.option("--split", metavar="NAME", help="Only videos of this split.")
+@click.option("--method", multiple=True, metavar="NAME", help="Only videos of this method. Can be repeated.")
+@click.option(
+    "--chunks", type=click.IntRange(min=1), metavar="N", help="Chunks per video, evenly spaced.  [default: all]"
+)
+@click.option(
+    "--rows",
+    type=click.IntRange(min=1),
+    default=12,
+    show_default=True,
+    metavar="N",
+    help="Rows per sheet, one chunk each.",
+)
+@click.option(
+    "--columns", type=click.IntRange(min=1), default=8, show_default=True, metavar="N", help="Frames per row."
+)
+@click.option(
+    "--side", type=click.IntRange(min=16), default=144, show_default=True, metavar="PIXELS", help="Side of each crop."
+)
 @debug_option
 def sheet(
     shards: str,
@@ -36,10 +51,24 @@ def sheet(
     columns: int,
     side: int,
 ) -> None:
-    """Draws contact sheets of what is in SHARDS.
+    """Draws contact sheets of the chunks in SHARDS.
 
-    A row shows frames of one chunk, with the face's box and the landmarks; invalid ones are red.
-    """
+    Each row shows frames of one chunk with the face box and the landmarks. Invalid landmarks are red.
+    \f
+
+    Args:
+        shards: Path or URL of the folder of shards.
+        out: Folder for the sheets; None for ``SHARDS-sheets``.
+        split: Only videos of this split; None for all.
+        method: Only videos of these methods; () for all.
+        chunks: Chunks per video, evenly spaced; None for all.
+        rows: Rows per sheet, one chunk each.
+        columns: Frames per row.
+        side: Side of each crop, pixels.
+
+    Raises:
+        UsageError: If no video matches, or a matching video has no chunk.
+    """  # noqa: D301 - click shows only the text above the form feed
     from mgst_data.core import UsageError
     from mgst_data.core.errors import printable
     from mgst_data.preview import write_sheets
@@ -50,6 +79,6 @@ def sheet(
     out = out or beside(shards, "sheets")
     reader = ShardReader.open(shards, split=split, methods=method or None)
     if not len(reader):
-        raise UsageError("no face was kept here of such videos", where=shards, hint="leave --split or --method out")
+        raise UsageError("no chunk matches --split and --method", where=shards, hint="omit --split or --method")
     count = write_sheets(reader, out, per_video=chunks, rows=rows, columns=columns, side=side)
     click.echo(f"{printable(out)}: {count:,} {'sheet' if count == 1 else 'sheets'}")

@@ -1,4 +1,4 @@
-"""Tables and lines of extractions."""
+"""Prints tables and lines about extractions and folders of shards."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COLUMNS = ("kept", "skipped", "frames", "tracks", "chunks", "crops")
 
 
 def scan(found: Scan) -> None:
-    """Says on stderr what was found, and what is amiss with it: one line per kind of defect."""
+    """Prints to stderr how many videos were found, and one line per kind of note."""
     records = found.records
     fakes = sum(record.label for record in records)
     sets = ", ".join(sorted({record.dataset for record in records}))
@@ -36,7 +36,7 @@ def scan(found: Scan) -> None:
 
 
 def by_reason(notes: Iterable[Note]) -> dict[str, list[Note]]:
-    """Notes in groups."""
+    """Groups notes by reason."""
     groups: defaultdict[str, list[Note]] = defaultdict(list)
     for note in notes:
         groups[note.reason].append(note)
@@ -44,7 +44,14 @@ def by_reason(notes: Iterable[Note]) -> dict[str, list[Note]]:
 
 
 def plan(found: Scan, out: str | None, *, videos_per_shard: int, as_json: bool) -> None:
-    """Prints what would be extracted."""
+    """Prints what an extraction would do, without doing it.
+
+    Args:
+        found: Videos of the data set.
+        out: Folder for the shards; None if none was given.
+        videos_per_shard: Videos per new shard.
+        as_json: Whether to print one JSON object instead of a table.
+    """
     folder = ShardFolder.read(out) if out is not None and Path(out, STATE).exists() else None
     known = {key for keys in folder.plan.values() for key in keys} if folder else set()
     new = plan_shards(
@@ -63,7 +70,7 @@ def plan(found: Scan, out: str | None, *, videos_per_shard: int, as_json: bool) 
         line(json.dumps({"videos": videos, "shards": shards, "notes": notes}, indent=1))
         return
     splits = [split for split in (*SPLITS, "") if any(split == key[2] for key in counts)]
-    made = table("videos", *(split or "no split" for split in splits), "all")
+    made = table("videos by method", *(split or "no split" for split in splits), "all")
     for label, method in sorted({key[:2] for key in counts}):
         row = [counts[label, method, split] for split in splits]
         made.add_row(method, *(f"{number:,}" for number in (*row, sum(row))))
@@ -75,7 +82,12 @@ def plan(found: Scan, out: str | None, *, videos_per_shard: int, as_json: bool) 
 
 
 def totals(sums: Totals, *groups: str) -> None:
-    """Prints sums over videos: a table per group, and one row for all."""
+    """Prints counts over videos: rows per group, and one row for all videos.
+
+    Args:
+        sums: Counts of a folder of shards.
+        groups: Names of the groups: "dataset", "split", "label", "method".
+    """
     made = table(groups[0], *COLUMNS)
     for number, group in enumerate(groups):
         if number:
@@ -90,7 +102,12 @@ def totals(sums: Totals, *groups: str) -> None:
 
 
 def summary(result: RunSummary, *, as_json: bool) -> None:
-    """Prints what is in the folder after a run."""
+    """Prints the contents of the folder after a run.
+
+    Args:
+        result: Summary of the run.
+        as_json: Whether to print one JSON object instead of tables.
+    """
     if as_json:
         line(json.dumps(result.as_dict(), indent=1))
         return
@@ -98,7 +115,7 @@ def summary(result: RunSummary, *, as_json: bool) -> None:
     noted(result.noted, folder=result.folder)
     skipped(result.skipped, folder=result.folder)
     if result.skipped:
-        line("\nto try them again: the same command with --retry-skipped, or --retry-skipped REASON")
+        line("\nto extract skipped videos again: run the same command with --retry-skipped or --retry-skipped REASON")
     line(f"\n{printable(result.folder)}: {count(result.shards, 'shard')}, {size(result.bytes)}")
     if result.videos:
         pace = f"{result.videos / result.seconds:.1f} videos/s, {result.frames / result.seconds:,.0f} frames/s"
@@ -108,42 +125,52 @@ def summary(result: RunSummary, *, as_json: bool) -> None:
 
 
 def skipped(videos: Iterable[VideoReport], *, folder: str = "") -> None:
-    """Prints the skipped ones of some videos under their reasons.
+    """Prints the skipped videos, grouped by reason.
 
     Args:
-        videos: Each once.
-        folder: That of their shards, if some lines are enough; it is named as the place to see the others.
+        videos: Reports, one per video. Videos that are not skipped are ignored.
+        folder: Folder of their shards. If given, the list is shortened, and its last line shows how to list all.
     """
     _listed("skipped", (video for video in videos if video.skipped), folder)
 
 
 def noted(videos: Iterable[VideoReport], *, folder: str = "") -> None:
-    """Prints the notes on those of some videos that were kept, as :func:`skipped` does."""
+    """Prints the notes on videos that were kept, grouped by reason.
+
+    Args:
+        videos: Reports, one per video. Skipped videos are ignored.
+        folder: Folder of their shards. If given, the list is shortened, and its last line shows how to list all.
+    """
     _listed(KEPT, (video for video in videos if not video.skipped), folder)
 
 
 def remarks(video: VideoReport) -> Sequence[tuple[str, str]]:
-    """What is wrong with a video: a code and words for why it was skipped, or for every note on one that was kept."""
+    """Returns the reason code and the text of a skipped video, or of every note on a kept video."""
     return ((video.reason, video.message),) if video.skipped else video.notes
 
 
 def problems(found: Sequence[str], *, samples: int) -> None:
-    """Prints what a check has found, and what to do about it."""
-    section(f"verified {count(samples, 'sample')}: {count(len(found), 'problem') if found else 'all sound'}", found)
+    """Prints the problems that a check has found, and how to repair them.
+
+    Args:
+        found: One line per problem.
+        samples: Number of samples that were checked.
+    """
+    section(f"verified {count(samples, 'sample')}: {count(len(found), 'problem') if found else 'no problems'}", found)
     if found:
-        line(f"\nto mend a shard: {DAMAGED}")
+        line(f"\nto repair a shard: {DAMAGED}")
 
 
 def interrupted(out: str) -> None:
-    """Says on stderr what is there, and how to go on."""
+    """Prints to stderr what an interrupted run has finished, and how to continue."""
     if not Path(out, STATE).exists():
         line("interrupted before anything was written", err=True)
         return
     folder = ShardFolder.read(out)
     complete, kept = (sum(1 for _ in found) for found in (folder.reports(), folder.kept()))
     there = f"{complete:,} of {count(len(folder.plan), 'shard')} complete"
-    others = f", {count(kept, 'video')} of others kept" if kept else ""
-    line(f"interrupted: {there}{others}; the same command goes on from there", err=True)
+    others = f", {count(kept, 'video')} of other shards kept" if kept else ""
+    line(f"interrupted: {there}{others}; run the same command again to continue", err=True)
 
 
 def _listed(what: str, videos: Iterable[VideoReport], folder: str) -> None:
@@ -157,11 +184,11 @@ def _listed(what: str, videos: Iterable[VideoReport], folder: str) -> None:
         number = len({key for key, _ in groups[reason]})
         section(f"{what} ({reason}): {count(number, 'video')}", [text for _, text in groups[reason][:share]])
     if hidden := sum(sizes) - sum(shares):
-        line(f"  and {hidden:,} more, listed by: mgst-data inspect {shlex.quote(printable(folder))}")
+        line(f"  and {hidden:,} more; to list all: mgst-data inspect {shlex.quote(printable(folder))}")
 
 
 def _rank(name: str) -> tuple[int, str]:
-    """Splits in their usual order, real before fake, everything else by name."""
+    """Returns a sort key: train, val, test; then real, fake; then all other names."""
     usual = (*SPLITS, "real", "fake")
     return usual.index(name) if name in usual else len(usual), name
 

@@ -1,4 +1,4 @@
-"""From the options of an extraction to the videos they mean."""
+"""Finds the videos that the options of an extraction select."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from ..common.tables import build_tables
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceConfig:
-    """Which videos of a data set.
+    """Options that select videos of a data set.
 
     Attributes:
-        layout: Name of the layout; "auto" looks which one it is.
-        split: Only these splits.
-        method: Only these methods; the method of real videos is "real".
-        compression: Only these compressions.
-        limit: At most so many videos, spread evenly over labels and methods.
-        splits: Folder of the official split files, for layouts that have them.
-        reals: Where the real videos lie, for data sets that come without.
-        allow_leakage: Go on although a person is in two splits.
+        layout: Name of the layout; "auto" detects it.
+        split: Only videos of these splits; () for all.
+        method: Only videos of these methods; () for all. The method of real videos is "real".
+        compression: Only videos of these compression levels; () for all.
+        limit: Largest number of videos, spread evenly over labels and methods; None for no limit.
+        splits: Folder of the official split files, for layouts that have them; "" if it is in the data set.
+        reals: Folder of the real videos, for data sets that contain only fakes; "" for none.
+        allow_leakage: Continue even if one person is in two splits.
     """
 
     layout: str = "auto"
@@ -43,34 +43,44 @@ EXTRACTION: dict[str, type] = {"source": SourceConfig, "extract": ExtractConfig}
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """What a configuration can say about an extraction."""
+    """The complete configuration of an extraction.
+
+    Attributes:
+        source: Which videos are extracted.
+        extract: How they are extracted.
+    """
 
     source: SourceConfig
     extract: ExtractConfig
 
 
 def build_config(path: Path | None, flags: Mapping[str, Any], overrides: Iterable[str]) -> Config:
-    """Merges a file, flags and overrides.
+    """Merges a file, options of the command line and overrides.
 
     Args:
-        path: A TOML file with the tables ``source`` and ``extract``.
-        flags: Values by name, of either table.
-        overrides: ``"table.name=value"``, the value as in TOML; text needs no quotes.
+        path: TOML file with the tables ``source`` and ``extract``; None for no file.
+        flags: Values of command-line options, by name of a field of either table.
+        overrides: Texts ``"table.name=value"``. The value is TOML; text needs no quotes.
 
     Raises:
-        UsageError: for a name that there is not, with the one that may be meant, or a value that does not fit.
+        UsageError: If a name is unknown (with a similar known name), or a value has the wrong type or range.
     """
     tables = build_tables(EXTRACTION, path, flags, overrides)
     return Config(tables["source"], tables["extract"])
 
 
 def scan_source(root: Path, config: SourceConfig, *, masks: bool) -> Scan:
-    """Finds the wanted videos and checks that no person is in two splits of them.
+    """Finds the selected videos and checks that no person is in two splits.
 
-    A note says so if none can be trained on, unless a split was asked for.
+    If no video is in the split train, and no split was selected, the result has a note.
+
+    Args:
+        root: Folder of the data set, or a manifest.
+        config: Which videos to select.
+        masks: Whether to look for manipulation masks.
 
     Raises:
-        UsageError: as scanning, selecting and the check do.
+        UsageError: If the data set cannot be read, nothing matches, or one person is in two splits.
     """
     scan = scan_dataset(
         root,
@@ -83,6 +93,8 @@ def scan_source(root: Path, config: SourceConfig, *, masks: bool) -> Scan:
     if not config.allow_leakage:
         check_leakage(chosen.records)
     if not config.split and not any(record.split == "train" for record in chosen.records):
-        note = Note(".", "no video is in the split train: shards to test on, not to train on", "no_train_split")
+        note = Note(
+            ".", "no video is in the split train; these shards are for tests, not for training", "no_train_split"
+        )
         chosen = replace(chosen, notes=(*chosen.notes, note))
     return chosen

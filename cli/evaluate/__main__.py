@@ -1,4 +1,4 @@
-"""``python -m mgst_cli.evaluate``; torchrun starts processes so."""
+"""Runs ``mgst-eval`` as ``python -m mgst_cli.evaluate``, which torchrun needs."""
 
 from .command import main
 

@@ -1,4 +1,4 @@
-"""The command ``mgst-eval``: shards and weights in, tables out."""
+"""The command ``mgst-eval``: scores shards with networks and measures AUC, AP, EER and accuracy."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ Examples:
   mgst-eval ffpp --weights runs/base --robustness --kind h264 --severity 1 --severity 5 --out results
   mgst-eval --predictions results --protocol my.toml --out tables
 
-Scores that are in --out already, of the same weights, shards and options, are not made again.
+Scores in --out are reused if weights, shards and options are the same. To continue an interrupted run, run the same
+command again.
 
 \b
-Exit codes: 0 measured, 1 failed, 2 asked for something that cannot be done,
-130 interrupted; the same command goes on from there.
+Exit codes: 0 complete, 1 failed, 2 wrong option or input, 130 interrupted.
 """
 PROTOCOLS = ("in_domain", "cross_dataset", "per_method", "per_compression")
 KINDS = ("saturation", "contrast", "block_wise", "gaussian_noise", "gaussian_blur", "pixelation", "h264")
-# Options that have no say where scores are there already.
+# Options that have no effect on saved scores.
 SCORING = ("segments", "tracks", "device", "batch", "again")
 FOLDER = click.Path(path_type=Path)
 
@@ -35,56 +35,137 @@ FOLDER = click.Path(path_type=Path)
                context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})  # fmt: skip
 @click.argument("shards", nargs=-1, metavar="[SHARDS]...")
 @options(
-    "What is measured",
-    option("--weights", type=FOLDER, multiple=True, help="Of a trained network: file or folder. May be repeated."),
-    option("--predictions", type=FOLDER, multiple=True, help="Saved scores in place of shards and weights."),
+    "Input",
+    option(
+        "--weights",
+        type=FOLDER,
+        multiple=True,
+        metavar="PATH",
+        help="Weights of a trained network: file or checkpoint folder. Can be repeated.",
+    ),
+    option(
+        "--predictions",
+        type=FOLDER,
+        multiple=True,
+        metavar="FOLDER",
+        help="Saved scores of an earlier run, instead of SHARDS and --weights. Can be repeated.",
+    ),
     option(
         "--protocol",
         "protocols",
         multiple=True,
         metavar="NAME|FILE.toml",
-        help=f"{', '.join(PROTOCOLS)} or a file. [every data set found]",
+        help=f"Protocol: {', '.join(PROTOCOLS)}, or a TOML file. Can be repeated. "
+        "[default: each data set, then each method]",
     ),
     option(
         "--split",
         default="test",
         type=click.Choice(["train", "val", "test", "all"]),
         show_default=True,
-        help="Which videos; of --predictions all that are there, unless it is given.",
+        help="Only videos of this split. With --predictions, the default is all.",
     ),
-    option("--robustness", is_flag=True, default=False, help="Also with perturbed videos, kind by kind."),
-    option("--kind", "kinds", type=click.Choice(KINDS), multiple=True, help="Only this kind. May be repeated."),
-    option("--severity", "severities", type=click.IntRange(1, 5), multiple=True, help="Only this one. [1 to 5]"),
+    option(
+        "--robustness",
+        is_flag=True,
+        default=False,
+        help="Also score perturbed videos, and measure the AUC of each kind.",
+    ),
+    option(
+        "--kind",
+        "kinds",
+        type=click.Choice(KINDS),
+        metavar="NAME",
+        multiple=True,
+        help=f"Perturbation of --robustness: {', '.join(KINDS)}. Can be repeated. [default: all]",
+    ),
+    option(
+        "--severity",
+        "severities",
+        type=click.IntRange(1, 5),
+        metavar="N",
+        multiple=True,
+        help="Severity of --robustness. Can be repeated. [default: all five]",
+    ),
 )
 @options(
-    "Scores",
-    option("--segments", type=click.IntRange(1), default=8, show_default=True, help="Looked at of a face, at most."),
+    "Scoring",
+    option(
+        "--segments",
+        type=click.IntRange(1),
+        default=8,
+        show_default=True,
+        metavar="N",
+        help="Largest number of segments scored per track, evenly spaced.",
+    ),
     option(
         "--tracks",
         type=click.Choice(["main", "max"]),
         default="main",
         show_default=True,
-        help="Score of the main face, or of the most fake one.",
+        help="Score of a video: that of its main face, or the highest of all faces.",
     ),
-    option("--device", default="auto", type=click.Choice(["auto", "cpu", "cuda"]), help="Where it runs. [auto]"),
-    option("--batch", type=click.IntRange(1, 1024), default=8, show_default=True, help="Segments at a time."),
-    option("--again", is_flag=True, default=False, help="Make scores again that are there."),
+    option(
+        "--device",
+        default="auto",
+        type=click.Choice(["auto", "cpu", "cuda"]),
+        help="Device; auto uses a GPU if there is one. [default: auto]",
+    ),
+    option(
+        "--batch", type=click.IntRange(1, 1024), default=8, show_default=True, metavar="N", help="Segments per batch."
+    ),
+    option("--again", is_flag=True, default=False, help="Score again even if --out has scores of the same options."),
 )
 @options(
-    "Figures",
-    option("--level", type=click.Choice(["video", "frame"]), default="video", show_default=True, help="What counts."),
+    "Metrics",
+    option(
+        "--level",
+        type=click.Choice(["video", "frame"]),
+        default="video",
+        show_default=True,
+        help="Compute metrics over videos or over frames.",
+    ),
     option(
         "--missing",
         type=click.Choice(["leave_out", "half"]),
         default="leave_out",
         show_default=True,
-        help="What becomes of videos without a face: left out, or score 0.5.",
+        help="Videos without a face: exclude them, or give them the score 0.5.",
     ),
-    option("--threshold", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Fake above it."),
-    option("--resamples", type=click.IntRange(0), default=1000, show_default=True, help="Of intervals; 0 for none."),
-    option("--seed", type=int, default=0, show_default=True, help="Of resamples and perturbations."),
+    option(
+        "--threshold",
+        type=click.FloatRange(0, 1),
+        default=0.5,
+        show_default=True,
+        metavar="SCORE",
+        help="Threshold of the accuracy: a score above it means fake.",
+    ),
+    option(
+        "--resamples",
+        type=click.IntRange(0),
+        default=1000,
+        show_default=True,
+        metavar="N",
+        help="Bootstrap resamples for 95 % confidence intervals; 0 for no intervals.",
+    ),
+    option(
+        "--seed",
+        type=int,
+        default=0,
+        show_default=True,
+        metavar="N",
+        help="Seed of the bootstrap and the perturbations.",
+    ),
 )
-@options("Output", option("--out", type=FOLDER, help="Folder for scores, tables and plots. [WEIGHTS-evaluation]"))
+@options(
+    "Output",
+    option(
+        "--out",
+        type=FOLDER,
+        metavar="FOLDER",
+        help="Folder for scores, tables and plots. [default: WEIGHTS-evaluation]",
+    ),
+)
 @json_option
 @click.version_option(package_name="mgst")
 @debug_option
@@ -113,12 +194,37 @@ def evaluate(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Measures how well networks tell real videos from fakes.
+    """Measures how well networks distinguish real from fake videos.
 
-    SHARDS are folders that mgst-data extract has written; several are taken together. Written are the scores of all
-    videos (predictions/), tables (table.md, table.csv), ROC curves and histograms.
-    """
-    # Only now: these import torch, and --help should not wait for it.
+    SHARDS are one or more folders written by mgst-data extract; their videos are combined. The results are the scores
+    of all videos (predictions/), tables of AUC, AP, EER and accuracy (table.md, table.csv), ROC curves, and histograms
+    of the scores.
+    \f
+
+    Args:
+        ctx: Context of click; tells which options were given.
+        shards: Folders of shards.
+        weights: Files or folders of weights.
+        predictions: Folders of saved scores.
+        protocols: Names of protocols, or TOML files.
+        split: "train", "val", "test" or "all".
+        robustness: Whether to score perturbed videos, too.
+        kinds: Kinds of perturbation; () for all.
+        severities: Severities, 1 to 5; () for all.
+        segments: Largest number of segments per track.
+        tracks: "main" or "max".
+        device: "auto", "cpu" or "cuda".
+        batch: Segments per batch.
+        again: Whether to ignore scores of an earlier run.
+        level: "video" or "frame".
+        missing: "leave_out" or "half".
+        threshold: A score above it means fake.
+        resamples: Bootstrap resamples; 0 for no intervals.
+        seed: Seed of the bootstrap and the perturbations.
+        out: Folder for the results.
+        as_json: Whether to print one JSON object.
+    """  # noqa: D301 - click shows only the text above the form feed
+    # Imported here because torch takes seconds to import, and --help must be fast.
     from mgst_data.shards.lock import FolderLock
     from mgst_model.evaluate.cache import Scoring, load_detectors, open_sets
 
@@ -158,5 +264,5 @@ def evaluate(
 
 
 def main() -> None:
-    """The console script."""
+    """Entry point of the console script ``mgst-eval``."""
     run_script(evaluate)

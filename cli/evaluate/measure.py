@@ -1,4 +1,4 @@
-"""From scores to figures: protocols, evaluations, robustness."""
+"""Scores shards, and computes metrics from the scores: protocols, evaluations, robustness."""
 
 from __future__ import annotations
 
@@ -36,7 +36,15 @@ SAVED = "predictions"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measuring:
-    """How scores are measured; see :func:`mgst_model.evaluate.protocols.evaluate`."""
+    """Options of the metrics; see :func:`mgst_model.evaluate.protocols.evaluate`.
+
+    Attributes:
+        level: "video" or "frame".
+        missing: "leave_out" or "half": what happens to videos without a face.
+        threshold: A score above it means fake.
+        resamples: Bootstrap resamples; 0 for no intervals.
+        seed: Seed of the bootstrap.
+    """
 
     level: str
     missing: str
@@ -45,13 +53,24 @@ class Measuring:
     seed: int
 
     def __call__(self, predictions: Predictions, protocol: Protocol, **changes: Any) -> Evaluation:
-        """Measures one detector by one protocol."""
+        """Computes the metrics of one detector by one protocol.
+
+        Args:
+            predictions: Scores of the detector.
+            protocol: Groups of videos to compare.
+            changes: Options that replace those of this object.
+        """
         return evaluate(predictions, protocol, **{**asdict(self), **changes})
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """Scores of one detector: of the videos as they are, and by kind and severity of perturbation."""
+    """Scores of one detector.
+
+    Attributes:
+        clean: Scores of the unperturbed videos.
+        disturbed: Scores of the perturbed videos, by kind and severity.
+    """
 
     clean: Predictions
     disturbed: dict[str, dict[int, Predictions]] = field(default_factory=dict)
@@ -66,38 +85,54 @@ def check(
     narrowed: bool,
     scoring: Sequence[str],
 ) -> None:
-    """Raises UsageError for arguments that do not go together; ``scoring`` are options given that say how to score."""
+    """Checks that the arguments can be combined.
+
+    Args:
+        shards: Folders of shards.
+        weights: Files or folders of weights.
+        predictions: Folders of saved scores.
+        robustness: Whether ``--robustness`` is given.
+        narrowed: Whether ``--kind`` or ``--severity`` is given.
+        scoring: The given options that affect scoring, such as "--segments".
+
+    Raises:
+        UsageError: If a required argument is missing, or two arguments exclude each other.
+    """
     if narrowed and not robustness:
-        raise UsageError("--kind and --severity say which perturbations --robustness takes", hint="add --robustness")
+        raise UsageError("--kind and --severity need --robustness", hint="add --robustness")
     if predictions and (shards or weights or robustness):
         given = "shards" if shards else "--weights" if weights else "--robustness"
-        hint = "scores in --out are used again without --predictions too"
-        raise UsageError(f"--predictions and {given} exclude each other", hint=hint)
+        hint = "mgst-eval reuses scores in --out without --predictions"
+        raise UsageError(f"--predictions and {given} cannot be combined", hint=hint)
     if predictions and scoring:
-        hint = "saved scores are as they were made; give shards and --weights to make others"
-        raise UsageError(f"{scoring[0]} has no effect on --predictions", hint=hint)
+        hint = "saved scores cannot change; to score again, give SHARDS and --weights"
+        raise UsageError(f"{scoring[0]} has no effect with --predictions", hint=hint)
     if not predictions and not (shards and weights):
-        missing = "--weights" if shards else "folders of shards"
-        raise UsageError(f"{missing} missing", hint="give SHARDS and --weights, or --predictions")
+        missing = "--weights" if shards else "SHARDS"
+        raise UsageError(f"missing {missing}", hint="give SHARDS and --weights, or --predictions")
 
 
 def read_protocol(name: str, known: Sequence[str]) -> Protocol:
-    """A protocol that comes along, by name, or one of a TOML file.
+    """Returns an installed protocol by name, or the protocol of a TOML file.
+
+    Args:
+        name: Name of an installed protocol, or path of a ``.toml`` file.
+        known: Names of the installed protocols.
 
     Raises:
-        UsageError: if there is none, or it is not well formed.
+        UsageError: If there is no such protocol, or it is not valid.
     """
     if name in known:
         path = preset_file(name, "eval")
     elif name.endswith(".toml"):
         path = Path(name)
     else:
-        raise UsageError(f"there is no protocol {name!r}", hint=f"there are: {', '.join(known)}; or give a .toml file")
+        raise UsageError(f"unknown protocol {name!r}; known: {', '.join(known)}", hint="or give a .toml file")
     return Protocol.of(read_toml(path), where=path)
 
 
 def default_folder(paths: Sequence[Path]) -> Path:
-    """Where results go unless ``--out`` says so: beside the weights or predictions, or for several, here."""
+    """Returns the default of ``--out``: next to a single path; for several paths, in the current folder."""
     return beside(paths[0], "evaluation") if len(paths) == 1 else Path("evaluation")
 
 
@@ -112,8 +147,20 @@ def score(
 ) -> list[Scored]:
     """Scores shards with every network, and saves the scores of the unperturbed videos.
 
+    Args:
+        detectors: The networks.
+        sets: The shards.
+        out: Folder for the scores.
+        scoring: Options of the scoring.
+        disturbances: Kind and severity of each perturbation; empty for unperturbed videos only.
+        again: Whether to ignore scores of an earlier run.
+
+    Returns:
+        The scores of each network, in the same order.
+
     Raises:
-        MgstError: if something cannot be read, scored or written.
+        MgstError: If something cannot be read, scored or written.
+        KeyboardInterrupt: After a line that says how to continue.
     """
     parts = parts_of(detectors, sets, disturbances, scoring, out, codec=encode_h264)
     try:
@@ -121,7 +168,8 @@ def score(
             make_parts(parts, scoring, watcher, again=again)
     except KeyboardInterrupt:
         there = sum(part.exists for part in parts)
-        click.echo(f"{there:,} of {len(parts):,} sets of scores are there; the same command goes on", err=True)
+        done = f"{there:,} of {len(parts):,} sets of scores are complete"
+        click.echo(f"{done}; run the same command again to continue", err=True)
         raise
     scored = []
     for detector in detectors:
@@ -137,21 +185,24 @@ def score(
 
 
 def load_predictions(folders: Sequence[Path], split: str | None) -> list[Scored]:
-    """Reads saved scores: folders of predictions, or folders that this command has written.
+    """Reads saved scores.
 
     Args:
-        folders: Of both kinds.
-        split: Only its videos; None for all that are there.
+        folders: Folders of predictions, or ``--out`` folders of ``mgst-eval``.
+        split: Only videos of this split; None for all.
+
+    Returns:
+        The scores of each detector. Detectors with the same name get different names.
 
     Raises:
-        UsageError: if there are none, or they cannot be read.
+        UsageError: If a folder has no scores, or they cannot be read.
     """
     found = list(dict.fromkeys(path.resolve() for folder in folders for path in _saved(folder)))
     loaded = [Predictions.load(path).select(split=split) for path in found]
     for path, one in zip(found, loaded, strict=True):
         if not len(one):
             there = ", ".join(sorted({video.split or "no split" for video in Predictions.load(path).videos}))
-            raise UsageError(f"has no scores of the split {split!r}", where=path, hint=f"there are: {there}")
+            raise UsageError(f"no scores of the split {split!r}", where=path, hint=f"its splits: {there}")
     names = unique_names([one.model for one in loaded], found)
     return [Scored(replace(one, model=name)) for one, name in zip(loaded, names, strict=True)]
 
@@ -159,15 +210,22 @@ def load_predictions(folders: Sequence[Path], split: str | None) -> list[Scored]
 def measure(
     scored: Sequence[Scored], protocols: Sequence[Protocol], measuring: Measuring, out: Path, *, as_json: bool
 ) -> None:
-    """Measures by protocols, or by what is found; writes and shows it.
+    """Computes the metrics of every detector, writes the results and prints them.
+
+    Args:
+        scored: Scores of every detector.
+        protocols: Protocols to measure by; if empty, they are made from the data sets and methods of the videos.
+        measuring: Options of the metrics.
+        out: Folder for the results; must exist.
+        as_json: Whether to print one JSON object instead of tables.
 
     Raises:
-        UsageError: if no group of a protocol is there.
-        OutputError: if it cannot be written.
+        UsageError: If the scores have no group of a protocol.
+        OutputError: If a file cannot be written.
     """
     clean = [one.clean for one in scored]
     if len({frozenset((video.dataset, video.key) for video in one.videos) for one in clean}) > 1:
-        click.echo("note: not all of them have scored the same videos", err=True)
+        click.echo("note: the detectors have not scored the same videos", err=True)
     chosen = tuple(protocols) or protocols_of(video for one in clean for video in one.videos)
     ways: tuple[str, ...] = (measuring.missing,)
     if measuring.level == "video" and any(one.faceless() for one in clean):
@@ -205,9 +263,13 @@ def _robustness(scored: Scored, protocol: Protocol, measuring: Measuring) -> Rob
 
 def _saved(folder: Path) -> list[Path]:
     if not folder.is_dir() or (folder / JSON_NAME).is_file():
-        return [folder]  # reading it says what is amiss
+        return [folder]  # reading it raises the error
     inside = folder / SAVED if (folder / SAVED).is_dir() else folder
     found = sorted(path.parent for path in inside.glob(f"*/{JSON_NAME}"))
     if not found:
-        raise UsageError("holds no predictions", where=printable(folder), hint="give the --out of an earlier mgst-eval")
+        raise UsageError(
+            "no predictions in this folder",
+            where=printable(folder),
+            hint="give the --out folder of an earlier mgst-eval",
+        )
     return found

@@ -1,4 +1,4 @@
-"""How scoring is watched."""
+"""Shows the progress of scoring."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 class Scores:
-    """How far scoring has come, over all parts."""
+    """Progress of scoring over all sets of scores."""
 
     def __init__(self) -> None:
         self.done: float = 0
@@ -23,7 +23,7 @@ class Scores:
         self.label = ""
 
     def words(self) -> Sequence[str]:
-        """Which part is scored, and how many of its videos are."""
+        """The set that is being scored, and how many of its videos are done."""
         if not self.turn:
             return ()
         place = f" ({self.turn:,} of {self.turns:,})" if self.turns > 1 else ""
@@ -31,26 +31,36 @@ class Scores:
 
 
 class CourseWatcher(ScoreWatcher):
-    """Shows the course of scoring."""
+    """Shows the progress of scoring.
+
+    Args:
+        shown: Display on stderr.
+        scores: Progress that the display shows.
+    """
 
     def __init__(self, shown: Display, scores: Scores) -> None:
         self._shown, self._scores = shown, scores
 
     def begin(self, todo: int, there: int) -> None:
-        """Says how many parts are there already."""
+        """Prints how many sets of scores are reused."""
         self._scores.turns, self._scores.total = todo, todo
         if there:
             what = f"{there:,} of {count(todo + there, 'set')} of scores"
-            self._shown.say(f"{what} made before, of the same weights, shards and options (--again makes them anew)")
+            self._shown.say(f"reusing {what}: same weights, shards and options (--again scores them again)")
 
     def turn(self, label: str) -> None:
-        """Says what is scored now."""
+        """Starts the next set of scores."""
         scores = self._scores
         scores.turn, scores.label, scores.videos, scores.of = scores.turn + 1, label, 0, 0
         scores.done = scores.turn - 1
 
     def saw(self, done: int, of: int) -> None:
-        """Counts videos."""
+        """Updates the progress of the current set of scores.
+
+        Args:
+            done: Number of its videos that are done.
+            of: Number of its videos.
+        """
         scores = self._scores
         scores.videos, scores.of, scores.done = done, of, scores.turn - 1 + done / of
         self._shown.tick()
@@ -58,7 +68,7 @@ class CourseWatcher(ScoreWatcher):
 
 @contextmanager
 def score_watcher(*, interval: float = SECONDS_BETWEEN_LINES) -> Iterator[ScoreWatcher]:
-    """A watcher that shows scoring on stderr."""
+    """Returns a watcher that shows the progress of scoring on stderr."""
     scores = Scores()
     with display(scores, interval=interval) as shown:
         yield CourseWatcher(shown, scores)

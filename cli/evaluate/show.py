@@ -1,4 +1,4 @@
-"""What an evaluation comes to: tables and plots in a folder, a table in the terminal, JSON."""
+"""Writes and prints the results of an evaluation: tables, plots and JSON."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ from mgst_model.evaluate.tables import Row, comparison, csv_text, group_rows, ma
 
 from ..common.show import line, table
 
-_WAYS = {"leave_out": "videos without a face left out", "half": "videos without a face count 0.5"}
+_WAYS = {"leave_out": "videos without a face excluded", "half": "videos without a face scored 0.5"}
 _ROBUSTNESS = "AUC by kind and severity of perturbation"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Results:
-    """All that was measured.
+    """All results of an evaluation.
 
     Attributes:
-        predictions: Of every detector, on the videos as they are.
-        protocols: Plots and robustness follow the first.
-        ways: What became of videos without a face: the way asked for, then the other, if there are such videos.
-        evaluations: Of every detector, by name of protocol and way.
-        robustness: Of every detector, if it was asked for.
-        level: Whether videos or frames were counted.
-        threshold: Scores above it say fake.
-        resamples: Of intervals.
-        seed: Of intervals.
+        predictions: Scores of every detector on the unperturbed videos.
+        protocols: Protocols; plots and robustness use the first.
+        ways: What happens to videos without a face: the requested way, then the other one if there are such videos.
+        evaluations: Metrics of every detector, by name of the protocol and way.
+        robustness: Robustness of every detector; empty if not requested.
+        level: Whether metrics are computed over videos or over frames.
+        threshold: A score above it means fake.
+        resamples: Bootstrap resamples of the intervals.
+        seed: Seed of the intervals.
     """
 
     predictions: Sequence[Predictions]
@@ -55,19 +55,28 @@ class Results:
     seed: int
 
     def scores(self, videos: Predictions) -> Scored:
-        """Of videos or frames, as asked for."""
+        """Returns the scores and labels of videos or frames, depending on the level."""
         return videos.scores(self.ways[0]) if self.level == "video" else videos.frame_scores()
 
     def caption(self, protocol: Protocol, way: str) -> str:
-        """What a table shows."""
+        """Returns the caption of a table.
+
+        Args:
+            protocol: Protocol of the table.
+            way: What happens to videos without a face.
+        """
         faceless = any(one.faceless() for one in self.predictions)
         said = f", {_WAYS[way]}" if faceless and self.level == "video" else ""
-        return f"{protocol.name}, by {self.level}{said}"
+        return f"protocol {protocol.name}, over {self.level}s{said}"
 
     def differences(self, protocol: Protocol, way: Missing) -> list[Row]:
-        """Of several detectors, the AUC of every one but the first minus the first's, with its interval.
+        """Returns a row for each detector but the first: its AUC minus the AUC of the first, with intervals.
 
-        Empty for frames, which are not independent, and without resamples.
+        There are no rows for frames, which are not independent, and none without resamples.
+
+        Args:
+            protocol: Protocol with one column per group.
+            way: What happens to videos without a face.
         """
         if self.level != "video" or not self.resamples or len(self.predictions) < 2:
             return []
@@ -76,15 +85,19 @@ class Results:
 
     @property
     def differences_are(self) -> str:
-        """What the table of differences shows."""
-        return f"AUC minus that of {printable(self.predictions[0].model)}, on the videos that both have scored"
+        """Caption of the table of differences."""
+        return f"AUC minus the AUC of {printable(self.predictions[0].model)}, on the videos that both have scored"
 
 
 def write_results(results: Results, out: Path) -> list[Path]:
-    """Writes tables and plots into a folder that is there; returns the files.
+    """Writes tables and plots, and returns the paths of the files.
+
+    Args:
+        results: The results.
+        out: Output folder; must exist.
 
     Raises:
-        OutputError: if it cannot be written.
+        OutputError: If a file cannot be written.
     """
     contents: dict[str, bytes] = {
         "table.md": _markdown(results).encode(),
@@ -110,12 +123,18 @@ def write_results(results: Results, out: Path) -> list[Path]:
 
 
 def show_results(results: Results, files: Sequence[Path], *, as_json: bool) -> None:
-    """Prints tables and names of files, or one JSON object."""
+    """Prints tables and names of files, or one JSON object.
+
+    Args:
+        results: The results.
+        files: Files that were written.
+        as_json: Whether to print one JSON object.
+    """
     for protocol in results.protocols:
         for one in results.evaluations[protocol.name, results.ways[0]]:
             for group in one.groups:
                 if group.lacking:
-                    line(f"note: {printable(one.model)}, {group.name}: there are no {group.lacking}", err=True)
+                    line(f"note: {printable(one.model)}, {group.name}: not measured, no {group.lacking}", err=True)
     if as_json:
         line(json.dumps(_json(results, files), indent=1, allow_nan=False))
         return
@@ -127,7 +146,7 @@ def show_results(results: Results, files: Sequence[Path], *, as_json: bool) -> N
             _print(_plain(rows) if len(evaluations) > 1 else _brief(rows))
             line()
             if differences := results.differences(protocol, way):
-                line(f"{results.differences_are}; with 95 % intervals")
+                line(f"{results.differences_are}; with 95 % confidence intervals")
                 _print(differences)
                 line()
     if results.robustness:
@@ -140,7 +159,7 @@ def show_results(results: Results, files: Sequence[Path], *, as_json: bool) -> N
 
 
 def _print(rows: Sequence[Row]) -> None:
-    """A table as wide as it needs to be: outside a terminal it is not cut off, inside it its cells wrap."""
+    """Prints a table. In a terminal long cells wrap; elsewhere the table is as wide as its content."""
     names = list(rows[0])
     made = table(names[0], *names[1:])
     for column in made.columns:
@@ -156,7 +175,7 @@ def _print(rows: Sequence[Row]) -> None:
 
 
 def _brief(rows: Sequence[Row]) -> list[Row]:
-    """Intervals of the area only, and no column of nothing, so that a terminal has room for it."""
+    """Keeps the intervals of the AUC only, and drops an empty column "no face", so that the table fits a terminal."""
     faceless = any(row["no face"] for row in rows)
     kept = [name for name in rows[0] if faceless or name != "no face"]
     return [{name: row[name] if name == "auc" else _value(row[name]) for name in kept} for row in rows]
@@ -172,7 +191,7 @@ def _value(cell: Any) -> Any:
 
 def _markdown(results: Results) -> str:
     lines = ["# Evaluation", ""]
-    intervals = "; in brackets, 95 % intervals of a bootstrap over videos"
+    intervals = "; brackets hold 95 % confidence intervals of a bootstrap over videos"
     lines += [f"Fakes are the positive class; the threshold is {results.threshold:g}"
               f"{intervals if results.resamples and results.level == 'video' else ''}.", ""]  # fmt: skip
     for protocol in results.protocols:
@@ -182,8 +201,9 @@ def _markdown(results: Results) -> str:
             if len(evaluations) > 1:
                 lines += [f"AUC: {results.caption(protocol, way)}", "", markdown(comparison(evaluations))]
             if differences := results.differences(protocol, way):
-                lines += [f"{results.differences_are}, with 95 % intervals of a paired bootstrap: one that does not "
-                          "hold 0 tells the two apart", "", markdown(differences)]  # fmt: skip
+                lines += [f"{results.differences_are}, with 95 % confidence intervals of a paired bootstrap; a "
+                          "difference is significant if its interval does not contain 0", "",
+                          markdown(differences)]  # fmt: skip
             for one in evaluations:
                 lines += [f"{printable(one.model)}: {results.caption(protocol, way)}", "", markdown(group_rows(one))]
     if results.robustness:
@@ -194,7 +214,7 @@ def _markdown(results: Results) -> str:
 def _robustness_note(results: Results) -> str:
     groups = len(results.protocols[0].groups)
     of = f"Mean over the {groups} groups" if groups > 1 else "Videos"
-    return f"{of} of {results.protocols[0].name}; drop is clean minus the mean over severities."
+    return f"{of} of {results.protocols[0].name}. Drop: clean AUC minus the mean AUC over severities."
 
 
 def _all_rows(results: Results) -> list[Row]:
@@ -208,7 +228,7 @@ def _all_rows(results: Results) -> list[Row]:
 
 
 def _roc(results: Results) -> bytes:
-    """One detector: a curve for every group. Several: a curve for each, of the videos of all groups together."""
+    """Draws ROC curves: for one detector, one per group; for several, one per detector over all groups together."""
     protocol = results.protocols[0]
     if len(results.predictions) == 1:
         (one,) = results.predictions
@@ -223,7 +243,7 @@ def _roc(results: Results) -> bytes:
 
 
 def _of_all_groups(predictions: Predictions, protocol: Protocol) -> Predictions:
-    """The videos of all groups, each once."""
+    """Returns the videos of all groups, each once."""
     videos: dict[tuple[str, str], VideoScore] = {}
     for group in protocol.groups:
         videos |= {(video.dataset, video.key): video for video in group.select(predictions).videos}
@@ -242,7 +262,7 @@ def _json(results: Results, files: Sequence[Path]) -> dict[str, Any]:
                 "groups": [_group(group) for group in one.groups],
                 "average": _numbers(asdict(one.average)),
             }
-            for (_, _), several in results.evaluations.items()
+            for several in results.evaluations.values()
             for one in several
         ],
     }
@@ -281,7 +301,7 @@ def _group(group: GroupResult) -> dict[str, Any]:
 
 
 def _estimates(row: Row) -> dict[str, list[float | None]]:
-    """Value and ends of every group."""
+    """Returns value, lower end and upper end of every group."""
     return {name: [_number(value) for value in cell] for name, cell in row.items() if isinstance(cell, Estimate)}
 
 
@@ -290,5 +310,5 @@ def _numbers(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _number(value: float) -> float | None:
-    """None where there is no number: JSON has no other word for it."""
+    """Replaces NaN by None, because JSON has no NaN."""
     return None if math.isnan(value) else value

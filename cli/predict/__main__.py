@@ -1,4 +1,4 @@
-"""``python -m mgst_cli.predict``; torchrun starts processes so."""
+"""Runs ``mgst-predict`` as ``python -m mgst_cli.predict``, which torchrun needs."""
 
 from .command import main
 

@@ -1,4 +1,4 @@
-"""One video after another: scored, written, shown. What cannot be scored is reported, and the others go on."""
+"""Scores inputs one after another. An input that cannot be scored is reported and does not stop the others."""
 
 from __future__ import annotations
 
@@ -46,28 +46,29 @@ def predict_all(
     as_json: bool,
     debug: bool,
 ) -> int:
-    """Scores videos and shows the results.
+    """Scores videos, writes the results and prints them.
 
     Args:
         videos: Paths, URLs, folders, lists and patterns.
-        weights: Weights of the network.
-        extraction: Finds faces if the network runs on a CPU; None to do so in a thread.
-        device: "cpu", "cuda", or "auto" for CUDA where there is any.
-        precision: "fp32", "bf16", or "auto" for what is quicker on the device.
-        batch: Windows per call of the network; None for what suits the device.
-        stride: Frames from one window to the next; None for those of a window.
-        out: Folder, or None for one beside each video.
-        threshold: Scores above it are called fake.
-        video: Whether to write the videos with the scores drawn in.
+        weights: File or folder of the weights.
+        extraction: Process that finds faces if the network runs on a CPU; None to find them in a thread.
+        device: "cpu", "cuda", or "auto" for CUDA if it is available.
+        precision: "fp32", "bf16", or "auto" for the faster one on the device.
+        batch: Windows per call of the network; None for the default of the device.
+        stride: Frames from the start of one window to the next; None for the length of a window.
+        out: Output folder; None for a folder next to each video.
+        threshold: A score above it means fake.
+        video: Whether to write a copy of each video with the scores drawn into it.
         as_json: Whether to print one JSON object instead of tables.
-        debug: Raise what is wrong with a video instead of going on.
+        debug: Whether to raise the error of a video instead of continuing with the next.
 
     Returns:
         The exit code: 1 if a video cannot be read, else 3 if one has no face, else 0.
 
     Raises:
-        UsageError: if something is asked for that cannot be done.
-        OutputError: if a folder cannot be written.
+        UsageError: If an option or the weights are not valid.
+        OutputError: If a folder cannot be written.
+        KeyboardInterrupt: After a line with the number of finished inputs.
     """
     card = read_card(weights)
     inputs = [_fits(item, card) for item in find_inputs(videos, results=SCORES)]
@@ -77,12 +78,12 @@ def predict_all(
     results: list[dict[str, Any]] = []
     try:
         device = choose_device(device)
-        faces = _begun(extraction, card, [item.path for item in inputs if item.problem is None], device)
+        faces = _start(extraction, card, [item.path for item in inputs if item.problem is None], device)
         detector = load_detector(weights, device=device, precision=precision, stride=stride, batch=batch, faces=faces)
         code = _each(detector, inputs, folders, threshold, results, video=video, tables=not as_json, debug=debug)
     except KeyboardInterrupt:
         done = f"{len(results):,} of {count(len(inputs), 'input')} done"
-        line(f"{done}; the files written of these are complete", err=True)
+        line(f"{done}; their files are complete", err=True)
         raise
     if as_json:
         about = {"weights": printable(weights), "threshold": threshold, "caution": card.caution}
@@ -103,14 +104,20 @@ def _each(
     tables: bool,
     debug: bool,
 ) -> int:
-    """Scores each input, and puts what is known of it into ``results``; returns the exit code."""
+    """Scores each input and appends its result to ``results``. Returns the exit code.
+
+    Raises:
+        NoFaceError: If ``debug`` is set and a video has no face.
+        VideoError: If ``debug`` is set and a video cannot be read.
+        OutputError: If a folder cannot be written.
+    """
     code = 0
     for number, (item, folder) in enumerate(zip(inputs, folders, strict=True)):
         try:
             if item.problem:
                 raise item.problem
             place = f"{number + 1:,}/{len(inputs):,} " if len(inputs) > 1 else ""
-            with _a_core_is_left(detector.device), _kept_apart(folder):
+            with _reserve_core(detector.device), _locked(folder):
                 found, files = _scored(detector, item, folder, threshold, place, video=video)
         except (NoFaceError, VideoError, OutputError) as error:
             if debug or (isinstance(error, OutputError) and error.reason != "locked"):
@@ -129,7 +136,7 @@ def _each(
 
 
 def _fits(item: Input, card: NetworkCard) -> Input:
-    """The input, with its problem if it is too short for the network."""
+    """Returns the input, with a problem if it is too short for the network."""
     try:
         check_length(item.path, card)
     except VideoError as error:
@@ -138,13 +145,13 @@ def _fits(item: Input, card: NetworkCard) -> Input:
 
 
 def _tally(results: Sequence[dict[str, Any]]) -> str:
-    """How many came out how, in words."""
+    """Counts the inputs by verdict or error."""
     counts = Counter(result.get("verdict") or result["reason"] for result in results)
     return f"{count(len(results), 'input')}: " + ", ".join(f"{count:,} {what}" for what, count in counts.items())
 
 
-def _begun(extraction: RunProcess | None, card: NetworkCard, paths: Sequence[str], device: str) -> RunProcess | None:
-    """The process that extracts faces, already at work while the network is loaded; None where a thread does it."""
+def _start(extraction: RunProcess | None, card: NetworkCard, paths: Sequence[str], device: str) -> RunProcess | None:
+    """Starts the process that finds faces before the network is loaded. Returns None if a thread finds them."""
     if extraction is None:
         return None
     if device != "cpu":
@@ -155,8 +162,8 @@ def _begun(extraction: RunProcess | None, card: NetworkCard, paths: Sequence[str
 
 
 @contextmanager
-def _kept_apart(folder: Path) -> Iterator[None]:
-    """Keeps other runs out of the folder meanwhile; leaves none behind in which nothing was written."""
+def _locked(folder: Path) -> Iterator[None]:
+    """Locks the folder against other runs. At the end, removes it if it is new and empty."""
     new = not folder.exists()
     try:
         with FolderLock(folder):
@@ -169,9 +176,9 @@ def _kept_apart(folder: Path) -> Iterator[None]:
 def _scored(
     detector: Detector, item: Input, folder: Path, threshold: float, place: str, *, video: bool
 ) -> tuple[VideoPrediction, list[Path]]:
-    """What was found in a video, and the files that were written of it."""
+    """Scores one input. Returns its scores and the files that were written."""
     name = place + printable(Path(item.path).name)
-    work = Work(f"{name}: looking for a face", unit="frames")
+    work = Work(f"{name}: searching for a face", unit="frames")
     with display(work, interval=None):
         found = detector.predict(item.path, saw=lambda done: work.tell(f"{name}: scoring", done=done))
         files = found.save(
@@ -185,8 +192,8 @@ def _scored(
 
 
 @contextmanager
-def _a_core_is_left(device: str) -> Iterator[None]:
-    """Within it, the network leaves one of the cores to the extraction, which runs beside it."""
+def _reserve_core(device: str) -> Iterator[None]:
+    """Leaves one core to the extraction, which runs in parallel with the network."""
     threads = torch.get_num_threads()
     if device == "cpu":
         torch.set_num_threads(min(threads, _threads()))
@@ -197,7 +204,7 @@ def _a_core_is_left(device: str) -> Iterator[None]:
 
 
 def _threads() -> int:
-    """Of the network, and of the extraction beside it."""
+    """Returns the number of threads of the network, and also of the extraction."""
     return max(1, available_cores() - 1)
 
 

@@ -1,4 +1,4 @@
-"""The command ``mgst-predict``: videos and weights in, scores out."""
+"""The command ``mgst-predict``: scores videos with a trained network."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ Examples:
   mgst-predict clips/ 'more/*.mp4' list.txt --weights best.safetensors --out scores --no-video
   mgst-predict talk.mp4 --weights best.safetensors --stride 4 --json
 
-The score of a video is that of its main face: the mean over its windows. It
-lies in [0, 1]; higher means more likely fake. It is not a probability, because
-no network here is calibrated, and it is not a proof.
+The score of a video is the score of its main face: the mean over all windows.
+It is in [0, 1]; higher means more likely fake. It is not a probability,
+because the networks are not calibrated, and it is not a proof.
 
 \b
-Exit codes: 0 all scored, 1 an input cannot be read, 2 wrong option or input,
+Exit codes: 0 complete, 1 an input cannot be read, 2 wrong option or input,
 3 no face in a video, 130 interrupted.
 """
 
@@ -38,28 +38,55 @@ Exit codes: 0 all scored, 1 an input cannot be read, 2 wrong option or input,
 @click.argument("videos", nargs=-1, required=True, metavar="VIDEO...")
 @options(
     "Network",
-    option("--weights", type=click.Path(path_type=Path), required=True, help="Trained network: its file or folder."),
-    option("--device", default="auto", type=click.Choice(["auto", "cpu", "cuda"]), help="Where it runs. [auto]"),
+    option(
+        "--weights",
+        type=click.Path(path_type=Path),
+        required=True,
+        help="Weights of a trained network: file or checkpoint folder.",
+    ),
+    option(
+        "--device",
+        default="auto",
+        type=click.Choice(["auto", "cpu", "cuda"]),
+        help="Device; auto uses a GPU if there is one. [default: auto]",
+    ),
     option(
         "--precision",
         default="auto",
         type=click.Choice(["auto", "fp32", "bf16"]),
-        help="Number format of the network; auto: bf16 where the processor has it. [auto]",
+        help="Number format of the network; auto uses bf16 if the processor supports it. [default: auto]",
     ),
-    option("--batch", type=click.IntRange(1, 1024), help="Windows per call. [2 on a CPU, 16 on a GPU]"),
-    option("--stride", type=click.IntRange(min=1), help="Frames from one window to the next. [length of a window]"),
+    option(
+        "--batch",
+        type=click.IntRange(1, 1024),
+        metavar="N",
+        help="Windows per batch. [default: 2 on a CPU, 16 on a GPU]",
+    ),
+    option(
+        "--stride",
+        type=click.IntRange(min=1),
+        metavar="FRAMES",
+        help="Frames from the start of one window to the next, at most the length of a window. "
+        "[default: length of a window]",
+    ),
 )
 @options(
     "Output",
-    option("--out", type=click.Path(path_type=Path), help="Folder of the results. [VIDEO-scores beside the video]"),
+    option(
+        "--out",
+        type=click.Path(path_type=Path),
+        metavar="FOLDER",
+        help="Folder for the results. [default: VIDEO-scores, next to the video]",
+    ),
     option(
         "--threshold",
         type=click.FloatRange(0, 1),
         default=0.5,
         show_default=True,
-        help="Scores above it mean fake.",
+        metavar="SCORE",
+        help="Threshold of the verdict: a score above it means fake.",
     ),
-    option("--no-video", is_flag=True, help="Do not write the video with the scores drawn in."),
+    option("--no-video", is_flag=True, help="Do not write the video with the drawn scores."),
 )
 @json_option
 @click.version_option(package_name="mgst")
@@ -79,17 +106,31 @@ def predict(
     no_video: bool,
     as_json: bool,
 ) -> None:
-    """Scores how fake the faces in videos look.
+    """Scores the faces in videos: higher means more likely fake.
 
-    VIDEO is a file or a URL; a folder of videos, or of the frames of one; a list (.txt with a path on each line); a
-    pattern such as 'clips/*.mp4'; or a picture, if the network looks at single frames. Every face is followed and
-    scored over time. Written are all scores (scores.json), their curves (timeline.png) and the video with boxes, heat
-    maps of patches and curves.
-    """
+    VIDEO is a file or a URL; a folder of videos, or of the frames of one video; a list (.txt file with one path per
+    line); a pattern such as 'clips/*.mp4'; or a picture, if the network scores single frames. Every face is tracked
+    and scored over time. The results are all scores (scores.json), a plot over time (timeline.png), and a copy of the
+    video with face boxes, patch heat maps and score curves.
+    \f
+
+    Args:
+        ctx: Context of click; holds ``--debug``.
+        videos: Paths, URLs, folders, lists and patterns.
+        weights: File or folder of the weights.
+        device: "auto", "cpu" or "cuda".
+        precision: "auto", "fp32" or "bf16".
+        batch: Windows per batch; None for the default of the device.
+        stride: Frames from the start of one window to the next; None for the length of a window.
+        out: Output folder; None for a folder next to each video.
+        threshold: A score above it means fake.
+        no_video: Whether to write no video.
+        as_json: Whether to print one JSON object.
+    """  # noqa: D301 - click shows only the text above the form feed
     with ExitStack() as stack:
         extraction = stack.enter_context(RunProcess()) if device != "cuda" else None
         stack.enter_context(interrupted_at_once(extraction.kill if extraction else lambda: None))
-        # Only now: these import torch, and neither --help nor that process should wait for it.
+        # Imported here because torch takes seconds to import: --help and the process above must not wait for it.
         with heavy_imports():
             from .batch import predict_all
 
@@ -112,5 +153,5 @@ def predict(
 
 
 def main() -> None:
-    """The console script."""
+    """Entry point of the console script ``mgst-predict``."""
     run_script(predict)

@@ -1,4 +1,4 @@
-"""Where the results of each input go, and what is printed of them."""
+"""Chooses the result folder of each input, and prints the results."""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ from ..common.show import line, show_table, table
 
 
 def folders_of(inputs: Sequence[Input], out: Path | None, *, video: bool) -> list[Path]:
-    """Where the files of each input go.
+    """Returns the result folder of each input.
 
-    Into ``out``; without it into ``VIDEO-scores`` beside the video. Several inputs get a folder each in ``out``, and
-    those found in a folder get theirs in ``FOLDER-scores`` beside it, so that no results lie among the videos.
+    A single input uses ``out`` itself; several inputs use one sub-folder each. Without ``out``, the folder is
+    ``VIDEO-scores`` next to the video; for a URL, in the current folder. Inputs found in a folder use sub-folders of
+    ``FOLDER-scores`` next to that folder, so that results and videos are not mixed.
 
     Args:
-        inputs: What is scored; files of a URL go into the current folder.
-        out: As asked for, or None.
-        video: Whether videos are written anew.
+        inputs: All inputs.
+        out: Value of ``--out``; None if it is not given.
+        video: Whether a video with the scores is written.
 
     Raises:
-        UsageError: if a file would take the place of one of the videos.
+        UsageError: If a result file would overwrite one of the inputs.
     """
     folders: list[Path] = []
     for item in inputs:
@@ -49,13 +50,19 @@ def folders_of(inputs: Sequence[Input], out: Path | None, *, video: bool) -> lis
         drawn = [f"{item.stem}.mp4", f"{item.stem}.png"] if video else []
         for file in (SCORES, TIMELINE, *drawn):
             if (folder / file).resolve() in sources:
-                what = "this input would be overwritten by the results"
+                what = "the results would overwrite this input"
                 raise UsageError(what, where=folder / file, hint="choose another --out")
     return folders
 
 
 def summary(found: VideoPrediction, threshold: float, files: list[Path]) -> dict[str, Any]:
-    """What ``--json`` prints of a video."""
+    """Returns the object that ``--json`` prints for a video.
+
+    Args:
+        found: Scores of the video.
+        threshold: A score above it means fake.
+        files: Files that were written.
+    """
     return {
         "video": printable(found.video),
         "score": rounded(found.score),
@@ -77,7 +84,13 @@ def summary(found: VideoPrediction, threshold: float, files: list[Path]) -> dict
 
 
 def print_tracks(found: VideoPrediction, threshold: float, files: list[Path]) -> None:
-    """Prints a table of the faces and where the files are."""
+    """Prints a table of the tracked faces, and the paths of the files.
+
+    Args:
+        found: Scores of the video.
+        threshold: A score above it means fake.
+        files: Files that were written.
+    """
     made = table("face", "time", "frames", "score", "verdict")
     for number, track in enumerate(found.tracks):
         said = verdict(track.overall, threshold)
@@ -89,7 +102,7 @@ def print_tracks(found: VideoPrediction, threshold: float, files: list[Path]) ->
             Text(said, style="bold red" if said == "fake" else "bold blue"),
         )
     highest = found.tracks[found.highest]
-    more = f"; highest: face {highest.id} with {highest.overall:.3f}" if found.highest != found.main else ""
+    more = f"; highest score: face {highest.id}, {highest.overall:.3f}" if found.highest != found.main else ""
     line(f"{printable(found.video)}: {verdict(found.score, threshold)}, score {found.score:.3f}{more}")
     show_table(made)
     for path in files:

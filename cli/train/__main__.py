@@ -1,4 +1,4 @@
-"""``python -m mgst_cli.train``; torchrun starts processes so."""
+"""Runs ``mgst-train`` as ``python -m mgst_cli.train``, which torchrun needs."""
 
 from .command import main
 

@@ -1,4 +1,4 @@
-"""From a configuration file to a training."""
+"""Builds an experiment from a configuration file and options."""
 
 from __future__ import annotations
 
@@ -24,17 +24,26 @@ TABLES: dict[str, type] = {
 
 
 def build_experiment(path: Path | None, flags: Mapping[str, Any], overrides: Iterable[str]) -> Experiment:
-    """Merges a file, flags and overrides; see :func:`mgst_cli.common.tables.build_tables`."""
+    """Merges a file, options of the command line and overrides; see :func:`mgst_cli.common.tables.build_tables`.
+
+    Args:
+        path: TOML file with the tables network, data, augment, loss and train; None for no file.
+        flags: Values of command-line options, by name of a field of any table.
+        overrides: Texts ``"table.name=value"``.
+    """
     return Experiment(**build_tables(TABLES, path, flags, overrides, renamed=RENAMED))
 
 
 def preset_for(device: str) -> tuple[str, str]:
-    """The preset that suits this machine, and why in words.
+    """Chooses the preset for this machine.
 
     Args:
-        device: "auto", "cpu" or "cuda", as asked for.
+        device: "auto", "cpu" or "cuda".
+
+    Returns:
+        Name of the preset, and the reason as text for the user.
     """
     if device != "cpu" and torch.cuda.is_available():
-        return "base", " (there is a GPU; --preset small is for a CPU)"
-    why = "it trains on a CPU" if device == "cpu" else "there is no GPU"
-    return "small", f" ({why}; --preset base is for a GPU)"
+        return "base", " (GPU found; for a CPU, use --preset small)"
+    why = "device is the CPU" if device == "cpu" else "no GPU found"
+    return "small", f" ({why}; for a GPU, use --preset base)"

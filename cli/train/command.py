@@ -1,4 +1,4 @@
-"""The command ``mgst-train``: shards in, a trained network out."""
+"""The command ``mgst-train``: trains a network on shards."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ Examples:
   mgst-train shards --preset small --set train.lr=3e-4 --set network.guidance=none --out runs/no_guidance
   torchrun --nproc-per-node 8 -m mgst_cli.train shards --preset base
 
-A training that was stopped (Ctrl-C, SIGTERM) continues exactly where it was when the same command is given again.
-Fakes are made of the real videos by self-blending; --set data.fakes=both learns from fake videos as well.
+Training uses pseudo-fakes, which self-blending makes from the real videos. With --set data.fakes=both it also uses the
+fake videos.
+
+To continue a training that was stopped (Ctrl-C, SIGTERM), run the same command again. It continues after the last
+finished step.
 
 \b
-Exit codes: 0 trained, 1 failed, 2 wrong option or input,
-130 stopped.
+Exit codes: 0 complete, 1 failed, 2 wrong option or input, 130 interrupted.
 """
 PRESETS = ("base", "small", "small_frames", "small_patches", "small_joined", "clip", "sbi", "demo")
 
@@ -32,20 +34,61 @@ PRESETS = ("base", "small", "small_frames", "small_patches", "small_joined", "cl
 @click.argument("shards")
 @options(
     "Training",
-    option("--preset", type=click.Choice(PRESETS), help="Network and settings. [base with a GPU, small without]"),
-    option("--config", "config_file", type=click.Path(path_type=Path), help="TOML file in place of a preset."),
-    option("--set", "overrides", multiple=True, metavar="TABLE.NAME=VALUE", help="Override one; may be repeated."),
-    option("--epochs", type=click.IntRange(min=1), help="Passes over the videos."),
-    option("--seed", type=int, help="Seed of everything that is random. [0]"),
     option(
-        "--backbone-weights", metavar="PATH", help="Weights the backbone begins with: a file, package, hub or random."
+        "--preset",
+        type=click.Choice(PRESETS),
+        metavar="NAME",
+        help=f"Network and training options: {', '.join(PRESETS)}. [default: base with a GPU, small without]",
+    ),
+    option(
+        "--config",
+        "config_file",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="TOML file with network and training options, instead of a preset.",
+    ),
+    option(
+        "--set",
+        "overrides",
+        multiple=True,
+        metavar="TABLE.NAME=VALUE",
+        help="Set one option of the preset or file, such as train.lr=3e-4. Can be repeated.",
+    ),
+    option(
+        "--epochs",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Passes over the videos. [default: that of the preset]",
+    ),
+    option("--seed", type=int, metavar="N", help="Seed of all random numbers. [default: 0]"),
+    option(
+        "--backbone-weights",
+        metavar="SOURCE",
+        help="Initial weights of the backbone: a file; package (installed with the extra train); hub (downloaded); or "
+        "random. [default: that of the preset]",
     ),
 )
 @options(
     "Run",
-    option("--out", type=click.Path(path_type=Path), help="Folder of the training. [runs/PRESET]"),
-    option("--device", default="auto", type=click.Choice(["auto", "cpu", "cuda"]), help="Device to train on. [auto]"),
-    option("--devices", default=1, type=click.IntRange(min=1), help="Processes on this machine. [1]"),
+    option(
+        "--out",
+        type=click.Path(path_type=Path),
+        metavar="FOLDER",
+        help="Folder for weights and logs. [default: runs/PRESET]",
+    ),
+    option(
+        "--device",
+        default="auto",
+        type=click.Choice(["auto", "cpu", "cuda"]),
+        help="Device to train on; auto uses a GPU if there is one. [default: auto]",
+    ),
+    option(
+        "--devices",
+        default=1,
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Number of processes on this machine. [default: 1]",
+    ),
 )
 @json_option
 @click.version_option(package_name="mgst")
@@ -65,15 +108,32 @@ def train(
     as_json: bool,
     **flags: Any,
 ) -> None:
-    """Trains a network on SHARDS, a folder that mgst-data extract has written.
+    """Trains a network on SHARDS, a folder written by mgst-data extract.
 
-    The folder of the training holds the weights of the best and of the last epoch, tables of all losses, curves for
-    TensorBoard, and the state from which the training can continue.
-    """
+    The results are the weights of the best and of the last epoch, tables of all losses, TensorBoard logs, and the state
+    from which the training can continue.
+    \f
+
+    Args:
+        ctx: Context of click; holds ``--debug``.
+        shards: Folder of shards.
+        preset: Name of a preset; None for the default of this machine.
+        config_file: TOML file instead of a preset.
+        overrides: Texts ``"table.name=value"`` of ``--set``.
+        backbone_weights: Initial weights of the backbone: a file, "package", "hub" or "random".
+        out: Folder for weights and logs; None for ``runs/PRESET``.
+        device: "auto", "cpu" or "cuda".
+        devices: Processes on this machine.
+        as_json: Whether to print one JSON object.
+        flags: All other options, by name of a field of the configuration.
+
+    Raises:
+        UsageError: If both a preset and a file are given.
+    """  # noqa: D301 - click shows only the text above the form feed
     if preset and config_file:
-        raise click.UsageError("--preset and --config exclude each other", ctx)
+        raise click.UsageError("--preset and --config cannot be combined", ctx)
 
-    # Only now: these import torch, and --help should not wait for it.
+    # Imported here because torch takes seconds to import, and --help must be fast.
     from mgst_data.core.errors import printable
     from mgst_model.train import Stopped, make_fabric
     from mgst_model.train import train as run
@@ -92,18 +152,18 @@ def train(
     first = fabric.is_global_zero
     if first:
         settings = f"configuration {config_file}" if config_file else f"preset {chosen}{reason}"
-        click.echo(f"{printable(settings)}; folder of the training: {printable(out)}", err=True)
+        click.echo(f"{printable(settings)}; output folder: {printable(out)}", err=True)
     try:
         with train_watcher(quiet=not first) as watcher:
             best = run(experiment, shards, out, fabric=fabric, watcher=watcher)
     except Stopped:
         if first:
-            click.echo(f"stopped; the same command continues this training: {printable(out)}", err=True)
+            click.echo(f"stopped: {printable(out)}; run the same command again to continue", err=True)
         ctx.exit(INTERRUPTED)
     if first:
         show_trained(out, best, as_json=as_json)
 
 
 def main() -> None:
-    """The console script."""
+    """Entry point of the console script ``mgst-train``."""
     run_script(train)

@@ -1,4 +1,4 @@
-"""How a training is watched, and what is said at its end."""
+"""Shows the progress and the result of a training."""
 
 from __future__ import annotations
 
@@ -20,20 +20,25 @@ from ..common.progress import Display, display
 from ..common.show import duration
 
 SECONDS_BETWEEN_LINES = 10.0
-STOPPING = "stopping after this step; press Ctrl-C again to stop now and lose what was not saved"
-# Steps that figures of the display are averaged over.
+STOPPING = "stopping after this step; press Ctrl-C again to quit immediately and lose unsaved progress"
+# Number of steps over which the displayed values are averaged.
 _REMEMBERED = 50
 
 
 def quieten_libraries() -> None:
-    """Hides what Lightning logs of its own start; errors still show."""
+    """Hides the start messages of Lightning. Its errors are still shown."""
     for name in ("lightning.fabric", "lightning.pytorch"):
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
 @contextmanager
 def train_watcher(*, quiet: bool = False, interval: float = SECONDS_BETWEEN_LINES) -> Iterator[TrainWatcher]:
-    """A watcher that shows a training on stderr; ``quiet`` for all processes but one."""
+    """Returns a watcher that shows the progress of a training on stderr.
+
+    Args:
+        quiet: Show nothing; set in all processes but one.
+        interval: Seconds between two lines if stderr is not a terminal.
+    """
     if quiet:
         yield TrainWatcher()
         return
@@ -43,7 +48,7 @@ def train_watcher(*, quiet: bool = False, interval: float = SECONDS_BETWEEN_LINE
 
 
 class Course:
-    """How far a training has come, how fast it is, and what it has reached."""
+    """Progress, speed, losses and best validation of a training."""
 
     def __init__(self) -> None:
         self.steps = self.done = self.epochs = 0
@@ -54,34 +59,40 @@ class Course:
         self._ended = time.perf_counter()
 
     def begin(self, *, steps: int, done: int, epochs: int) -> None:
-        """Starts the clock."""
+        """Starts the clock.
+
+        Args:
+            steps: Steps of the whole training.
+            done: Steps that an earlier run has finished.
+            epochs: Epochs of the whole training.
+        """
         self.steps, self.done, self.epochs = steps, done, epochs
         self._ended = time.perf_counter()
 
     def add(self, report: StepReport | Validation) -> None:
-        """Takes a report in."""
+        """Records a report."""
         now = time.perf_counter()
         if isinstance(report, Validation):
             self.best = report if report.best else self.best
         else:
             self.latest, self.done = report, report.step
             self._recent.append((now - self._ended, report))
-        self._ended = now  # the time of a validation is no time of a step
+        self._ended = now  # the time of a validation does not count as a step
 
     @property
     def total(self) -> float:
-        """Steps of the whole training."""
+        """Steps of the whole training, at least 1."""
         return max(1, self.steps)
 
     @property
     def losses(self) -> dict[str, float]:
-        """Mean of every part over the last steps."""
+        """Mean of every loss over the last steps."""
         rows = [report.losses for _, report in self._recent]
         return {name: sum(row[name] for row in rows) / len(rows) for name in (rows[0] if rows else ())}
 
     @property
     def shares(self) -> dict[str, float]:
-        """Share of the time that each phase takes."""
+        """Share of the time of each phase, over the last steps."""
         sums: dict[str, float] = {}
         for _, report in self._recent:
             for name, seconds in report.seconds.items():
@@ -91,18 +102,18 @@ class Course:
 
     @property
     def speed(self) -> float:
-        """Segments a second, blends among them."""
+        """Segments per second, pseudo-fakes included."""
         seconds = sum(spent for spent, _ in self._recent)
         return sum(report.segments for _, report in self._recent) / seconds if seconds else 0.0
 
     @property
     def left(self) -> float:
-        """Seconds to the end at this speed, without validations."""
+        """Seconds left at this speed, without validations."""
         spent = sum(seconds for seconds, _ in self._recent) / max(1, len(self._recent))
         return spent * (self.steps - self.done)
 
     def words(self) -> Sequence[str]:
-        """Losses; learning rate and speed; where the time goes."""
+        """Step and losses; learning rate, speed, share of each phase, time left and best AUC."""
         if self.latest is None:
             return ("starting",)
         losses = " ".join(f"{name} {value:.3f}" for name, value in self.losses.items())
@@ -114,18 +125,23 @@ class Course:
 
 
 class CourseWatcher(TrainWatcher):
-    """Shows the course, and a line for every validation."""
+    """Shows the progress, and prints a line for every validation.
+
+    Args:
+        shown: Display on stderr.
+        course: Progress that the display shows.
+    """
 
     def __init__(self, shown: Display, course: Course) -> None:
         self._shown, self._course = shown, course
 
     def begin(self, *, steps: int, done: int, epochs: int, parameters: int) -> None:
-        """Says what is to be done."""
+        """Prints what will be done, and starts the clock."""
         self._shown.say(first_line(steps, done, epochs, parameters))
         self._course.begin(steps=steps, done=done, epochs=epochs)
 
     def see(self, report: StepReport | Validation) -> None:
-        """Counts a step, or says what a validation has reached."""
+        """Counts a step, or prints the result of a validation."""
         self._course.add(report)
         if isinstance(report, Validation):
             self._shown.say(validation_line(report))
@@ -133,31 +149,44 @@ class CourseWatcher(TrainWatcher):
             self._shown.tick()
 
     def stopping(self) -> None:
-        """Answers the request to stop; a live display draws the answer within a quarter of a second."""
+        """Confirms the request to stop. A live display shows it within a quarter of a second."""
         self._course.stopping = True
         if not self._shown.is_live:
             answer_at_once(STOPPING)
 
 
 def first_line(steps: int, done: int, epochs: int, parameters: int) -> str:
-    """What is to be done, in words."""
+    """Describes what a training will do.
+
+    Args:
+        steps: Steps of the whole training.
+        done: Steps that an earlier run has finished.
+        epochs: Epochs of the whole training.
+        parameters: Number of parameters of the network.
+    """
     if done >= steps:
-        return f"this training is finished: all {steps:,} steps are done (choose another --out to train anew)"
+        return f"this training is complete: all {steps:,} steps are done (to train again, choose another --out)"
     more = f"; continuing after step {done:,}" if done else ""
     return f"training {parameters / 1e6:.1f} M parameters for {steps:,} steps in {epochs:,} epochs{more}"
 
 
 def validation_line(report: Validation) -> str:
-    """What was reached, in words."""
+    """Describes the result of a validation."""
     best = "  best so far" if report.best else ""
     return f"epoch {report.epoch + 1}: validation AUC {report.auc:.4f}, loss {report.loss:.4f}{best}"
 
 
 def show_trained(out: Path, best: Validation, *, as_json: bool) -> None:
-    """Says what was reached, and where it is."""
+    """Prints the best validation and the file of its weights.
+
+    Args:
+        out: Folder of the training.
+        best: Best validation.
+        as_json: Whether to print one JSON object.
+    """
     weights = out / "best.safetensors"
     if as_json:
         click.echo(json.dumps({"weights": str(weights), **asdict(best)}, indent=1))
         return
     click.echo(f"best validation AUC {best.auc:.4f}: {weights}")
-    click.echo(f"  mgst-predict VIDEO --weights {weights}")
+    click.echo(f"next: mgst-predict VIDEO --weights {weights}")

@@ -1,6 +1,6 @@
 """Augmentations of whole segments, on the device of the frames. Needs torch only.
 
-Someone with another detector needs three names::
+A detector from another project needs three names::
 
     from mgst_data.augment import SelfBlend
     from mgst_data.core import Segment
@@ -10,7 +10,7 @@ Someone with another detector needs three names::
 
 from mgst_data.augment.base import AUGMENTATIONS, Augmentation, Params, Step
 from mgst_data.augment.blend import (
-    GATE_MODES,
+    FRAME_MASKS,
     PRESETS,
     REGIONS,
     BlendMask,
@@ -48,7 +48,7 @@ from mgst_data.augment.temporal import (
 
 __all__ = [
     "AUGMENTATIONS",
-    "GATE_MODES",
+    "FRAME_MASKS",
     "H264",
     "PRESETS",
     "RECIPES",

@@ -1,4 +1,4 @@
-"""What an augmentation is: ``sample`` draws once, ``apply`` is a pure function of a segment and what was drawn."""
+"""Base classes: ``sample`` draws parameters once, ``apply`` is a pure function of a segment and these parameters."""
 
 from __future__ import annotations
 
@@ -22,31 +22,35 @@ P = TypeVar("P", bound="Params")
 D = TypeVar("D", Segment, RealFakePair)
 R = TypeVar("R")
 
-# Side of the picture that options in pixels refer to.
+# Options in pixels refer to pictures of this side.
 REFERENCE = 256
 
 
 @dataclass(frozen=True)
 class Params:
-    """Everything an augmentation drew for a batch, on the CPU. Subclasses add fields.
+    """All parameters that an augmentation drew for a batch, on the CPU. Subclasses add fields.
 
-    A field is a tensor, other Params, or a tuple of Params. The leading dimensions of a tensor say its grain: (b, ...)
-    holds for a segment, (b, t, ...) for a frame.
+    A field is a tensor, other Params, or a tuple of Params. The leading dimensions of a tensor give its grain: (b, ...)
+    for a segment, (b, t, ...) for a frame.
     """
 
     def __len__(self) -> int:
-        """Segments that were drawn for."""
+        """Returns the number of segments.
+
+        Raises:
+            TypeError: If the class has no field.
+        """
         for _, value in self._fields():
             for item in value if isinstance(value, tuple) else (value,):
                 return len(item)
         raise TypeError(f"{type(self).__name__} has no field")
 
     def __getitem__(self: P, rows: slice | Int[Tensor, " n"]) -> P:  # noqa: PYI019 - Self is not checked in tests
-        """What was drawn for some segments of the batch."""
+        """Returns the parameters of some segments of the batch."""
         return type(self)(**{name: _each(value, lambda item: item[rows]) for name, value in self._fields()})
 
     def to(self: P, device: torch.device | str) -> P:  # noqa: PYI019
-        """The same on another device, without waiting for it."""
+        """Returns the parameters on another device, without waiting for the device."""
 
         def move(item: Any) -> Any:
             return item.to(device, non_blocking=True) if isinstance(item, Tensor) else item.to(device)
@@ -54,7 +58,7 @@ class Params:
         return type(self)(**{name: _each(value, move) for name, value in self._fields()})
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain lists and numbers, for JSON."""
+        """Returns the parameters as lists and numbers, for JSON."""
 
         def plain(item: Any) -> Any:
             return item.tolist() if isinstance(item, Tensor) else item.as_dict()
@@ -70,17 +74,17 @@ def _each(value: Any, change: Any) -> Any:
 
 
 class Step(Generic[P]):
-    """Something that is done to a batch of segments at random: an :class:`Augmentation`, or a blend that makes twins.
+    """A random change of a batch of segments: an :class:`Augmentation`, or a blend that makes real-fake pairs.
 
-    It has no state: nothing is kept between calls, and every draw comes from the generator handed in. Parameters are
-    drawn on the CPU, so that the same seed gives the same draws on any device. It is no ``torch.nn.Module``, whose own
-    ``apply`` means something else; a module may hold it as a plain attribute.
+    A step has no state: it keeps nothing between calls, and every draw comes from the generator that is passed in.
+    Parameters are drawn on the CPU, so the same seed gives the same draws on any device. A step is not a
+    ``torch.nn.Module``, because ``apply`` has another meaning there; a module may hold a step as a plain attribute.
 
-    A label-making step (``makes_fakes``) turns what it gets into a pseudo-fake, or makes twins. All others are
-    label-preserving.
+    A label-making step (``makes_fakes``) turns its input into a pseudo-fake, or makes real-fake pairs. All other steps
+    are label-preserving.
 
-    Deriving a class sees to two things: its methods compute as if there were no autocast, and ``sample`` raises
-    TypeError for what is no Segment, and for what is no generator on the CPU.
+    Subclasses get two things automatically: their methods compute without autocast, and ``sample`` raises TypeError if
+    it gets no Segment or no generator on the CPU.
     """
 
     makes_fakes: bool = False
@@ -89,33 +93,46 @@ class Step(Generic[P]):
         super().__init_subclass__(**options)
         for name in ("sample", "apply", "apply_to_pair", "apply_any", "__call__"):
             owner = next((base for base in cls.__mro__ if name in vars(base)), Step)
-            # What other steps bring along has been seen to; what comes from a class that is no step has not.
+            # Methods of other steps are wrapped already. Methods of classes that are not steps are not.
             if owner is cls or not issubclass(owner, Step):
                 method = vars(owner)[name]
                 if isinstance(method, FunctionType):
                     setattr(cls, name, without_autocast(_checked(method) if name == "sample" else method))
 
     def sample(self, segment: Segment, generator: torch.Generator) -> P:
-        """Draws for every segment of a batch; looks at its shape only."""
+        """Draws parameters for every segment of a batch.
+
+        Args:
+            segment: Segments to draw for. Only their shape is used.
+            generator: Random generator on the CPU.
+
+        Returns:
+            Parameters on the CPU, one row per segment.
+        """
         raise NotImplementedError
 
     def apply_any(self, data: Segment | RealFakePair, params: P) -> Segment | RealFakePair:
-        """Applies to a segment or to twins."""
+        """Applies the step to segments or to real-fake pairs.
+
+        Args:
+            data: Segments, or real-fake pairs.
+            params: Parameters that :meth:`sample` drew for this batch.
+        """
         raise NotImplementedError
 
     def shape_after(self, segment: Segment) -> Segment:
-        """A segment of the shape that comes out, for the next step to draw for; what its pixels show means nothing."""
+        """Returns a segment of the shape that comes out, for the next step to draw for. Its pixels have no meaning."""
         return segment
 
 
 def _checked(sample: Callable[..., R]) -> Callable[..., R]:
-    """``sample`` of a step, with a look at what it is given first."""
+    """Wraps ``sample`` of a step so that it checks its arguments first."""
 
     @functools.wraps(sample)
     def checked(self: Step[Any], segment: object, generator: object) -> R:
         if not isinstance(segment, Segment):
             given = type(segment).__name__
-            raise TypeError(f"segment is a Segment, such as Segment.of(frames, landmarks), not a {given}")
+            raise TypeError(f"segment must be a Segment, for example Segment.of(frames, landmarks), got a {given}")
         check_generator(generator)
         return sample(self, segment, generator)
 
@@ -123,28 +140,43 @@ def _checked(sample: Callable[..., R]) -> Callable[..., R]:
 
 
 class Augmentation(Step[P]):
-    """Turns segments into segments of the same number.
+    """Changes segments; the number of segments stays the same.
 
-    A label-preserving augmentation (``makes_fakes`` False) does the same to real and fake, and to both twins of a pair.
-    A label-making one turns what it gets into a pseudo-fake with the labels of its frames and patches; of a pair it
-    changes the fake only.
+    A label-preserving augmentation (``makes_fakes`` is False) changes real and fake segments in the same way, also the
+    two segments of a real-fake pair. A label-making augmentation turns its input into a pseudo-fake with labels of its
+    frames and patches. It changes only the fake segment of a pair.
     """
 
     def apply(self, segment: Segment, params: P) -> Segment:
-        """Does what was drawn; the segment itself stays as it is. Labels change with the pixels."""
+        """Applies drawn parameters to a segment. The segment itself is not modified; labels change with the pixels.
+
+        Args:
+            segment: Segments to change.
+            params: Parameters that :meth:`sample` drew for this batch.
+        """
         raise NotImplementedError
 
     def apply_to_pair(self, pair: RealFakePair, params: P) -> RealFakePair:
-        """Does the same to both twins, or makes the fake more of one."""
+        """Applies drawn parameters to both segments of each pair, or to the fake one only if it is label-making.
+
+        Args:
+            pair: Real-fake pairs to change.
+            params: Parameters that :meth:`sample` drew for this batch.
+        """
         real = pair.real if self.makes_fakes else self.apply(pair.real, params)
         return RealFakePair(real, self.apply(pair.fake, params))
 
     def apply_any(self, data: Segment | RealFakePair, params: P) -> Segment | RealFakePair:
-        """Applies to a segment or to twins."""
+        """Applies the augmentation to segments or to real-fake pairs."""
         return self.apply_to_pair(data, params) if isinstance(data, RealFakePair) else self.apply(data, params)
 
     def __call__(self, data: D, *, generator: torch.Generator) -> D:
-        """Draws and applies."""
+        """Draws parameters and applies them.
+
+        Args:
+            data: Segments, or real-fake pairs.
+            generator: Random generator on the CPU.
+        """
         if isinstance(data, RealFakePair):
             return self.apply_to_pair(data, self.sample(data.fake, generator))
         return self.apply(data, self.sample(data, generator))
@@ -154,22 +186,22 @@ AUGMENTATIONS: Registry[type[Step[Any]]] = Registry("mgst_data.augmentations")
 
 
 def rows_of(active: Bool[Tensor, " b"]) -> Int[Tensor, " n"]:
-    """Numbers of the segments that something is done to. ``active`` is on the CPU: no device is waited for."""
+    """Returns the indices of the active segments. ``active`` is on the CPU, so no device is waited for."""
     return active.nonzero()[:, 0]
 
 
 def on_rows(
     data: Float[Tensor, "b ..."], active: Bool[Tensor, " b"], change: Callable[[Tensor, Tensor | slice], Tensor]
 ) -> Float[Tensor, "b ..."]:
-    """Changes those rows of a batch that are active.
+    """Changes the active rows of a batch.
 
-    ``active`` is on the CPU, so the others cost nothing and no device is waited for. A compiler is given one graph for
-    all: there everything is computed, and chosen from.
+    ``active`` is on the CPU, so the other rows cost nothing and no device is waited for. While torch compiles, all rows
+    are computed and then selected, so that there is one graph for all cases.
 
     Args:
-        data: A batch.
-        active: Which rows.
-        change: Gets these rows and their numbers, which index tensors on the device of the data.
+        data: Batch to change.
+        active: Rows to change.
+        change: Function of these rows and of their indices. The indices are on the device of the data.
     """
     if torch.compiler.is_compiling():
         chosen = active.to(data.device).reshape(-1, *[1] * (data.ndim - 1))
@@ -184,16 +216,21 @@ def on_rows(
 
 
 def merge_rows(segment: Segment, rows: Int[Tensor, " n"], part: Segment) -> Segment:
-    """A batch with some of its segments exchanged.
+    """Returns a batch in which some segments are replaced.
+
+    Args:
+        segment: Whole batch.
+        rows: Indices of the segments to replace, on the CPU.
+        part: New segments, one for each index.
 
     Raises:
-        ValueError: if the part has another number of frames or another size, so that it does not fit in.
+        ValueError: If the new segments have another number of frames or another size.
     """
     whole, other = tuple(segment.frames.shape[1:]), tuple(part.frames.shape[1:])
     if whole != other:
         raise ValueError(
-            f"segments of {other} do not fit among those of {whole}: an augmentation that changes their length"
-            " or size is applied to all of a batch"
+            f"all segments of a batch must have frames of shape {whole}, got {other}; apply an augmentation that"
+            " changes the length or size to the whole batch"
         )
     rows = rows.to(segment.frames.device, non_blocking=True)
     changes = {

@@ -1,7 +1,7 @@
-"""What codecs do to pictures: JPEG, an approximation of H.264 that runs on any device, and real codecs handed in.
+"""Compression: JPEG, an approximation of H.264 that runs on any device, and real codecs that are passed in.
 
-This is own code because kornia's JPEG takes 9 times as long on one core (``benchmarks/results/augment.json``) and draws
-from torch's global generator, and because kornia has no video codec.
+This is our own code because JPEG of kornia takes 9 times as long on one core (``benchmarks/results/augment.json``) and
+draws from torch's global generator, and because kornia has no video codec.
 """
 
 from __future__ import annotations
@@ -39,52 +39,52 @@ _CHROMINANCE_TABLE = (
     47, 66, 99, 99, 99, 99, 99, 99,
     *(99,) * 32,
 )  # fmt: skip
-# Quantisers of chroma for those of luma from 30 to 51; below, they are the same: table 8-15 of ITU-T H.264.
+# Quantisers of chroma for quantisers of luma from 30 to 51 (table 8-15 of ITU-T H.264). Below 30, both are the same.
 _CHROMA_QP = (29, 30, 31, 32, 32, 33, 34, 34, 35, 35, 36, 36, 37, 37, 37, 38, 38, 38, 39, 39, 39, 39)
-# Side of a macroblock: 2 x 2 blocks of luma, one of each chroma at half size.
+# Side of a macroblock: 2 x 2 blocks of luma, one block of each chroma at half size.
 _MACROBLOCK = 16
-# How much coarser frames that are predicted are coded: the default of x264.
+# Factor of the step size of predicted frames: the default of x264.
 _PREDICTED = 1.4
-# What is taken off the mean of a block, times 8: 128 of 255, and the grey of chroma.
+# Level shift of a block, times 8: 128 of 255 for luma, and the grey of chroma.
 _LUMA_LEVEL, _CHROMA_LEVEL = 8 * 128 / 255, 8 * 0.5
 
 
 @dataclass(frozen=True)
 class JpegParams(PictureParams):
-    """Quality of each segment."""
+    """JPEG quality of each segment."""
 
     quality: Int[Tensor, " b"]
 
 
 @AUGMENTATIONS.register("jpeg")
 class Jpeg(PictureAugmentation[JpegParams]):
-    """Stores every frame as JPEG and reads it back. Label-preserving; segment grain; qualities 40 to 100 as in SBI.
+    """Compresses every frame as JPEG and decodes it. Label-preserving; segment grain; qualities 40 to 100 as in SBI.
 
-    The arithmetic of baseline JPEG [ITU-T T.81, JFIF] on the device and in one batch, without the entropy coding, which
-    loses nothing: YCbCr, chroma at half size, 8 x 8 DCT, the tables of annex K scaled as the library of the IJG does,
-    rounding, and back, with chroma interpolated linearly. Ours: only coefficients are rounded, samples are not; the
-    gradient passes the rounding as if it were not there. Where products of matrices are rounded to TF32, a coefficient
-    half-way between two steps may go to the other one.
+    The arithmetic of baseline JPEG [ITU-T T.81, JFIF] runs on the device and in one batch: YCbCr, chroma at half size,
+    8 x 8 DCT, the tables of annex K scaled as in the library of the IJG, rounding, and the inverse, with chroma
+    interpolated linearly. Entropy coding is left out, because it is lossless. Two details are our own: only
+    coefficients are rounded, not samples, and the gradient passes the rounding unchanged. Where matrix products are
+    rounded to TF32, a coefficient half-way between two steps may be rounded to the other step.
 
     Args:
-        quality_range: Whole numbers from 1 to 100, as the IJG counts them; both can come out.
-        subsample: Whether chroma has half the size (4:2:0), as most encoders do by themselves.
-        p: How likely a segment is compressed.
+        quality_range: Quality on the scale of the IJG, integers from 1 to 100; both ends can be drawn.
+        subsample: Whether chroma has half the size (4:2:0), the default of most encoders.
+        p: Probability that a segment is compressed.
     """
 
     def __init__(self, *, quality_range: tuple[int, int] = (40, 100), subsample: bool = True, p: float = 1.0) -> None:
         super().__init__(p=p)
-        draw.check_range("quality_range", quality_range, low=1, high=100)
+        draw.check_counts("quality_range", quality_range, low=1, high=100)
         self.quality_range, self.subsample = quality_range, subsample
 
     def sample(self, segment: Segment, generator: torch.Generator) -> JpegParams:
-        """Draws who is compressed, and how much."""
+        """Draws which segments are compressed, and the quality."""
         active = draw.chance((len(segment),), self.p, generator)
         return JpegParams(active, draw.integers((len(segment),), *self.quality_range, generator))
 
     def change(self, frames: Float[Tensor, "n t 3 h w"], params: JpegParams) -> Float[Tensor, "n t 3 h w"]:
         """Quantises the coefficients of every block."""
-        # Tables are for samples in [0, 255]; ours are in [0, 1].
+        # The tables are for samples in [0, 255], the frames are in [0, 1].
         tables = (quantisation_tables(params.quality) / 255).to(frames.device, frames.dtype, non_blocking=True)
         tables = tables[:, :, None, None, None, :, None, :]
         luma, chroma = to_blocks(frames, subsample=self.subsample)
@@ -92,7 +92,10 @@ class Jpeg(PictureAugmentation[JpegParams]):
 
 
 def quantisation_tables(quality: Int[Tensor, " n"]) -> Float[Tensor, "n 2 8 8"]:
-    """Steps of luminance and chrominance for samples in [0, 255]: annex K, scaled by the formula of the IJG."""
+    """Returns step sizes of luminance and chrominance for samples in [0, 255].
+
+    They are the tables of annex K, scaled by the formula of the IJG.
+    """
     tables = torch.tensor((_LUMINANCE_TABLE, _CHROMINANCE_TABLE)).reshape(2, 8, 8)
     percent = torch.where(quality < 50, 5000 // quality, 200 - 2 * quality)
     return ((tables * percent[:, None, None, None] + 50) // 100).clamp(1, 255).float()
@@ -108,45 +111,45 @@ class BlockCodecParams(PictureParams):
 
 @AUGMENTATIONS.register("block_codec")
 class BlockCodec(PictureAugmentation[BlockCodecParams]):
-    """Makes blocks as a video codec at a low rate does. Label-preserving; segment grain; for quantisers, see below.
+    """Makes block artefacts like a video codec at a low bit rate. Label-preserving; segment grain.
 
-    An approximation of H.264 that is ours: it shows the kinds of artefacts, not those of an encoder. A codec predicts
-    each frame from the one that it decoded before, one after another; here every frame is predicted from the key frame
-    before it (from the first one where there is none before), so that all are coded at once. A difference is coded
-    with steps 1.4 times as large (the ratio x264 uses); a macroblock of 16 x 16 pixels that hardly differs is copied
-    from the key frame and stands still until the next one. There is no search for motion, no prediction inside a frame
-    and no filter that smooths the edges of blocks.
+    This is our own approximation of H.264: it makes the same kinds of artefacts, but not those of a real encoder. A
+    codec predicts each frame from the decoded frame before it, in sequence. Here every frame is predicted from the last
+    key frame (from the first key frame if there is none before), so all frames are coded at once. A difference is coded
+    with steps 1.4 times as large (the ratio of x264). A macroblock of 16 x 16 pixels with a small difference is copied
+    from the key frame, and stays still until the next key frame. There is no motion search, no prediction within a
+    frame and no deblocking filter.
 
-    Blocks are 8 x 8, chroma has half the size; the step doubles every 6 quantisers and is 1 at 4, with the dead zones
-    (1/3, 1/6) and the table for chroma of H.264. The gradient passes quantisation as if it were not there; it goes to
-    the key frame where that was copied.
+    Blocks are 8 x 8, and chroma has half the size. The step doubles every 6 quantisers and is 1 at quantiser 4, with
+    the dead zones (1/3, 1/6) and the chroma table of H.264. The gradient passes the quantisation unchanged; where a
+    block was copied, it goes to the key frame.
 
     Args:
-        qp_range: Quantisers, whole numbers from 0 to 51; both can come out. 23 and 40 are the rates (CRF) that data
-            sets of the field come in.
+        qp_range: Quantisers, integers from 0 to 51; both ends can be drawn. 23 and 40 are common rates (CRF) of
+            deepfake data sets.
         key_every: Frames from one key frame to the next.
-        p: How likely a segment is compressed.
+        p: Probability that a segment is compressed.
 
     Raises:
-        ValueError: if a range or ``key_every`` makes no sense.
+        ValueError: If a range is invalid or ``key_every`` is below 1.
     """
 
     def __init__(self, *, qp_range: tuple[int, int] = (23, 40), key_every: int = 8, p: float = 1.0) -> None:
         super().__init__(p=p)
-        draw.check_range("qp_range", qp_range, low=0, high=51)
+        draw.check_counts("qp_range", qp_range, low=0, high=51)
         if key_every < 1:
-            raise ValueError(f"key_every is at least 1, not {key_every}")
+            raise ValueError(f"key_every must be at least 1, got {key_every}")
         self.qp_range, self.key_every = qp_range, key_every
 
     def sample(self, segment: Segment, generator: torch.Generator) -> BlockCodecParams:
-        """Draws who is compressed, how much, and where the first key frame is."""
+        """Draws which segments are compressed, the quantiser, and the first key frame."""
         b = (len(segment),)
         active = draw.chance(b, self.p, generator)
         qp = draw.integers(b, *self.qp_range, generator)
         return BlockCodecParams(active, qp, draw.integers(b, 0, self.key_every - 1, generator))
 
     def change(self, frames: Float[Tensor, "n t 3 h w"], params: BlockCodecParams) -> Float[Tensor, "n t 3 h w"]:
-        """Codes key frames, and differences to them; both in coefficients, which are linear in the samples."""
+        """Codes key frames and the differences to them, both as coefficients, which are linear in the samples."""
         number, phase = torch.arange(frames.shape[1]), params.phase[:, None]
         key = phase + ((number - phase) // self.key_every).clamp_min(0) * self.key_every
         key = key.clamp_max(frames.shape[1] - 1)
@@ -168,7 +171,10 @@ class BlockCodec(PictureAugmentation[BlockCodecParams]):
 
 
 def _steps(qp: Int[Tensor, " n"]) -> Float[Tensor, "n 2 1 1 1 1 1 1"]:
-    """Steps of luma and chroma for samples in [0, 1] and an orthonormal transform: 1 of 255 at 4, twice every 6."""
+    """Returns steps of luma and chroma for samples in [0, 1] and an orthonormal DCT.
+
+    The step is 1/255 at quantiser 4 and doubles every 6 quantisers.
+    """
     chroma = torch.tensor((*range(30), *_CHROMA_QP))[qp]
     step: Tensor = 2 ** ((torch.stack((qp, chroma), dim=1) - 4) / 6) / 255
     return step[:, :, None, None, None, None, None, None]
@@ -176,10 +182,18 @@ def _steps(qp: Int[Tensor, " n"]) -> Float[Tensor, "n 2 1 1 1 1 1 1"]:
 
 @runtime_checkable
 class FrameCodec(Protocol):
-    """Codes the frames of a segment at a constant rate factor, and decodes them."""
+    """Codec that encodes the frames of a segment at a constant rate factor, and decodes them."""
 
     def __call__(self, frames: UInt8[Tensor, "t 3 h w"], crf: int, /) -> UInt8[Tensor, "t 3 h w"]:
-        """As many frames of the same size, on the CPU."""
+        """Encodes and decodes frames.
+
+        Args:
+            frames: Frames of one segment, on the CPU.
+            crf: Constant rate factor.
+
+        Returns:
+            Decoded frames of the same number and size, on the CPU.
+        """
         ...
 
 
@@ -192,28 +206,25 @@ class H264Params(PictureParams):
 
 @AUGMENTATIONS.register("h264")
 class H264(PictureAugmentation[H264Params]):
-    """Codes each segment as a video with a real codec, and decodes it. Label-preserving; segment grain.
+    """Encodes each segment as a video with a real codec, and decodes it. Label-preserving; segment grain.
 
-    For work offline: it is the one augmentation that goes through the segments one by one and waits for the device, as
-    the codec runs on the CPU. The gradient passes as if nothing had been coded. :class:`BlockCodec` does something like
-    it on any device. Rates from those that data sets of the field come in::
+    Use it offline: it processes segments one by one and waits for the device, because the codec runs on the CPU. It is
+    the only augmentation that does so. The gradient passes unchanged. :class:`BlockCodec` is an approximation for any
+    device. The default rates are those of common deepfake data sets::
 
         from mgst_data.video.h264 import encode_h264
 
         H264(encode_h264, crf_range=(23, 40), p=0.5)
 
     Args:
-        codec: Codes and decodes the frames of one segment.
-        crf_range: Constant rate factors, whole numbers from 0 (nothing lost but chroma) to 51; both can come out.
-        p: How likely a segment is coded.
-
-    Raises:
-        ValueError: if the codec returns frames of another number or size.
+        codec: Function that encodes and decodes the frames of one segment.
+        crf_range: Constant rate factors, integers from 0 (lossless except for chroma) to 51; both ends can be drawn.
+        p: Probability that a segment is coded.
     """
 
     def __init__(self, codec: FrameCodec, *, crf_range: tuple[int, int] = (23, 40), p: float = 1.0) -> None:
         super().__init__(p=p)
-        draw.check_range("crf_range", crf_range, low=0, high=51)
+        draw.check_counts("crf_range", crf_range, low=0, high=51)
         self.codec, self.crf_range = codec, crf_range
 
     def __repr__(self) -> str:
@@ -221,26 +232,38 @@ class H264(PictureAugmentation[H264Params]):
         return f"H264({name}, crf_range={self.crf_range}, p={self.p!r})"
 
     def sample(self, segment: Segment, generator: torch.Generator) -> H264Params:
-        """Draws who is coded, and how much."""
+        """Draws which segments are coded, and the rate factor."""
         active = draw.chance((len(segment),), self.p, generator)
         return H264Params(active, draw.integers((len(segment),), *self.crf_range, generator))
 
     def change(self, frames: Float[Tensor, "n t 3 h w"], params: H264Params) -> Float[Tensor, "n t 3 h w"]:
-        """Hands one segment after another to the codec."""
+        """Passes one segment after another to the codec.
+
+        Raises:
+            ValueError: If the codec returns another number or size of frames.
+        """
         levels = frames.detach().mul(255).round_().clamp_(0, 255).to(torch.uint8).cpu()
         decoded = [self.codec(one, int(crf)) for one, crf in zip(levels, params.crf, strict=True)]
         for one in decoded:
             if one.shape != levels.shape[1:]:
-                raise ValueError(f"the codec returned {tuple(one.shape)} for {tuple(levels.shape[1:])}")
+                shapes = f"{tuple(levels.shape[1:])}, got {tuple(one.shape)}"
+                raise ValueError(f"the codec must return frames of shape {shapes}")
         return _through(torch.stack(decoded).to(frames.device, frames.dtype).div_(255), frames)
 
 
 def to_blocks(
     frames: Float[Tensor, "n t 3 h w"], *, subsample: bool
 ) -> tuple[Float[Tensor, "n t 1 y 8 x 8"], Float[Tensor, "n t 2 v 8 u 8"]]:
-    """Coefficients of luma and chroma: level shift and 8 x 8 DCT-II [ITU-T T.81, A.3.1 and A.3.3].
+    """Computes DCT coefficients of luma and chroma: level shift and 8 x 8 DCT-II [ITU-T T.81, A.3.1 and A.3.3].
 
-    Where sides are no multiples of a block, or of two for chroma at half size, the picture goes on as it ends.
+    Border pixels are repeated if a side is not a multiple of the block size (8, or 16 with chroma at half size).
+
+    Args:
+        frames: RGB frames in [0, 1].
+        subsample: Whether chroma has half the size.
+
+    Returns:
+        Coefficients of luma, and of both chroma channels, in blocks of 8 x 8.
     """
     n, t, _, h, w = frames.shape
     side = _MACROBLOCK if subsample else 8
@@ -249,7 +272,7 @@ def to_blocks(
         frames = flat.reshape(n, t, *flat.shape[1:])
     planes = rgb_to_ycbcr(frames)
     dct = _dct()
-    # Two samples become their mean before they are transformed: one matrix does both.
+    # One matrix averages two samples and transforms them.
     halved = dct @ torch.eye(8).repeat_interleave(2, dim=1).div_(2) if subsample else dct
     luma = _transform(planes[:, :, :1], dct.to(frames.device, frames.dtype, non_blocking=True))
     chroma = _transform(planes[:, :, 1:], halved.to(frames.device, frames.dtype, non_blocking=True))
@@ -261,7 +284,16 @@ def to_blocks(
 def from_blocks(
     luma: Float[Tensor, "n t 1 y 8 x 8"], chroma: Float[Tensor, "n t 2 v 8 u 8"], height: int, width: int
 ) -> Float[Tensor, "n t 3 {height} {width}"]:
-    """Undoes :func:`to_blocks`, which it may overwrite. Samples are clamped, small chroma is interpolated linearly."""
+    """Undoes :func:`to_blocks`, and may overwrite its arguments.
+
+    Samples are clamped to [0, 1]. Chroma at half size is enlarged by bilinear interpolation.
+
+    Args:
+        luma: Coefficients of luma.
+        chroma: Coefficients of both chroma channels.
+        height: Height of the frames, pixels.
+        width: Width of the frames, pixels.
+    """
     luma[..., 0, :, 0].add_(_LUMA_LEVEL)
     chroma[..., 0, :, 0].add_(_CHROMA_LEVEL)
     back = _dct().mT.to(luma.device, luma.dtype, non_blocking=True)
@@ -273,7 +305,7 @@ def from_blocks(
 
 
 def _dct() -> Float[Tensor, "8 8"]:
-    """The orthonormal DCT-II of eight samples."""
+    """Returns the orthonormal DCT-II of eight samples."""
     frequency, place = torch.arange(8)[:, None], torch.arange(8)
     matrix = torch.cos((2 * place + 1) * frequency * (math.pi / 16)) / 2
     matrix[0] /= math.sqrt(2)
@@ -281,7 +313,7 @@ def _dct() -> Float[Tensor, "8 8"]:
 
 
 def _transform(planes: Float[Tensor, "n t c h w"], matrix: Float[Tensor, "8 s"]) -> Float[Tensor, "n t c y 8 x 8"]:
-    """Blocks of s x s samples become 8 x 8 coefficients: down the columns, then along the rows."""
+    """Transforms blocks of s x s samples to 8 x 8 coefficients: along the columns, then along the rows."""
     n, t, c, h, w = planes.shape
     s = matrix.shape[1]
     down = matrix @ planes.reshape(n, t, c, h // s, s, w)
@@ -289,17 +321,17 @@ def _transform(planes: Float[Tensor, "n t c h w"], matrix: Float[Tensor, "8 s"])
 
 
 def _transform_back(blocks: Float[Tensor, "n t c y 8 x 8"], matrix: Float[Tensor, "8 8"]) -> Float[Tensor, "n t c h w"]:
-    """Coefficients become samples."""
+    """Transforms coefficients back to samples."""
     return (matrix @ (blocks @ matrix.mT).flatten(-2)).flatten(-3, -2)
 
 
 def _quantise(blocks: Tensor, step: Tensor, *, dead_zone: float = 0.5) -> Tensor:
-    """Whole multiples of the step: ``floor(|x| / step + dead_zone)`` with the sign of x; 0.5 is plain rounding."""
+    """Rounds to multiples of the step: ``floor(|x| / step + dead_zone)`` with the sign of x; 0.5 is plain rounding."""
     steps = blocks / step
     shrunk = steps if dead_zone == 0.5 else functional.softshrink(steps, 0.5 - dead_zone)
     return _through(shrunk.round(), steps).mul_(step)
 
 
 def _through(exact: Tensor, smooth: Tensor) -> Tensor:
-    """The first, with the gradient of the second; fresh if the first is."""
+    """Returns the first value with the gradient of the second. The result is a new tensor if the first one is."""
     return smooth + (exact - smooth).detach() if smooth.requires_grad else exact

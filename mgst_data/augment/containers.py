@@ -1,4 +1,4 @@
-"""Augmentations made of augmentations: one after another, one of several, now and then."""
+"""Augmentations that are made of other augmentations: in sequence, one of several, or with a probability."""
 
 from __future__ import annotations
 
@@ -17,26 +17,27 @@ from mgst_data.core.segment import RealFakePair, Segment
 
 @dataclass(frozen=True)
 class SequentialParams(Params):
-    """What each step drew."""
+    """Parameters of each step."""
 
     steps: tuple[Params, ...]
 
 
 class SegmentSequential(Step[SequentialParams]):
-    """Does one step after another: augmentations, and at most one blend that makes twins, which then go together.
+    """Applies several steps in sequence: augmentations, and at most one blend that makes real-fake pairs.
 
-    All steps are drawn before any is applied.
+    The steps after the blend change both segments of each pair in the same way. The parameters of all steps are drawn
+    before any step is applied.
 
     Args:
-        steps: In their order.
+        steps: Steps in their order.
 
     Raises:
-        ValueError: for no step.
+        ValueError: If there is no step.
     """
 
     def __init__(self, *steps: Step[Any]) -> None:
         if not steps:
-            raise ValueError("a sequence has at least one step")
+            raise ValueError("SegmentSequential must have at least one step, got none")
         self.steps = steps
         self.makes_fakes = any(step.makes_fakes for step in steps)
 
@@ -44,7 +45,7 @@ class SegmentSequential(Step[SequentialParams]):
         return f"SegmentSequential({', '.join(map(repr, self.steps))})"
 
     def sample(self, segment: Segment, generator: torch.Generator) -> SequentialParams:
-        """Draws for every step; each is told the shape that those before it leave."""
+        """Draws parameters for every step. Each step gets the shape that the steps before it return."""
         drawn: list[Params] = []
         for step in self.steps:
             drawn.append(step.sample(segment, generator))
@@ -52,37 +53,42 @@ class SegmentSequential(Step[SequentialParams]):
         return SequentialParams(tuple(drawn))
 
     def shape_after(self, segment: Segment) -> Segment:
-        """The shape that all steps leave."""
+        """Returns a segment of the shape that all steps return."""
         for step in self.steps:
             segment = step.shape_after(segment)
         return segment
 
     def apply_any(self, data: Segment | RealFakePair, params: SequentialParams) -> Segment | RealFakePair:
-        """Applies every step to what comes out of the one before."""
+        """Applies every step to the result of the step before it."""
         for step, mine in zip(self.steps, params.steps, strict=True):
             data = step.apply_any(data, mine)
         return data
 
     def __call__(self, data: Segment | RealFakePair, *, generator: torch.Generator) -> Segment | RealFakePair:
-        """Draws and applies."""
+        """Draws parameters and applies them.
+
+        Args:
+            data: Segments, or real-fake pairs.
+            generator: Random generator on the CPU.
+        """
         params = self.sample(data.fake if isinstance(data, RealFakePair) else data, generator)
         return self.apply_any(data, params)
 
 
 @dataclass(frozen=True)
 class ApplyParams(Params):
-    """Which segments are augmented, and what was drawn for all of them."""
+    """Which segments are augmented, and the parameters of the augmentation for all segments."""
 
     active: Bool[Tensor, " b"]
     inner: Params
 
 
 class Apply(Augmentation[ApplyParams]):
-    """Augments each segment of a batch with a probability, and leaves the others as they are.
+    """Augments each segment of a batch with a probability, and leaves the others unchanged.
 
     Args:
-        augmentation: What is done to a segment. It must keep the number of frames and their size.
-        p: How likely.
+        augmentation: Augmentation to apply. It must keep the number of frames and their size.
+        p: Probability that a segment is augmented.
     """
 
     def __init__(self, augmentation: Augmentation[Any], *, p: float) -> None:
@@ -91,16 +97,16 @@ class Apply(Augmentation[ApplyParams]):
         self.makes_fakes = augmentation.makes_fakes
 
     def sample(self, segment: Segment, generator: torch.Generator) -> ApplyParams:
-        """Draws who is augmented, and how."""
+        """Draws which segments are augmented, and the parameters."""
         active = draw.chance((len(segment),), self.p, generator)
         return ApplyParams(active, self.augmentation.sample(segment, generator))
 
     def apply(self, segment: Segment, params: ApplyParams) -> Segment:
-        """Augments those that were drawn."""
+        """Augments the drawn segments."""
         return _to_rows(self.augmentation.apply, segment, rows_of(params.active), params.inner)
 
     def apply_to_pair(self, pair: RealFakePair, params: ApplyParams) -> RealFakePair:
-        """Augments those twins that were drawn."""
+        """Augments the drawn pairs."""
         return _to_rows_of_pair(self.augmentation, pair, rows_of(params.active), params.inner)
 
     def __repr__(self) -> str:
@@ -109,31 +115,37 @@ class Apply(Augmentation[ApplyParams]):
 
 @dataclass(frozen=True)
 class OneOfParams(Params):
-    """Which of the options each segment gets, and what each option drew for all of them."""
+    """Option that is chosen for each segment, and the parameters of each option for all segments."""
 
     choice: Int[Tensor, " b"]
     options: tuple[Params, ...]
 
 
 class OneOf(Augmentation[OneOfParams]):
-    """Does one of several augmentations to each segment of a batch.
+    """Applies one of several augmentations to each segment of a batch.
 
     Args:
-        options: They must keep the number of frames and their size, and all make fakes or none of them.
-        weights: How likely each is, relative to the others; all alike by default.
+        options: Augmentations to choose from. They must keep the number of frames and their size. Either all of them
+            make fakes, or none.
+        weights: Relative probability of each option; equal by default.
 
     Raises:
-        ValueError: if there is no option, label-making ones are mixed with others, or weights do not match.
+        ValueError: If there is no option, label-making and label-preserving options are mixed, or the number of weights
+            is different, or a weight is negative, or all are 0.
     """
 
     def __init__(self, *options: Augmentation[Any], weights: Sequence[float] | None = None) -> None:
         if not options:
-            raise ValueError("there is no option to choose from")
+            raise ValueError("OneOf must have at least one option, got none")
         if len({option.makes_fakes for option in options}) > 1:
-            raise ValueError("label-making and label-preserving augmentations cannot take each other's place")
+            raise ValueError(
+                "options must be all label-making or all label-preserving, got both; use one OneOf for each"
+            )
         self.weights = tuple(weights) if weights is not None else (1.0,) * len(options)
         if len(self.weights) != len(options):
-            raise ValueError(f"{len(self.weights)} weights for {len(options)} options")
+            raise ValueError(f"weights must have one value per option ({len(options)}), got {len(self.weights)}")
+        if not sum(self.weights) > 0 or min(self.weights) < 0:
+            raise ValueError(f"weights must be at least 0 and not all 0, got {self.weights}")
         self.options = options
         self.makes_fakes = options[0].makes_fakes
 
@@ -141,18 +153,18 @@ class OneOf(Augmentation[OneOfParams]):
         return f"OneOf({', '.join(map(repr, self.options))}, weights={self.weights})"
 
     def sample(self, segment: Segment, generator: torch.Generator) -> OneOfParams:
-        """Draws an option for each segment, and for every option what it would do."""
+        """Draws an option for each segment, and the parameters of every option."""
         choice = draw.choose((len(segment),), self.weights, generator)
         return OneOfParams(choice, tuple(option.sample(segment, generator) for option in self.options))
 
     def apply(self, segment: Segment, params: OneOfParams) -> Segment:
-        """Does to each segment what was chosen for it."""
+        """Applies the chosen option to each segment."""
         for number, (option, mine) in enumerate(zip(self.options, params.options, strict=True)):
             segment = _to_rows(option.apply, segment, rows_of(params.choice == number), mine)
         return segment
 
     def apply_to_pair(self, pair: RealFakePair, params: OneOfParams) -> RealFakePair:
-        """Does to both twins what was chosen for them."""
+        """Applies the chosen option to both segments of each pair."""
         for number, (option, mine) in enumerate(zip(self.options, params.options, strict=True)):
             pair = _to_rows_of_pair(option, pair, rows_of(params.choice == number), mine)
         return pair

@@ -1,4 +1,4 @@
-"""Geometry of whole segments: mirror images, crops, and small rotations, scalings and shifts."""
+"""Geometric augmentations of whole segments: mirror images, crops, and small rotations, scalings and shifts."""
 
 from __future__ import annotations
 
@@ -24,13 +24,10 @@ class HorizontalFlipParams(Params):
 
 @AUGMENTATIONS.register("horizontal_flip")
 class HorizontalFlip(Augmentation[HorizontalFlipParams]):
-    """Mirrors left and right. Label-preserving, per segment; exact: two flips cancel.
+    """Mirrors left and right. Label-preserving, segment grain; exact: two flips cancel.
 
     Args:
-        p: How likely a segment is mirrored.
-
-    Raises:
-        ValueError: when drawing, if it is not known how so many landmarks are mirrored (0, 5, 68 and 81 are).
+        p: Probability that a segment is mirrored.
     """
 
     def __init__(self, *, p: float = 0.5) -> None:
@@ -41,14 +38,19 @@ class HorizontalFlip(Augmentation[HorizontalFlipParams]):
         return f"HorizontalFlip(p={self.p:g})"
 
     def sample(self, segment: Segment, generator: torch.Generator) -> HorizontalFlipParams:
-        """Draws who is mirrored."""
+        """Draws which segments are mirrored.
+
+        Raises:
+            ValueError: If there is no flip table for the number of landmarks. Tables exist for 5, 68 and 81; 0 works
+                too.
+        """
         k = segment.landmarks.shape[2]
         if k not in (0, *FLIPS):
-            raise ValueError(f"no flip table for {k} landmarks; known: {', '.join(map(str, FLIPS))}, or none at all")
+            raise ValueError(f"no flip table for {k} landmarks; known: 0, {', '.join(map(str, FLIPS))}")
         return HorizontalFlipParams(draw.chance((len(segment),), self.p, generator))
 
     def apply(self, segment: Segment, params: HorizontalFlipParams) -> Segment:
-        """Mirrors those that were drawn."""
+        """Mirrors the drawn segments."""
         rows = rows_of(params.flip)
         if len(rows) == 0:
             return segment
@@ -70,9 +72,9 @@ def _mirrored(segment: Segment) -> Segment:
 
 @dataclass(frozen=True)
 class CropMarginParams(Params):
-    """The side of the box that is kept, as a share of the picture's; and its place, 0 left or top, 1 right or bottom.
+    """Side of the box that is kept, relative to the picture, and its position: 0 left or top, 1 right or bottom.
 
-    Place is column x, then row y.
+    The position is column x, then row y.
     """
 
     side: Float[Tensor, " b"]
@@ -81,12 +83,13 @@ class CropMarginParams(Params):
 
 @AUGMENTATIONS.register("crop_margin")
 class CropMargin(Augmentation[CropMarginParams]):
-    """Cuts a margin away and enlarges what is left to the same size. Label-preserving, per segment.
+    """Crops a margin and enlarges the rest to the same size. Label-preserving, segment grain.
 
-    One box per segment, so that a still face stays still; with the aspect of the picture. The range is ours.
+    There is one box per segment, so a still face stays still. The box has the aspect ratio of the picture. The default
+    range is our own, not taken from a paper.
 
     Args:
-        side_range: Share of the picture's sides that is kept.
+        side_range: Side of the box relative to the side of the picture, [0.05, 1].
     """
 
     def __init__(self, *, side_range: tuple[float, float] = (0.8, 1.0)) -> None:
@@ -103,10 +106,10 @@ class CropMargin(Augmentation[CropMarginParams]):
         return CropMarginParams(side, draw.uniform((b, 2), 0.0, 1.0, generator))
 
     def apply(self, segment: Segment, params: CropMarginParams) -> Segment:
-        """Cuts and enlarges."""
+        """Crops and enlarges."""
         h, w = segment.frames.shape[-2:]
         side = params.side[:, None]
-        # Edges are at -0.5 and w - 0.5: the edge of the box becomes that of the picture.
+        # The edges of the picture are at -0.5 and w - 0.5. The edge of the box becomes the edge of the picture.
         corner = params.place * (1 - side) * torch.tensor((float(w), float(h))) - 0.5
         linear = side[:, :, None] * torch.eye(2)
         return warp_segment(segment, torch.cat((linear, (corner + side / 2)[:, :, None]), dim=2))
@@ -114,7 +117,7 @@ class CropMargin(Augmentation[CropMarginParams]):
 
 @dataclass(frozen=True)
 class AffineParams(Params):
-    """Degrees, clockwise as seen; factor of size; and shift in shares of width and height."""
+    """Rotation in degrees, clockwise; scale factor; shift relative to width and height."""
 
     degrees: Float[Tensor, " b"]
     scale: Float[Tensor, " b"]
@@ -123,16 +126,17 @@ class AffineParams(Params):
 
 @AUGMENTATIONS.register("affine")
 class Affine(Augmentation[AffineParams]):
-    """Rotates and scales around the middle of the picture, and shifts. Label-preserving, per segment.
+    """Rotates and scales about the centre of the picture, and shifts. Label-preserving, segment grain.
 
-    One motion for all frames of a segment. What lies beyond the edge repeats the outermost pixels. The shift is the one
-    that self-blended images use for their source, and so is the scale, nearly [SBI, CVPR 2022]; the rotation is ours.
+    All frames of a segment move alike. Outside the picture, the outermost pixels are repeated. The shift is that of the
+    source in self-blended images, and so is the scale, approximately [SBI, CVPR 2022]. The rotation is our own; SBI
+    does not rotate.
 
     Args:
-        degrees_range: Rotation, clockwise as seen.
-        scale_range: Size after by size before.
-        x_range: Shift to the right, share of the width.
-        y_range: Shift downwards, share of the height.
+        degrees_range: Clockwise rotation, degrees.
+        scale_range: Factor of the size.
+        x_range: Shift to the right, relative to the width.
+        y_range: Shift downwards, relative to the height.
     """
 
     def __init__(
@@ -169,7 +173,7 @@ class Affine(Augmentation[AffineParams]):
         h, w = segment.frames.shape[-2:]
         centre = torch.tensor(((w - 1) / 2, (h - 1) / 2))
         shift = params.shift * torch.tensor((float(w), float(h)))
-        # From pixels that come out to those looked up, so all of it backwards.
+        # The matrix maps output pixels to input pixels, so every motion is inverted.
         angle = torch.deg2rad(params.degrees)
         cos, sin = torch.cos(angle) / params.scale, torch.sin(angle) / params.scale
         linear = torch.stack((torch.stack((cos, sin), dim=1), torch.stack((-sin, cos), dim=1)), dim=1)

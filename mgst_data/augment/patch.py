@@ -1,4 +1,4 @@
-"""Patches of whole segments: boxes that are erased, and tubes, patches followed through time, that are exchanged."""
+"""Augmentations of patches: boxes that are erased, and tubes (a patch in a run of frames) that are exchanged."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mgst_data.core.segment import RealFakePair, Segment
 
 @dataclass(frozen=True)
 class ErasedParams(Params):
-    """Boxes ``x0, y0, x1, y1`` in shares of width and height, the frames each is seen in, and the colour of all."""
+    """Boxes ``x0, y0, x1, y1`` relative to width and height, the frames that show each box, and the colour of all."""
 
     box: Float[Tensor, "b n 4"]
     seen: Bool[Tensor, "b n t"]
@@ -26,10 +26,10 @@ class ErasedParams(Params):
 
 
 class _Erasing(Augmentation[ErasedParams]):
-    """What augmentations share that erase boxes; they differ in what they draw.
+    """Base class of augmentations that erase boxes. Subclasses draw the boxes.
 
-    An erased pixel is no longer manipulated: its mask is 0, and patch labels fall with it. A frame whose mask is lost,
-    all of it, is real again; see :func:`mgst_data.augment.functional.warp.with_pixels`.
+    An erased pixel is no longer manipulated: its mask is 0, and patch labels are lowered too. A frame whose whole mask
+    is lost becomes real; see :func:`mgst_data.augment.functional.warp.with_pixels`.
     """
 
     def __init__(self, *, side_range: tuple[float, float], p_colour: float) -> None:
@@ -38,17 +38,17 @@ class _Erasing(Augmentation[ErasedParams]):
         self.side_range, self.p_colour = side_range, p_colour
 
     def _boxes(self, b: int, n: int, generator: torch.Generator) -> Float[Tensor, "b n 4"]:
-        """Boxes that lie in the picture."""
+        """Draws boxes inside the picture."""
         side = draw.uniform((b, n, 2), *self.side_range, generator)
         corner = draw.uniform((b, n, 2), 0.0, 1.0, generator) * (1 - side)
         return torch.cat((corner, corner + side), dim=2)
 
     def _colours(self, b: int, generator: torch.Generator) -> Float[Tensor, "b 3"]:
-        """Black, or any colour."""
+        """Draws black, or any colour."""
         return draw.uniform((b, 3), 0.0, 1.0, generator) * draw.chance((b, 1), self.p_colour, generator)
 
     def apply(self, segment: Segment, params: ErasedParams) -> Segment:
-        """Erases what was drawn."""
+        """Erases the drawn boxes."""
         b, t, _, h, w = segment.frames.shape
         x0, y0, x1, y1 = params.box.unbind(dim=2)
         row, column = (torch.arange(h) + 0.5) / h, (torch.arange(w) + 0.5) / w
@@ -56,7 +56,7 @@ class _Erasing(Augmentation[ErasedParams]):
         columns = (column >= x0[..., None]) & (column < x1[..., None])
         seen = (params.seen[:, :, :, None] & rows[:, :, None]).flatten(2)
         device = segment.frames.device
-        # In how many of the boxes each pixel lies: a product of rows and columns, summed over boxes.
+        # Number of boxes that contain each pixel: a product of rows and columns, summed over boxes.
         boxes = seen.float().to(device, non_blocking=True).mT @ columns.float().to(device, non_blocking=True)
         kept = (boxes < 0.5).reshape(b, t, 1, h, w)
         colour = params.colour.to(device, segment.frames.dtype, non_blocking=True)[:, None, :, None, None]
@@ -71,13 +71,13 @@ class _Erasing(Augmentation[ErasedParams]):
 
 @AUGMENTATIONS.register("cut_out")
 class CutOut(_Erasing):
-    """Erases one box, in all frames at the same place [TALL, ICCV 2023]. Label-preserving, per patch.
+    """Erases one box at the same place in all frames [TALL, ICCV 2023]. Label-preserving, patch grain.
 
-    The ranges are ours.
+    The default ranges are our own, not those of TALL.
 
     Args:
-        side_range: Width and height of the box, each by itself, share of the picture's.
-        p_colour: How likely the box has a colour; otherwise it is black.
+        side_range: Width and height of the box relative to the picture, drawn separately.
+        p_colour: Probability that the box has a random colour; otherwise it is black.
     """
 
     def __init__(self, *, side_range: tuple[float, float] = (0.1, 0.4), p_colour: float = 0.5) -> None:
@@ -95,13 +95,15 @@ class CutOut(_Erasing):
 
 @AUGMENTATIONS.register("erasing_tubes")
 class ErasingTubes(_Erasing):
-    """Erases several boxes, each at its place through a run of frames. Label-preserving, per patch. Ours.
+    """Erases several boxes, each at a fixed place through a run of frames. Label-preserving, patch grain.
+
+    This augmentation is our own: it is :class:`CutOut` with more boxes and a limited time.
 
     Args:
-        count_range: Boxes.
-        share_range: Share of the frames that a box is seen in, a run of at least one.
-        side_range: Width and height of a box, each by itself, share of the picture's.
-        p_colour: How likely the boxes have a colour; otherwise they are black.
+        count_range: Number of boxes.
+        share_range: Share of the frames that show a box: a run of at least one frame.
+        side_range: Width and height of a box relative to the picture, drawn separately.
+        p_colour: Probability that the boxes have a random colour; otherwise they are black.
     """
 
     def __init__(
@@ -135,7 +137,7 @@ class ErasingTubes(_Erasing):
 
 @dataclass(frozen=True)
 class TubesParams(Params):
-    """Tubes of each segment, in different patches: what :func:`mgst_data.augment.functional.tubes.blocks_of` takes."""
+    """Tubes of each segment, in different patches; see :func:`mgst_data.augment.functional.tubes.blocks_of`."""
 
     patch: Int[Tensor, "b n"]
     source: Int[Tensor, "b n"]
@@ -144,17 +146,17 @@ class TubesParams(Params):
 
 
 class Tubes(Augmentation[TubesParams]):
-    """What augmentations share that exchange patches through a run of frames; they differ in what they draw.
+    """Base class of augmentations that exchange patches in a run of frames. Subclasses draw the tubes.
 
-    Patches are those of the segment's grid, one run of frames holds for all of a segment. Pixels fade in within their
-    own patch: none outside the marked patches changes. The mask becomes the share of what is shown instead, patches
-    and frames that have changed are marked 1. Frames without a usable face stay as they are, and are not shown
+    Patches are those of the grid of the segment. There is one run of frames per segment. Pixels fade in within their
+    own patch, so nothing outside the marked patches changes. The mask becomes the share of the pixels that are shown
+    instead; changed patches and frames are labelled 1. Frames without a usable face stay unchanged, and are not shown
     elsewhere.
 
     Args:
-        count_range: Patches; as many as the grid has.
-        share_range: Share of the frames, one run.
-        feather: Share of a patch's side over which pixels fade in, from either edge; 0 for hard edges.
+        count_range: Number of patches; at most as many as the grid has.
+        share_range: Share of the frames: one run.
+        feather: Share of the side of a patch over which pixels fade in, from each edge; 0 for hard edges.
     """
 
     makes_fakes = True
@@ -179,16 +181,18 @@ class Tubes(Augmentation[TubesParams]):
         return f"count_range={self.count_range}, share_range={self.share_range}, feather={self.feather:g}"
 
     def _patches(self, segment: Segment, generator: torch.Generator) -> tuple[Int[Tensor, "b n"], Bool[Tensor, "b n"]]:
-        """Different patches for each segment, and which of them are used.
+        """Draws different patches for each segment, and which of them are used.
 
         Raises:
-            ValueError: if the grid has fewer patches than the fewest, or its patches have less than 2 pixels a side.
+            ValueError: If the grid has less patches than the smallest count, or patches have less than 2 pixels per
+                side.
         """
         (low, high), g = self.count_range, segment.patch_label.shape[-1]
         h, w = segment.frames.shape[-2:]
         if g * g < low or min(h, w) < 2 * g:
             raise ValueError(
-                f"{self!r} needs {low} patches or more of at least 2 x 2 pixels, not {g} x {g} in {h} x {w}"
+                f"{self!r}: segments must have at least {low} patches of at least 2 x 2 pixels,"
+                f" got {g} x {g} patches in {h} x {w} pixels"
             )
         b, high = len(segment), min(high, g * g) // self.multiple * self.multiple
         count = draw.integers((b, 1), low, high, generator) // self.multiple * self.multiple
@@ -224,12 +228,14 @@ class Tubes(Augmentation[TubesParams]):
 
 @AUGMENTATIONS.register("tube_swap")
 class TubeSwap(Tubes):
-    """Lets patches change places, two by two, through a run of frames. Label-making, per patch; values are ours.
+    """Swaps patches in pairs through a run of frames. Label-making, patch grain.
+
+    The values are our own, not taken from a paper.
 
     Args:
-        count_range: Patches, both of a pair counted; as many as the grid has.
-        share_range: Share of the frames, a run of at least one.
-        feather: Share of a patch's side over which pixels fade in, from either edge.
+        count_range: Number of patches, both of each pair counted; at most as many as the grid has.
+        share_range: Share of the frames: a run of at least one frame.
+        feather: Share of the side of a patch over which pixels fade in, from each edge.
     """
 
     multiple = 2
@@ -249,21 +255,23 @@ class TubeSwap(Tubes):
 
 @AUGMENTATIONS.register("tube_freeze")
 class TubeFreeze(Tubes):
-    """Lets patches stand still at the first frame of a run. Label-making, per patch; values are ours.
+    """Freezes patches at the first frame of a run. Label-making, patch grain.
 
-    The first frame of the run itself stays as it is, and is not marked.
+    The first frame of the run stays unchanged and is not marked. This augmentation and its values are our own; no paper
+    describes it.
 
     Args:
-        count_range: Patches; as many as the grid has.
-        share_range: Share of the frames, a run of at least two.
-        feather: Share of a patch's side over which pixels fade in, from either edge.
-
-    Raises:
-        ValueError: when drawing, if segments have one frame.
+        count_range: Number of patches; at most as many as the grid has.
+        share_range: Share of the frames: a run of at least two frames.
+        feather: Share of the side of a patch over which pixels fade in, from each edge.
     """
 
     def sample(self, segment: Segment, generator: torch.Generator) -> TubesParams:
-        """Draws patches for each segment, and a run."""
+        """Draws patches for each segment, and a run.
+
+        Raises:
+            ValueError: If segments have one frame.
+        """
         draw.check_frames(self, segment, 2)
         patch, active = self._patches(segment, generator)
         b, t = segment.frames.shape[:2]
@@ -275,16 +283,15 @@ class TubeFreeze(Tubes):
 
 @AUGMENTATIONS.register("tube_lag")
 class TubeLag(Tubes):
-    """Lets patches lag behind by some frames through a run of them. Label-making, per patch; values are ours.
+    """Delays patches by some frames through a run of frames. Label-making, patch grain.
+
+    The values are our own, not taken from a paper.
 
     Args:
-        count_range: Patches; as many as the grid has.
-        share_range: Share of the frames, a run of at least one.
-        lag_range: Frames that patches lag behind; as far as segments allow.
-        feather: Share of a patch's side over which pixels fade in, from either edge.
-
-    Raises:
-        ValueError: when drawing, if segments are no longer than the smallest lag.
+        count_range: Number of patches; at most as many as the grid has.
+        share_range: Share of the frames: a run of at least one frame.
+        lag_range: Delay in frames. Delays that do not fit into the segment are not drawn.
+        feather: Share of the side of a patch over which pixels fade in, from each edge.
     """
 
     def __init__(
@@ -303,7 +310,11 @@ class TubeLag(Tubes):
         return f"{super()._options()}, lag_range={self.lag_range}"
 
     def sample(self, segment: Segment, generator: torch.Generator) -> TubesParams:
-        """Draws patches for each segment, a run, and how far they lag behind."""
+        """Draws patches, a run and a delay for each segment.
+
+        Raises:
+            ValueError: If segments are not longer than the smallest delay.
+        """
         draw.check_frames(self, segment, self.lag_range[0] + 1)
         patch, active = self._patches(segment, generator)
         b, t = segment.frames.shape[:2]
@@ -316,16 +327,17 @@ class TubeLag(Tubes):
 
 @AUGMENTATIONS.register("patch_paste")
 class PatchPaste(Tubes):
-    """Shows the real twin in patches of the fake, through a run of frames. Label-making, per patch; values are ours.
+    """Shows the paired real segment in patches of the fake one, through a run of frames. Label-making, patch grain.
 
-    What is left is a fake in parts: the mask falls to 0 where the real twin shows, and labels follow, down to a real
-    segment where nothing is left of it; see :func:`mgst_data.augment.functional.warp.with_pixels`.
+    The result is a partial fake. The mask becomes 0 where the real segment is shown, and the labels follow; a segment
+    without any fake pixels becomes real. See :func:`mgst_data.augment.functional.warp.with_pixels`. This augmentation
+    and its values are our own; no paper describes it.
 
     Args:
-        p: How likely a pair gets patches.
-        count_range: Patches; as many as the grid has.
-        share_range: Share of the frames, a run of at least one.
-        feather: Share of a patch's side over which pixels fade in, from either edge.
+        p: Probability that a pair gets patches.
+        count_range: Number of patches; at most as many as the grid has.
+        share_range: Share of the frames: a run of at least one frame.
+        feather: Share of the side of a patch over which pixels fade in, from each edge.
     """
 
     def __init__(
@@ -352,11 +364,15 @@ class PatchPaste(Tubes):
         return TubesParams(patch=patch, source=patch, active=active, shown=torch.where(run, torch.arange(t), -1))
 
     def apply(self, segment: Segment, params: TubesParams) -> Segment:  # noqa: ARG002
-        """Raises TypeError: a segment alone has no twin."""
-        raise TypeError(f"{self!r} needs twins, a RealFakePair, not a Segment")
+        """Always raises, because a single segment has no paired real segment.
+
+        Raises:
+            TypeError: Always; use :meth:`apply_to_pair`.
+        """
+        raise TypeError(f"{self!r}: data must be a RealFakePair, got a Segment")
 
     def apply_to_pair(self, pair: RealFakePair, params: TubesParams) -> RealFakePair:
-        """Shows the real twin in the tubes of the fake."""
+        """Shows the paired real segment in the tubes of the fake one."""
         fake = pair.fake
         blocks = self._blocks(fake, params)
         left = torch.ones_like(fake.mask[:, :, 0]).index_put(blocks.there, (1 - blocks.weight).to(fake.mask.dtype))
@@ -369,6 +385,6 @@ class PatchPaste(Tubes):
 def _run(
     t: int, share_range: tuple[float, float], lag: Int[Tensor, " b"], generator: torch.Generator
 ) -> Bool[Tensor, "b t"]:
-    """A run of frames for each segment, at least one, that leaves out as many at the start of the segment."""
+    """Draws a run of at least one frame for each segment. It does not start in the first ``lag`` frames."""
     length = draw.share_of(t, share_range, generator, lag.shape).clamp_min(1).minimum(t - lag)
     return draw.run_of(t, draw.between(lag, t - length, generator), length)

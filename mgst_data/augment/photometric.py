@@ -1,10 +1,11 @@
-"""What cameras, editors and networks do to pictures as a whole: colour, blur, noise, lost size.
+"""Photometric augmentations: changes of colour, blur, noise and resolution, as cameras, editors and networks make them.
 
-All are label-preserving and draw once per segment: every frame of it, and both twins of a pair, get the same.
+All are label-preserving and draw once per segment. Every frame of a segment, and both segments of a real-fake pair, get
+the same change.
 
-This is own code because kornia's augmentations draw from torch's global generator, and because a sequence of colour,
-blur, noise and JPEG takes 5 times as long there on one core (``benchmarks/results/augment.json``; noise alone is 4
-times as fast there, but not the same on every device).
+This is our own code because the augmentations of kornia draw from torch's global generator. A sequence of colour, blur,
+noise and JPEG also takes 5 times as long there on one core (``benchmarks/results/augment.json``). Noise alone is 4
+times as fast there, but differs between devices.
 """
 
 from __future__ import annotations
@@ -39,12 +40,13 @@ A = TypeVar("A", bound=PictureParams)
 
 
 class PictureAugmentation(Augmentation[A]):
-    """Changes the pictures of some segments, and nothing else of them. Label-preserving.
+    """Base class of augmentations that change only the frames of some segments. Label-preserving.
 
-    Subclasses say how in :meth:`change`; who is changed, the row economy, precision and range are settled here.
+    Subclasses implement :meth:`change`. This class selects the segments, keeps the dtype, and clamps the result to [0,
+    1].
 
     Args:
-        p: How likely a segment is changed.
+        p: Probability that a segment is changed.
     """
 
     def __init__(self, *, p: float) -> None:
@@ -56,14 +58,19 @@ class PictureAugmentation(Augmentation[A]):
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in options.items())})"
 
     def change(self, frames: Float[Tensor, "n t 3 h w"], params: A) -> Float[Tensor, "n t 3 h w"]:
-        """Fresh pictures for segments that are all changed; float32 (or 64). Clamped afterwards, in place.
+        """Computes new frames for the drawn segments. The caller clamps them in place.
 
-        ``params`` is on the CPU.
+        Args:
+            frames: Frames of the drawn segments, float32 or float64, [0, 1].
+            params: Parameters of these segments, on the CPU.
+
+        Returns:
+            New tensor of the same shape and dtype.
         """
         raise NotImplementedError
 
     def apply(self, segment: Segment, params: A) -> Segment:
-        """Changes the segments that were drawn; the others are copied."""
+        """Changes the drawn segments; the others are copied."""
         rows = rows_of(params.active)
         if len(rows) == 0:
             return segment
@@ -78,7 +85,7 @@ class PictureAugmentation(Augmentation[A]):
 
 @dataclass(frozen=True)
 class ColourJitterParams(PictureParams):
-    """The change of colour of each segment."""
+    """Change of colour of each segment."""
 
     brightness: Float[Tensor, " b"]
     contrast: Float[Tensor, " b"]
@@ -90,16 +97,17 @@ class ColourJitterParams(PictureParams):
 class ColourJitter(PictureAugmentation[ColourJitterParams]):
     """Changes brightness, contrast, saturation and hue. Label-preserving; segment grain.
 
-    Brightness and contrast as in SBI, the other ranges ours. Ours too: all four together are one affine map of RGB, so
-    that nothing is clamped in between, and its pivot is mid-grey rather than a mean, which would differ from frame to
-    frame. Hue and saturation turn and stretch the plane of Cb and Cr at the same luminance [BT.601]; greys stay grey.
+    Brightness and contrast have the ranges of SBI; the ranges of saturation and hue are our own. The computation is our
+    own too: all four changes are one affine map of RGB, so that nothing is clamped between them. Contrast is relative
+    to mid-grey instead of the mean, because a mean differs from frame to frame. Hue and saturation rotate and scale the
+    plane of Cb and Cr at the same luminance [BT.601]; greys stay grey.
 
     Args:
-        brightness_range: Added to every channel.
+        brightness_range: Value that is added to every channel.
         contrast_range: Factor of the distance from mid-grey.
         saturation_range: Factor of the distance from grey of the same luminance.
-        hue_range: Turn of the hue, as share of the circle.
-        p: How likely a segment is changed.
+        hue_range: Rotation of the hue, in turns.
+        p: Probability that a segment is changed.
     """
 
     def __init__(
@@ -120,7 +128,7 @@ class ColourJitter(PictureAugmentation[ColourJitterParams]):
         self.saturation_range, self.hue_range = saturation_range, hue_range
 
     def sample(self, segment: Segment, generator: torch.Generator) -> ColourJitterParams:
-        """Draws who is changed, and four numbers for each."""
+        """Draws which segments are changed, and four values for each."""
         b = (len(segment),)
         return ColourJitterParams(
             draw.chance(b, self.p, generator),
@@ -142,7 +150,7 @@ class ColourJitter(PictureAugmentation[ColourJitterParams]):
 
 
 def _colour_matrix(params: ColourJitterParams) -> Float[Tensor, "n 3 4"]:
-    """The affine map of RGB for each segment, on the CPU."""
+    """Returns the affine map of RGB for each segment, on the CPU."""
     turn, stretch = 2 * math.pi * params.hue.double(), params.saturation.double()
     cos, sin = stretch * turn.cos(), stretch * turn.sin()
     red, green, blue = LUMINANCE
@@ -161,40 +169,41 @@ def _colour_matrix(params: ColourJitterParams) -> Float[Tensor, "n 3 4"]:
 
 @AUGMENTATIONS.register("greyscale")
 class Greyscale(PictureAugmentation[PictureParams]):
-    """Takes the colour away: all channels become the luminance [BT.601]. Label-preserving; segment grain.
+    """Removes the colour: all channels become the luminance [BT.601]. Label-preserving; segment grain.
 
     Args:
-        p: How likely a segment turns grey.
+        p: Probability that a segment becomes grey.
     """
 
     def __init__(self, *, p: float = 1.0) -> None:
         super().__init__(p=p)
 
     def sample(self, segment: Segment, generator: torch.Generator) -> PictureParams:
-        """Draws who turns grey."""
+        """Draws which segments become grey."""
         return PictureParams(draw.chance((len(segment),), self.p, generator))
 
     def change(self, frames: Float[Tensor, "n t 3 h w"], params: PictureParams) -> Float[Tensor, "n t 3 h w"]:  # noqa: ARG002
-        """The luminance, three times."""
+        """Returns the luminance in all three channels."""
         return luminance(frames).repeat(1, 1, 3, 1, 1)
 
 
 @dataclass(frozen=True)
 class GaussianBlurParams(PictureParams):
-    """Deviation of each segment's blur, in pixels at 256 px."""
+    """Standard deviation of the blur of each segment, in pixels at 256 px."""
 
     sigma: Float[Tensor, " b"]
 
 
 @AUGMENTATIONS.register("gaussian_blur")
 class GaussianBlur(PictureAugmentation[GaussianBlurParams]):
-    """Blurs, as a lens out of focus does roughly. Label-preserving; segment grain; range ours.
+    """Blurs with a Gaussian kernel, roughly as a lens out of focus does. Label-preserving; segment grain.
 
-    The kernel ends at three deviations; beyond its edge the picture goes on as it ends.
+    The kernel ends at three standard deviations. Outside the picture, border pixels are repeated. The default range is
+    our own, not taken from a paper.
 
     Args:
-        sigma_range: Standard deviation in pixels of frames that are 256 high; it grows with the frames.
-        p: How likely a segment is blurred.
+        sigma_range: Standard deviation in pixels of frames of height 256. It scales with the height.
+        p: Probability that a segment is blurred.
     """
 
     def __init__(self, *, sigma_range: tuple[float, float] = (0.2, 2.0), p: float = 1.0) -> None:
@@ -203,12 +212,15 @@ class GaussianBlur(PictureAugmentation[GaussianBlurParams]):
         self.sigma_range = sigma_range
 
     def sample(self, segment: Segment, generator: torch.Generator) -> GaussianBlurParams:
-        """Draws who is blurred, and how much."""
+        """Draws which segments are blurred, and how much."""
         active = draw.chance((len(segment),), self.p, generator)
         return GaussianBlurParams(active, draw.uniform((len(segment),), *self.sigma_range, generator))
 
     def change(self, frames: Float[Tensor, "n t 3 h w"], params: GaussianBlurParams) -> Float[Tensor, "n t 3 h w"]:
-        """Filters rows, then columns; the kernel is as long as the widest of the batch needs, 0 beyond three sigma."""
+        """Filters rows, then columns.
+
+        All kernels have the size of the widest kernel of the batch, and are 0 beyond three sigma.
+        """
         sigma = (params.sigma.double() * frames.shape[-2] / REFERENCE).clamp_min(1e-3)[:, None]
         radius = int((3 * sigma.max()).ceil())
         offset = torch.arange(-radius, radius + 1)
@@ -218,11 +230,11 @@ class GaussianBlur(PictureAugmentation[GaussianBlurParams]):
 
 
 def _filter(frames: Float[Tensor, "n t 3 h w"], kernel: Float[Tensor, "n y x"]) -> Float[Tensor, "n t 3 h w"]:
-    """Correlates each segment with its own kernel of odd sides; edges go on as they end."""
+    """Correlates each segment with its own kernel of odd sides. Border pixels are repeated."""
     n, t, c, h, w = frames.shape
     y, x = kernel.shape[1] // 2, kernel.shape[2] // 2
     padded = functional.pad(frames.reshape(n * t, c, h, w), (x, x, y, y), mode="replicate")
-    # Padded beforehand, and every channel a group of one batch: the case that CPUs have a fast path for.
+    # With padding done before and every channel as a group of one batch, CPUs use a fast path.
     weight = kernel[:, None].expand(n, t * c, *kernel.shape[1:]).reshape(n * t * c, 1, *kernel.shape[1:])
     filtered = functional.conv2d(padded.reshape(1, n * t * c, *padded.shape[2:]), weight, groups=n * t * c)
     return filtered.reshape(frames.shape)
@@ -230,7 +242,7 @@ def _filter(frames: Float[Tensor, "n t 3 h w"], kernel: Float[Tensor, "n y x"]) 
 
 @dataclass(frozen=True)
 class SharpenParams(PictureParams):
-    """Strength for each segment."""
+    """Strength of sharpening for each segment."""
 
     alpha: Float[Tensor, " b"]
 
@@ -239,11 +251,11 @@ class SharpenParams(PictureParams):
 class Sharpen(PictureAugmentation[SharpenParams]):
     """Sharpens: adds alpha times the 3 x 3 Laplacian. Label-preserving; segment grain; values of SBI.
 
-    Ours: the brightness of even areas stays, where the usual one may lower it.
+    The kernel is our own: it keeps the brightness of uniform areas, which the usual kernel may lower.
 
     Args:
         alpha_range: Strength; 0 changes nothing.
-        p: How likely a segment is sharpened.
+        p: Probability that a segment is sharpened.
     """
 
     def __init__(self, *, alpha_range: tuple[float, float] = (0.2, 0.5), p: float = 1.0) -> None:
@@ -252,45 +264,46 @@ class Sharpen(PictureAugmentation[SharpenParams]):
         self.alpha_range = alpha_range
 
     def sample(self, segment: Segment, generator: torch.Generator) -> SharpenParams:
-        """Draws who is sharpened, and how much."""
+        """Draws which segments are sharpened, and how much."""
         active = draw.chance((len(segment),), self.p, generator)
         return SharpenParams(active, draw.uniform((len(segment),), *self.alpha_range, generator))
 
     def change(self, frames: Float[Tensor, "n t 3 h w"], params: SharpenParams) -> Float[Tensor, "n t 3 h w"]:
-        """Filters with 1 + 8 alpha in the middle and -alpha around it."""
+        """Filters with 1 + 8 alpha in the centre and -alpha around it."""
         alpha = params.alpha.to(frames.device, frames.dtype, non_blocking=True)
         return sharpen(frames, alpha[:, None, None, None, None])
 
 
 @dataclass(frozen=True)
 class DownscaleParams(PictureParams):
-    """How many times smaller each segment gets."""
+    """Factor by which each segment is scaled down."""
 
     factor: Int[Tensor, " b"]
 
 
 @AUGMENTATIONS.register("downscale")
 class Downscale(PictureAugmentation[DownscaleParams]):
-    """Makes pictures smaller and large again: means over areas, then bilinear. Label-preserving; segment grain.
+    """Scales frames down and up again: means over blocks, then bilinear. Label-preserving; segment grain.
 
-    Factors of 2 and 4 as in SBI; 3 is ours. A few whole factors, so that the segments of each go together.
+    Factors of 2 and 4 are those of SBI; 3 is our own, a strength between them. The factors are few integers, so that
+    segments with the same factor are computed together.
 
     Args:
-        factors: How many times smaller; one is drawn.
-        p: How likely a segment is scaled.
+        factors: Factors to draw from.
+        p: Probability that a segment is scaled.
 
     Raises:
-        ValueError: if there is no factor or one is below 1.
+        ValueError: If there is no factor, or one is below 1.
     """
 
     def __init__(self, *, factors: tuple[int, ...] = (2, 3, 4), p: float = 1.0) -> None:
         super().__init__(p=p)
         if not factors or min(factors) < 1:
-            raise ValueError(f"factors are at least 1, and one of them at least, not {factors}")
+            raise ValueError(f"factors must have at least one value, all at least 1, got {factors}")
         self.factors = factors
 
     def sample(self, segment: Segment, generator: torch.Generator) -> DownscaleParams:
-        """Draws who is scaled, and by which factor."""
+        """Draws which segments are scaled, and the factor."""
         active = draw.chance((len(segment),), self.p, generator)
         chosen = draw.integers((len(segment),), 0, len(self.factors) - 1, generator)
         return DownscaleParams(active, torch.tensor(self.factors)[chosen])
@@ -306,7 +319,7 @@ class Downscale(PictureAugmentation[DownscaleParams]):
 
 @dataclass(frozen=True)
 class GaussianNoiseParams(PictureParams):
-    """Deviation of each segment's noise, and two numbers of 31 bits that the noise is made from."""
+    """Standard deviation of the noise of each segment, and two 31-bit numbers as the seed of the noise."""
 
     sigma: Float[Tensor, " b"]
     seed: Int[Tensor, "b 2"]
@@ -314,14 +327,15 @@ class GaussianNoiseParams(PictureParams):
 
 @AUGMENTATIONS.register("gaussian_noise")
 class GaussianNoise(PictureAugmentation[GaussianNoiseParams]):
-    """Adds noise, another for each frame, pixel and channel. Label-preserving; segment grain; range ours.
+    """Adds Gaussian noise, independent for each frame, pixel and channel. Label-preserving; segment grain.
 
-    Ours: the noise is no draw but a function of a drawn seed and of the place in the segment (:func:`hash_noise`), so
-    that twins get the same, it needs no room in the parameters and comes back the same on any device.
+    The design is our own: the noise is a function of a drawn seed and of the position in the segment
+    (:func:`hash_noise`). So both segments of a real-fake pair get the same noise, the parameters stay small, and every
+    device gives the same noise. The default range is our own, not taken from a paper.
 
     Args:
-        sigma_range: Standard deviation, as share of the range of a channel.
-        p: How likely a segment gets noise.
+        sigma_range: Standard deviation, relative to the range of a channel.
+        p: Probability that a segment gets noise.
     """
 
     def __init__(self, *, sigma_range: tuple[float, float] = (0.0, 0.05), p: float = 1.0) -> None:
@@ -330,7 +344,7 @@ class GaussianNoise(PictureAugmentation[GaussianNoiseParams]):
         self.sigma_range = sigma_range
 
     def sample(self, segment: Segment, generator: torch.Generator) -> GaussianNoiseParams:
-        """Draws who gets noise, how much, and its seed."""
+        """Draws which segments get noise, how much, and the seed."""
         b = len(segment)
         return GaussianNoiseParams(
             draw.chance((b,), self.p, generator),
@@ -339,22 +353,27 @@ class GaussianNoise(PictureAugmentation[GaussianNoiseParams]):
         )
 
     def change(self, frames: Float[Tensor, "n t 3 h w"], params: GaussianNoiseParams) -> Float[Tensor, "n t 3 h w"]:
-        """Adds each segment's noise."""
+        """Adds the noise of each segment."""
         noise = hash_noise(params.seed.to(frames.device, non_blocking=True), frames[0].numel())
         sigma = params.sigma.to(frames.device, non_blocking=True)[:, None]
         return noise.mul_(sigma).reshape(frames.shape).to(frames.dtype).add_(frames)
 
 
 def hash_noise(seed: Int[Tensor, "n 2"], count: int) -> Float[Tensor, "n {count}"]:
-    """Standard normal numbers that are a function of a seed and of their place: the same on any device.
+    """Computes standard normal numbers as a function of a seed and of their position. They are the same on any device.
 
-    The place and the first number of the seed are mixed, with the second in the middle, as MurmurHash3 finishes its
-    32 bits; the halves of the result give two normal numbers [Box and Muller, 1958]. None is beyond 4.86.
+    The position and the first number of the seed are mixed as in the 32-bit finaliser of MurmurHash3, and the second
+    number is added in the middle. The halves of the result give two normal numbers [Box and Muller, 1958]. No value is
+    beyond 4.86.
+
+    Args:
+        seed: Two 31-bit numbers for each row.
+        count: Numbers per row.
     """
     half = (count + 1) // 2
     one, two = seed.to(torch.int32)[:, :, None].unbind(1)
     mixed = torch.arange(half, dtype=torch.int32, device=seed.device) ^ one
-    # >> keeps the sign: what it shifts in is masked away. Products wrap around.
+    # >> keeps the sign, so the bits that it shifts in are masked. Products wrap around.
     mixed.bitwise_xor_((mixed >> 16).bitwise_and_(0xFFFF)).mul_(_MIX_ONE).add_(two)
     mixed.bitwise_xor_((mixed >> 13).bitwise_and_(0x7FFFF)).mul_(_MIX_TWO)
     mixed.bitwise_xor_((mixed >> 16).bitwise_and_(0xFFFF))

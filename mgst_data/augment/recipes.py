@@ -1,4 +1,7 @@
-"""Sequences of augmentations that go well together; each is made anew, to be changed at will. Ours."""
+"""Recipes: sequences of augmentations that work well together. Each call makes a new one, which you may change.
+
+The choice of augmentations and their strengths is our own, not taken from a paper.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +23,9 @@ RECIPES: Registry[Callable[[], Step[Any]]] = Registry("mgst_data.recipes")
 
 
 def train_default() -> SegmentSequential:
-    """What training uses after self-blending: all label-preserving, mild, and the same for both twins.
+    """Makes the recipe that training uses after self-blending: label-preserving, mild, the same for real and fake.
 
-    Frames keep their number and size, and no frame is repeated: a frozen run would look like a forgery.
+    Frames keep their number and size. No frame is repeated, because a frozen run would look like a forgery.
     """
     return SegmentSequential(
         HorizontalFlip(p=0.5),
@@ -34,7 +37,7 @@ def train_default() -> SegmentSequential:
 
 
 def robust() -> SegmentSequential:
-    """The same and more of it, for detectors that have to stand compression, low resolution and hidden parts."""
+    """Makes a stronger version of :func:`train_default`, against compression, low resolution and hidden parts."""
     return SegmentSequential(
         HorizontalFlip(p=0.5),
         CropMargin(side_range=(0.8, 1.0)),
@@ -50,10 +53,10 @@ def robust() -> SegmentSequential:
 
 
 def temporal_fakes(*, p: float = 0.5) -> SegmentSequential:
-    """Label-making: puts at most one temporal inconsistency, of frames or of patches, on top of a pseudo-fake.
+    """Makes a label-making recipe that adds at most one temporal fault, of frames or of patches, to a pseudo-fake.
 
     Args:
-        p: How likely.
+        p: Probability that a segment gets a fault.
     """
     frames = OneOf(ShuffleWindow(), SpliceLag(), BoundaryJitter())
     tubes = OneOf(TubeSwap(), TubeFreeze(), TubeLag())
@@ -65,14 +68,16 @@ for _recipe in (train_default, robust, temporal_fakes):
 
 
 def label_preserving(name: str, *, where: str = "") -> SegmentSequential:
-    """Makes a recipe, or a single augmentation with its defaults, by its name; both may be those of other packages.
+    """Makes a recipe, or a single augmentation with default options, from its name.
+
+    Recipes and augmentations of other packages are known too.
 
     Args:
-        name: In :data:`RECIPES` or :data:`mgst_data.augment.AUGMENTATIONS`.
-        where: The option that the name was given with, for errors.
+        name: Name in :data:`RECIPES` or :data:`mgst_data.augment.AUGMENTATIONS`.
+        where: Option that the name was given with, for errors.
 
     Raises:
-        UsageError: if there is none of that name, it has an option without a default, or it makes fakes.
+        UsageError: If the name is unknown, the augmentation has an option without a default, or it makes fakes.
     """
     if name not in RECIPES and name not in AUGMENTATIONS:
         check_name(name, (*RECIPES, *AUGMENTATIONS), "recipe or augmentation", where)
@@ -80,9 +85,10 @@ def label_preserving(name: str, *, where: str = "") -> SegmentSequential:
     try:
         inspect.signature(make).bind()
     except TypeError as error:
-        hint = "register a recipe that sets it"
-        raise UsageError(f"{name!r} has no default for an option: {error}", where=where, hint=hint) from error
+        hint = "register a recipe that sets the option"
+        raise UsageError(f"{name!r} has an option without a default: {error}", where=where, hint=hint) from error
     step = make()
     if step.makes_fakes:
-        raise UsageError(f"{name!r} makes fakes", where=where, hint="take what preserves labels")
+        hint = "use a label-preserving recipe or augmentation"
+        raise UsageError(f"{name!r} is label-making", where=where, hint=hint)
     return step if isinstance(step, SegmentSequential) else SegmentSequential(step)

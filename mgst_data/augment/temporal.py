@@ -1,4 +1,4 @@
-"""Time of whole segments: frames that are repeated, dropped, blackened, exchanged."""
+"""Temporal augmentations of whole segments: frames that are repeated, dropped, blackened or exchanged."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ from mgst_data.core.segment import Segment
 
 @dataclass(frozen=True)
 class FrameIndexParams(Params):
-    """For every frame that comes out, the number of the frame that it shows."""
+    """For every output frame, the number of the input frame that it shows."""
 
     index: Int[Tensor, "b t"]
 
 
 class FrameIndex(Augmentation[FrameIndexParams]):
-    """What all augmentations share that show the frames of a segment in another order; they differ in what they draw.
+    """Base class of augmentations that show the frames of a segment in another order. Subclasses draw the order.
 
-    Preserving ones take landmarks, mask, labels and ``valid`` along; where no manipulated frame is left, the segment's
-    label falls. Making ones mark frames that now show another one: all of their pixels are displaced in time, so mask
-    and labels are 1. A frame without a usable face stays, and so does the frame that should have shown it.
+    Label-preserving subclasses move landmarks, mask, labels and ``valid`` with the frames; if no manipulated frame is
+    left, the label of the segment is lowered. Label-making subclasses mark frames that show another frame: all of their
+    pixels are displaced in time, so mask and labels are 1. A frame without a usable face stays in place, and so does
+    the frame that would have shown it.
     """
 
     def sample(self, segment: Segment, generator: torch.Generator) -> FrameIndexParams:
@@ -48,23 +49,23 @@ class FrameIndex(Augmentation[FrameIndexParams]):
 
 
 def _in_order(index: Int[Tensor, "b t"]) -> Int[Tensor, "b t"]:
-    """Every frame where it was."""
+    """Returns the index that leaves every frame in place."""
     return torch.arange(index.shape[1], device=index.device).expand_as(index)
 
 
 def _where_valid(index: Int[Tensor, "b t"], valid: Bool[Tensor, "b t"]) -> Int[Tensor, "b t"]:
-    """Leaves frames where they are unless both, the frame itself and the one it would show, are usable."""
+    """Leaves frames in place unless the frame itself and the frame that it would show are both usable."""
     return torch.where(valid & valid.gather(1, index), index, _in_order(index))
 
 
 def _over_frames(segment: Segment, change: Callable[[Tensor], Tensor]) -> Segment:
-    """Does the same to frames and to everything that is known of each frame."""
+    """Applies a function to the frames and to every field with a value per frame."""
     names = ("frames", "landmarks", "valid", "mask", "frame_label", "patch_label")
     return segment.replace(**{name: change(getattr(segment, name)) for name in names})
 
 
 def _take(segment: Segment, index: Int[Tensor, "b s"]) -> Segment:
-    """The frames of each segment in another order, with everything that is known of them."""
+    """Returns the frames of each segment in another order, with all fields of each frame."""
     b, t = segment.frames.shape[:2]
     flat = (index + t * torch.arange(b, device=index.device)[:, None]).flatten()
     return _over_frames(
@@ -73,12 +74,12 @@ def _take(segment: Segment, index: Int[Tensor, "b s"]) -> Segment:
 
 
 def _of_length(segment: Segment, t: int) -> Segment:
-    """A segment of another length, for its shape; takes no memory."""
+    """Returns a segment of another length, only for its shape; it takes no memory."""
     return _over_frames(segment, lambda value: value[:, :1].expand(-1, t, *value.shape[2:]))
 
 
 def _marked(segment: Segment, changed: Bool[Tensor, "b t"]) -> Segment:
-    """The segment with some of its frames marked as manipulated, all of their pixels."""
+    """Returns the segment with some frames marked as manipulated, in all of their pixels."""
     return segment.replace(
         mask=segment.mask.masked_fill(changed[:, :, None, None, None], 1),
         label=segment.label.masked_fill(changed.any(dim=1), 1),
@@ -89,13 +90,12 @@ def _marked(segment: Segment, changed: Bool[Tensor, "b t"]) -> Segment:
 
 @AUGMENTATIONS.register("freeze")
 class Freeze(FrameIndex):
-    """Repeats a frame: all frames of a run show its first one. Label-preserving, per frame; the range is ours.
+    """Repeats a frame: all frames of a run show the first frame of the run. Label-preserving, frame grain.
+
+    The default range is our own, not taken from a paper.
 
     Args:
-        length_range: Frames of the run, the first included; the whole segment at most.
-
-    Raises:
-        ValueError: when drawing, if segments are shorter than the shortest run.
+        length_range: Length of the run in frames, including the first one; at most the whole segment.
     """
 
     def __init__(self, *, length_range: tuple[int, int] = (2, 5)) -> None:
@@ -106,7 +106,11 @@ class Freeze(FrameIndex):
         return f"Freeze(length_range={self.length_range})"
 
     def sample(self, segment: Segment, generator: torch.Generator) -> FrameIndexParams:
-        """Draws a run for each segment."""
+        """Draws a run for each segment.
+
+        Raises:
+            ValueError: If segments are shorter than the shortest run.
+        """
         draw.check_frames(self, segment, self.length_range[0])
         t = segment.frames.shape[1]
         start, length = draw.run(segment, self.length_range, generator)
@@ -115,50 +119,59 @@ class Freeze(FrameIndex):
 
 @AUGMENTATIONS.register("drop_frames")
 class DropFrames(FrameIndex):
-    """Leaves frames out, so that segments get shorter. Label-preserving, per frame.
+    """Drops frames, so segments become shorter. Label-preserving, frame grain.
 
     Args:
-        count: How many.
+        count: Number of frames to drop.
 
     Raises:
-        ValueError: when drawing, if no frame would be left.
+        ValueError: If ``count`` is below 1.
     """
 
     def __init__(self, count: int) -> None:
         if count < 1:
-            raise ValueError(f"count is 1 or more, not {count}")
+            raise ValueError(f"count must be at least 1, got {count}")
         self.count = count
 
     def __repr__(self) -> str:
         return f"DropFrames({self.count})"
 
     def sample(self, segment: Segment, generator: torch.Generator) -> FrameIndexParams:
-        """Draws the frames that stay."""
+        """Draws the frames that stay.
+
+        Raises:
+            ValueError: If no frame would be left.
+        """
         draw.check_frames(self, segment, self.count + 1)
         order = torch.rand(segment.frames.shape[:2], generator=generator).argsort(dim=1)
         return FrameIndexParams(order[:, self.count :].sort(dim=1).values)
 
     def shape_after(self, segment: Segment) -> Segment:
-        """Shorter by the frames left out."""
+        """Returns a segment that is shorter by the dropped frames.
+
+        Raises:
+            ValueError: If no frame would be left.
+        """
         draw.check_frames(self, segment, self.count + 1)
         return _of_length(segment, segment.frames.shape[1] - self.count)
 
 
 @AUGMENTATIONS.register("stride")
 class Stride(FrameIndex):
-    """Takes every n-th frame, as from a video of fewer frames per second. Label-preserving, per frame.
+    """Takes every n-th frame, as in a video of a lower frame rate. Label-preserving, frame grain.
 
     Args:
-        length: Frames that come out.
-        stride_range: From one frame taken to the next; as far as segments allow.
+        length: Number of output frames.
+        stride_range: Distance from one frame to the next, in frames. Strides that do not fit into the segment are not
+            drawn.
 
     Raises:
-        ValueError: when drawing, if segments are too short for the shortest stride.
+        ValueError: If ``length`` or a stride is below 1.
     """
 
     def __init__(self, length: int, *, stride_range: tuple[int, int] = (1, 3)) -> None:
         if length < 1:
-            raise ValueError(f"length is 1 or more, not {length}")
+            raise ValueError(f"length must be at least 1, got {length}")
         draw.check_counts("stride_range", stride_range, low=1)
         self.length, self.stride_range = length, stride_range
 
@@ -166,7 +179,11 @@ class Stride(FrameIndex):
         return f"Stride({self.length}, stride_range={self.stride_range})"
 
     def sample(self, segment: Segment, generator: torch.Generator) -> FrameIndexParams:
-        """Draws a stride for each segment, and where it starts."""
+        """Draws a stride and a start for each segment.
+
+        Raises:
+            ValueError: If segments are too short for the smallest stride.
+        """
         low, high = self.stride_range
         steps = self.length - 1
         draw.check_frames(self, segment, steps * low + 1)
@@ -176,16 +193,16 @@ class Stride(FrameIndex):
         return FrameIndexParams(start[:, None] + stride[:, None] * torch.arange(self.length))
 
     def shape_after(self, segment: Segment) -> Segment:
-        """As long as was asked for."""
+        """Returns a segment of ``length`` frames."""
         return _of_length(segment, self.length)
 
 
 @AUGMENTATIONS.register("reverse")
 class Reverse(FrameIndex):
-    """Shows a segment backwards. Label-preserving, per frame.
+    """Reverses the order of the frames. Label-preserving, frame grain.
 
     Args:
-        p: How likely.
+        p: Probability that a segment is reversed.
     """
 
     def __init__(self, *, p: float = 0.5) -> None:
@@ -196,7 +213,7 @@ class Reverse(FrameIndex):
         return f"Reverse(p={self.p:g})"
 
     def sample(self, segment: Segment, generator: torch.Generator) -> FrameIndexParams:
-        """Draws who runs backwards."""
+        """Draws which segments are reversed."""
         backwards = draw.chance((len(segment), 1), self.p, generator)
         order = torch.arange(segment.frames.shape[1])
         return FrameIndexParams(torch.where(backwards, order.flip(0), order))
@@ -204,20 +221,20 @@ class Reverse(FrameIndex):
 
 @dataclass(frozen=True)
 class TimeMaskParams(Params):
-    """Frames that are blackened."""
+    """Which frames are blackened."""
 
     masked: Bool[Tensor, "b t"]
 
 
 @AUGMENTATIONS.register("time_mask")
 class TimeMask(Augmentation[TimeMaskParams]):
-    """Blackens a run of frames. Label-preserving, per frame; p 0.5, up to 12 of 25 frames [RealForensics, CVPR 2022].
+    """Blackens a run of frames. Label-preserving, frame grain; p 0.5, up to 12 of 25 frames [RealForensics, CVPR 2022].
 
-    A black frame shows nobody: it is not valid, and neither its mask nor its labels say fake.
+    A black frame shows no face: it is not valid, and its mask and labels are 0.
 
     Args:
-        p: How likely a segment is masked.
-        share_range: Share of its frames, rounded down.
+        p: Probability that a segment is masked.
+        share_range: Share of the frames of the segment, rounded down.
     """
 
     def __init__(self, *, p: float = 0.5, share_range: tuple[float, float] = (0.0, 0.48)) -> None:
@@ -236,7 +253,7 @@ class TimeMask(Augmentation[TimeMaskParams]):
         return TimeMaskParams(run & draw.chance((b, 1), self.p, generator))
 
     def apply(self, segment: Segment, params: TimeMaskParams) -> Segment:
-        """Blackens what was drawn; only those frames are written."""
+        """Blackens the drawn frames. Only those frames are written."""
         flat = params.masked.flatten().nonzero()[:, 0].to(segment.frames.device, non_blocking=True)
         if len(flat) == 0:
             return segment
@@ -257,13 +274,12 @@ class TimeMask(Augmentation[TimeMaskParams]):
 
 @AUGMENTATIONS.register("shuffle_window")
 class ShuffleWindow(FrameIndex):
-    """Permutes the frames of a window, never back into their order. Label-making, per frame; the range is ours.
+    """Permutes the frames of a window, never to their original order. Label-making, frame grain.
+
+    The default range is our own, not taken from a paper.
 
     Args:
-        window_range: Frames of the window; the whole segment at most.
-
-    Raises:
-        ValueError: when drawing, if segments are shorter than the shortest window.
+        window_range: Length of the window in frames; at most the whole segment.
     """
 
     makes_fakes = True
@@ -276,7 +292,11 @@ class ShuffleWindow(FrameIndex):
         return f"ShuffleWindow(window_range={self.window_range})"
 
     def sample(self, segment: Segment, generator: torch.Generator) -> FrameIndexParams:
-        """Draws a window for each segment, and an order."""
+        """Draws a window and an order for each segment.
+
+        Raises:
+            ValueError: If segments are shorter than the shortest window.
+        """
         draw.check_frames(self, segment, self.window_range[0])
         b, t = segment.frames.shape[:2]
         start, length = draw.run(segment, self.window_range, generator)
@@ -285,21 +305,20 @@ class ShuffleWindow(FrameIndex):
         # Sorted by these keys, frames before and after the window keep their places.
         keys = start + torch.rand((b, t), generator=generator) * (length - 0.5)
         index = torch.where(window, keys, order.float()).argsort(dim=1)
-        # The order that was is one of the permutations; the window is turned by one frame instead.
+        # One of the permutations is the original order. Then the window is rotated by one frame instead.
         turned = torch.where(window, start + (order - start + 1) % length, order)
         return FrameIndexParams(torch.where((index == order).all(dim=1, keepdim=True), turned, index))
 
 
 @AUGMENTATIONS.register("splice_lag")
 class SpliceLag(FrameIndex):
-    """Replaces a run of frames by one some frames earlier or later. Label-making, per frame; the ranges are ours.
+    """Replaces a run of frames by a run some frames earlier or later. Label-making, frame grain.
+
+    The default ranges are our own, not taken from a paper.
 
     Args:
-        length_range: Frames of the run; as many as segments allow.
-        lag_range: Frames between the run and what it shows.
-
-    Raises:
-        ValueError: when drawing, if segments are shorter than the shortest run and the smallest lag together.
+        length_range: Length of the run in frames. Lengths that do not fit into the segment are not drawn.
+        lag_range: Distance in frames between the run and the frames that it shows.
     """
 
     makes_fakes = True
@@ -313,7 +332,11 @@ class SpliceLag(FrameIndex):
         return f"SpliceLag(length_range={self.length_range}, lag_range={self.lag_range})"
 
     def sample(self, segment: Segment, generator: torch.Generator) -> FrameIndexParams:
-        """Draws a run for each segment, and how far off its frames come from."""
+        """Draws a run for each segment, and the distance to the frames that it shows.
+
+        Raises:
+            ValueError: If segments are shorter than the shortest run and the smallest lag together.
+        """
         (shortest, longest), (near, far) = self.length_range, self.lag_range
         draw.check_frames(self, segment, shortest + near)
         b, t = segment.frames.shape[:2]
@@ -329,7 +352,7 @@ class SpliceLag(FrameIndex):
 
 @dataclass(frozen=True)
 class BoundaryJitterParams(Params):
-    """For every frame the number of the frame that it is mixed with, and that one's share."""
+    """For every frame, the number of the frame that it is mixed with, and the share of that frame."""
 
     index: Int[Tensor, "b t"]
     weight: Float[Tensor, "b t"]
@@ -337,18 +360,16 @@ class BoundaryJitterParams(Params):
 
 @AUGMENTATIONS.register("boundary_jitter")
 class BoundaryJitter(Augmentation[BoundaryJitterParams]):
-    """Lets the frames on either side of a cut run into each other. Label-making, per frame. Ours.
+    """Mixes the frames on both sides of a cut. Label-making, frame grain.
 
-    Where a forged run was put into a video, its first and last frame may carry a ghost of their neighbour outside, or
-    show it a second time. Here a run is drawn; its first frame is mixed with the one before the run, its last one with
-    the one after it, if there is one. Landmarks are mixed alike.
+    This augmentation is our own. Where a forged run was put into a video, its first and last frame may contain a faint
+    copy of the neighbouring frame outside the run, or repeat it. Here a run is drawn. Its first frame is mixed with the
+    frame before the run, and its last frame with the frame after the run, if there is one. Landmarks are mixed in the
+    same way.
 
     Args:
-        length_range: Frames of the run; as many as segments allow.
-        weight_range: Share of the neighbour; 1 replaces the frame.
-
-    Raises:
-        ValueError: when drawing, if segments are shorter than the shortest run and one frame.
+        length_range: Length of the run in frames. Lengths that do not fit into the segment are not drawn.
+        weight_range: Share of the neighbouring frame; 1 replaces the frame.
     """
 
     makes_fakes = True
@@ -364,7 +385,11 @@ class BoundaryJitter(Augmentation[BoundaryJitterParams]):
         return f"BoundaryJitter(length_range={self.length_range}, weight_range={self.weight_range})"
 
     def sample(self, segment: Segment, generator: torch.Generator) -> BoundaryJitterParams:
-        """Draws a run for each segment, and a share for each of its borders."""
+        """Draws a run for each segment, and a share for each of its borders.
+
+        Raises:
+            ValueError: If segments are shorter than the shortest run plus one frame.
+        """
         draw.check_frames(self, segment, self.length_range[0] + 1)
         b, t = segment.frames.shape[:2]
         low, high = self.length_range
@@ -379,7 +404,7 @@ class BoundaryJitter(Augmentation[BoundaryJitterParams]):
         )
 
     def apply(self, segment: Segment, params: BoundaryJitterParams) -> Segment:
-        """Mixes the frames at the borders; only those are written."""
+        """Mixes the frames at the borders of the run. Only those frames are written."""
         device, (b, t) = segment.frames.device, segment.frames.shape[:2]
         flat = params.weight.flatten().nonzero()[:, 0].to(device, non_blocking=True)
         params = params.to(device)

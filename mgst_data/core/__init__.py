@@ -1,4 +1,4 @@
-"""Types, geometry and randomness that every other part speaks. Needs torch only; does no I/O."""
+"""Types, geometry and random generators that every other package uses. Needs torch only; does no I/O."""
 
 from mgst_data.core.errors import (
     ConfigMismatchError,

@@ -1,4 +1,4 @@
-"""Errors that reach a user: one line that says what, where and what to do."""
+"""Errors that reach a user: one line that says what happened, where, and what to do."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterable
 
 
 class MgstError(Exception):
-    """The base of every error this toolkit raises on purpose.
+    """Base class of every error that mgst raises on purpose.
 
     Args:
-        what: What is wrong, without a full stop ("no video stream").
-        where: The file, folder or option it was found in.
+        what: What is wrong, without a full stop, for example "no video stream".
+        where: File, folder or option that the fault is in.
         hint: What to do about it.
-        reason: A short snake_case code that reports are counted by.
+        reason: Short snake_case code. Reports count videos by it.
     """
 
     exit_code = 1
@@ -31,19 +31,19 @@ class MgstError(Exception):
         return f"{line} ({self.hint})" if self.hint else line
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Exceptions cross process borders; keyword-only arguments are lost by the default protocol.
+        # Exceptions are sent between processes, and the default protocol loses keyword-only arguments.
         return _rebuild, (type(self), self.what, self.where, self.hint, self.reason)
 
 
 class UsageError(MgstError):
-    """The command or call was asked for something that cannot be done as asked. Exit code 2."""
+    """The user asked for something that cannot be done as asked. Exit code 2."""
 
     exit_code = 2
     default_reason = "usage"
 
 
 class LayoutError(UsageError):
-    """A data set does not lie on disk as its layout says."""
+    """The files of a data set do not match its directory layout."""
 
     default_reason = "layout"
 
@@ -61,41 +61,41 @@ class ConfigMismatchError(UsageError):
 
 
 class VideoError(MgstError):
-    """A video that cannot be read; ``reason`` says why."""
+    """A video cannot be read; ``reason`` says why."""
 
     default_reason = "decode_error"
 
 
 class NoFaceError(MgstError):
-    """A video in which no usable face track was found."""
+    """A video has no usable face track."""
 
     default_reason = "no_face"
 
 
 class ShardError(MgstError):
-    """A shard or report that does not follow the schema."""
+    """A shard or report does not follow the schema."""
 
     default_reason = "bad_shard"
 
 
 class OutputError(MgstError):
-    """The output cannot be written: permissions, a full disk."""
+    """The output cannot be written, for example because of permissions or a full disk."""
 
     default_reason = "output"
 
 
 class MgstWarning(UserWarning):
-    """Something a user should know or can act on. The commands show these, and hide warnings of other libraries."""
+    """Something that a user should know or can act on. The commands show it, and hide warnings of other libraries."""
 
 
 def printable(value: object) -> str:
-    """Renders any path or text as valid, single-line UTF-8; bytes that are no text appear in hexadecimal."""
+    """Returns any path or text as valid UTF-8 on one line. Bytes that are not text appear in hexadecimal."""
     text = str(value)
     return text if text.isprintable() else "".join(c if c.isprintable() else _escape(c) for c in text)
 
 
 def _escape(character: str) -> str:
-    # Python smuggles bytes that are no UTF-8 through file names as U+DC80 to U+DCFF.
+    # Python represents bytes of file names that are not UTF-8 as U+DC80 to U+DCFF.
     if "\udc80" <= character <= "\udcff":
         return f"\\x{ord(character) - 0xDC00:02x}"
     return character.encode("unicode_escape").decode("ascii")
@@ -106,25 +106,28 @@ def _rebuild(kind: type[MgstError], what: str, where: str, hint: str, reason: st
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, without what follows in further lines; its kind if it says nothing."""
+    """Returns the first line of an error message, or the name of the exception class if there is no message."""
     return str(error).partition("\n")[0] or type(error).__name__
 
 
 def check_name(name: str, known: Iterable[str], what: str, where: object) -> None:
-    """Sees that there is such a name.
+    """Checks that a name is one of the known names.
 
     Args:
-        name: As given.
-        known: Those that there are.
-        what: What it should be the name of; it ends in a dot where the name is the last part of a longer one.
-        where: The file or option it was found in.
+        name: Name that the user gave.
+        known: Known names.
+        what: What kind of thing the name stands for, for example "preset". If it ends in a dot ("option train."), its
+            last word is put before the name in the message.
+        where: File or option that the name was found in.
 
     Raises:
-        UsageError: if there is none, with the one that may be meant.
+        UsageError: If the name is unknown. The message names a similar known name, or all known names.
     """
     if name in known:
         return
     names = list(known)
     close = difflib.get_close_matches(name, names, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(names) or 'none'}"
-    raise UsageError(f"there is no {what}{'' if what.endswith('.') else ' '}{name}", where=where, hint=hint)
+    hint = f"did you mean {close[0]!r}?" if close else ""
+    listed = "" if close else f"; known: {', '.join(names) or 'none'}"
+    thing, prefix = what.rsplit(" ", 1) if what.endswith(".") else (what, "")
+    raise UsageError(f"unknown {thing} {prefix + name!r}{listed}", where=where, hint=hint)

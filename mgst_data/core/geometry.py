@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-# Index tables: entry i is the landmark that lands on i when the picture is mirrored.
+# Index tables: entry i is the landmark that becomes landmark i when the picture is mirrored.
 FLIP_5 = (1, 0, 2, 4, 3)
 FLIP_68 = (
     *range(16, -1, -1), *range(26, 16, -1), 27, 28, 29, 30, *range(35, 30, -1),
@@ -25,10 +25,14 @@ LEFT_EYE_68, RIGHT_EYE_68 = slice(36, 42), slice(42, 48)
 
 
 def flip_landmarks(points: Float[Tensor, "*n k 2"], width: int) -> Float[Tensor, "*n k 2"]:
-    """Mirrors landmarks as ``frames.flip(-1)`` mirrors pixels: column x lands on ``width - 1 - x``.
+    """Mirrors landmarks as ``frames.flip(-1)`` mirrors pixels: column x becomes ``width - 1 - x``.
+
+    Args:
+        points: Landmarks ``(..., k, 2)`` in pixels, column x, then row y.
+        width: Width of the picture, pixels.
 
     Raises:
-        ValueError: if no flip table is known for this number of landmarks (5, 68 and 81 are).
+        ValueError: If no flip table is known for k landmarks. Tables exist for 5, 68 and 81.
     """
     k = points.shape[-2]
     if k not in FLIPS:
@@ -38,33 +42,51 @@ def flip_landmarks(points: Float[Tensor, "*n k 2"], width: int) -> Float[Tensor,
 
 
 def box_size(boxes: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n 2"]:
-    """Width and height, never negative."""
+    """Returns the width and height of each box, never negative."""
     return (boxes[..., 2:] - boxes[..., :2]).clamp_min(0)
 
 
 def box_centre(boxes: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n 2"]:
-    """The middle of each box."""
+    """Returns the centre of each box."""
     return (boxes[..., :2] + boxes[..., 2:]) / 2
 
 
 def box_around(centre: Float[Tensor, "*n 2"], size: Float[Tensor, "*n 2"]) -> Float[Tensor, "*n 4"]:
-    """Boxes from their middle and their width and height."""
+    """Makes boxes from their centres and sizes.
+
+    Args:
+        centre: Centre of each box, x and y, pixels.
+        size: Width and height of each box, pixels.
+    """
     return torch.cat((centre - size / 2, centre + size / 2), dim=-1)
 
 
 def square(boxes: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n 4"]:
-    """The square around each box's middle with the longer side of the box."""
+    """Returns the square around the centre of each box. Its side is the longer side of the box."""
     side = box_size(boxes).amax(dim=-1, keepdim=True)
     return box_around(box_centre(boxes), side.expand(*side.shape[:-1], 2))
 
 
 def enlarge(boxes: Float[Tensor, "*n 4"], margin: float) -> Float[Tensor, "*n 4"]:
-    """Moves every side outwards by ``margin`` times the box's width or height."""
+    """Returns the boxes enlarged by a margin on every side.
+
+    Args:
+        boxes: Boxes to enlarge.
+        margin: Distance by which each side moves outwards, relative to the width or height of the box.
+    """
     return box_around(box_centre(boxes), box_size(boxes) * (1 + 2 * margin))
 
 
 def paired_iou(a: Float[Tensor, "*#n 4"], b: Float[Tensor, "*#n 4"]) -> Float[Tensor, "..."]:
-    """Intersection over union of boxes paired by broadcasting; 0 where both are empty."""
+    """Computes the intersection over union of boxes that are paired by broadcasting.
+
+    Args:
+        a: First box of each pair.
+        b: Second box of each pair.
+
+    Returns:
+        Intersection over union, [0, 1]; 0 where both boxes are empty.
+    """
     overlap = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp_min(0)
     intersection = overlap.prod(dim=-1)
     union = box_size(a).prod(dim=-1) + box_size(b).prod(dim=-1) - intersection
@@ -72,26 +94,40 @@ def paired_iou(a: Float[Tensor, "*#n 4"], b: Float[Tensor, "*#n 4"]) -> Float[Te
 
 
 def iou(a: Float[Tensor, "n 4"], b: Float[Tensor, "m 4"]) -> Float[Tensor, "n m"]:
-    """Intersection over union of every box of ``a`` with every box of ``b``."""
+    """Computes the intersection over union of every box of ``a`` with every box of ``b``.
+
+    Args:
+        a: n boxes, the rows of the result.
+        b: m boxes, the columns of the result.
+    """
     return paired_iou(a[:, None], b[None, :])
 
 
 def apply_transform(matrix: Float[Tensor, "*#n 2 3"], points: Float[Tensor, "*#n k 2"]) -> Float[Tensor, "*m k 2"]:
-    """Maps points by affine matrices: ``x' = A x + b``; one matrix may serve many sets of points."""
+    """Maps points by affine matrices: ``x' = A x + b``.
+
+    Args:
+        matrix: Matrices ``(..., 2, 3)`` of A and b. One matrix may be broadcast over many sets of points.
+        points: Points ``(..., k, 2)``, column x, then row y.
+    """
     return points @ matrix[..., :2].mT + matrix[..., 2:].mT
 
 
 def invert_transform(matrix: Float[Tensor, "*n 2 3"]) -> Float[Tensor, "*n 2 3"]:
-    """The affine map that undoes ``matrix``."""
+    """Returns the affine map that undoes ``matrix``."""
     inverse = torch.linalg.inv(matrix[..., :2])
     return torch.cat((inverse, -inverse @ matrix[..., 2:]), dim=-1)
 
 
 def similarity_transform(source: Float[Tensor, "*n k 2"], target: Float[Tensor, "*n k 2"]) -> Float[Tensor, "*n 2 3"]:
-    """Least-squares rotation, scale and translation that carries ``source`` onto ``target``.
+    """Computes the least-squares rotation, scale and translation that maps ``source`` onto ``target``.
 
-    Umeyama, "Least-squares estimation of transformation parameters between two point patterns" (1991), in the
-    plane, where the solution is linear: with z = x + iy, the factor is <z_source, z_target> / |z_source|^2.
+    Umeyama, "Least-squares estimation of transformation parameters between two point patterns" (1991). In the plane the
+    solution is linear: with z = x + iy, the factor is <z_source, z_target> / |z_source|^2.
+
+    Args:
+        source: Points ``(..., k, 2)`` to map.
+        target: Points ``(..., k, 2)`` that they are mapped onto, in the same order.
     """
     source_mean, target_mean = source.mean(dim=-2, keepdim=True), target.mean(dim=-2, keepdim=True)
     s, t = source - source_mean, target - target_mean
@@ -103,10 +139,12 @@ def similarity_transform(source: Float[Tensor, "*n k 2"], target: Float[Tensor, 
 
 
 def eye_distance(landmarks: Float[Tensor, "*n k 2"]) -> Float[Tensor, "*n"]:
-    """Distance between the eyes' centres (68 and 81 landmarks) or the two eye points (5).
+    """Computes the distance between the eyes in pixels.
+
+    With 68 and 81 landmarks it is measured between the centres of the eyes, with 5 between the two eye points.
 
     Raises:
-        ValueError: for another number of landmarks.
+        ValueError: If there are not 5, 68 or 81 landmarks.
     """
     k = landmarks.shape[-2]
     if k == 5:
@@ -114,5 +152,5 @@ def eye_distance(landmarks: Float[Tensor, "*n k 2"]) -> Float[Tensor, "*n"]:
     elif k in (68, 81):
         left, right = landmarks[..., LEFT_EYE_68, :].mean(dim=-2), landmarks[..., RIGHT_EYE_68, :].mean(dim=-2)
     else:
-        raise ValueError(f"no eyes are known among {k} landmarks; known: 5, 68, 81")
+        raise ValueError(f"the eyes are not known for {k} landmarks; known: 5, 68, 81")
     return (right - left).square().sum(dim=-1).sqrt()

@@ -1,13 +1,18 @@
-"""Places of files: local paths, and URLs for fsspec."""
+"""Locations of files: local paths, and URLs for fsspec."""
 
 from __future__ import annotations
 
 
 def is_url(location: str) -> bool:
-    """Whether this is for fsspec ("s3://bucket/shards", "https://..."), not a local path."""
+    """Returns whether a location is a URL for fsspec ("s3://bucket/shards", "https://...") and not a local path."""
     return "://" in location
 
 
 def join(location: str, name: str) -> str:
-    """The file ``name`` in a folder given by path or URL; "" is the folder that names are relative to."""
+    """Returns the location of a file in a folder.
+
+    Args:
+        location: Folder, as a path or URL. "" is the folder that relative names refer to.
+        name: Name of the file.
+    """
     return f"{location.rstrip('/')}/{name}" if location else name

@@ -1,4 +1,4 @@
-"""Computing as if there were no autocast."""
+"""A decorator that switches autocast off."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ R = TypeVar("R")
 
 
 def _accelerator() -> str:
-    """The kind of accelerator that this torch was built for; the CPU, if there is none or autocast does not know it."""
+    """Returns the kind of accelerator of this torch build; the CPU if there is none or autocast does not support it."""
     found = torch.accelerator.current_accelerator()
     return found.type if found is not None and torch.amp.is_autocast_available(found.type) else "cpu"
 
@@ -22,9 +22,10 @@ _ACCELERATOR = _accelerator()
 
 
 def without_autocast(function: Callable[P, R]) -> Callable[P, R]:
-    """Decorates a function to compute in the types of its tensors, also inside ``torch.autocast``.
+    """Decorates a function so that it computes in the dtypes of its tensors, also inside ``torch.autocast``.
 
-    A step in mixed precision would otherwise round matrix products, such as those of a mask's edge, to 8 bits.
+    A training step in mixed precision would otherwise round matrix products to 8 bits, for example those of the edge of
+    a mask.
     """
 
     @functools.wraps(function)

@@ -1,10 +1,11 @@
-"""The central types between a folder of videos and a shard: records, detections, tracks."""
+"""Data types between a folder of videos and a shard: records, detections, tracks."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
@@ -12,39 +13,46 @@ from torch import Tensor
 
 REAL, FAKE = 0, 1
 SPLITS = ("train", "val", "test")
-# Name of the data set that the demo renders: in the layout of FaceForensics++, but none of its videos.
+# Name of the data set that the demo renders. It has the layout of FaceForensics++, but none of its videos.
 DEMO = "demo"
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,120}")
-# Stands for "no frame of any number": how many there are is known only when a batch is made.
+# Default of FrameBatch.damaged: the number of frames is known only when a batch is made.
 NO_FRAME = torch.zeros(0, dtype=torch.bool)
 
 
 def main_track(areas: Mapping[int, float]) -> int:
-    """The main face of a video: of its tracks, the one with the largest sum of areas over its frames.
+    """Returns the main face of a video: the track with the largest sum of box areas over its frames.
 
     Args:
-        areas: Sum of the areas of each track's boxes, square pixels of the video; of equal ones the first track wins.
+        areas: Sum of the box areas of each track, square pixels of the video, by track number. If two are equal, the
+            lower number wins.
     """
     return max(sorted(areas), key=areas.__getitem__)
 
 
 @dataclass(frozen=True, slots=True)
 class VideoRecord:
-    """One video of a data set, as its layout understands it. A path is parsed once, there.
+    """One video of a data set. Its layout parses the path, and no other code does.
 
     Attributes:
-        key: Unique within a scan; letters, digits, ``_`` and ``-`` only, at most 120 of them.
-        path: What a reader opens: an absolute path or a URL.
-        video: The same relative to the data set's root, as the user knows it.
+        key: Key that is unique within a scan: 1 to 120 letters, digits, ``_`` and ``-``.
+        path: Location that a reader opens: an absolute path or a URL.
+        video: Path relative to the root of the data set, as shown to the user.
         dataset: Name of the data set ("ffpp", "celeb_df_v2", ...).
-        split: "train", "val", "test", or "" where the data set defines none for this video.
+        split: "train", "val", "test", or "" if the data set defines no split for this video.
         label: 0 real, 1 fake.
-        method: Name of the manipulation; "real" for real videos.
-        compression: "raw", "c23", "c40", ... or "" where the data set has one only.
-        source_key: Identity whose face was taken, with the prefix of the collection the identity comes
-            from ("ffpp/003"); "" for real videos and where it is unknown.
-        target_key: Identity that the video shows (for a fake: the video that was altered), likewise.
-        mask_path: Video of manipulation masks, or "".
+        method: Name of the manipulation method; "real" for real videos.
+        compression: "raw", "c23", "c40", ...; "" if the data set has only one compression.
+        source_key: Source identity of a fake, with the prefix of the collection that the identity comes from
+            ("ffpp/003"). "" for real videos, and where it is unknown.
+        target_key: Identity that the video shows, in the same form. For a fake, the identity of the video that was
+            changed.
+        mask_path: Video of the manipulation masks, or "".
+        fake_spans: Parts of a fake video that are fake, as (start, end) in seconds: start included, end excluded,
+            sorted, without overlap. Empty if the whole video is fake, or if the data set does not say.
+
+    Raises:
+        ValueError: if a value is not as described.
     """
 
     key: str
@@ -58,37 +66,49 @@ class VideoRecord:
     source_key: str = ""
     target_key: str = ""
     mask_path: str = ""
+    fake_spans: tuple[tuple[float, float], ...] = ()
 
     def __post_init__(self) -> None:
         if self.label not in (REAL, FAKE):
-            raise ValueError(f"label is 0 (real) or 1 (fake), not {self.label!r}")
+            raise ValueError(f"label must be 0 (real) or 1 (fake), got {self.label!r}")
         if self.split not in (*SPLITS, ""):
-            raise ValueError(f"split is one of {SPLITS} or '', not {self.split!r}")
+            raise ValueError(f"split must be one of {SPLITS} or '', got {self.split!r}")
         if not _KEY.fullmatch(self.key):
-            raise ValueError(f"key {self.key!r} is not 1 to 120 letters, digits, '_' and '-'")
+            raise ValueError(f"key must be 1 to 120 letters, digits, '_' and '-', got {self.key!r}")
+        if self.fake_spans:
+            if self.label != FAKE:
+                raise ValueError("fake_spans must be empty for a real video")
+            times = [time for span in self.fake_spans for time in span]
+            if times[0] < 0 or any(a > b for a, b in pairwise(times)):
+                raise ValueError(f"fake_spans must be sorted spans without overlap, got {self.fake_spans}")
 
     @staticmethod
     def unlabelled(path: str, *, key: str) -> VideoRecord:
-        """A video by itself, of no data set; nothing is known of it, so it passes for real."""
+        """Makes a record for a single video that belongs to no data set. Its label is real, because nothing is known.
+
+        Args:
+            path: Path or URL of the video.
+            key: Key of the record; see :class:`VideoRecord`.
+        """
         return VideoRecord(key, path, path, dataset="", split="", label=REAL, method="real")
 
     @property
     def identities(self) -> frozenset[str]:
-        """Every identity that must not appear in another split."""
+        """All identities of the video. None of them may appear in another split."""
         return frozenset(key for key in (self.source_key, self.target_key) if key)
 
 
 @dataclass(frozen=True, slots=True)
 class FrameBatch:
-    """Consecutive frames of a video, upright.
+    """Consecutive upright frames of a video.
 
     Attributes:
-        frames: RGB; stored channels-last, so that ``frames.permute(0, 2, 3, 1).numpy()`` copies nothing.
-        index: Number of each frame in the video, in order of presentation, from 0.
-        pts: Time of presentation, seconds.
-        fps: Average rate of the stream, frames per second; 0 where unknown.
-        damage: Reason code of what was wrong with the stream up to the end of this batch; "" if nothing was.
-        damaged: True for frames that were decoded from damaged data; no frame is by default.
+        frames: RGB frames. They are stored channels-last, so ``frames.permute(0, 2, 3, 1).numpy()`` copies nothing.
+        index: Number of each frame in the video, in presentation order, from 0.
+        pts: Presentation time of each frame, seconds.
+        fps: Average frame rate of the stream, frames per second; 0 if unknown.
+        damage: Reason code of the first fault in the stream up to the end of this batch; "" if there is none.
+        damaged: True for damaged frames. By default no frame is damaged.
     """
 
     frames: UInt8[Tensor, "n 3 h w"]
@@ -113,12 +133,12 @@ class FrameBatch:
 
 @dataclass(frozen=True, slots=True)
 class Detections:
-    """Faces found in a batch of frames, as flat columns of the same length n.
+    """Faces that a detector found in a batch of frames, as flat columns of the same length n.
 
     Attributes:
         frame: Index of the frame within the batch.
-        boxes: ``x0, y0, x1, y1`` in pixels of the frame; not clipped to it.
-        scores: Probability of a face, [0, 1].
+        boxes: ``x0, y0, x1, y1`` in pixels of the frame, not clipped to the frame.
+        scores: Probability that the box is a face, [0, 1].
         points: Left eye, right eye (as the viewer sees them), nose, left and right mouth corner, pixels.
     """
 
@@ -141,21 +161,21 @@ class Detections:
 
     @staticmethod
     def empty() -> Detections:
-        """No face at all."""
+        """Makes detections without any face."""
         return Detections(torch.zeros(0, dtype=torch.long), torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, 5, 2))
 
 
 @dataclass(frozen=True, slots=True)
 class FaceTrack:
-    """One face through consecutive frames of a video; t frames, k landmarks, pixels of the frame.
+    """One face in consecutive frames of a video: t frames, k landmarks, all in pixels of the frame.
 
     Attributes:
         id: Number of the face within its video, in order of first appearance.
-        frame: Indices of the frames in the video, ascending.
-        boxes: Detector boxes ``x0, y0, x1, y1``.
-        scores: Probability of a face per frame, [0, 1].
-        points: The detector's five points.
-        landmarks: The landmark model's points (K of them; K is data).
+        frame: Index of each frame in the video, ascending.
+        boxes: Boxes of the detector, ``x0, y0, x1, y1``.
+        scores: Probability that the box is a face, for each frame, [0, 1].
+        points: Five points of the detector.
+        landmarks: Points of the landmark model. Their number k depends on the model.
     """
 
     id: int
@@ -181,4 +201,4 @@ class FaceTrack:
 def _same_length(**columns: Tensor) -> None:
     lengths = {name: len(column) for name, column in columns.items()}
     if len(set(lengths.values())) > 1:
-        raise ValueError(f"columns differ in length: {lengths}")
+        raise ValueError(f"columns must have the same length, got {lengths}")

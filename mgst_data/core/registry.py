@@ -1,4 +1,4 @@
-"""One registry for everything that can be plugged in: a decorator for ours, entry points for theirs."""
+"""Registry of named components. Components of mgst use a decorator, those of other packages use entry points."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """Named things of one kind.
+    """Named objects of one kind.
 
     Args:
-        group: The entry-point group outsiders register under, e.g. ``mgst_data.layouts``.
+        group: Entry-point group that other packages register under, for example ``mgst_data.layouts``.
     """
 
     def __init__(self, group: str) -> None:
@@ -24,23 +24,31 @@ class Registry(Generic[T]):
         self._own: dict[str, T] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
-        """Decorator that adds an object under ``name``; raises ValueError if the name is taken."""
+        """Returns a decorator that adds an object under a name.
+
+        Raises:
+            ValueError: If the name is already registered.
+        """
 
         def add(item: T) -> T:
             if name in self._own:
-                raise ValueError(f"{self.group}: {name!r} is registered already")
+                raise ValueError(f"{self.group}: {name!r} is already registered")
             self._own[name] = item
             return item
 
         return add
 
     def names(self) -> tuple[str, ...]:
-        """All names, ours in the order of registration, then those of installed packages."""
+        """Returns all names: first those of mgst in the order of registration, then those of installed packages."""
         theirs = sorted(e.name for e in entry_points(group=self.group) if e.name not in self._own)
         return (*self._own, *theirs)
 
     def get(self, name: str) -> T:
-        """The object registered under ``name``; raises UsageError that lists the known names."""
+        """Returns the object that is registered under a name.
+
+        Raises:
+            UsageError: If the name is unknown. The message lists the known names.
+        """
         if name in self._own:
             return self._own[name]
         for entry in entry_points(group=self.group):
@@ -49,8 +57,10 @@ class Registry(Generic[T]):
                 return loaded
         known = self.names()
         close = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {close[0]!r}? known: " if close else "known: "
-        raise UsageError(f"unknown {self.group.rsplit('.', 1)[-1].rstrip('s')} {name!r}", hint=hint + ", ".join(known))
+        listed = f"known: {', '.join(known)}"
+        hint = f"did you mean {close[0]!r}? {listed}" if close else ""
+        what = f"unknown {self.group.rsplit('.', 1)[-1].rstrip('s')} {name!r}"
+        raise UsageError(what if close else f"{what}; {listed}", hint=hint)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names())

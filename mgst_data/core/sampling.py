@@ -1,4 +1,4 @@
-"""Which frames of a run of consecutive frames: pure functions of their number and a generator."""
+"""Choice of frames from a run of consecutive frames. Pure functions of the number of frames and a generator."""
 
 from __future__ import annotations
 
@@ -12,52 +12,74 @@ from mgst_data.core.rng import check_generator
 
 
 def evenly_spaced(count: int, wanted: int) -> list[int]:
-    """Positions of ``wanted`` out of ``count`` things: the middles of ``wanted`` equal parts.
+    """Chooses evenly spaced positions: the centres of ``wanted`` equal parts.
+
+    Args:
+        count: Number of items to choose from.
+        wanted: Number of positions.
 
     Raises:
-        ValueError: if more are wanted than there are.
+        ValueError: If ``wanted`` is negative or larger than ``count``.
     """
     if not 0 <= wanted <= count:
-        raise ValueError(f"cannot take {wanted} of {count}")
+        raise ValueError(f"wanted must be in [0, {count}], got {wanted}")
     return [(2 * i + 1) * count // (2 * wanted) for i in range(wanted)]
 
 
 @runtime_checkable
 class FrameSampler(Protocol):
-    """Chooses frames of a run. What does not fit is a ValueError; no frame is ever repeated or made up."""
+    """Chooses frames of a run. A run that is too short raises ValueError; no frame is repeated or invented."""
 
     @property
     def span(self) -> int:
-        """Length of the shortest run that it fits into."""
+        """Length of the shortest run that has enough frames."""
 
     def __call__(self, count: int, generator: torch.Generator) -> Sequence[int]:
-        """Positions in a run of ``count`` frames, ascending."""
+        """Chooses positions in a run.
+
+        Args:
+            count: Number of frames of the run.
+            generator: Random generator on the CPU.
+
+        Returns:
+            Positions from 0 to ``count - 1``, ascending.
+        """
 
 
 @dataclass(frozen=True, slots=True)
 class RandomWindow:
-    """``length`` consecutive frames, or every ``stride``-th, from a random start."""
+    """Takes ``length`` frames, every ``stride``-th one, from a random start."""
 
     length: int
     stride: int = 1
 
     def __post_init__(self) -> None:
         if self.length < 1 or self.stride < 1:
-            raise ValueError(f"length and stride are at least 1, not {self.length} and {self.stride}")
+            raise ValueError(f"length and stride must be at least 1, got {self.length} and {self.stride}")
 
     @property
     def span(self) -> int:
-        """Frames from the first to the last of a window."""
+        """Number of frames from the first to the last frame of a window."""
         return (self.length - 1) * self.stride + 1
 
     def __call__(self, count: int, generator: torch.Generator) -> range:
-        """Positions of a window; raises ValueError if none fits."""
+        """Draws the positions of a window.
+
+        Args:
+            count: Number of frames of the run.
+            generator: Random generator on the CPU.
+
+        Raises:
+            ValueError: If the run is shorter than :attr:`span`.
+        """
         check_generator(generator)
         return self._window(int(torch.randint(self._starts(count), (), generator=generator)))
 
     def _starts(self, count: int) -> int:
         if count < self.span:
-            raise ValueError(f"{count} frames are too few for {self.length} at a stride of {self.stride}")
+            raise ValueError(
+                f"a window of {self.length} frames with stride {self.stride} needs {self.span} frames, got {count}"
+            )
         return count - self.span + 1
 
     def _window(self, start: int) -> range:
@@ -66,26 +88,42 @@ class RandomWindow:
 
 @dataclass(frozen=True, slots=True)
 class CentreWindow(RandomWindow):
-    """The same from the middle: draws nothing, for evaluation."""
+    """Takes the window in the middle of the run. It draws nothing; evaluation uses it."""
 
     def __call__(self, count: int, generator: torch.Generator) -> range:
-        """Positions of the middle window; raises ValueError if none fits."""
+        """Returns the positions of the middle window.
+
+        Args:
+            count: Number of frames of the run.
+            generator: Random generator on the CPU; nothing is drawn from it.
+
+        Raises:
+            ValueError: If the run is shorter than :attr:`span`.
+        """
         check_generator(generator)
         return self._window((self._starts(count) - 1) // 2)
 
 
 @dataclass(frozen=True, slots=True)
 class EvenlySpaced:
-    """``length`` frames spread over the whole run; draws nothing."""
+    """Takes ``length`` frames that are spread evenly over the whole run. It draws nothing."""
 
     length: int
 
     @property
     def span(self) -> int:
-        """As many frames as are taken."""
+        """Number of frames that are taken."""
         return self.length
 
     def __call__(self, count: int, generator: torch.Generator) -> list[int]:
-        """Positions spread over all frames; raises ValueError if there are too few."""
+        """Returns evenly spaced positions over all frames.
+
+        Args:
+            count: Number of frames of the run.
+            generator: Random generator on the CPU; nothing is drawn from it.
+
+        Raises:
+            ValueError: If the run has less than ``length`` frames.
+        """
         check_generator(generator)
         return evenly_spaced(count, self.length)

@@ -1,4 +1,4 @@
-"""A segment: T consecutive frames of one face with everything that is known of them; and a pair of them."""
+"""Segments (T consecutive frames of one face with landmarks, mask and labels), and pairs of a real and a fake one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mgst_data.core import labels
 from mgst_data.core.checks import check_dtype, check_frames, check_landmarks, check_shape, check_tensor
 
 PATCH_GRID = 14
-# Of the fields that are not floating-point of whatever precision the frames have.
+# Fields with a fixed dtype. All other fields are floating-point, in the precision of the frames.
 _DTYPES = {"landmarks": torch.float32, "valid": torch.bool}
 
 
@@ -21,17 +21,17 @@ _DTYPES = {"landmarks": torch.float32, "valid": torch.bool}
 class Segment:
     """A batch of B segments of T frames.
 
-    Types and shapes are checked whenever one is made; values only by :meth:`of`.
+    Types and shapes are checked whenever a segment is made. Values are checked only by :meth:`of`.
 
     Attributes:
         frames: RGB in [0, 1]; float32, float16 or bfloat16. At least one frame and one pixel.
-        landmarks: Pixels of the frames; column x, then row y. float32 whatever the frames are.
-        valid: False where a frame has no usable face; augmentations that need one leave such frames untouched.
+        landmarks: Landmarks in pixels of the frames, column x, then row y. Always float32.
+        valid: False where a frame has no usable face. Augmentations that need a face leave such frames unchanged.
         mask: Manipulated share of every pixel, [0, 1].
-        label: Share of manipulation of the segment: 0 real, 1 fake.
-        frame_label: The same for every frame.
-        patch_label: The same for every patch of a G x G grid: the mean of ``mask`` there, where the mask is known, or 1
-            for patches that were exchanged as a whole.
+        label: Degree of manipulation of each segment, [0, 1]: 0 real, 1 fake.
+        frame_label: Degree of manipulation of each frame, [0, 1].
+        patch_label: Degree of manipulation of each patch of a G x G grid, [0, 1]: the mean of ``mask`` over the patch
+            if the mask is known, or 1 for patches that were replaced as a whole.
     """
 
     frames: Float[Tensor, "b t 3 h w"]
@@ -73,25 +73,27 @@ class Segment:
         label: Tensor | None = None,
         grid: int = PATCH_GRID,
     ) -> Segment:
-        """Makes a segment from frames and landmarks alone.
+        """Makes a segment from frames and landmarks.
 
-        Types and shapes are always checked. Values are where that costs next to nothing: a sample of floating-point
-        frames, and landmarks, both on the CPU only and not while compiling.
+        Types and shapes are always checked. Values are checked where that costs almost nothing: landmarks, and a sample
+        of floating-point frames. Both are checked on the CPU only, and not while torch compiles.
 
         Args:
-            frames: ``(b, t, 3, h, w)``, or ``(n, 3, h, w)`` for n single pictures, which become segments of one frame;
-                uint8 is divided by 255, floats are taken as [0, 1], of which interpolation may overshoot: -0.25 to
-                1.25 is accepted.
-            landmarks: ``(b, t, k, 2)`` or ``(n, k, 2)`` pixels, of any type of numbers; NaN where there is no face. May
-                be left out if no augmentation needs them.
-            valid: ``(b, t)``, bool; by default all frames whose landmarks are finite.
-            label: ``(b,)``; all real by default. Frames and patches of a fake get its label.
+            frames: Frames ``(b, t, 3, h, w)``, or ``(n, 3, h, w)`` for n single pictures, which become segments of one
+                frame. uint8 is divided by 255. Floating-point frames must be in [0, 1]; -0.25 to 1.25 is accepted,
+                because interpolation overshoots.
+            landmarks: Landmarks ``(b, t, k, 2)`` or ``(n, k, 2)`` in pixels, any real dtype; NaN where there is no
+                face. May be None if no augmentation needs them.
+            valid: Frames with a usable face, ``(b, t)``, bool. By default all frames whose landmarks are finite.
+            label: Label of each segment, ``(b,)``; by default 0 (real). Frames and patches get the label of their
+                segment.
             grid: Patches per side.
 
         Raises:
-            TypeError: for anything but tensors, such as NumPy arrays, and for other dtypes.
-            ValueError: if the shapes do not match; if there are no frames; if floating-point frames are not in [0, 1];
-                if several landmarks of a frame spread over less than 3 pixels in every frame, as shares of it would.
+            TypeError: If a value is not a tensor (for example a NumPy array), or has another dtype.
+            ValueError: If shapes do not match, there are no frames, or floating-point frames are not in [0, 1]. Also if
+                each frame has several landmarks that spread over less than 3 pixels, because they are then not in
+                pixels.
         """
         frames = check_frames(frames, 4, 5, kind="uint8 or floating")
         if frames.ndim == 4:
@@ -124,11 +126,17 @@ class Segment:
         return len(self.frames)
 
     def __getitem__(self, rows: slice | Int[Tensor, " n"]) -> Segment:
-        """Some segments of the batch."""
+        """Returns some segments of the batch."""
         return Segment(**{name: value[rows] for name, value in self._fields()})
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Segment:
-        """The same segment on another device; ``dtype`` changes frames, mask and labels, never the landmarks."""
+        """Returns the segment on another device or in another precision.
+
+        Args:
+            device: Device to move to; None for the same device.
+            dtype: Dtype of frames, mask and labels; None for the same dtype. ``landmarks`` and ``valid`` keep their
+                dtype.
+        """
 
         def moved(name: str, value: Tensor) -> Tensor:
             fixed = dtype is None or name in ("landmarks", "valid")
@@ -137,7 +145,7 @@ class Segment:
         return Segment(**{name: moved(name, value) for name, value in self._fields()})
 
     def replace(self, **changes: Tensor) -> Segment:
-        """The same segment with some fields exchanged."""
+        """Returns the segment with some fields replaced."""
         return dataclasses.replace(self, **changes)
 
     def _fields(self) -> list[tuple[str, Tensor]]:
@@ -146,11 +154,12 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class RealFakePair:
-    """A pseudo-fake and its real twin: the segment it was made from, with the same recolouring.
+    """A pseudo-fake and the real segment that it was made from. Both have the same label-preserving changes.
 
     Attributes:
-        real: The twin; label 0.
-        fake: Bit-identical to ``real`` where ``fake.mask`` is 0. ``fake.frame_label`` is the frame gate.
+        real: Real segment; label 0.
+        fake: Pseudo-fake. It is bit-identical to ``real`` where ``fake.mask`` is 0. ``fake.frame_label`` is the frame
+            mask.
     """
 
     real: Segment
@@ -159,21 +168,27 @@ class RealFakePair:
     def __post_init__(self) -> None:
         if self.real.frames.shape != self.fake.frames.shape:
             shapes = f"{tuple(self.real.frames.shape)} and {tuple(self.fake.frames.shape)}"
-            raise ValueError(f"twins have the same shape, not {shapes}")
+            raise ValueError(f"the frames of real and fake must have the same shape, got {shapes}")
 
     def __len__(self) -> int:
         return len(self.fake)
 
     def __getitem__(self, rows: slice | Int[Tensor, " n"]) -> RealFakePair:
-        """Some pairs of the batch."""
+        """Returns some pairs of the batch."""
         return RealFakePair(self.real[rows], self.fake[rows])
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> RealFakePair:
-        """See :meth:`Segment.to`."""
+        """Returns the pair on another device or in another precision.
+
+        Args:
+            device: Device to move to; None for the same device.
+            dtype: Dtype of frames, masks and labels; None for the same dtype. ``landmarks`` and ``valid`` keep their
+                dtype.
+        """
         return RealFakePair(self.real.to(device, dtype), self.fake.to(device, dtype))
 
     def both(self) -> Segment:
-        """Real twins, then fakes, as one batch: what a detector trains on."""
+        """Returns the real segments, then the fake segments, as one batch for training a detector."""
         pairs = zip(self.real._fields(), self.fake._fields(), strict=True)
         return Segment(**{name: torch.cat((real, fake)) for (name, real), (_, fake) in pairs})
 
@@ -184,20 +199,20 @@ class RealFakePair:
 
     @property
     def boundary(self) -> Float[Tensor, "b t 1 h w"]:
-        """Where the blend is half and half; see :func:`mgst_data.core.labels.boundary`."""
+        """Map that is 1 where both faces are mixed equally; see :func:`mgst_data.core.labels.boundary`."""
         return labels.boundary(self.fake.mask)
 
     @property
     def patch_mask(self) -> Bool[Tensor, "b t g g"]:
-        """Patches that are manipulated; see :func:`mgst_data.core.labels.binary_patches`."""
+        """Patches that count as manipulated; see :func:`mgst_data.core.labels.binary_patches`."""
         return labels.binary_patches(self.fake.patch_label)
 
     @property
     def transition(self) -> Float[Tensor, "b s"]:
-        """1 where the gate opens or closes from one frame to the next; s = t - 1."""
+        """1 where the frame mask changes from one frame to the next; s = t - 1."""
         return labels.transition(self.fake.frame_label)
 
     @property
     def temporal_patches(self) -> Float[Tensor, "b s g g"]:
-        """Change of the mask on the face, s = t - 1; see :func:`mgst_data.core.labels.temporal_patches`."""
+        """Change of the mask relative to the face, s = t - 1; see :func:`mgst_data.core.labels.temporal_patches`."""
         return labels.temporal_patches(self.fake.mask, self.fake.landmarks, self.fake.patch_label.shape[-1])

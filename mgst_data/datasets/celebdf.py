@@ -1,8 +1,9 @@
-"""Celeb-DF, versions 1 and 2."""
+"""Layout of Celeb-DF, versions 1 and 2."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -15,52 +16,60 @@ from mgst_data.datasets.tree import Tree, stem
 
 LIST = "List_of_testing_videos.txt"
 FOLDERS = {"celeb-real": REAL, "youtube-real": REAL, "celeb-synthesis": FAKE}
+# Subfolders of Celeb-synthesis in Celeb-DF++, which is another layout.
+SCENARIOS = ("FaceSwap", "FaceReenact", "TalkingFace")
 CELEB_NAME = re.compile(r"(?P<target>id\d+)(?:_(?P<source>id\d+))?_\d+")
-# The list of version 1 names 100 videos, that of version 2 518.
+LINE_HINT = "expected lines like '1 Celeb-real/id0_0000.mp4', where 1 means real"
+# The list of version 1 contains 100 videos, the list of version 2 contains 518.
 LIST_LENGTH_V1 = 100
 
 
 @LAYOUTS.register("celebdf")
 @dataclass(frozen=True, slots=True)
 class CelebDF:
-    """``{Celeb-real,YouTube-real,Celeb-synthesis}/[videos/]*.mp4`` and ``List_of_testing_videos.txt``.
+    """Reads ``{Celeb-real,YouTube-real,Celeb-synthesis}/[videos/]*.mp4`` and ``List_of_testing_videos.txt``.
 
-    For evaluation only. The list's videos are test. The others get no split, not train: the celebrities of the list
-    appear in them too, so that a model trained on them would have seen the faces it is tested on.
-    A label comes from the folder, and the list, in which **1 means real**, has to agree with it.
+    This data set is only for evaluation. The videos of the list are in the split test. The other videos have no split.
+    They are not in train, because the celebrities of the list appear in them, too: a model that is trained on them
+    would know the faces of the test. The label comes from the folder. The list, in which **1 means real**, must agree
+    with it.
 
-    Data set "celeb_df_v1" where the list has 100 lines or, without a list, the root's name ends in "v1"; else
-    "celeb_df_v2". The people of ``YouTube-real`` are nameless: each video counts as an identity of its own.
+    The data set is "celeb_df_v1" if the list has 100 lines. Without a list, it is "celeb_df_v1" if the name of the root
+    ends in "v1". Otherwise it is "celeb_df_v2". The identities in ``YouTube-real`` are unknown: each video counts as an
+    identity of its own.
 
     Source: Li et al., "Celeb-DF: A Large-scale Challenging Dataset for DeepFake Forensics" (2020).
 
     Attributes:
-        splits: Folder of ``List_of_testing_videos.txt``, if it is not the root.
+        splits: Folder of ``List_of_testing_videos.txt``; by default the root.
     """
 
     splits: Path | None = None
     looks_for: ClassVar[str] = "Celeb-real/ or Celeb-synthesis/"
 
     def recognises(self, root: Path) -> bool:
-        """Looks for the folders that only this data set has."""
-        own = ("celeb-real", "celeb-synthesis")
-        return root.is_dir() and any(name.lower() in own for name in Tree.of(root).listing().folders)
+        """Returns whether the root has one of the folders that only this data set has, and is not Celeb-DF++."""
+        tree = Tree.of(root)
+        own = [name for name in celeb_folders(tree) if name.lower() != "youtube-real"] if root.is_dir() else []
+        return bool(own) and not any(tree.has_folder(f"{name}/{scenario}") for name in own for scenario in SCENARIOS)
 
     def scan(self, root: Path) -> Scan:
         """Finds the videos of the three folders.
 
         Raises:
-            LayoutError: if the list is malformed or contradicts a folder, or no folder is there.
+            LayoutError: if the list is malformed or contradicts a folder, or if no folder is found.
         """
         tree = Tree.of(root)
         notes: list[Note] = []
-        folders = [name for name in tree.listing().folders if name.lower() in FOLDERS]
+        folders = celeb_folders(tree)
         if not folders:
-            hint = "give the folder that holds them, or another layout"
-            raise LayoutError("has no Celeb-real/ and no Celeb-synthesis/", where=root, hint=hint)
+            hint = "give the folder that contains them, or choose another layout"
+            what = "contains none of the folders Celeb-real, YouTube-real, Celeb-synthesis"
+            raise LayoutError(what, where=root, hint=hint)
         missing = FOLDERS.keys() - {name.lower() for name in folders}
-        notes += [Note(name, "is not there", "missing_folder") for name in missing]
-        listed = self._listed(tree, notes)
+        notes += [Note(name, "not found", "missing_folder") for name in missing]
+        path = find_list(tree, self.splits, notes)
+        listed = _read_listed(path) if path else {}
         is_v1 = len(listed) == LIST_LENGTH_V1 if listed else tree.root.name.lower().endswith("v1")
         records = []
         for folder in folders:
@@ -68,7 +77,7 @@ class CelebDF:
             for video in tree.videos(folder, notes):
                 identities = _identities(kind, stem(video))
                 if identities is None:
-                    notes.append(Note(printable(video), "is not named as this data set names videos", "unknown_name"))
+                    notes.append(Note(printable(video), "file name does not follow the naming scheme", "unknown_name"))
                     continue
                 target, source = identities
                 record = tree.record(
@@ -81,41 +90,70 @@ class CelebDF:
                     source=source,
                 )
                 records.append(record)
-        what = f"listed in {LIST}, but not there"
+        what = f"listed in {LIST}, but not found"
         notes += [Note(printable(video), what, "missing_video") for video in listed.values()]
         return Scan.of(records, notes)
 
-    def _listed(self, tree: Tree, notes: list[Note]) -> dict[tuple[str, str], str]:
-        """The test videos: folder in lower case and name without suffix, with the path as listed."""
-        path = (self.splits or tree.root) / LIST
-        if not path.is_file():
-            if self.splits:
-                raise LayoutError(f"{LIST} is not there", where=self.splits, hint="give the folder that holds it")
-            what = "not there, so the test videos are unknown; put it there, or give its folder (--splits)"
-            notes.append(Note(LIST, what, "no_split_files"))
-            return {}
-        return _read_list(path)
+
+def celeb_folders(tree: Tree) -> list[str]:
+    """Returns the names of the folders of Celeb-DF in the root; they may be in upper or lower case."""
+    return [name for name in tree.listing().folders if name.lower() in FOLDERS]
 
 
-def _read_list(path: Path) -> dict[tuple[str, str], str]:
-    listed = {}
+def find_list(tree: Tree, given: Path | None, notes: list[Note]) -> Path | None:
+    """Returns the list of test videos, or None if there is none.
+
+    Args:
+        tree: Folder of the data set.
+        given: Folder that the user gave; by default the root.
+        notes: List to which a note is added if the list is missing.
+
+    Raises:
+        LayoutError: if the folder that the user gave does not have the list.
+    """
+    path = (given or tree.root) / LIST
+    if path.is_file():
+        return path
+    if given:
+        raise LayoutError(f"{LIST} not found", where=given, hint="give the folder that contains it")
+    what = "not found, so the test videos are unknown; copy it to the data set, or give its folder (--splits)"
+    notes.append(Note(LIST, what, "no_split_files"))
+    return None
+
+
+def read_list(path: Path) -> Iterator[tuple[str, str, str]]:
+    """Yields file and line number, the digit and the path of the video of every line.
+
+    Raises:
+        LayoutError: if a line does not consist of a digit and the path of a video in a known folder.
+    """
     for number, line in enumerate(read_text(path).split("\n"), start=1):
         if not line.strip():
             continue
         digit, video = line.split(maxsplit=1)[0], line.split(maxsplit=1)[-1].strip()
+        if digit not in ("0", "1") or video.partition("/")[0].lower() not in FOLDERS:
+            raise LayoutError(f"cannot parse {line!r:.80}", where=f"{path}:{number}", hint=LINE_HINT)
+        yield f"{path}:{number}", digit, video
+
+
+def _read_listed(path: Path) -> dict[tuple[str, str], str]:
+    """Returns the listed path of every test video, by (folder in lower case, file name without suffix).
+
+    Raises:
+        LayoutError: if a line is malformed, or if its digit contradicts the folder.
+    """
+    listed = {}
+    for where, digit, video in read_list(path):
         folder = video.partition("/")[0].lower()
-        hint = "expected lines such as '1 Celeb-real/id0_0000.mp4', where 1 means real"
-        if digit not in ("0", "1") or folder not in FOLDERS:
-            raise LayoutError(f"cannot read {line!r:.80}", where=f"{path}:{number}", hint=hint)
         if FOLDERS[folder] != (REAL if digit == "1" else FAKE):
             kind = "real" if digit == "1" else "fake"
-            raise LayoutError(f"calls a video of {folder} {kind}", where=f"{path}:{number}", hint=hint)
+            raise LayoutError(f"labels a video of {folder} as {kind}", where=where, hint=LINE_HINT)
         listed[folder, stem(video)] = video
     return listed
 
 
 def _identities(kind: str, name: str) -> tuple[str, str] | None:
-    """Target and source, or None where the name does not follow the pattern."""
+    """Returns target and source identity, or None if the name does not follow the pattern."""
     if kind == "youtube-real":
         return f"celeb_df/youtube_{name}", ""
     match = CELEB_NAME.fullmatch(name)

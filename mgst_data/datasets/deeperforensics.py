@@ -1,4 +1,4 @@
-"""DeeperForensics-1.0."""
+"""Layout of DeeperForensics-1.0."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ NAME = re.compile(r"(?P<target>\d{3})_(?P<actor>[MW]\d{3})")
 @LAYOUTS.register("deeperforensics")
 @dataclass(frozen=True, slots=True)
 class DeeperForensics:
-    """``manipulated_videos/<variant>/<target>_<actor>.mp4`` and ``lists/splits/{train,val,test}.txt``.
+    """Reads ``manipulated_videos/<variant>/<target>_<actor>.mp4`` and ``lists/splits/{train,val,test}.txt``.
 
-    Targets are videos of FaceForensics++ and carry its identities ("ffpp/000"): a model trained there must not be
-    tested on fakes whose target it has seen, and the leakage check says where it would be. The set's real videos are
-    those targets at c23, not its own ``source_videos``; they are read from ``reals`` and lie in the split of their
-    fakes. Without ``reals`` only fakes are found, and a note says so.
+    Targets are videos of FaceForensics++ and have its identities ("ffpp/000"). A model that is trained on
+    FaceForensics++ must not be tested on fakes of targets that it was trained on; the leakage check finds them. The
+    real videos of this data set are these targets at compression c23, not its own ``source_videos``. They are read from
+    ``reals`` and get the split of their fakes. Without ``reals``, only fakes are found, and a note reports this.
 
     Source: Jiang et al., "DeeperForensics-1.0: A Large-Scale Dataset for Real-World Face Forgery Detection" (2020).
 
     Attributes:
-        splits: Folder of train.txt, val.txt and test.txt, if it is not ``lists/splits``.
+        splits: Folder of train.txt, val.txt and test.txt; by default ``lists/splits``.
         reals: Root of FaceForensics++.
     """
 
@@ -50,14 +50,14 @@ class DeeperForensics:
     looks_for: ClassVar[str] = "manipulated_videos/end_to_end*/ or manipulated_videos/reenact_postprocess/"
 
     def recognises(self, root: Path) -> bool:
-        """Looks for one of the eleven variants."""
+        """Returns whether the root has one of the eleven variants."""
         return any(Tree.of(root).has_folder(f"{VIDEOS}/{variant}") for variant in VARIANTS)
 
     def scan(self, root: Path) -> Scan:
-        """Finds the fakes of every variant, and the reals where it is told where they are.
+        """Finds the fakes of every variant, and the real videos if ``reals`` is given.
 
         Raises:
-            LayoutError: if the folder of manipulated videos is missing, or ``reals`` has no c23 originals.
+            LayoutError: if the folder of manipulated videos is missing, or if ``reals`` has no originals at c23.
         """
         tree = Tree.of(root)
         notes: list[Note] = []
@@ -65,21 +65,21 @@ class DeeperForensics:
         official = merge_splits(files, _read_names)
         variants = [name for name in tree.listing(VIDEOS).folders if name in VARIANTS]
         missing = sorted(set(VARIANTS) - set(variants))
-        notes += [Note(f"{VIDEOS}/{name}", "is not there", "missing_folder") for name in missing]
+        notes += [Note(f"{VIDEOS}/{name}", "not found", "missing_folder") for name in missing]
         records = []
         for variant in variants:
             videos = tree.videos(f"{VIDEOS}/{variant}", notes)
             for video in videos:
                 record = _record(tree, variant, video, official)
                 if record is None:
-                    notes.append(Note(printable(video), "is not named as this data set names videos", "unknown_name"))
+                    notes.append(Note(printable(video), "file name does not follow the naming scheme", "unknown_name"))
                     continue
                 records.append(record)
                 if official and not record.split:
-                    notes.append(Note(record.video, "is in no official split", "no_split"))
+                    notes.append(Note(record.video, "not in an official split file", "no_split"))
             absent = official.keys() - {stem(video) for video in videos}
             notes += [
-                Note(printable(f"{VIDEOS}/{variant}/{name}.mp4"), f"listed in {official[name]}.txt, but not there",
+                Note(printable(f"{VIDEOS}/{variant}/{name}.mp4"), f"listed in {official[name]}.txt, but not found",
                      "missing_video")
                 for name in absent
             ]  # fmt: skip
@@ -107,7 +107,11 @@ def _record(tree: Tree, variant: str, video: str, official: dict[str, str]) -> V
 
 
 def _reals(root: Path, split_of: dict[str, str]) -> Iterator[VideoRecord]:
-    """The c23 originals that are targets of the fakes found."""
+    """Yields the originals at c23 that are targets of the fakes.
+
+    Raises:
+        LayoutError: if the root has no originals at c23.
+    """
     originals = [
         record
         for record in FaceForensics().scan(root).records
@@ -115,7 +119,7 @@ def _reals(root: Path, split_of: dict[str, str]) -> Iterator[VideoRecord]:
     ]
     if not originals:
         hint = "expected original_sequences/youtube/c23/videos/*.mp4"
-        raise LayoutError("holds no originals of FaceForensics++ at c23", where=root, hint=hint)
+        raise LayoutError("contains no originals of FaceForensics++ at c23", where=root, hint=hint)
     for record in originals:
         if record.target_key in split_of:
             yield dataclasses.replace(record, dataset="deeperforensics", split=split_of[record.target_key])
@@ -125,6 +129,6 @@ def _read_names(path: Path) -> list[str]:
     names = [stem(line.strip()) for line in read_text(path).split("\n") if line.strip()]
     for number, name in enumerate(names, start=1):
         if not NAME.fullmatch(name):
-            hint = "expected one name such as 000_M101.mp4 a line"
-            raise LayoutError(f"cannot read {name!r:.60}, entry {number}", where=path, hint=hint)
+            hint = "expected one name per line, like 000_M101.mp4"
+            raise LayoutError(f"cannot parse {name!r:.60}, entry {number}", where=path, hint=hint)
     return names

@@ -1,4 +1,4 @@
-"""DFDC, the Deepfake Detection Challenge: train parts, validation and test."""
+"""Layout of DFDC, the Deepfake Detection Challenge: train parts, validation and test."""
 
 from __future__ import annotations
 
@@ -24,7 +24,13 @@ SETS = {"train": "train", "validation": "val", "test": "test"}
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What the metadata says of one video."""
+    """Metadata of one video.
+
+    Attributes:
+        label: 0 for real, 1 for fake.
+        split: Split of the video; "" if unknown.
+        original: File name of the paired real video; "" if there is none.
+    """
 
     label: int
     split: str = ""
@@ -34,21 +40,21 @@ class Entry:
 @LAYOUTS.register("dfdc")
 @dataclass(frozen=True, slots=True)
 class DFDC:
-    """``[train/]dfdc_train_part_N/{*.mp4,metadata.json}`` and ``{test,validation}/{*.mp4,labels.csv}``.
+    """Reads ``[train/]dfdc_train_part_N/{*.mp4,metadata.json}`` and ``{test,validation}/{*.mp4,labels.csv}``.
 
-    Parts may lie in a folder of their own name, as unpacking leaves them, and the root may itself be a part or set.
-    Videos may lie in ``videos/``, and a set's labels in ``metadata.json``. The split is that of the metadata, else
-    that of the folder; the train parts are train as a whole, since the set defines no validation videos in them.
-    Fakes share an identity with the original they were made from, which keeps both together wherever one splits
-    further; the people are not named otherwise.
+    A part may be inside a folder of the same name, as the archives unpack. The root may be a single part or set. Videos
+    may be in a subfolder ``videos/``, and the labels of a set may be in ``metadata.json``. The split comes from the
+    metadata, or else from the folder. All videos of the train parts are in train, because the data set defines no
+    validation videos in them. A fake has the same identity as its paired real video, so that further splits keep both
+    together. The people in the videos are not named.
 
     Source: Dolhansky et al., "The DeepFake Detection Challenge (DFDC) Dataset" (2020).
     """
 
-    looks_for: ClassVar[str] = "dfdc_train_part_N/, or metadata.json or labels.csv beside videos or in test/"
+    looks_for: ClassVar[str] = "dfdc_train_part_N/, or metadata.json or labels.csv next to videos or in test/"
 
     def recognises(self, root: Path) -> bool:
-        """Looks for part folders and labelled sets."""
+        """Returns whether the root is or has a train part or a labelled set."""
         tree = Tree.of(root)
         folders = _folders(tree) if root.is_dir() else ()
         return any(_is_part(tree, folder) or _is_labelled(tree, folder) for folder in folders)
@@ -57,21 +63,22 @@ class DFDC:
         """Finds the videos of every part and set.
 
         Raises:
-            LayoutError: if a folder with videos has no labels, or they are malformed, or there is no such folder.
+            LayoutError: if a folder with videos has no labels, if labels are malformed, or if no part or set is found.
         """
         tree = Tree.of(root)
         notes: list[Note] = []
         folders = list(_folders(tree))
         if not folders:
-            raise LayoutError("holds no part and no labelled set", where=root, hint=f"expected {self.looks_for}")
+            hint = f"expected {self.looks_for}"
+            raise LayoutError("contains no train part and no labelled set", where=root, hint=hint)
         present = {int(match[1]) for folder in folders if folder and (match := PART.fullmatch(_name(tree, folder)))}
         absent = sorted(set(range(PARTS)) - present) if present else []
-        notes += [Note(f"dfdc_train_part_{number}", "is not there", "missing_folder") for number in absent]
+        notes += [Note(f"dfdc_train_part_{number}", "not found", "missing_folder") for number in absent]
         records = []
         for folder in folders:
             videos = tree.videos(folder, notes)
             if not videos:
-                notes.append(Note(folder or ".", "holds no video", "missing_video"))
+                notes.append(Note(folder or ".", "contains no video", "missing_video"))
                 continue
             entries = _entries(tree, folder)
             for video in videos:
@@ -81,7 +88,7 @@ class DFDC:
                 else:
                     split = entry.split or ("train" if _is_part(tree, folder) else SETS.get(_name(tree, folder), ""))
                     records.append(_record(tree, video, entry, split))
-            what = "described in the metadata, but not there"
+            what = "listed in the metadata, but not found"
             notes += [Note(printable(join(folder, name)), what, "missing_video") for name in entries]
         return Scan.of(records, notes)
 
@@ -98,7 +105,7 @@ def _record(tree: Tree, video: str, entry: Entry, split: str) -> VideoRecord:
 
 
 def _folders(tree: Tree, at: str = "") -> Iterator[str]:
-    """Folders of videos: parts and sets at any depth of such folders, or the root itself."""
+    """Yields the folders of videos: parts and sets, also nested ones, or the root itself."""
     inner = [folder for folder in tree.listing(at).folders if folder in SETS or PART.fullmatch(folder)]
     for folder in inner:
         yield from _folders(tree, join(at, folder))
@@ -124,20 +131,20 @@ def _entries(tree: Tree, folder: str) -> dict[str, Entry]:
         if tree.has_file(join(folder, name)):
             return read(Path(tree.path(join(folder, name))))
     raise LayoutError(
-        f"holds videos, but no {METADATA} and no {LABELS}: their labels are unknown",
+        f"contains videos, but neither {METADATA} nor {LABELS}; the labels are unknown",
         where=tree.path(folder),
-        hint="fetch the file from the archive these videos came in, or move the folder away",
+        hint="copy the file from the archive of these videos, or move the folder out of the data set",
     )
 
 
 def _read_metadata(path: Path) -> dict[str, Entry]:
     entries, data = {}, read_json(path)
     if not isinstance(data, dict):
-        raise LayoutError("is no table of videos", where=path, hint="fetch the file again")
+        raise LayoutError("not a JSON object with one entry per video", where=path, hint="download the file again")
     for name, entry in data.items():
         label = parse_label(entry.get("label", entry.get("is_fake"))) if isinstance(entry, dict) else None
         if label is None:
-            raise LayoutError(f"gives no label, REAL or FAKE, for {name!r}", where=path, hint="fetch the file again")
+            raise LayoutError(f"no label (REAL, FAKE) for {name!r}", where=path, hint="download the file again")
         split = entry.get("split")
         entries[name] = Entry(label, split if split in SPLITS else "", str(entry.get("original") or ""))
     return entries
@@ -149,6 +156,6 @@ def _read_labels(path: Path) -> dict[str, Entry]:
         label = parse_label(row.get("label"))
         if label is None or not row.get("filename"):
             hint = "expected the columns filename and label, with 0 (real) or 1 (fake)"
-            raise LayoutError("has no file name or no label", where=f"{path}:{line}", hint=hint)
+            raise LayoutError("no file name or no label", where=f"{path}:{line}", hint=hint)
         entries[row["filename"]] = Entry(label)
     return entries

@@ -1,4 +1,4 @@
-"""From a folder to its videos: which layout it is, and a scan that is sure to have found something."""
+"""Finds the layout of a data set and scans it for videos."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from mgst_data.datasets.files import unreadable
 from mgst_data.datasets.layout import LAYOUTS, Layout, Note, Scan
 from mgst_data.datasets.tree import Tree
 
-# It recognises more than its own, so it counts only where no other layout does.
+# This layout also recognises folders of other layouts, so it is used only if no other layout recognises the folder.
 GENERAL = "folder"
-# A file in the root of the demo data set, which has the directory layout of FaceForensics++.
+# This file in the root marks the demo data set, which has the directory layout of FaceForensics++.
 DEMO_MARK = "mgst_demo.json"
-# Notes that say why a scan found nothing at all.
+# Reasons of notes that explain why a scan found no video.
 TELLING = ("missing_video", "no_label", "unknown_name", "not_video")
 
 
@@ -27,19 +27,21 @@ def scan_dataset(root: Path, *, layout: str = "auto", **options: Path | bool | N
 
     Args:
         root: Folder of the data set, or a manifest.
-        layout: Name of its layout; "auto" looks which one it is.
-        options: What the layout takes (``splits``, ``masks``, ``reals``); None and False are as good as not given.
+        layout: Name of the layout; "auto" finds it.
+        options: Options of the layout (``splits``, ``masks``, ``reals``); None and False mean that an option is not
+            given.
 
     Raises:
-        UsageError: if the layout is unknown or does not take an option.
-        LayoutError: if the root is missing, empty, not laid out like this, or holds no video.
+        UsageError: if the layout is unknown or does not have an option.
+        LayoutError: if the root is missing or empty, does not have this layout, or contains no video.
     """
     try:
         root.stat()
         if root.is_dir():
             next(root.iterdir(), None)
     except OSError as error:
-        raise unreadable(error, root, reason="missing_source") from error
+        failure = unreadable(error, root, reason="missing_source")
+        raise failure from error
     name = find_layout(root) if layout == "auto" else layout
     scan = make_layout(name, **options).scan(root)
     if (root / DEMO_MARK).is_file():
@@ -47,31 +49,35 @@ def scan_dataset(root: Path, *, layout: str = "auto", **options: Path | bool | N
     if scan.records:
         return _note_nameless(scan)
     clues = [f"; {note.where}: {note.what}" for note in scan.notes if note.reason in TELLING]
-    what = f"holds no video that the layout {name!r} knows{clues[0] if clues else ''}"
+    what = f"no video found with the layout {name!r}{clues[0] if clues else ''}"
     raise LayoutError(what, where=root, hint="check the path and the layout", reason="empty_source")
 
 
 def make_layout(name: str, **options: Path | bool | None) -> Layout:
-    """Makes a layout with the options that are given.
+    """Creates a layout.
+
+    Args:
+        name: Name of the layout.
+        options: Options of the layout; None and False mean that an option is not given.
 
     Raises:
-        UsageError: if there is no such layout, or it does not take one of the options.
+        UsageError: if the layout is unknown or does not have one of the options.
     """
     kind = LAYOUTS.get(name)
     given = {option: value for option, value in options.items() if value not in (None, False)}
     taken = inspect.signature(kind).parameters
     for option in given:
         if option not in taken:
-            hint = f"leave it out; it takes {', '.join(taken) or 'none'}"
+            hint = f"leave it out; options of this layout: {', '.join(taken) or 'none'}"
             raise UsageError(f"the layout {name!r} has no option {option!r}", hint=hint)
     return kind(**given)
 
 
 def find_layout(root: Path) -> str:
-    """Names the layout of a data set.
+    """Returns the name of the layout of a data set.
 
     Raises:
-        LayoutError: if no layout recognises it, with what was looked for, or several do.
+        LayoutError: if no layout or more than one layout recognises the data set.
     """
     found = _recognising(root)
     if len(found) > 1:
@@ -79,33 +85,35 @@ def find_layout(root: Path) -> str:
     if len(found) == 1:
         return found[0]
     if found:
-        hint = "say which with --layout, or give the folder of one data set"
-        raise LayoutError(f"looks like {' and '.join(found)}", where=root, hint=hint, reason="unknown_layout")
+        hint = "choose one with --layout, or give the folder of one data set"
+        raise LayoutError(f"several layouts match: {', '.join(found)}", where=root, hint=hint, reason="unknown_layout")
     if not root.is_dir():
         hint = "give a folder, or a .csv or .jsonl manifest"
-        raise LayoutError("is no folder and no manifest", where=root, hint=hint, reason="unknown_layout")
-    # A folder of very many folders is no folder of data sets.
+        raise LayoutError("not a folder and not a manifest", where=root, hint=hint, reason="unknown_layout")
+    # A folder with very many subfolders is not a folder of data sets, so only the first ones are checked.
     children = [root / name for name in Tree.of(root).listing().folders[:100]]
     for child in children:
         if not os.access(child, os.R_OK | os.X_OK):
             continue
         inside = _recognising(child)
         if inside:
-            hint = f"{printable(child.name)}/ in it looks like {inside[0]}: give that folder"
-            raise LayoutError("is no known layout", where=root, hint=hint, reason="unknown_layout")
+            hint = f"its subfolder {printable(child.name)}/ has the layout {inside[0]}; give that folder"
+            raise LayoutError("unknown directory layout", where=root, hint=hint, reason="unknown_layout")
     if not any(root.iterdir()):
-        raise LayoutError("is empty", where=root, hint="give the data set's folder", reason="empty_source")
-    looked = "; ".join(f"{name}: {LAYOUTS.get(name)().looks_for}" for name in LAYOUTS)
-    hint = f"sort the videos into real/ and fake/, or list them in a manifest; looked for: {looked}"
-    raise LayoutError("is no known layout", where=root, hint=hint, reason="unknown_layout")
+        raise LayoutError(
+            "the folder is empty", where=root, hint="give the folder of the data set", reason="empty_source"
+        )
+    expected = "; ".join(f"{name}: {LAYOUTS.get(name)().looks_for}" for name in LAYOUTS)
+    hint = f"move the videos to real/ and fake/, or list them in a manifest; known layouts: {expected}"
+    raise LayoutError("unknown directory layout", where=root, hint=hint, reason="unknown_layout")
 
 
 def _note_nameless(scan: Scan) -> Scan:
-    """Says so where the leakage check, which goes by identities, has nothing to go by."""
+    """Adds a note if leakage cannot be checked, because videos of more than one split have no identities."""
     nameless = [record for record in scan.records if record.split and not record.identities]
     if len({record.split for record in nameless}) < 2:
         return scan
-    what = f"who is shown is unknown in {len(nameless)} videos: leakage between their splits cannot be checked"
+    what = f"{len(nameless)} videos have no identity; leakage between their splits cannot be checked"
     return Scan.of(scan.records, (*scan.notes, Note(".", what, "no_identity")))
 
 

@@ -1,4 +1,4 @@
-"""Any folder with ``real/`` and ``fake/``."""
+"""General layout: a folder with ``real/`` and ``fake/``."""
 
 from __future__ import annotations
 
@@ -20,36 +20,40 @@ SPLIT_FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "
 @LAYOUTS.register("folder")
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """``[train|val|test]/{real,fake}/``, videos directly in them or at any depth below.
+    """Reads ``[train|val|test]/{real,fake}/`` with videos in these folders or in their subfolders at any depth.
 
-    The first folder below ``fake/`` names the method ("fake" for videos directly in it). Folder names count in any
-    case. Who is shown is unknown, so identity leakage cannot be checked: use a manifest to give identities.
+    The first folder below ``fake/`` is the name of the method; it is "fake" for videos directly in ``fake/``. Folder
+    names may be in upper or lower case. Identities are unknown, so that leakage cannot be checked. Use a manifest to
+    give identities.
     """
 
-    looks_for: ClassVar[str] = "real/ and fake/, or train/, val/, test/ with them"
+    looks_for: ClassVar[str] = "real/ and fake/, also inside train/, val/, test/"
 
     def recognises(self, root: Path) -> bool:
-        """Looks for a folder of either label, at the root or in a split."""
+        """Returns whether the root or a split folder has a folder of one of the labels."""
         return root.is_dir() and any(True for _ in _classes(Tree.of(root)))
 
     def scan(self, root: Path) -> Scan:
-        """Finds every video by its name's suffix.
+        """Finds every video by the suffix of its file name.
 
         Raises:
-            LayoutError: if there is no folder of either label.
+            LayoutError: if there is no folder real/ or fake/.
         """
         tree = Tree.of(root)
         notes: list[Note] = []
         classes = list(_classes(tree))
         if not classes:
-            raise LayoutError("has no real/ and no fake/", where=root, hint=f"expected {self.looks_for}")
+            raise LayoutError("contains none of the folders real, fake", where=root, hint=f"expected {self.looks_for}")
         absent = LABELS.keys() - {label for _, label, _ in classes}
-        notes += [Note(label, "is not there", "missing_folder") for label in absent]
+        notes += [Note(label, "not found", "missing_folder") for label in absent]
         for split, at in _places(tree):
             strange = [name for name in tree.listing(at).folders if name.lower() not in LABELS]
             strange = [name for name in strange if split or name.lower() not in SPLIT_FOLDERS]
-            notes += [Note(printable(join(at, n)), "is neither real/ nor fake/", "unknown_folder") for n in strange]
-            notes += [Note(printable(v), "lies outside real/ and fake/", "no_label") for v in tree.videos_in(at, [])]
+            notes += [
+                Note(printable(join(at, n)), "not used: neither real/ nor fake/", "unknown_folder") for n in strange
+            ]
+            what = "not used: outside real/ and fake/"
+            notes += [Note(printable(video), what, "no_label") for video in tree.videos_in(at, [])]
         records = []
         for split, label, top in classes:
             for at in tree.walk(top, notes):
@@ -64,7 +68,7 @@ class Folder:
 
 
 def _places(tree: Tree) -> Iterator[tuple[str, str]]:
-    """Split and name of every folder in which classes may lie."""
+    """Yields split and name of every folder that may contain class folders."""
     yield "", ""
     for name in tree.listing().folders:
         if name.lower() in SPLIT_FOLDERS:
@@ -72,7 +76,7 @@ def _places(tree: Tree) -> Iterator[tuple[str, str]]:
 
 
 def _classes(tree: Tree) -> Iterator[tuple[str, str, str]]:
-    """Split, label ("real", "fake") and name of every class folder."""
+    """Yields split, label ("real", "fake") and name of every class folder."""
     for split, at in _places(tree):
         names = tree.listing(at).folders
         yield from ((split, name.lower(), join(at, name)) for name in names if name.lower() in LABELS)

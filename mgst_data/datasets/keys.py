@@ -1,4 +1,4 @@
-"""Keys of videos: safe as file names, unique, and the same whatever else lies in the data set."""
+"""Keys of videos: valid file names, unique, and independent of other files in the data set."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ _HASHED = re.compile(r"-[0-9a-f]{12}$")
 
 
 def video_key(relative: str, suffix: str = "") -> str:
-    """Makes the key of a video from its path relative to the data set's root.
+    """Returns the key of a video, computed from its path relative to the root of the data set.
 
-    ``"Celeb-real/id0_0000.mp4"`` becomes ``"Celeb-real__id0_0000"``. Where the path cannot be read back from the
-    key (other characters, a double underscore, another suffix, too long), a hash of the path is appended. A key
-    depends on its own path only, so neither the order of a scan nor a file added later changes it, and two paths
-    never share one: keys without a hash can be read back, and none of them looks like one with a hash.
+    ``"Celeb-real/id0_0000.mp4"`` becomes ``"Celeb-real__id0_0000"``. If the path cannot be recovered from the key
+    (other characters, a double underscore, another suffix, too long), a hash of the path is appended. A key depends
+    only on its path. Therefore the order of a scan and files added later do not change it. Two paths never have the
+    same key: the path can be recovered from keys without a hash, and no key without a hash has the form of a key with a
+    hash.
 
     Args:
-        relative: Path with ``/`` between its parts; bytes that are no UTF-8 as surrogates, as ``os`` gives them.
-        suffix: The suffix usual in this data set, which the key leaves out.
+        relative: Path with ``/`` between its parts; bytes that are not UTF-8 are surrogates, as returned by ``os``.
+        suffix: Usual suffix of the data set, which is left out of the key.
 
     Returns:
-        Letters, digits, ``_`` and ``-``; at most 120 of them.
+        Key of at most 120 letters, digits, ``_`` and ``-``.
     """
     key = _UNSAFE.sub("_", relative.removesuffix(suffix).replace("/", "__"))
     readable = key.replace("__", "/") + suffix == relative

@@ -1,4 +1,4 @@
-"""What a layout is and what it gives: the videos of a data set, and notes on everything that is amiss with it."""
+"""Interface of layouts, and the result of a scan: the videos of a data set, with notes on its problems."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from mgst_data.core import Registry, VideoRecord
 
 @dataclass(frozen=True, slots=True, order=True)
 class Note:
-    """Something amiss with a data set that does not stop its use. One note names one thing; count them by reason.
+    """A problem of a data set that does not prevent its use.
+
+    Each note describes one problem; reports count the notes by reason.
 
     Attributes:
-        where: File or folder relative to the data set's root, as valid UTF-8.
-        what: What is wrong with it, without a full stop.
-        reason: A short snake_case code. In use are ``missing_video``, ``missing_mask``, ``missing_folder``,
+        where: File or folder relative to the root of the data set, as valid UTF-8.
+        what: Description of the problem, without a full stop.
+        reason: A short snake_case code: ``missing_video``, ``missing_mask``, ``missing_folder``,
             ``missing_split_file``, ``no_split_files``, ``no_split``, ``no_train_split``, ``no_label``, ``no_identity``,
             ``no_reals``, ``not_video``, ``unknown_name``, ``unknown_folder``, ``unknown_column``, ``same_folder``,
-            ``beside_videos``.
+            ``same_name``, ``beside_videos``, ``partly_fake``.
     """
 
     where: str
@@ -30,10 +32,14 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """The videos of a data set in a fixed order, and what is amiss with it.
+    """The videos of a data set in a fixed order, and notes on its problems.
+
+    Attributes:
+        records: One record per video.
+        notes: Problems of the data set.
 
     Raises:
-        ValueError: if two records share a key.
+        ValueError: if two records have the same key.
     """
 
     records: tuple[VideoRecord, ...]
@@ -41,43 +47,49 @@ class Scan:
 
     def __post_init__(self) -> None:
         if len({record.key for record in self.records}) < len(self.records):
-            raise ValueError("two records share a key")
+            raise ValueError("two records have the same key")
 
     def __repr__(self) -> str:
         return f"Scan({len(self.records)} videos, {len(self.notes)} notes)"
 
     @staticmethod
     def of(records: Iterable[VideoRecord], notes: Iterable[Note] = ()) -> Scan:
-        """Sorts records by video and drops repeated notes, so that the file system's order does not show."""
+        """Creates a scan with sorted records and notes, so that the result does not depend on the file system.
+
+        Args:
+            records: Records of the videos; they are sorted by video.
+            notes: Problems of the data set; they are sorted, and duplicates are removed.
+        """
         return Scan(tuple(sorted(records, key=lambda r: (r.video, r.key))), tuple(sorted(set(notes))))
 
 
 @runtime_checkable
 class Layout(Protocol):
-    """How a data set lies on disk.
+    """Interface of a layout: the directory layout of a data set.
 
-    A layout is a frozen dataclass. Its fields are the options it takes, each with a default: ``splits`` (folder of
-    the official split files), ``masks`` (carry mask videos along), ``reals`` (where the real videos lie, for sets
-    that come without). An option that a layout has no field for is refused by ``make_layout``.
+    A layout is a frozen dataclass. Its fields are its options, each with a default: ``splits`` (folder of the official
+    split files), ``masks`` (whether to add mask videos), ``reals`` (folder of the real videos, for data sets without
+    real videos). ``make_layout`` rejects options for which the layout has no field.
 
     Attributes:
-        looks_for: What ``recognises`` looks for, in words, for the message when nothing is recognised.
+        looks_for: Description of the files and folders that ``recognises`` looks for. It is shown if no layout
+            recognises a data set.
     """
 
     looks_for: ClassVar[str]
 
     def recognises(self, root: Path) -> bool:
-        """Says whether ``root``, a folder or a file, lies like this: from a few names, without walking the tree."""
+        """Returns whether a folder or file has this layout. It looks only at a few names and does not scan the tree."""
         ...
 
     def scan(self, root: Path) -> Scan:
         """Finds every video with its label, split, method and identities.
 
-        A video that a list or metadata file names and that is not there, a file that nothing describes, a missing
-        part: each becomes a note. Nothing is dropped in silence, and no split or label is guessed.
+        Every problem gives a note: a listed video that is missing, a file without metadata, a missing part. Every file
+        that is left out is reported, and no split or label is guessed.
 
         Raises:
-            LayoutError: if a folder or file that the layout cannot do without is missing or malformed.
+            LayoutError: if a required folder or file is missing or malformed.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""Identity leakage: one person in two splits."""
+"""Check for identity leakage: the same person in two splits."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ SHOWN = 5
 def check_leakage(records: Iterable[VideoRecord]) -> None:
     """Checks that no source or target identity is in two splits.
 
-    Videos without a split belong to none and are not looked at. Identities carry the collection they come from, so
-    the records of several data sets can be checked together: a model trained on FaceForensics++ has seen the targets
-    of DeeperForensics that are in its train split.
+    Videos without a split are ignored. Identities contain the name of their collection, so that the records of several
+    data sets can be checked together. For example, the train split of FaceForensics++ contains targets of
+    DeeperForensics.
 
     Raises:
-        LeakageError: naming the first offenders, the splits each is in and a video in each, and how many there are.
+        LeakageError: if an identity is in two splits. The message gives the number of such identities and, for the
+            first ones, their splits with one video of each split.
     """
     examples: dict[str, dict[str, str]] = {}
     for record in records:
@@ -31,7 +32,7 @@ def check_leakage(records: Iterable[VideoRecord]) -> None:
     named = "; ".join(f"{identity} ({_places(examples[identity])})" for identity in offenders[:SHOWN])
     more = f"; and {len(offenders) - SHOWN} more" if len(offenders) > SHOWN else ""
     count = "1 identity is" if len(offenders) == 1 else f"{len(offenders)} identities are"
-    hint = "correct the splits, choose one with --split, or go on with --allow-leakage"
+    hint = "correct the splits, choose one with --split, or continue with --allow-leakage"
     raise LeakageError(f"{count} in more than one split: {named}{more}", hint=hint)
 
 

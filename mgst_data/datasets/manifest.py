@@ -1,4 +1,4 @@
-"""A table of videos, CSV or JSON lines: the way in for everything that no layout knows."""
+"""Manifest: a CSV or JSONL table of videos, for data sets that no other layout supports."""
 
 from __future__ import annotations
 
@@ -24,7 +24,12 @@ OPTIONAL = ("split", "method", "compression", "dataset", "source", "target", "ma
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of a manifest: its place, for messages, and its values as text."""
+    """One line of a manifest.
+
+    Attributes:
+        where: File and line number, for messages.
+        values: Values as text, by column name.
+    """
 
     where: str
     values: Mapping[str, str]
@@ -33,32 +38,35 @@ class Row:
 @LAYOUTS.register("manifest")
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """``path,label[,split,method,compression,dataset,source,target,mask]``, one video a line.
+    """Reads ``path,label[,split,method,compression,dataset,source,target,mask]``, with one video per line.
 
-    Paths are absolute, relative to the manifest's folder, or URLs. The label is real, fake, 0 (real) or 1 (fake).
-    ``source`` and ``target`` are identities; one without a slash belongs to the line's data set, "ffpp/000" to
-    another. The data set is the manifest's name where the line gives none.
+    Paths are absolute, relative to the folder of the manifest, or URLs. The label is real, fake, 0 (real) or 1 (fake).
+    ``source`` and ``target`` are identities. An identity without a slash belongs to the data set of the line; an
+    identity like "ffpp/000" belongs to the data set "ffpp". If a line gives no data set, it is the name of the
+    manifest.
 
     Attributes:
-        masks: Carry the videos of the column ``mask`` along.
+        masks: Whether to add the mask videos of the column ``mask``.
     """
 
     masks: bool = False
     looks_for: ClassVar[str] = "a .csv or .jsonl file"
 
     def recognises(self, root: Path) -> bool:
-        """Goes by the file's suffix."""
+        """Returns whether the root is a file with the suffix of a manifest."""
         return root.suffix.lower() in SUFFIXES and root.is_file()
 
     def scan(self, root: Path) -> Scan:
-        """Reads the table and checks that the files are there.
+        """Reads the table and checks that the files exist.
 
         Raises:
-            LayoutError: if the table is malformed or names a video twice; with the line.
+            LayoutError: if the table is malformed or contains a video twice. The message gives the line.
         """
         read = {".csv": _read_csv, ".jsonl": _read_jsonl}.get(root.suffix.lower())
         if read is None:
-            raise LayoutError("is no .csv and no .jsonl file", where=root, hint="a manifest is one of these")
+            raise LayoutError(
+                "not a manifest: the suffix is not .csv or .jsonl", where=root, hint="give a .csv or .jsonl file"
+            )
         tree = Tree.of(root.parent)
         notes: list[Note] = []
         lines: dict[str, str] = {}
@@ -67,26 +75,27 @@ class Manifest:
         for row in read(root, notes):
             record = self._record(tree, row, root.stem)
             if record.path in lines:
-                hint = "name every video once"
+                hint = "list every video only once"
                 raise LayoutError(f"{record.video!r} is also in {lines[record.path]}", where=row.where, hint=hint)
             lines[record.path] = row.where
             if present(record.path):
                 records.append(record)
             else:
-                notes.append(Note(record.video, f"in {root.name}, but not there", "missing_video"))
+                notes.append(Note(record.video, f"listed in {root.name}, but not found", "missing_video"))
         return Scan.of(records, notes)
 
     def _record(self, tree: Tree, row: Row, name: str) -> VideoRecord:
         path, mask = row.values.get("path", ""), row.values.get("mask", "")
         if not (path and all(_is_path(value) for value in (path, mask))):
-            raise LayoutError("has no usable path", where=row.where, hint=f"every line needs {' and '.join(REQUIRED)}")
+            hint = f"every line needs {' and '.join(REQUIRED)}"
+            raise LayoutError("missing or invalid path", where=row.where, hint=hint)
         values = {name: printable(value) for name, value in row.values.items() if name not in ("path", "mask")}
         label, split = parse_label(values.get("label", "")), values.get("split", "")
         if label is None:
-            what = f"label {values.get('label', '')!r} is unknown"
-            raise LayoutError(what, where=row.where, hint="labels are real, fake, 0 (real) and 1 (fake)")
+            what = f"unknown label {values.get('label', '')!r}"
+            raise LayoutError(what, where=row.where, hint="known: real, fake, 0 (real), 1 (fake)")
         if split not in (*SPLITS, ""):
-            raise LayoutError(f"split {split!r} is unknown", where=row.where, hint=f"splits are {', '.join(SPLITS)}")
+            raise LayoutError(f"unknown split {split!r}", where=row.where, hint=f"known: {', '.join(SPLITS)}")
         dataset = values.get("dataset") or printable(name)
         return tree.record(
             path,
@@ -102,13 +111,13 @@ class Manifest:
 
 
 class Presence:
-    """Says whether files are there, by one look into each folder; takes the word of a URL."""
+    """Checks whether files exist. Each folder is listed only once; URLs are not checked."""
 
     def __init__(self) -> None:
         self._names: dict[str, frozenset[str]] = {}
 
     def __call__(self, path: str) -> bool:
-        """Whether a file or folder of this path is there."""
+        """Returns whether a file or folder with this path exists; True for URLs."""
         if is_url(path):
             return True
         folder, name = os.path.split(os.path.normpath(path))
@@ -121,7 +130,7 @@ class Presence:
 
 
 def _is_path(value: str) -> bool:
-    """Whether the file system could have such a name: no NUL, nothing that cannot be turned into bytes."""
+    """Returns whether a path is valid on the file system: it has no NUL and can be encoded to bytes."""
     try:
         return b"\0" not in os.fsencode(value)
     except UnicodeEncodeError:
@@ -148,9 +157,10 @@ def _read_jsonl(path: Path, notes: list[Note]) -> Iterator[Row]:
         try:
             values: Any = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise LayoutError(f"is no valid JSON: {error}", where=where, hint="one object a line") from error
+            raise LayoutError(f"not valid JSON: {error}", where=where, hint="write one JSON object per line") from error
         if not isinstance(values, dict):
-            raise LayoutError("is no JSON object", where=where, hint='such as {"path": "a.mp4", "label": "real"}')
+            hint = 'expected an object like {"path": "a.mp4", "label": "real"}'
+            raise LayoutError("not a JSON object", where=where, hint=hint)
         columns.update(dict.fromkeys(values))
         yield Row(where, {name: "" if value is None else str(value) for name, value in values.items()})
     _check_columns(tuple(columns), path, notes)
@@ -159,7 +169,7 @@ def _read_jsonl(path: Path, notes: list[Note]) -> Iterator[Row]:
 def _check_columns(columns: tuple[str, ...], path: Path, notes: list[Note]) -> None:
     missing = [name for name in REQUIRED if name not in columns]
     if missing:
-        what = f"has no column {' and no column '.join(missing)}"
-        raise LayoutError(what, where=path, hint=f"columns: {','.join(REQUIRED)}[,{','.join(OPTIONAL)}]")
+        what = f"missing columns: {', '.join(missing)}"
+        raise LayoutError(what, where=path, hint=f"known columns: {','.join(REQUIRED)}[,{','.join(OPTIONAL)}]")
     unknown = [name for name in columns if name not in (*REQUIRED, *OPTIONAL)]
-    notes += [Note(path.name, f"column {printable(name)!r} is not used", "unknown_column") for name in unknown]
+    notes += [Note(path.name, f"unknown column {printable(name)!r} is not used", "unknown_column") for name in unknown]

@@ -1,4 +1,4 @@
-"""Choosing among the videos of a scan."""
+"""Selects videos of a scan by their properties, and limits their number."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import difflib
 from collections import Counter
 from collections.abc import Sequence
 
-from mgst_data.core import UsageError, VideoRecord
+from mgst_data.core import FAKE, REAL, UsageError, VideoRecord
 from mgst_data.datasets.layout import Scan
 
 
@@ -20,21 +20,22 @@ def select(
     dataset: Sequence[str] = (),
     limit: int | None = None,
 ) -> Scan:
-    """Keeps the videos that have one of the wanted values in every field; an empty sequence wants them all.
+    """Selects the videos that match all filters; an empty filter matches every video.
 
-    The method of real videos is "real": ``method=("Deepfakes",)`` keeps fakes only.
+    The method of real videos is "real", so that ``method=("Deepfakes",)`` selects only fakes.
 
     Args:
-        scan: Where to choose from; its notes are kept.
-        split: "train", "val", "test".
-        method: Names of manipulations, and "real".
-        compression: "raw", "c23", ...
-        dataset: Names of data sets, for trees that hold several.
-        limit: How many videos to keep at most, spread evenly: first over the labels, then over the methods, then over
-            the order of the scan. The same scan always gives the same videos.
+        scan: Scan to select from; its notes are kept.
+        split: Splits to select: "train", "val", "test".
+        method: Methods to select; "real" selects real videos.
+        compression: Compression levels to select: "raw", "c23", ...
+        dataset: Data sets to select, for folders with several data sets.
+        limit: Largest number of videos, at least 1. They are distributed evenly over the labels, then over the methods,
+            then over the order of the scan. The same scan always gives the same videos.
 
     Raises:
-        UsageError: if no video has a wanted value, with the values that occur.
+        UsageError: if no video has one of the values, or if ``limit`` is below 1. The message lists the values that
+            occur. Also if ``compression`` leaves no real or no fake videos because these have no compression level.
     """
     records = list(scan.records)
     wanted = {"dataset": dataset, "split": split, "method": method, "compression": compression}
@@ -42,10 +43,12 @@ def select(
         if values:
             for value in values:
                 _check(scan, records, field, value)
+            if field == "compression":
+                _check_classes(records, values)
             records = [record for record in records if getattr(record, field) in values]
     if limit is not None:
         if limit < 1:
-            raise UsageError(f"a limit of {limit} keeps no video", hint="give 1 or more")
+            raise UsageError(f"limit must be at least 1, got {limit}", hint="give 1 or more")
         chosen = {record.key for record in spread(records, limit)}
         records = [record for record in records if record.key in chosen]
     return dataclasses.replace(scan, records=tuple(records))
@@ -54,7 +57,13 @@ def select(
 def spread(
     records: Sequence[VideoRecord], count: int, fields: tuple[str, ...] = ("label", "method")
 ) -> list[VideoRecord]:
-    """Takes ``count`` records, as evenly as they come over the values of each field in turn, then over their order."""
+    """Selects records evenly over the values of each field, and then over their order.
+
+    Args:
+        records: Records to select from.
+        count: Number of records to select.
+        fields: Names of the fields of a record, in order of priority.
+    """
     if count >= len(records):
         return list(records)
     if not fields:
@@ -68,7 +77,15 @@ def spread(
 
 
 def even_shares(total: int, sizes: Sequence[int]) -> list[int]:
-    """Divides ``total`` evenly, but gives no group more than its size; what one cannot take goes to the others."""
+    """Divides a number evenly among groups; no group gets more than its size.
+
+    Args:
+        total: Number to divide.
+        sizes: Sizes of the groups.
+
+    Returns:
+        Share of each group. Their sum is ``total``, or the sum of the sizes if that is smaller.
+    """
     shares = [0] * len(sizes)
     left = min(total, sum(sizes))
     while left:
@@ -91,5 +108,20 @@ def _check(scan: Scan, records: Sequence[VideoRecord], field: str, value: str) -
         raise UsageError(f"no video has the split {value!r}", where=note.where, hint=note.what)
     close = difflib.get_close_matches(value, [name for name in there if name], n=1, cutoff=0.5)
     listed = ", ".join(f"{name or 'none'} ({count})" for name, count in sorted(there.items()))
-    hint = f"did you mean {close[0]!r}? there are: {listed}" if close else f"there are: {listed}"
+    hint = f"did you mean {close[0]!r}? available: {listed}" if close else f"available: {listed}"
     raise UsageError(f"no video has the {field} {value!r}", hint=hint)
+
+
+def _check_classes(records: Sequence[VideoRecord], compression: Sequence[str]) -> None:
+    """Checks that the compression levels leave real and fake videos, where a data set has a level for only one kind.
+
+    Raises:
+        UsageError: if all real or all fake videos have no compression level, and the others have one.
+    """
+    for label, kind in ((REAL, "real"), (FAKE, "fake")):
+        levels = {record.compression for record in records if record.label == label}
+        if levels == {""}:
+            given = ", ".join(map(repr, compression))
+            what = f"no {kind} video has the compression {given}, because these videos have no compression level"
+            hint = "leave out the compression; choose videos by method, data set or split instead"
+            raise UsageError(what, hint=hint)

@@ -1,4 +1,4 @@
-"""A data set's folder: listing it and naming what is in it."""
+"""Folder of a data set: lists files and folders, finds videos and makes their records."""
 
 from __future__ import annotations
 
@@ -22,7 +22,12 @@ METADATA_SUFFIXES = (".json", ".csv", ".txt")
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The names in one folder, sorted; names with a leading dot are left out."""
+    """The sorted names in one folder; names with a leading dot are left out.
+
+    Attributes:
+        folders: Names of subfolders.
+        files: Names of files.
+    """
 
     folders: tuple[str, ...]
     files: tuple[str, ...]
@@ -30,11 +35,13 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """A folder in which everything is named relative to it, with ``/`` between the parts and "" for itself.
+    """A folder whose files and subfolders are named by relative paths.
+
+    Relative paths have ``/`` between their parts; "" is the folder itself.
 
     Attributes:
         root: Absolute path of the folder.
-        suffix: The suffix that keys leave out.
+        suffix: Suffix that is left out of keys.
     """
 
     root: Path
@@ -42,25 +49,30 @@ class Tree:
 
     @staticmethod
     def of(root: Path, suffix: str = ".mp4") -> Tree:
-        """The tree at any path, absolute or not."""
+        """Creates a tree.
+
+        Args:
+            root: Absolute or relative path of the folder.
+            suffix: Suffix that is left out of keys.
+        """
         return Tree(root.absolute(), suffix)
 
     def path(self, at: str) -> str:
-        """The absolute path of a name; a URL stays as it is."""
+        """Returns the absolute path of a relative path; a URL is returned unchanged."""
         if is_url(at):
             return at
-        return os.path.join(self.root, at) if at else str(self.root)  # noqa: PTH118 - ten times pathlib's speed
+        return os.path.join(self.root, at) if at else str(self.root)  # noqa: PTH118 - ten times faster than pathlib
 
     def has_folder(self, at: str) -> bool:
-        """Whether a folder of that name is there."""
+        """Returns whether a folder with this relative path exists."""
         return os.path.isdir(self.path(at))  # noqa: PTH112 - False, not an error, where access is denied
 
     def has_file(self, at: str) -> bool:
-        """Whether a file of that name is there."""
+        """Returns whether a file with this relative path exists."""
         return os.path.isfile(self.path(at))  # noqa: PTH113
 
     def listing(self, at: str = "") -> Listing:
-        """Lists a folder; costs no call per file except for links.
+        """Lists a folder. It needs no system call per file, except for links.
 
         Raises:
             LayoutError: if the folder cannot be read.
@@ -73,11 +85,20 @@ class Tree:
                     if not entry.name.startswith("."):
                         (folders if entry.is_dir() else files).append(entry.name)
         except OSError as error:
-            raise unreadable(error, self.path(at)) from error
+            failure = unreadable(error, self.path(at))
+            raise failure from error
         return Listing(tuple(sorted(folders)), tuple(sorted(files)))
 
     def walk(self, at: str, notes: list[Note]) -> Iterator[str]:
-        """Gives a folder and all folders below it, in order; one that is reached twice through links is noted."""
+        """Yields a folder and all folders below it, in order.
+
+        Args:
+            at: Relative path of the folder.
+            notes: List to which a note is added for every folder that links reach a second time.
+
+        Raises:
+            LayoutError: if a folder cannot be read.
+        """
         seen: set[tuple[int, int]] = set()
         waiting = [at]
         while waiting:
@@ -85,33 +106,62 @@ class Tree:
             try:
                 status = Path(self.path(folder)).stat()
             except OSError as error:
-                raise unreadable(error, self.path(folder)) from error
+                failure = unreadable(error, self.path(folder))
+                raise failure from error
             if (status.st_dev, status.st_ino) in seen:
-                notes.append(Note(printable(folder), "links to a folder that was scanned already", "same_folder"))
+                what = "not used: it links to a folder that is already scanned"
+                notes.append(Note(printable(folder), what, "same_folder"))
                 continue
             seen.add((status.st_dev, status.st_ino))
             yield folder
             waiting += [join(folder, name) for name in reversed(self.listing(folder).folders)]
 
     def videos(self, at: str, notes: list[Note]) -> list[str]:
-        """Names the videos of a folder that may keep them in ``videos/``; releases and preparations differ in this."""
+        """Returns the relative paths of the videos of a folder.
+
+        If the folder has a subfolder ``videos/``, the videos of the subfolder are returned. Copies of the same data set
+        differ in this.
+
+        Args:
+            at: Relative path of the folder.
+            notes: List to which a note is added for files that are left out.
+        """
         inner = join(at, "videos")
         if not self.has_folder(inner):
             return self.videos_in(at, notes)
-        beside = self.videos_in(at, notes)
-        if beside:
-            what = f"{some(beside)}: beside videos/, which is taken instead"
+        unused = self.videos_in(at, notes)
+        if unused:
+            what = f"{some(unused)}: not used, because the folder videos/ exists"
             notes.append(Note(printable(at) or ".", what, "beside_videos"))
         return self.videos_in(inner, notes)
 
     def videos_in(self, at: str, notes: list[Note]) -> list[str]:
-        """Names the video files directly in a folder, by suffix; notes the other files."""
+        """Returns the relative paths of the video files directly in a folder, recognised by their suffix.
+
+        Args:
+            at: Relative path of the folder.
+            notes: List to which a note is added for the other files.
+        """
         files = self.listing(at).files
         videos = [name for name in files if name.lower().endswith(VIDEO_SUFFIXES)]
         others = [name for name in files if not name.lower().endswith((*VIDEO_SUFFIXES, *METADATA_SUFFIXES))]
         if others:
-            notes.append(Note(printable(at) or ".", f"{some(others)}: no video by name", "not_video"))
+            notes.append(
+                Note(printable(at) or ".", f"{some(others)}: file name without the suffix of a video", "not_video")
+            )
         return [join(at, name) for name in videos]
+
+    def videos_below(self, at: str, notes: list[Note]) -> list[str]:
+        """Returns the relative paths of the videos of a folder and of all folders below it, in order.
+
+        Args:
+            at: Relative path of the folder.
+            notes: List to which a note is added for files that are left out, and for folders that links reach twice.
+
+        Raises:
+            LayoutError: if a folder cannot be read.
+        """
+        return [video for folder in self.walk(at, notes) for video in self.videos_in(folder, notes)]
 
     def record(
         self,
@@ -125,8 +175,22 @@ class Tree:
         source: str = "",
         target: str = "",
         mask: str = "",
+        fake_spans: tuple[tuple[float, float], ...] = (),
     ) -> VideoRecord:
-        """The record of a video of this tree. ``video`` and ``mask`` are relative names."""
+        """Creates the record of a video.
+
+        Args:
+            video: Relative path of the video.
+            dataset: Name of the data set.
+            split: "train", "val", "test" or "".
+            label: 0 for real, 1 for fake.
+            method: Method of a fake; "real" for real videos.
+            compression: Compression level; "" if unknown.
+            source: Source identity; "" if unknown.
+            target: Target identity; "" if unknown.
+            mask: Relative path of the mask video; "" for none.
+            fake_spans: Fake parts of a fake video, seconds; see :class:`mgst_data.core.VideoRecord`.
+        """
         return VideoRecord(
             key=video_key(video, self.suffix),
             path=self.path(video),
@@ -139,15 +203,21 @@ class Tree:
             source_key=source,
             target_key=target,
             mask_path=self.path(mask) if mask else "",
+            fake_spans=fake_spans,
         )
 
 
 def stem(video: str) -> str:
-    """The file name without folder and suffix."""
+    """Returns the file name without folder and suffix."""
     return os.path.splitext(video.rpartition("/")[2])[0]  # noqa: PTH122 - names are strings here, not paths
 
 
 def some(names: list[str] | tuple[str, ...], most: int = 5) -> str:
-    """Names the first few and counts the rest: ``"a, b and 7 more"``."""
+    """Returns the first names and the number of the others: ``"a, b and 7 more"``.
+
+    Args:
+        names: Names to list.
+        most: Largest number of names to list.
+    """
     shown = ", ".join(printable(name) for name in names[:most])
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown

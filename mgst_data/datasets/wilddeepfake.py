@@ -1,4 +1,4 @@
-"""WildDeepfake: cropped faces as images, packed."""
+"""Layout of WildDeepfake: archives of cropped faces, stored as images."""
 
 from __future__ import annotations
 
@@ -25,11 +25,14 @@ ARCHIVE = ".tar.gz"
 @LAYOUTS.register("wilddeepfake")
 @dataclass(frozen=True, slots=True)
 class WildDeepfake:
-    """``{real,fake}_{train,test}/N.tar.gz``, or the same unpacked: ``N/{real,fake}/<sequence>/*.png``.
+    """Reads ``{real,fake}_{train,test}/N.tar.gz``, or the unpacked archives: ``N/{real,fake}/<sequence>/*.png``.
 
-    These are no videos: a record's path is the archive, which holds the sequences of one video, or the folder of one
-    sequence: images named by frame number, with gaps. Where an archive lies beside its unpacked folder, the folder is
-    taken. Who is shown is not recorded, so leakage cannot be checked; the split is the set's own.
+    Folder names may have a space instead of the underscore ("real train"), as in the README of the authors.
+
+    The data set contains images instead of videos. The path of a record is an archive with the sequences of one video,
+    or the folder of one sequence. The images are named by frame number, with gaps. If an archive and its unpacked
+    folder exist, the folder is used. Identities are unknown, so that leakage cannot be checked. The splits are those of
+    the data set.
 
     Source: Zi et al., "WildDeepfake: A Challenging Real-World Dataset for Deepfake Detection" (2020).
     """
@@ -37,29 +40,34 @@ class WildDeepfake:
     looks_for: ClassVar[str] = "real_train/, real_test/, fake_train/ or fake_test/"
 
     def recognises(self, root: Path) -> bool:
-        """Looks for one of the four folders."""
-        return any(Tree.of(root).has_folder(folder) for folder in FOLDERS)
+        """Returns whether the root has one of the four folders."""
+        return root.is_dir() and any(_name(folder) in FOLDERS for folder in Tree.of(root).listing().folders)
 
     def scan(self, root: Path) -> Scan:
         """Finds the archives and the unpacked sequences.
 
         Raises:
-            LayoutError: if none of the four folders is there.
+            LayoutError: if none of the four folders is found.
         """
         tree = Tree.of(root, suffix=ARCHIVE)
         notes: list[Note] = []
-        present = [folder for folder in FOLDERS if tree.has_folder(folder)]
+        present = [folder for folder in tree.listing().folders if _name(folder) in FOLDERS]
         if not present:
-            hint = "give the folder that holds them, or another layout"
-            raise LayoutError(f"has none of {', '.join(FOLDERS)}", where=root, hint=hint)
-        notes += [Note(folder, "is not there", "missing_folder") for folder in FOLDERS if folder not in present]
+            hint = "give the folder that contains them, or choose another layout"
+            raise LayoutError(f"contains none of the folders {', '.join(FOLDERS)}", where=root, hint=hint)
+        names = {_name(folder) for folder in present}
+        notes += [Note(folder, "not found", "missing_folder") for folder in FOLDERS if folder not in names]
         records = []
         for folder in present:
-            label, split = FOLDERS[folder]
+            label, split = FOLDERS[_name(folder)]
             for sequence in _sequences(tree, folder, notes):
                 method = "WildDeepfake" if label == FAKE else "real"
                 records.append(tree.record(sequence, dataset="wilddeepfake", split=split, label=label, method=method))
         return Scan.of(records, notes)
+
+
+def _name(folder: str) -> str:
+    return folder.replace(" ", "_")
 
 
 def _sequences(tree: Tree, folder: str, notes: list[Note]) -> Iterator[str]:
@@ -70,11 +78,11 @@ def _sequences(tree: Tree, folder: str, notes: list[Note]) -> Iterator[str]:
             join(kind, sequence) for kind in kinds if tree.has_folder(kind) for sequence in tree.listing(kind).folders
         ]
         if not found:
-            notes.append(Note(printable(join(folder, name)), "holds no real/ or fake/ with sequences", "not_video"))
+            notes.append(Note(printable(join(folder, name)), "contains no sequences in real/ or fake/", "not_video"))
         yield from found
     unpacked = set(listing.folders)
     archives = [name for name in listing.files if name.endswith(ARCHIVE)]
     yield from (join(folder, name) for name in archives if name.removesuffix(ARCHIVE) not in unpacked)
     others = [name for name in listing.files if not name.endswith(ARCHIVE)]
     if others:
-        notes.append(Note(folder, f"{some(others)}: no {ARCHIVE} by name", "not_video"))
+        notes.append(Note(folder, f"{some(others)}: file name without the suffix {ARCHIVE}", "not_video"))

@@ -1,4 +1,4 @@
-"""A small data set rendered on the spot: people who talk, and fakes of them."""
+"""Renders a small demo data set: videos of people who talk, and fakes of them."""
 
 from mgst_data.demo.render import render_demo
 

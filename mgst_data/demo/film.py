@@ -1,4 +1,4 @@
-"""People in front of a camera, and their faces swapped."""
+"""Renders videos of people in front of a camera, and face swaps of these videos."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ Mask = Float32[np.ndarray, "h w"]
 
 
 class Person:
-    """Someone who talks in front of a camera of their own.
+    """A person who talks in front of a camera.
 
     Args:
-        number: Which of the demo's people.
-        seed: Seed of the whole demo.
-        frames: Length of the film.
-        fps: Its rate, frames per second.
-        size: Width and height of the picture.
+        number: Number of the person in the demo data set.
+        seed: Seed of the demo data set.
+        frames: Number of frames of the video.
+        fps: Frame rate, frames per second.
+        size: Width and height of the video, pixels.
     """
 
     def __init__(self, number: int, *, seed: int, frames: int, fps: int, size: tuple[int, int]) -> None:
@@ -45,17 +45,29 @@ class Person:
         self._grain = cv2.GaussianBlur(grain, (0, 0), self.random.uniform(0.3, 0.8))
 
     def film(self) -> Iterator[Frame]:
-        """The person as they are."""
+        """Yields the frames of the real video."""
         for n in range(len(self.motion)):
             still = self.act(self.sheet.dressed, self.sheet.landmarks, n)
             yield self.expose(look(still, self.camera.places(self.motion, n)), n)
 
     def act(self, still: Frame, landmarks: Float32[np.ndarray, "68 2"], n: int) -> Frame:
-        """Any still with this person's expression of frame ``n``."""
+        """Returns a still picture with the expression of this person in a frame.
+
+        Args:
+            still: Still picture of any person, at ``DETAIL`` pixels per pixel of the photograph.
+            landmarks: 68 landmarks of the still picture, pixels of the photograph.
+            n: Number of the frame.
+        """
         return express(still, landmarks, mouth=float(self.motion.mouth[n]), blink=float(self.motion.blink[n]))
 
     def expose(self, picture: Frame, n: int, *, grain: float = 1.0) -> Frame:
-        """Adds the light, exposure and grain of this person's camera."""
+        """Applies light, exposure and film grain of the camera of this person.
+
+        Args:
+            picture: Picture of the camera, [0, 255].
+            n: Number of the frame.
+            grain: Factor on the strength of the film grain.
+        """
         height, width = picture.shape[:2]
         y, x = self.random.integers(0, 32, 2)
         exposed = picture * (self._light * self.motion.exposure[n])
@@ -65,15 +77,15 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """How a face is swapped.
+    """Parameters of a face swap method.
 
     Attributes:
-        detail: Share of the resolution that is left.
-        jitter: How far the face jumps about, pixels of the photograph.
-        colour: How far the colours are carried over, [0, 1].
-        flicker: How much they change from frame to frame.
-        border: Width of the mask's soft border, pixels of the photograph.
-        outline: Landmarks whose hull is replaced.
+        detail: Resolution of the new face, relative to that of the video, (0, 1].
+        jitter: Standard deviation of the position of the face, pixels of the photograph.
+        colour: Strength of the colour matching, [0, 1].
+        flicker: Standard deviation of the colour factors from frame to frame.
+        border: Width of the soft border of the mask, pixels of the photograph.
+        outline: Indices of the landmarks whose convex hull is replaced.
     """
 
     detail: float
@@ -85,9 +97,9 @@ class Method:
 
 
 METHODS = {
-    # An autoencoder's face: smooth, well matched, borders far inside and wide.
+    # Like the output of an autoencoder: smooth face, well matched colours, wide border far inside the face.
     "Deepfakes": Method(0.4, 0.25, 0.8, 0.004, 3.5, (*range(2, 15), *range(17, 27))),
-    # A textured model's face: sharp, its colours do not quite fit, its border is narrow and trembles.
+    # Like a textured 3D model: sharp face, slightly wrong colours, narrow border with more jitter.
     "FaceSwap": Method(0.9, 0.5, 0.6, 0.008, 1.5, (*range(3, 14), *range(17, 27))),
 }
 
@@ -95,17 +107,28 @@ METHODS = {
 def swap(
     target: Person, source: Person, film: Iterable[Frame], method: Method, random: np.random.Generator
 ) -> Iterator[tuple[Frame, Mask]]:
-    """Puts the face of ``source`` on the film of ``target``; yields frames and how much of each pixel is new."""
-    # A generator learns the target's glasses; its own would be cut in half by the mask.
+    """Replaces the face in the video of one person with the face of another person.
+
+    Args:
+        target: Person in the video.
+        source: Person whose face is shown.
+        film: Frames of the real video of the target.
+        method: Parameters of the face swap.
+        random: Random generator.
+
+    Yields:
+        Fake frame and mask: the weight of the new face at each pixel, [0, 1].
+    """
+    # A real generator learns the glasses of the target. Glasses of the source would be cut by the mask.
     still = put_on_glasses(source.sheet.face, source.sheet.landmarks, target.identity.glasses)
-    theirs, own = (face_mask(person.sheet, method) for person in (target, source))
+    target_mask, source_mask = (face_mask(person.sheet, method) for person in (target, source))
     gain = colour_gain(source.sheet, target.sheet, method)
     align = alignment(target.sheet, source.sheet)
     for n, frame in enumerate(film):
         places = target.camera.places(target.motion, n)
         x, y = places + f32(random.normal(0, method.jitter, (2, 1, 1)))
         on_source = np.stack([a * x + b * y + c for a, b, c in align])
-        mask = look(theirs, places) * look(own, on_source)
+        mask = look(target_mask, places) * look(source_mask, on_source)
         face = coarsen(look(target.act(still, source.sheet.landmarks, n), on_source), method.detail)
         matched = np.clip(face * (gain + f32(random.normal(0, method.flicker, 3))), 0, 255).astype(np.uint8)
         fake = f32(target.expose(matched, n, grain=0.3))
@@ -113,7 +136,12 @@ def swap(
 
 
 def face_mask(sheet: Sheet, method: Method) -> Mask:
-    """The part of a sheet that a method replaces, with a border that lies inside."""
+    """Returns the mask of the part of a sheet that a method replaces; its soft border is inside the outline.
+
+    Args:
+        sheet: Still picture of a person.
+        method: Parameters of the face swap.
+    """
     corners = np.round((sheet.landmarks[list(method.outline)] - f32((LEFT, TOP))) * DETAIL).astype(np.int32)
     mask = np.zeros(sheet.face.shape[:2], np.float32)
     cv2.fillConvexPoly(mask, cv2.convexHull(corners), (1.0,))
@@ -123,13 +151,26 @@ def face_mask(sheet: Sheet, method: Method) -> Mask:
 
 
 def colour_gain(source: Sheet, target: Sheet, method: Method) -> Float32[np.ndarray, " 3"]:
-    """Factors that carry the mean colour of one face towards another's."""
-    ours, theirs = (sheet.face[face_mask(sheet, method) > 0.5].mean(axis=0) for sheet in (source, target))
-    return f32(1 + method.colour * (theirs / ours - 1))
+    """Returns factors that move the mean colour of one face towards that of another face.
+
+    Args:
+        source: Still picture of the face to change.
+        target: Still picture of the face with the wanted colour.
+        method: Parameters of the face swap.
+    """
+    source_colour, target_colour = (
+        sheet.face[face_mask(sheet, method) > 0.5].mean(axis=0) for sheet in (source, target)
+    )
+    return f32(1 + method.colour * (target_colour / source_colour - 1))
 
 
 def alignment(target: Sheet, source: Sheet) -> Float32[np.ndarray, "2 3"]:
-    """The similarity that carries the eyes, nose and mouth of the target onto the source's."""
+    """Returns the similarity transform from the nose, eyes and mouth of one person to those of another.
+
+    Args:
+        target: Still picture of the person to map from.
+        source: Still picture of the person to map to.
+    """
     inner = slice(27, 68)
     return similarity_transform(
         torch.from_numpy(target.landmarks[inner]), torch.from_numpy(source.landmarks[inner])
@@ -137,6 +178,11 @@ def alignment(target: Sheet, source: Sheet) -> Float32[np.ndarray, "2 3"]:
 
 
 def coarsen(picture: Frame, detail: float) -> Frame:
-    """Leaves only a share of the resolution."""
+    """Reduces the resolution of a picture; its size does not change.
+
+    Args:
+        picture: Picture, [0, 255].
+        detail: Remaining resolution, relative to the original, (0, 1].
+    """
     small = cv2.resize(picture, None, fx=detail, fy=detail, interpolation=cv2.INTER_AREA)
     return cv2.resize(small, picture.shape[1::-1], interpolation=cv2.INTER_CUBIC).astype(np.uint8)

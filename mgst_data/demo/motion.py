@@ -1,4 +1,4 @@
-"""How a head moves while its owner talks, and how a camera sees it."""
+"""Motion of the head of a talking person, and the camera that records it."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from jaxtyping import Float32, Shaped
 from mgst_data.demo.expression import ease
 from mgst_data.demo.portrait import DETAIL, LEFT, MIDDLE, TOP, f32
 
-NECK = 185  # row of the photograph about which the head turns
+NECK = 185  # centre of the head rotation: row of the photograph
 
 
 @dataclass(frozen=True, slots=True)
 class Motion:
-    """One value per frame; lengths in pixels of the photograph.
+    """Motion of a person, with one value per frame; lengths are in pixels of the photograph.
 
     Attributes:
-        turn: How far the middle of the face moves against its outline, to the right and down.
+        turn: Shift of the centre of the face against its outline, to the right and down.
         roll: Rotation about the neck, radians.
         shift: Translation of the head, to the right and down.
-        scale: Size of the head.
-        mouth: How far the lower lip is down; negative closes the lips.
+        scale: Factor on the size of the head.
+        mouth: Downward shift of the lower lip; negative values close the lips.
         blink: How far the eyes are closed, [0, 1].
-        exposure: Brightness of the picture.
+        exposure: Factor on the brightness of the picture.
     """
 
     turn: Float32[np.ndarray, "t 2"]
@@ -41,7 +41,13 @@ class Motion:
 
 
 def draw_motion(frames: int, fps: int, random: np.random.Generator) -> Motion:
-    """Someone who looks about slowly, speaks in syllables with pauses, and blinks."""
+    """Draws the motion of a person who slowly looks around, speaks syllables with pauses, and blinks.
+
+    Args:
+        frames: Number of frames.
+        fps: Frame rate, frames per second.
+        random: Random generator.
+    """
     time = np.arange(frames) / fps
 
     def wander(amount: float, slowest: float = 0.15, fastest: float = 0.8) -> Float32[np.ndarray, " t"]:
@@ -68,12 +74,12 @@ def draw_motion(frames: int, fps: int, random: np.random.Generator) -> Motion:
 
 
 class Camera:
-    """Sees a head that moves before a background that does not.
+    """A camera that shows a moving head in front of a still background.
 
     Args:
-        size: Width and height of the picture.
+        size: Width and height of the picture, pixels.
         zoom: Pixels of the picture per pixel of the photograph.
-        centre: Point of the photograph in the middle of the picture.
+        centre: Point (x, y) of the photograph in the centre of the picture.
     """
 
     def __init__(self, size: tuple[int, int], *, zoom: float, centre: tuple[float, float]) -> None:
@@ -85,7 +91,12 @@ class Camera:
         self._depth = np.clip(1 - self._distance(112.0, 56.0, 78.0), 0, 1) + np.float32(0.3) * nose
 
     def places(self, motion: Motion, frame: int) -> Float32[np.ndarray, "2 h w"]:
-        """Column and row of the photograph that each pixel shows."""
+        """Returns column and row of the photograph for each pixel of the picture.
+
+        Args:
+            motion: Motion of the person.
+            frame: Number of the frame.
+        """
         sine, cosine = np.sin(motion.roll[frame]), np.cos(motion.roll[frame])
         x, y = self._x - np.float32(MIDDLE), self._y - np.float32(NECK)
         (right, down), (yaw, pitch), scale = motion.shift[frame], motion.turn[frame], motion.scale[frame]
@@ -94,11 +105,16 @@ class Camera:
         return np.stack((self._x + self._head * away_x, self._y + self._head * away_y))
 
     def _distance(self, row: float, width: float, height: float) -> Float32[np.ndarray, "h w"]:
-        """Squared distance from a point on the middle of the face, in units of two radii."""
+        """Returns the squared elliptic distance from a point on the vertical axis of the face; 1 on the ellipse."""
         return f32(((self._x - MIDDLE) / width) ** 2 + ((self._y - row) / height) ** 2)
 
 
 def look(picture: Shaped[np.ndarray, "y x *c"], places: Float32[np.ndarray, "2 h w"]) -> Shaped[np.ndarray, "h w *c"]:
-    """A sheet, or a mask of its size, as the camera sees it."""
+    """Returns the camera picture of a sheet, or of a mask with the size of a sheet.
+
+    Args:
+        picture: Sheet or mask, at ``DETAIL`` pixels per pixel of the photograph.
+        places: Column and row of the photograph for each pixel of the picture.
+    """
     column, row = (places[0] - LEFT) * np.float32(DETAIL), (places[1] - TOP) * np.float32(DETAIL)
     return cv2.remap(picture, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)

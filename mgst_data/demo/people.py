@@ -1,4 +1,4 @@
-"""Who is in the demo: what tells one person from another."""
+"""People of the demo data set, and the features that distinguish them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ class Feature(NamedTuple):
     """A part of the face that can be moved; lengths in pixels of the photograph.
 
     Attributes:
-        place: Where it is: on the left side of the picture, or in the middle.
-        reach: How far around its place the picture moves with it.
-        direction: Which way a positive shift moves it.
+        place: Position (x, y), on the left side of the picture or in the middle.
+        reach: Radius of the area around the position that moves with it.
+        direction: Direction (x, y) of a positive shift.
         most: Largest shift.
-        both_sides: Whether the right side moves likewise.
+        both_sides: Whether the mirrored position on the right side moves, too.
     """
 
     place: tuple[float, float]
@@ -60,18 +60,18 @@ BEARDS = (0.0, 0.6, 0.0, 0.0, 0.5)
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """One person.
+    """Appearance of one person.
 
     Attributes:
-        mirrored: The photograph is used as in a mirror.
+        mirrored: Whether the photograph is mirrored.
         shape: Shift of each of ``FEATURES``, pixels of the photograph.
-        hair: Colour of the hair, [0, 1].
-        skin: Factors on the colour of the skin.
-        backdrop: Factors on the colour of the background.
-        suit: Turn of the suit's hue, degrees.
-        beard: Darkness of the beard's shadow, [0, 1].
-        glasses: Half width and half height of the lenses, pixels of the photograph; 0 for none.
-        light: How much brighter the right side is than the left, as a share.
+        hair: Colour of the hair, RGB, [0, 1].
+        skin: Factors on the RGB colour of the skin.
+        backdrop: Factors on the RGB colour of the background.
+        suit: Change of the hue of the suit, degrees.
+        beard: Darkness of the beard, [0, 1].
+        glasses: Half width and half height of the lenses, pixels of the photograph; 0 for no glasses.
+        light: Brightness of the right side minus that of the left side, relative to the mean.
     """
 
     mirrored: bool
@@ -86,8 +86,15 @@ class Identity:
 
 
 def draw_identity(number: int, random: np.random.Generator) -> Identity:
-    """Person ``number``: colours in turn, so that neighbours differ; proportions and light at random."""
-    lap = number // len(HAIR)  # shifts the colours against each other, so that the seventh is not the first again
+    """Draws the appearance of a person.
+
+    Colours are taken from the lists in turn, so that consecutive people differ. Proportions and light are random.
+
+    Args:
+        number: Number of the person.
+        random: Random generator.
+    """
+    lap = number // len(HAIR)  # shifts the lists against each other, so that the seventh person differs from the first
     return Identity(
         mirrored=number % 2 == 1,
         shape=tuple(float(random.uniform(-feature.most, feature.most)) for feature in FEATURES.values()),

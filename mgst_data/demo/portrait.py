@@ -1,4 +1,4 @@
-"""The one portrait that comes with the dependencies, measured, and its making over into other people."""
+"""Makes still pictures of different people from the portrait that scikit-image includes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from skimage import data
 from mgst_data.core.geometry import FLIP_68
 from mgst_data.demo.people import FEATURES, Identity
 
-# Measured on skimage.data.astronaut(), 512 x 512 pixels, with dlib's 68-point model and rounded.
+# Landmarks of skimage.data.astronaut(), 512 x 512 pixels, measured with the 68-point model of dlib and rounded.
 LANDMARKS = (
     (179, 104), (180, 116), (181, 127), (182, 139), (185, 150), (191, 160), (200, 168), (209, 176), (220, 178),
     (232, 177), (243, 171), (253, 163), (260, 154), (265, 143), (268, 131), (270, 120), (272, 108),
@@ -26,20 +26,20 @@ LANDMARKS = (
     (222, 156), (216, 155), (208, 150),
     (204, 141), (218, 143), (223, 144), (230, 143), (243, 142), (229, 150), (223, 151), (217, 150),
 )  # fmt: skip
-MIDDLE = 224.5  # the column about which the face is nearly symmetric
-MIRROR_SHIFT = -62  # brings that column back to its place after mirroring
-LEFT, TOP, RIGHT, BOTTOM = 60, 0, 390, 240  # the part of the photograph that is ever seen
+MIDDLE = 224.5  # column of the symmetry axis of the face (approximate)
+MIRROR_SHIFT = -62  # shift after mirroring that keeps this column in its position
+LEFT, TOP, RIGHT, BOTTOM = 60, 0, 390, 240  # part of the photograph that is used
 DETAIL = 2  # pixels of a sheet per pixel of the photograph
 
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """A person's still, ready to be moved.
+    """Still picture of a person, at ``DETAIL`` pixels per pixel of the photograph.
 
     Attributes:
-        face: The still without glasses.
-        dressed: The still as the camera sees it.
-        landmarks: The 68 points, pixels of the photograph.
+        face: Picture without glasses.
+        dressed: Picture with glasses, if the person wears any.
+        landmarks: 68 landmarks, pixels of the photograph.
     """
 
     face: UInt8[np.ndarray, "h w 3"]
@@ -48,7 +48,7 @@ class Sheet:
 
 
 def make_sheet(identity: Identity) -> Sheet:
-    """Recolours and reshapes the photograph into a person."""
+    """Makes the still picture of a person: changes colours and shape of the photograph."""
     photo = f32(data.astronaut()[TOP:BOTTOM])  # type: ignore[no-untyped-call]
     landmarks = f32(LANDMARKS)
     if identity.mirrored:
@@ -57,19 +57,24 @@ def make_sheet(identity: Identity) -> Sheet:
     photo = recolour(photo, landmarks, identity)
     x, y = np.meshgrid(np.arange(LEFT, RIGHT, 1 / DETAIL), np.arange(TOP, BOTTOM, 1 / DETAIL))
     grid = f32(np.stack((x, y), axis=-1))
-    # The shift is smooth over many pixels: it is enough to know it on every eighth.
+    # The shift is smooth, so it is computed only on every eighth pixel.
     shift = cv2.resize(shape_shift(grid[::8, ::8], identity), grid.shape[1::-1], interpolation=cv2.INTER_CUBIC)
     column, row = np.moveaxis(grid - shift, -1, 0)
     face = cv2.remap(photo, column, row - TOP, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
     face = np.clip(face, 0, 255).astype(np.uint8)
     landed = landmarks
-    for _ in range(5):  # the shift is known where a point lands: its inverse by iteration
+    for _ in range(5):  # fixed-point iteration, because the shift is defined at the new position
         landed = landmarks + shape_shift(landed, identity)
     return Sheet(face=face, dressed=put_on_glasses(face, landed, identity.glasses), landmarks=landed)
 
 
 def shape_shift(points: Float32[np.ndarray, "*n 2"], identity: Identity) -> Float32[np.ndarray, "*n 2"]:
-    """How far the photograph was moved to where ``points`` are now."""
+    """Returns the shift of the photograph at points of the changed picture.
+
+    Args:
+        points: Points (x, y) of the changed picture, pixels of the photograph.
+        identity: Appearance of the person.
+    """
     shift = np.zeros_like(points)
     for amount, feature in zip(identity.shape, FEATURES.values(), strict=True):
         for side in (1, -1) if feature.both_sides else (1,):
@@ -82,7 +87,13 @@ def shape_shift(points: Float32[np.ndarray, "*n 2"], identity: Identity) -> Floa
 def recolour(
     photo: Float32[np.ndarray, "h w 3"], landmarks: Float32[np.ndarray, "68 2"], identity: Identity
 ) -> Float32[np.ndarray, "h w 3"]:
-    """Other hair, skin, beard, suit and background; each where the photograph's own colours say it is."""
+    """Changes hair, skin, beard, suit and background; the parts are found by the colours of the photograph.
+
+    Args:
+        photo: Photograph, RGB, [0, 255].
+        landmarks: 68 landmarks, pixels of the photograph.
+        identity: Appearance of the person.
+    """
     hue, saturation, value = np.moveaxis(cv2.cvtColor(photo.astype(np.uint8), cv2.COLOR_RGB2HSV), -1, 0)
     row, column = np.ogrid[: photo.shape[0], : photo.shape[1]]
     off_centre = abs(column - MIDDLE)
@@ -112,7 +123,13 @@ def recolour(
 def put_on_glasses(
     face: UInt8[np.ndarray, "h w 3"], landmarks: Float32[np.ndarray, "68 2"], lenses: tuple[float, float]
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Draws a dark frame around the eyes."""
+    """Draws glasses with a dark frame; without lenses, the picture is returned unchanged.
+
+    Args:
+        face: Still picture, at ``DETAIL`` pixels per pixel of the photograph.
+        landmarks: 68 landmarks, pixels of the photograph.
+        lenses: Half width and half height of the lenses, pixels of the photograph; 0 for no glasses.
+    """
     if not any(lenses):
         return face
     dressed, colour, fine = face.copy(), (28, 24, 26), 4  # coordinates in 16ths of a pixel
@@ -134,32 +151,53 @@ def put_on_glasses(
 
 
 def fill(photo: Float32[np.ndarray, "h w 3"], corners: Float32[np.ndarray, "k 2"]) -> UInt8[np.ndarray, "h w"]:
-    """A polygon over the photograph: one inside, zero outside."""
+    """Returns the mask of a polygon: 1 inside, 0 outside.
+
+    Args:
+        photo: Picture that gives the size of the mask.
+        corners: Corners (x, y) of the polygon, pixels of the photograph.
+    """
     mask = np.zeros(photo.shape[:2], np.uint8)
     cv2.fillPoly(mask, [np.round(corners).astype(np.int32)], (1,))
     return mask
 
 
 def soften(mask: NDArray[Any], reach: float) -> Float32[np.ndarray, "h w"]:
-    """A mask with small holes closed and its border blurred."""
+    """Closes small holes of a mask and blurs its border.
+
+    Args:
+        mask: Binary mask.
+        reach: Standard deviation of the blur, pixels.
+    """
     closed = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, disc(5))
     return f32(cv2.GaussianBlur(f32(closed), (0, 0), reach))
 
 
 def disc(size: int) -> UInt8[np.ndarray, "k k"]:
-    """A round structuring element."""
+    """Returns a round structuring element with the given diameter, pixels."""
     return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)).astype(np.uint8)
 
 
 def lay_over(
     below: Float32[np.ndarray, "h w 3"], above: Float32[np.ndarray, "h w 3"], weight: Float32[np.ndarray, "h w"]
 ) -> Float32[np.ndarray, "h w 3"]:
-    """Mixes one picture into another."""
+    """Blends one picture over another.
+
+    Args:
+        below: Picture below.
+        above: Picture above.
+        weight: Weight of the picture above, [0, 1].
+    """
     return f32(below + weight[..., None] * (above - below))
 
 
 def turn_hue(photo: Float32[np.ndarray, "h w 3"], degrees: float) -> Float32[np.ndarray, "h w 3"]:
-    """Turns all hues; what is turned becomes a little paler, as cloth is."""
+    """Rotates all hues and reduces the saturation, because cloth is less saturated.
+
+    Args:
+        photo: Picture, RGB, [0, 255].
+        degrees: Rotation of the hue, degrees; 0 does not change the picture.
+    """
     if degrees == 0:
         return photo
     hsv = f32(cv2.cvtColor(photo / np.float32(255), cv2.COLOR_RGB2HSV))
@@ -169,5 +207,5 @@ def turn_hue(photo: Float32[np.ndarray, "h w 3"], degrees: float) -> Float32[np.
 
 
 def f32(values: Any) -> NDArray[np.float32]:
-    """Single precision, whatever the values are."""
+    """Converts values to single precision."""
     return np.asarray(values, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""From video records to shards: the extractor, the job, the run."""
+"""Extracts the faces of videos into shards."""
 
 from mgst_data.extract.extract_config import ExtractConfig
 from mgst_data.extract.extractor import Extraction, Extractor

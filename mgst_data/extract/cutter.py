@@ -1,4 +1,4 @@
-"""Cuts one track, as its frames come in, into chunks of crops."""
+"""Cuts one track into chunks of crops while its frames are decoded."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from mgst_data.shards.schema import FaceChunk
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
-    """What all chunks of a video share."""
+    """Information that all chunks of a video share."""
 
     record: VideoRecord
     fps: float
@@ -33,7 +33,7 @@ class VideoInfo:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Row:
-    """One frame of a track, pixels of the frame."""
+    """One frame of a track. Coordinates are in pixels of the frame."""
 
     index: int
     pts: float
@@ -45,7 +45,7 @@ class _Row:
 
 @dataclass(slots=True, eq=False)
 class _Run:
-    """Frames that share a crop, while they are collected."""
+    """A run that is still being collected: frames that share a crop."""
 
     start: int
     factor: int
@@ -58,9 +58,10 @@ class _Run:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Cut:
-    """A finished run whose landmarks may still wait for the frames after it.
+    """A finished run. Its landmarks may still need the frames after it.
 
-    ``first`` and ``last`` bound the stretch of consecutive frames it lies in; ``last`` is None while that goes on.
+    ``first`` and ``last`` are the bounds of its sequence of consecutive frames; ``last`` is None until the sequence
+    ends.
     """
 
     start: int
@@ -74,17 +75,17 @@ class _Cut:
 
 
 class TrackCutter:
-    """Turns one track into chunks; pixels are let go of as soon as they are cropped.
+    """Cuts one track into chunks. The pixels of a frame are released as soon as they are cropped.
 
-    A run ends when it has ``frames`` frames, when the face has moved too far for one crop to show it in all of them,
-    where masks begin or end, and where frames are missing. Damaged frames are left out if the configuration says so, as
-    if they were missing. Landmarks are smoothed over the whole stretch of consecutive frames: a chunk comes out once
-    the ``CONTEXT`` frames after it are known.
+    A run ends when it has ``frames`` frames, when the face has moved too far for one crop, when masks begin or end, and
+    when frames are missing. If the configuration drops damaged frames, they count as missing. Landmarks are smoothed
+    over the whole sequence of consecutive frames. Therefore a chunk is yielded when the ``CONTEXT`` frames after it are
+    known.
 
     Args:
-        config: Of the extraction.
-        info: Of the video.
-        id: Of the track.
+        config: Configuration of the extraction.
+        info: Information about the video.
+        id: Number of the track within the video.
     """
 
     def __init__(self, config: ExtractConfig, info: VideoInfo, id: int) -> None:  # noqa: A002
@@ -103,12 +104,12 @@ class TrackCutter:
     def add(
         self, track: FaceTrack, batch: FrameBatch, masks: Sequence[UInt8[np.ndarray, "h w"] | None]
     ) -> Iterator[FaceChunk]:
-        """Adds the frames of the track in the next batch; yields the chunks that are complete.
+        """Adds the frames of the track in the next batch, and yields the chunks that are complete.
 
         Args:
-            track: With landmarks.
-            batch: The frames, of which the track shows some.
-            masks: One for each frame of the batch, or None where there is none.
+            track: Part of the track in this batch, with landmarks.
+            batch: Batch of frames; the track may be in only some of them.
+            masks: Manipulation mask of each frame of the batch; None for a frame without a mask.
         """
         where = torch.searchsorted(batch.index, track.frame).tolist()
         pictures = batch.frames.permute(0, 2, 3, 1).numpy()
@@ -126,7 +127,7 @@ class TrackCutter:
         yield from self._complete(ended=False)
 
     def finish(self) -> Iterator[FaceChunk]:
-        """Ends the track; yields what is left of it."""
+        """Ends the track and yields its remaining chunks."""
         self._close_run()
         yield from self._complete(ended=True)
 
@@ -189,7 +190,7 @@ class TrackCutter:
         )
 
     def _complete(self, *, ended: bool) -> Iterator[FaceChunk]:
-        """Yields finished runs whose context is known, once the track is long enough to count."""
+        """Yields the finished runs whose context is known, if the track is long enough."""
         if self._count < self.config.min_frames and not ended:
             return
         while self._cuts and (ended or self._cuts[0].last or self._cuts[0].stop + CONTEXT <= self._count):
@@ -203,7 +204,7 @@ class TrackCutter:
                 yield chunk
 
     def _chunk(self, piece: _Cut) -> FaceChunk | None:
-        """The chunk of a finished run; None where no face was confirmed or the track is too short."""
+        """Returns the chunk of a finished run; None if its median score is too low or the track is too short."""
         rows = [self._row(i) for i in range(piece.start, piece.stop)]
         scores = torch.tensor([row.score for row in rows])
         if self._count < self.config.min_frames or float(scores.median()) < self.config.min_score:

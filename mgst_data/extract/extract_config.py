@@ -1,4 +1,4 @@
-"""What an extraction depends on: every value that changes a byte of the output, and nothing else."""
+"""Configuration of an extraction: exactly the options that change the output."""
 
 from __future__ import annotations
 
@@ -10,27 +10,32 @@ from mgst_data.core.errors import UsageError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExtractConfig:
-    """Options of the extraction. The same configuration and the same videos give the same bytes.
+    """Options of the extraction. The same configuration and the same videos give bit-identical shards.
 
     Attributes:
-        size: Side of the crops, pixels: the most for ``upsample`` off, the exact side for on.
-        margin: What the crop shows beyond the face's box on each side, in units of the box's longer side. With 0.3, a
-            crop of 1.3 times the face, as most detectors are trained on, fits inside even when the face moves.
-        upsample: Enlarge crops of small faces to ``size``.
-        frames: Frames per chunk; the last chunk of a track has the rest.
-        chunks: Chunks per video, evenly spaced; 0 for all.
-        tracks: "all" faces of a video or its "main" one, which has the largest sum of areas over its frames.
-        min_face: Side of the smallest face, pixels of the video.
-        min_frames: Shorter tracks are dropped.
-        min_score: Chunks whose median face probability is lower are dropped.
-        damaged: "drop" leaves out frames that were decoded from damaged data, "keep" keeps and marks them.
+        size: Side of the crops, pixels, 16 to 4096. Without ``upsample`` it is the maximum, with ``upsample`` the exact
+            side.
+        margin: Margin of the crop around the face box on each side, in units of the longer side of the box, 0 to 2.
+            With 0.3, a crop of 1.3 times the face, which most detectors are trained on, fits inside even if the face
+            moves.
+        upsample: Whether crops of small faces are enlarged to ``size``.
+        frames: Frames per chunk, 1 to 1000; the last chunk of a track may have fewer.
+        chunks: Chunks per video, evenly spaced; 0 keeps all.
+        tracks: "all" keeps all faces of a video, "main" only the one with the largest sum of areas over its frames.
+        min_face: Side of the smallest face, pixels of the video, 12 to 10000.
+        min_frames: Minimum length of a track, frames; shorter tracks are dropped.
+        min_score: Minimum of the median face probability of a chunk, 0 to 1; other chunks are dropped.
+        damaged: "drop" omits frames that were decoded from damaged data, "keep" keeps and marks them.
         image_format: "jpg", "png" or "webp" (lossless).
-        quality: Of JPEG, 1 to 100.
-        masks: Carry along the manipulation masks of data sets that have them.
+        quality: JPEG quality, 1 to 100.
+        masks: Whether to store the manipulation masks of data sets that have them.
         reader: Name of a registered video reader.
         detector: Name of a registered face detector.
         landmarks: Name of a registered landmark model.
-        landmark_model: File of the landmark model; "" for the one that is installed with this package.
+        landmark_model: File of the landmark model; "" uses the file that is installed with this package.
+
+    Raises:
+        UsageError: if an option is out of its range.
     """
 
     size: int = 320
@@ -64,17 +69,16 @@ class ExtractConfig:
         ):
             value = getattr(self, name)
             if not low <= value <= high:
-                raise UsageError(f"{name} is {value}, outside {low} to {high}", where="extract options")
+                raise UsageError(f"{name} must be in [{low}, {high}], got {value}", where="extract options")
         for name, known in (
             ("tracks", ("all", "main")),
             ("damaged", ("drop", "keep")),
             ("image_format", ("jpg", "png", "webp")),
         ):
             if getattr(self, name) not in known:
-                raise UsageError(
-                    f"{name} is {getattr(self, name)!r}", where="extract options", hint=f"one of {', '.join(known)}"
-                )
+                what = f"unknown {name} {getattr(self, name)!r}; known: {', '.join(known)}"
+                raise UsageError(what, where="extract options")
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """Returns the options as plain values, for JSON."""
         return asdict(self)

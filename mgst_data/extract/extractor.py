@@ -1,4 +1,4 @@
-"""Reader, detector, tracker, landmarks and crops, composed: a video goes in, chunks come out."""
+"""Extracts chunks from a video with a reader, a detector, a tracker, a landmark model and a cutter."""
 
 from __future__ import annotations
 
@@ -25,11 +25,12 @@ from mgst_data.shards.schema import FaceChunk
 from mgst_data.video import READERS, VideoReader
 from mgst_data.video.damage import CORRUPT_FRAMES
 
-# Frames are reduced until the smallest face to be found has this side, pixels: about what the second stage looks at.
+# Frames are scaled down until the smallest face to find has this side, pixels. It is about the input size of the second
+# stage of the detector.
 _DETECTED_FACE = 20.0
-# Longest batch; batches of large frames are shorter, as the reader bounds their bytes.
+# Frames of a batch; batches of large frames are shorter, because the reader limits the bytes of a batch.
 _BATCH = 32
-# Batches of a video without faces of which a frame is searched for smaller ones, to tell the user why.
+# If no face is found, smaller faces are searched in the first frame of this number of batches, for the error message.
 _LOOKS = 4
 
 
@@ -37,9 +38,9 @@ class Extractor:
     """Extracts the face tracks of videos, one video after another, with the same models.
 
     Args:
-        config: What the output depends on.
-        device: Where the networks run.
-        decode_threads: Threads that decode one video; 0 takes as many as there are cores.
+        config: Configuration of the extraction.
+        device: Device of the networks.
+        decode_threads: Number of threads that decode one video; 0 uses one per core.
     """
 
     def __init__(self, config: ExtractConfig, *, device: torch.device | str = "cpu", decode_threads: int = 1) -> None:
@@ -55,41 +56,49 @@ class Extractor:
         }
 
     def with_config(self, config: ExtractConfig) -> Extractor:
-        """An extractor with the same models and other options.
+        """Returns an extractor with the same models and other options.
+
+        Args:
+            config: New configuration. Its reader, detector, landmark model and ``min_face`` are the same as before.
 
         Raises:
-            ValueError: if the options ask for other models.
+            ValueError: if the configuration needs other models.
         """
         models = ("reader", "detector", "landmarks", "landmark_model", "min_face")
         if any(getattr(config, name) != getattr(self.config, name) for name in models):
-            raise ValueError(f"other {', '.join(models)} need an extractor of their own")
+            raise ValueError(f"config must not change {', '.join(models)}; make a new Extractor")
         other = copy.copy(self)
         other.config = config
         return other
 
     def __call__(self, record: VideoRecord, *, reader: VideoReader | None = None) -> Extraction:
-        """Begins a video; nothing is read before the result is iterated.
+        """Returns the extraction of a video. The video is read when the result is iterated.
 
         Args:
-            record: The video.
-            reader: What reads it; that of the configuration by default.
+            record: Record of the video.
+            reader: Reader of the video; by default, the reader of the configuration.
         """
         return Extraction(self, record, reader or self.reader)
 
 
 class Extraction:
-    """The chunks of one video, made while they are iterated. Iterate once.
+    """Yields the chunks of one video while it is decoded. It can be iterated once.
+
+    Args:
+        extractor: Models and configuration.
+        record: Record of the video.
+        reader: Reader of the video.
 
     Attributes:
-        frames: Frames decoded so far.
-        damaged: Those of them that come from damaged data.
-        tracks: Faces of which a chunk has come out so far.
-        notes: Reason code and text of defects that did not keep the video from being extracted.
+        frames: Number of frames decoded so far.
+        damaged: Number of these frames that were decoded from damaged data.
+        tracks: Number of tracks with chunks so far.
+        notes: Reason code and text of defects that did not prevent the extraction.
 
     Raises:
         VideoError: while iterating, if the video cannot be read.
-        NoFaceError: at the end, if no chunk came out; its reason is "no_face", "faces_too_small", "faces_too_brief" or
-            "only_damaged_frames".
+        NoFaceError: at the end, if there are no chunks. Its reason is "no_face", "faces_too_small", "faces_too_brief"
+            or "only_damaged_frames".
     """
 
     def __init__(self, extractor: Extractor, record: VideoRecord, reader: VideoReader) -> None:
@@ -103,7 +112,7 @@ class Extraction:
             extractor.detector, extractor.refiner, scale=extractor.scale, min_face=float(config.min_face)
         )
         self._followed = 0
-        # Whether a face was seen in a frame that is not damaged.
+        # Whether a face was found in a frame that is not damaged.
         self._seen_whole = False
 
     def __iter__(self) -> Iterator[FaceChunk]:
@@ -149,7 +158,7 @@ class Extraction:
             self.notes += masks.notes
 
     def _add_landmarks(self, batch: FrameBatch, tracks: list[FaceTrack]) -> list[FaceTrack]:
-        """Predicts the landmarks of all faces of a batch at once."""
+        """Predicts the landmarks of all faces of a batch in one call."""
         if not tracks:
             return []
 
@@ -163,10 +172,10 @@ class Extraction:
         return [replace(track, landmarks=part) for track, part in zip(tracks, parts, strict=True)]
 
     def _damage_in_words(self) -> str:
-        words = f"damaged, {self.frames} frames could be read"
+        words = f"the video is damaged; {self.frames} frames were decoded"
         if not self.damaged:
             return words
-        fate = "left out" if self.extractor.config.damaged == "drop" else "kept"
+        fate = "dropped" if self.extractor.config.damaged == "drop" else "kept"
         return f"{words}, {self.damaged} of them from damaged data ({fate})"
 
     def _no_face(self) -> NoFaceError:
@@ -174,17 +183,17 @@ class Extraction:
         dropped = self.damaged if config.damaged == "drop" else 0
         if self._followed and dropped and not self._seen_whole:
             return NoFaceError(
-                f"faces are seen only in frames from damaged data ({dropped} of {self.frames})",
+                f"faces were found only in frames from damaged data ({dropped} of {self.frames} frames)",
                 where=video,
-                hint="copy or download the video again, or keep such frames with --damaged keep",
+                hint="copy or download the video again, or keep damaged frames with --damaged keep",
                 reason="only_damaged_frames",
             )
         if self._followed:
-            also = f", or --damaged keep: {dropped} frames from damaged data are left out" if dropped else ""
+            also = f", or use --damaged keep: {dropped} frames from damaged data were dropped" if dropped else ""
             return NoFaceError(
-                f"no face is seen clearly in {config.min_frames} frames on end",
+                f"no face was detected clearly in {config.min_frames} consecutive frames",
                 where=video,
-                hint=f"lower --min-frames or --min-score to keep brief or doubtful faces{also}",
+                hint=f"lower --min-frames to keep shorter tracks, or --min-score to keep uncertain faces{also}",
                 reason="faces_too_brief",
             )
         if self._tracker.too_small or self._smaller_faces():
@@ -197,7 +206,7 @@ class Extraction:
         return NoFaceError(f"no face in {self.frames} frames", where=video)
 
     def _smaller_faces(self) -> bool:
-        """Whether a look at some frames finds faces that are too small to be looked for."""
+        """Whether some frames contain faces that are smaller than ``min_face``."""
         extractor = self.extractor
         detector = DETECTORS.get(extractor.config.detector)(min_face=_DETECTED_FACE)
         batches = islice(self.reader.chunks(self.record.path, _BATCH), _LOOKS)

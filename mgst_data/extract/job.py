@@ -1,4 +1,4 @@
-"""The unit of work: one shard, made from its videos."""
+"""The unit of work of an extraction: makes one shard from its videos."""
 
 from __future__ import annotations
 
@@ -19,22 +19,21 @@ from mgst_data.extract.extract_config import ExtractConfig
 from mgst_data.extract.extractor import Extractor
 from mgst_data.shards import ShardTask, ShardWriter, VideoReport
 
-_LOST_HINT = "it crashes its decoder, or needs more memory than there is: try --retry-skipped with fewer --workers"
+_LOST_HINT = "it crashes the decoder or needs too much memory; try --retry-skipped with fewer --workers"
 
 
 @dataclass(frozen=True, slots=True)
 class ExtractJob:
-    """Makes shards: it can be sent to another process and called there with one task after another.
+    """Makes shards, one task after another. It can be sent to another process.
 
-    A video that cannot be used is skipped, with the reason in its report. What concerns all videos (an output that
-    cannot be written, an option that cannot be followed) is raised. A task that was left unfinished, for whatever
-    reason, goes on after its last finished video.
+    A video that cannot be used is skipped, with the reason in its report. An error that concerns all videos (the output
+    cannot be written, an option is invalid) is raised. An unfinished task continues after its last finished video.
 
     Attributes:
-        config: What the output depends on.
-        folder: Where the shards go; it exists.
-        device: Where the networks run.
-        debug: Raise unexpected errors too, instead of skipping the video.
+        config: Configuration of the extraction.
+        folder: Existing folder of shards to write into.
+        device: Device of the networks.
+        debug: Whether unexpected errors are raised. Otherwise the video is skipped.
     """
 
     config: ExtractConfig
@@ -43,7 +42,12 @@ class ExtractJob:
     debug: bool = False
 
     def __call__(self, task: ShardTask, lost: Mapping[str, str]) -> Iterator[Event]:
-        """See :class:`mgst_data.extract.executors.Work`."""
+        """Makes the shard of a task, as :class:`mgst_data.extract.executors.Work` describes.
+
+        Args:
+            task: Videos of the shard.
+            lost: Videos to skip because they have ended their worker processes: key and reason as text.
+        """
         with _reproducibly():
             extractor = _load(self.config, self.device)
             with ShardWriter(self.folder, task.name, [record.key for record in task.records]) as shard:
@@ -73,18 +77,18 @@ class ExtractJob:
         except MgstError as error:
             reason, message = error.reason, str(error)
         except Exception as error:
-            # The guard: whatever a decoder or a model makes of one video, the others are extracted.
+            # The only broad except: an unexpected error of one video must not stop the extraction of the others.
             if self.debug:
                 raise
             reason = "internal_error"
-            message = f"{record.video}: {type(error).__name__}: {error} (a defect: --debug shows where)"
+            message = f"{record.video}: {type(error).__name__}: {error} (a bug; --debug shows the traceback)"
         measured = {
             "frames": extraction.frames,
             "seconds": time.perf_counter() - began,
             "notes": tuple(extraction.notes),
         }
         if reason:
-            # The user knows the video by its place in the data set; a report does not depend on where that lies.
+            # Replaces the full path by the path in the data set, so that reports do not depend on the machine.
             message = printable(message).replace(printable(record.path), record.video)
             return VideoReport.of(record, status="skipped", reason=reason, message=message, **measured)
         return VideoReport.of(record, tracks=extraction.tracks, chunks=chunks, images=images, **measured)
@@ -92,16 +96,16 @@ class ExtractJob:
 
 @lru_cache(maxsize=1)
 def _load(config: ExtractConfig, device: str) -> Extractor:
-    """The models, once per process."""
+    """Loads the models once per process."""
     return Extractor(config, device=device)
 
 
 @contextmanager
 def _reproducibly() -> Iterator[None]:
-    """Within it, results do not depend on how many cores there are, nor on what ran before.
+    """Makes results independent of the number of cores and of earlier settings, within the block.
 
-    Sums over several threads are rounded by how they are divided among them. One core per worker is also the fastest
-    way to use all cores: videos are independent.
+    The rounding of a sum depends on how it is divided among threads, so one thread is used. One core per worker is also
+    the fastest way to use all cores, because videos are independent.
     """
     torch_threads, cv2_threads = torch.get_num_threads(), cv2.getNumThreads()
     torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""A run: what is asked for, less what is there already, done by an executor."""
+"""Runs an extraction: plans the missing shards, and an executor makes them."""
 
 from __future__ import annotations
 
@@ -28,36 +28,37 @@ NOTES = "notes.json"
 
 
 class Watcher:
-    """Is told how a run goes on; this one takes no notice."""
+    """Receives the progress of a run. This base class ignores it."""
 
     def begin(self, tasks: Sequence[ShardTask], planned: int, kept: int) -> None:
-        """The run begins.
+        """Is called when the run begins.
 
         Args:
-            tasks: Shards to be made.
-            planned: All shards, with those that are complete.
-            kept: Videos of the tasks that an interrupted run has finished; they are not done again, nor seen.
+            tasks: Shards that the run makes.
+            planned: Number of all planned shards, including complete ones.
+            kept: Number of videos of the tasks that an interrupted run has finished. They are not extracted again, and
+                ``see`` is not called for them.
         """
 
     def see(self, event: Event) -> None:
-        """A video or a shard is done."""
+        """Is called when a video or a shard is finished."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """What is in the folder after a run, and what the run itself did.
+    """The content of the folder after a run, and the work of the run.
 
     Attributes:
-        folder: The folder of shards.
-        shards: Complete shards.
-        planned: All shards; the same number once the folder is complete.
-        bytes: Size of the complete shards.
-        totals: Sums over their videos.
-        skipped: Their skipped videos, by key.
-        noted: Their videos that were kept though something is wrong with them, as their notes say; by key.
-        seconds: Time this run took.
-        videos: Videos that this run went through, without those that an interrupted one had finished.
-        frames: Frames that it decoded.
+        folder: Folder of shards.
+        shards: Number of complete shards.
+        planned: Number of all planned shards; equal to ``shards`` when the folder is complete.
+        bytes: Size of the complete shards, bytes.
+        totals: Totals over the videos of the complete shards.
+        skipped: Skipped videos of the complete shards, sorted by key.
+        noted: Videos with defects that were kept, sorted by key; their notes describe the defects.
+        seconds: Duration of this run, seconds.
+        videos: Number of videos that this run processed, without those that an interrupted run had finished.
+        frames: Number of frames that this run decoded.
     """
 
     folder: str
@@ -73,11 +74,11 @@ class RunSummary:
 
     @property
     def complete(self) -> bool:
-        """Whether every planned shard is there."""
+        """Whether all planned shards are complete."""
         return self.shards == self.planned
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """Returns the summary as plain values, for JSON."""
         return {**asdict(self), "complete": self.complete}
 
 
@@ -94,36 +95,38 @@ def extract(
     debug: bool = False,
     watcher: Watcher | None = None,
 ) -> RunSummary:
-    """Extracts the videos of a scan that a folder of shards does not hold yet.
+    """Extracts the videos of a scan that are not yet in a folder of shards.
 
-    Shards that an earlier run has completed are kept as they are, and shards that it has begun go on after their last
-    finished video. The shards do not depend on the executor, on the number of workers, or on how often the run was
-    interrupted.
+    Complete shards of an earlier run do not change. Incomplete shards continue after their last finished video. The
+    shards do not depend on the executor, on the number of workers, or on interruptions.
 
-    The folder's ``notes.json`` lists the notes of the scan, and the videos that were kept though something is wrong
-    with them.
+    The file ``notes.json`` of the folder lists the notes of the scan, and the videos that were kept in spite of a
+    defect.
 
     Args:
-        scan: The videos.
-        config: What the shards depend on; of an existing folder, the one it was made with.
-        out: The folder.
+        scan: Videos of the data set.
+        config: Configuration of the extraction; for an existing folder, the configuration that it was made with.
+        out: Output folder. It is created if it does not exist.
         executor: Name of a registered executor.
-        workers: How many work at a time; None leaves it to the executor.
-        device: "cpu", "cuda", or "auto" for CUDA where there is any.
-        videos_per_shard: Of new shards.
-        retry: Reason code of skipped videos to try again, or "all".
-        debug: Raise unexpected errors instead of skipping the video.
-        watcher: Is told of every video and shard.
+        workers: Number of parallel workers; None uses the default of the executor.
+        device: "cpu", "cuda", or "auto" for CUDA if it is available.
+        videos_per_shard: Number of videos of each new shard.
+        retry: Reason code of skipped videos to try again, or "all"; "" tries none again.
+        debug: Whether unexpected errors are raised. Otherwise the video is skipped.
+        watcher: Object that receives the progress; None reports no progress.
+
+    Returns:
+        The content of the folder, and the work of this run.
 
     Raises:
-        UsageError: if something is asked for that cannot be done.
+        UsageError: if an option is invalid or does not fit to the folder.
         OutputError: if the folder cannot be written.
     """
     watcher = watcher or Watcher()
     team = EXECUTORS.get(executor)(workers=workers)
     device = choose_device(device)
     if not Path(out, STATE).exists():
-        Extractor(config)  # models that cannot be had are found out before anything is written
+        Extractor(config)  # raises an error for a missing model before anything is written
     settings = {"extract": config.as_dict()}
     with open_folder(out, settings, scan.records, videos_per_shard=videos_per_shard, retry=retry) as folder:
         _check_splits(folder, scan.records)
@@ -144,23 +147,28 @@ def extract(
 
 
 def _check_splits(folder: ShardFolder, records: Sequence[VideoRecord]) -> None:
-    """A shard holds one split; a video that has another one by now would carry it into the wrong one."""
+    """Checks that no planned video has changed its split. A shard holds one split, which would then be the wrong one.
+
+    Raises:
+        UsageError: if a video has changed its split.
+    """
     planned = {key: name.rpartition("-")[0] for name, keys in folder.plan.items() for key in keys}
     for record in records:
         split = record.split or NO_SPLIT
         if planned.get(record.key, split) != split:
-            what = f"is in the split {split!r} now, but in {planned[record.key]!r} in {folder.location}"
-            raise UsageError(what, where=record.video, hint="give it the split it had, or choose another output folder")
+            what = f"is now in the split {split!r}, but in {planned[record.key]!r} in {folder.location}"
+            hint = "move it back to its old split, or choose another output folder"
+            raise UsageError(what, where=record.video, hint=hint)
 
 
 @contextmanager
 def _notes_stored(folder: ShardFolder, scan: Scan) -> Iterator[None]:
-    """Writes the notes on what is complete: before the run, and after it, however it ends."""
+    """Writes the notes on the complete shards before and after the run, also if the run fails."""
     _store_notes(folder, scan)
     try:
         yield
     except BaseException:
-        with suppress(OutputError):  # the disk may be full, as the error under way says
+        with suppress(OutputError):  # for example a full disk; the original error is raised below
             _store_notes(folder, scan)
         raise
     _store_notes(folder, scan)

@@ -1,4 +1,4 @@
-"""Picks some of a video's chunks, which can be told only when all are known."""
+"""Selects some of the chunks of a video after all of them are known."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mgst_data.shards.schema import FaceChunk
 
 @dataclass(frozen=True, slots=True)
 class _Spooled:
-    """A chunk whose pictures lie in a file, one after another, from ``offset`` on."""
+    """A chunk whose images are in a temporary file, one after another, from ``offset`` on."""
 
     chunk: FaceChunk
     offset: int
@@ -22,13 +22,13 @@ class _Spooled:
 
 
 def select_chunks(chunks: Iterable[FaceChunk], *, count: int = 0, main_only: bool = False) -> Iterator[FaceChunk]:
-    """Yields the chosen chunks in the order they came in; pictures wait in a temporary file, not in memory.
+    """Yields the selected chunks in their original order. Until then, images are kept in a temporary file.
 
     Args:
         chunks: All chunks of one video.
-        count: How many to keep, evenly spaced; 0 keeps all. Where there are enough chunks of full length, only those
-            are counted.
-        main_only: Keep the main face only: the one with the largest sum of areas over its frames.
+        count: Number of chunks to keep, evenly spaced; 0 keeps all. If there are enough chunks of the full length, the
+            shorter ones are ignored.
+        main_only: Whether to keep only the main face: the one with the largest sum of areas over its frames.
     """
     with tempfile.TemporaryFile(prefix="mgst-") as file:
         spooled = []

@@ -1,4 +1,4 @@
-"""One video, extracted into memory: for notebooks and for other people's pipelines."""
+"""Extracts one video into memory, for notebooks and for use in other pipelines."""
 
 from __future__ import annotations
 
@@ -23,19 +23,20 @@ from mgst_data.shards import FaceChunk
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CroppedTrack:
-    """One face through a video, with its crops: t frames, k landmarks, crops of s x s pixels.
+    """The track of one face through a video, with its crops: t frames, k landmarks, crops of s x s pixels.
 
     Attributes:
-        id: Number of the face within the video, in order of first appearance.
+        id: Number of the track within the video, in order of first appearance.
         frame: Numbers of the frames in the video, ascending.
-        time: When they are shown, seconds.
-        boxes: ``x0, y0, x1, y1`` of the face, pixels of the video.
-        scores: Probability of a face by the detector, [0, 1].
-        landmarks: Smoothed, pixels of the crop; column x, then row y.
-        valid: False for landmarks that lie outside the picture or jump.
-        crops: RGB.
-        crop_from_frame: Affine map from pixels of the video to pixels of the crop; frames that share a crop share it.
-        fps: Average rate of the video, frames per second; 0 where unknown.
+        time: Presentation times of the frames, seconds.
+        boxes: Face boxes ``x0, y0, x1, y1``, pixels of the video.
+        scores: Face probability of the detector, [0, 1].
+        landmarks: Smoothed landmarks ``(x, y)``, pixels of the crop.
+        valid: False for landmarks that lie outside the frame or jump.
+        crops: RGB crops.
+        crop_from_frame: Affine transform from pixels of the video to pixels of the crop. It is the same for all frames
+            of a run.
+        fps: Average frame rate of the video, frames per second; 0 if unknown.
         frame_size: Width and height of the video, pixels.
     """
 
@@ -60,12 +61,12 @@ class CroppedTrack:
 
     @property
     def frame_from_crop(self) -> Float[Tensor, "t 2 3"]:
-        """Affine map from pixels of the crop back to pixels of the video."""
+        """Affine transform from pixels of the crop to pixels of the video."""
         return invert_transform(self.crop_from_frame)
 
     @staticmethod
     def of(chunks: Iterable[FaceChunk]) -> CroppedTrack:
-        """Joins the chunks of one track, whose crops are of one size, in their order."""
+        """Joins the chunks of one track in the given order. All crops have the same size."""
         some = list(chunks)
 
         def column(values: Iterable[Tensor]) -> Tensor:
@@ -101,27 +102,27 @@ def extract_video(
     min_score: float = 0.9,
     device: str = "auto",
 ) -> list[CroppedTrack]:
-    """Extracts the faces of a video: ``extract_video("video.mp4")[0].crops``. Nothing is written.
+    """Extracts the faces of a video into memory: ``extract_video("video.mp4")[0].crops``. No file is written.
 
-    Faces are followed, cropped and given landmarks as ``mgst-data extract`` does. All crops are held in memory: 150 kB
-    per face and frame at the default size.
+    Tracks, crops and landmarks are made in the same way as by ``mgst-data extract``. All crops are kept in memory,
+    150 kB per face and frame at the default size.
 
     Args:
-        path: Path or URL of a video, a picture, or a folder with the frames of one video.
+        path: Path or URL of a video or image, or a folder with the frames of one video.
         size: Side of the crops, pixels; small faces are enlarged.
-        margin: What a crop shows beyond the face's box on each side, in units of the box's longer side.
+        margin: Margin of the crop around the face box on each side, in units of the longer side of the box.
         min_face: Side of the smallest face, pixels of the video.
-        min_frames: Shorter tracks are left out.
-        min_score: Runs of frames with a lower median face probability are left out.
-        device: "cpu", "cuda", or "auto" for CUDA where there is any.
+        min_frames: Minimum length of a track, frames; shorter tracks are dropped.
+        min_score: Minimum of the median face probability of a run, [0, 1]; other runs are dropped.
+        device: "cpu", "cuda", or "auto" for CUDA if it is available.
 
     Returns:
-        The tracks, in order of first appearance; at least one.
+        One or more tracks, in order of first appearance.
 
     Raises:
         VideoError: if the video cannot be read.
-        NoFaceError: if there is no face in it.
-        UsageError: if an option is out of range, or there is no such device.
+        NoFaceError: if the video contains no face.
+        UsageError: if an option is out of range, or the device does not exist.
     """
     config = ExtractConfig(
         size=size,
@@ -130,7 +131,7 @@ def extract_video(
         min_face=min_face,
         min_frames=min_frames,
         min_score=min_score,
-        image_format="png",  # lossless: the crops are decoded again here
+        image_format="png",  # lossless, because the crops are decoded again below
     )
     extractor = Extractor(config, device=choose_device(device))
     chunks = list(extractor(VideoRecord.unlabelled(str(path), key=video_key(str(path)))))

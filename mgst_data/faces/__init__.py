@@ -1,4 +1,4 @@
-"""Faces in frames: detection, tracks, landmarks, crops."""
+"""Face detection, tracking, landmarks and crops."""
 
 from mgst_data.faces.crop import Square, stable_square
 from mgst_data.faces.detect import DETECTORS, FaceDetector, MTCNNDetector

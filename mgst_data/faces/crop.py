@@ -1,7 +1,8 @@
-"""One crop for a whole run of frames, so that nothing in it moves but what moved before the camera.
+"""Computes and cuts one crop for all frames of a run.
 
-Boxes jitter by a pixel or two between frames; a crop that follows them makes the background swim, and a network learns
-the swimming. Here one square of whole pixels serves all frames of a run, and all frames are scaled alike.
+Face boxes jitter by one or two pixels from frame to frame. A crop that follows them adds this jitter to the background,
+and a network learns the jitter. Therefore all frames of a run share one square of whole pixels and one scale, so that
+only real motion remains.
 """
 
 from __future__ import annotations
@@ -15,21 +16,27 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional
 
-# The pixels kept of each frame reach this many times as far as the crop would if the face stood still; it lets a face
-# move by 0.95 of its size within one run before the run has to end.
+# Size of the stored part of each frame, relative to the crop of a still face. With this value, a face can move by 0.95
+# of its size within one run before the run has to end.
 _REACH = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Square:
-    """A square of whole pixels: x0 <= x < x0 + side, likewise y. It may reach beyond the frame."""
+    """A square of whole pixels: x0 <= x < x0 + side, and the same for y. It may extend beyond the frame.
+
+    Attributes:
+        x0: Left column, pixels.
+        y0: Top row, pixels.
+        side: Width and height, pixels.
+    """
 
     x0: int
     y0: int
     side: int
 
     def holds(self, other: Square) -> bool:
-        """Whether the other lies inside this one."""
+        """Returns whether another square lies inside this one."""
         return (
             self.x0 <= other.x0
             and self.y0 <= other.y0
@@ -39,10 +46,15 @@ class Square:
 
 
 def stable_square(boxes: Float[np.ndarray, "t 4"], margin: float) -> Square:
-    """The crop of a run of boxes.
+    """Returns the crop square of a run.
 
-    Its side is the median of the boxes' longer sides with ``margin`` of it added all round; more, if it takes more to
-    show every box with half the margin. It lies around the boxes' median middle, as far as that shows them all.
+    The side of the square is the median of the longer sides of the boxes, enlarged by the margin on each side. It is
+    larger if this is needed to contain every box with half the margin. The centre is the median of the centres of the
+    boxes, moved only as far as needed to contain all boxes.
+
+    Args:
+        boxes: Face boxes (x0, y0, x1, y1) of the run, pixels of the frame.
+        margin: Margin on each side, relative to the longer side of a box.
     """
     middle, side = _squares(boxes)
     least = side * (0.5 + margin / 2)
@@ -54,7 +66,12 @@ def stable_square(boxes: Float[np.ndarray, "t 4"], margin: float) -> Square:
 
 
 def reach(box: Float[np.ndarray, "4"], margin: float) -> Square:
-    """What to keep of a frame until the crop of its run is known."""
+    """Returns the part of a frame to store until the crop of its run is known.
+
+    Args:
+        box: Face box (x0, y0, x1, y1), pixels of the frame.
+        margin: Margin on each side, relative to the longer side of the box.
+    """
     middle, side = _squares(box[None])
     half = float(side[0]) * (0.5 + margin) * _REACH
     x0, y0 = np.floor(middle[0] - half).astype(int).tolist()
@@ -62,9 +79,14 @@ def reach(box: Float[np.ndarray, "4"], margin: float) -> Square:
 
 
 def reduction(box: Float[np.ndarray, "4"], margin: float, size: int) -> int:
-    """By how much pixels may be averaged when they are kept, so that a crop of ``size`` loses nothing.
+    """Returns the reduction factor at which a frame is stored without loss of resolution in the crop.
 
-    Bounds the memory that faces take in frames of any resolution.
+    The reduction limits the memory per face for frames of any resolution.
+
+    Args:
+        box: Face box (x0, y0, x1, y1), pixels of the frame.
+        margin: Margin on each side, relative to the longer side of the box.
+        size: Side of the crop, pixels.
     """
     side = float(_squares(box[None])[1][0]) * (1 + 2 * margin)
     return max(1, int(side / (1.5 * size)))
@@ -72,7 +94,13 @@ def reduction(box: Float[np.ndarray, "4"], margin: float, size: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """Pixels kept of a frame, reduced; ``x0`` and ``y0`` count in reduced pixels."""
+    """The stored part of a frame, reduced.
+
+    Attributes:
+        pixels: Reduced pixels, [0, 255].
+        x0: Left column in the frame, reduced pixels.
+        y0: Top row in the frame, reduced pixels.
+    """
 
     pixels: UInt8[np.ndarray, "h w *c"]
     x0: int
@@ -80,9 +108,14 @@ class Patch:
 
 
 def keep(picture: UInt8[np.ndarray, "h w *c"], square: Square, factor: int) -> Patch:
-    """Copies the part of a frame that lies in a square, averaged over blocks of ``factor`` pixels.
+    """Copies the part of a frame inside a square, averaged over blocks of pixels.
 
     Blocks are aligned with the frame, not with the square, so that they are the same in every frame.
+
+    Args:
+        picture: Frame, [0, 255].
+        square: Part of the frame to copy; the part outside the frame is left out.
+        factor: Side of the averaged blocks, pixels.
     """
     height, width = picture.shape[0] // factor, picture.shape[1] // factor
     x0, y0 = (min(max(v // factor, 0), limit) for v, limit in ((square.x0, width), (square.y0, height)))
@@ -95,7 +128,13 @@ def keep(picture: UInt8[np.ndarray, "h w *c"], square: Square, factor: int) -> P
 
 
 def cut(patch: Patch, square: Square, size: int) -> UInt8[np.ndarray, "size size *c"]:
-    """The crop out of what was kept; ``square`` counts in reduced pixels. Black beyond the frame's border."""
+    """Cuts the crop out of the stored part of a frame; pixels outside the stored part are black.
+
+    Args:
+        patch: Stored part of the frame.
+        square: Crop square, reduced pixels.
+        size: Side of the crop that is returned, pixels.
+    """
     x, y = square.x0 - patch.x0, square.y0 - patch.y0
     height, width = patch.pixels.shape[:2]
     if x >= 0 and y >= 0 and x + square.side <= width and y + square.side <= height:
@@ -109,9 +148,13 @@ def cut(patch: Patch, square: Square, size: int) -> UInt8[np.ndarray, "size size
 
 
 def resize(picture: UInt8[np.ndarray, "h w *c"], size: int) -> UInt8[np.ndarray, "size size *c"]:
-    """Scales a picture to a square with antialiasing: a triangle filter to make it smaller, a cubic one to enlarge it.
+    """Scales a picture to a square with antialiasing: a triangle filter to reduce, a cubic filter to enlarge.
 
-    Torch's filter, because OpenCV's area filter takes 1.6 ms for what this does in 0.4 (540 to 320 pixels).
+    It uses the filter of torch, which takes 0.4 ms from 540 to 320 pixels; the area filter of OpenCV takes 1.6 ms.
+
+    Args:
+        picture: Picture, [0, 255].
+        size: Side of the result, pixels.
     """
     if picture.shape[:2] == (size, size):
         return np.ascontiguousarray(picture)
@@ -122,7 +165,13 @@ def resize(picture: UInt8[np.ndarray, "h w *c"], size: int) -> UInt8[np.ndarray,
 
 
 def crop_from_frame(square: Square, factor: int, size: int) -> Float[Tensor, "2 3"]:
-    """The affine map from pixels of the frame to pixels of the crop; middles of pixels are whole numbers."""
+    """Returns the affine map from pixels of the frame to pixels of the crop; pixel centres are whole numbers.
+
+    Args:
+        square: Crop square, reduced pixels.
+        factor: Reduction factor of the stored frame.
+        size: Side of the crop, pixels.
+    """
     scale = size / square.side
     # Frame to reduced pixels: x / factor + shift. Reduced pixels to crop: (x - x0 + 1/2) * scale - 1/2.
     shift = 0.5 / factor - 0.5

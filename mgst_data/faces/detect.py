@@ -1,9 +1,9 @@
-"""Face detection: MTCNN's cascade over whole batches of frames.
+"""Face detection with MTCNN on whole batches of frames.
 
-Networks and weights are those of facenet-pytorch; the cascade is ours. It follows Zhang et al., "Joint face detection
-and alignment using multi-task cascaded convolutional networks" (2016) as facenet-pytorch implements it, so that the
-same faces are found, but every stage runs on all frames and candidates at once: crops of any size come out of an
-integral image with four look-ups a pixel.
+Networks and weights are those of facenet-pytorch. The cascade follows Zhang et al., "Joint face detection and alignment
+using multi-task cascaded convolutional networks" (2016), as implemented in facenet-pytorch, and finds the same faces.
+The implementation is our own, because here every stage runs on all frames and candidates at once. Crops of any size are
+computed from an integral image with four look-ups per pixel.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from mgst_data.core.geometry import square
 from mgst_data.core.records import Detections
 from mgst_data.core.registry import Registry
 
-# Side of what P-Net sees at once, pixels, and the step between two of its outputs.
+# Receptive field of P-Net and step between two of its outputs, pixels.
 _CELL, _STRIDE = 12, 2
-# Pixels per forward pass. On a CPU, what a pass works on should stay in the cache: with O-Net, batches of 64 take 1.6
-# times as long per face as batches of 32. On a GPU it bounds the memory that a crowd takes.
+# Pixels per forward pass. On a CPU, the data of one pass should fit into the cache: O-Net takes 1.6 times as long per
+# face with batches of 64 as with batches of 32. On a GPU, the limit bounds the memory for frames with many faces.
 _CPU_PIXELS, _GPU_PIXELS = 80_000, 2**24
 
 
 @runtime_checkable
 class FaceDetector(Protocol):
-    """Finds faces in a batch of frames of one size."""
+    """Interface of a detector: it finds faces in a batch of frames of one size."""
 
     def __call__(self, frames: UInt8[Tensor, "f 3 h w"]) -> Detections:
-        """All faces, by frame, and within a frame by falling score; boxes in pixels of the frames."""
+        """Returns all faces, sorted by frame and then by descending score; boxes are in pixels of the frames."""
         ...
 
 
@@ -45,13 +45,16 @@ DETECTORS: Registry[Callable[..., FaceDetector]] = Registry("mgst_data.detectors
 
 @DETECTORS.register("mtcnn")
 class MTCNNDetector:
-    """MTCNN over batches.
+    """Detects faces with MTCNN, in batches.
 
     Args:
-        min_face: Side of the smallest face to look for, pixels. The cost of the first stage falls with its square.
-        thresholds: Least probability of a face after each of the three stages.
-        factor: Ratio of two neighbouring scales of the image pyramid.
-        device: Where the networks run. Results come back on the CPU.
+        min_face: Side of the smallest face to detect, pixels. The cost of the first stage decreases with its square.
+        thresholds: Smallest probability of a face after each of the three stages, [0, 1].
+        factor: Ratio of two neighbouring scales of the image pyramid, (0, 1).
+        device: Device of the networks. Results are on the CPU.
+
+    Raises:
+        ValueError: if ``min_face`` is not above 0, or ``factor`` is not in (0, 1).
     """
 
     def __init__(
@@ -62,13 +65,17 @@ class MTCNNDetector:
         factor: float = 0.709,
         device: torch.device | str = "cpu",
     ) -> None:
+        if not min_face > 0:
+            raise ValueError(f"min_face must be above 0, got {min_face}")
+        if not 0 < factor < 1:
+            raise ValueError(f"factor must be in (0, 1), got {factor}")
         self.min_face, self.thresholds, self.factor = min_face, thresholds, factor
         self.device = torch.device(device)
         self.pnet, self.rnet, self.onet = (load_network(name, self.device) for name in ("PNet", "RNet", "ONet"))
 
     @torch.inference_mode()
     def __call__(self, frames: UInt8[Tensor, "f 3 h w"]) -> Detections:
-        """All faces, by frame, and within a frame by falling score; boxes in pixels of the frames."""
+        """Returns all faces, sorted by frame and then by descending score; boxes are in pixels of the frames."""
         check_frames(frames, 4, kind="uint8")
         integral = integral_image(frames.to(self.device))
         frame, boxes = self._propose(integral)
@@ -80,7 +87,7 @@ class MTCNNDetector:
         return Detections(found.frame.cpu(), found.boxes.cpu(), found.scores.cpu(), found.points.cpu())
 
     def _propose(self, integral: Tensor) -> tuple[Tensor, Tensor]:
-        """First stage: candidate boxes from a pyramid of the frames."""
+        """Runs the first stage: computes candidate boxes on an image pyramid of the frames."""
         height, width = integral.shape[1] - 1, integral.shape[2] - 1
         columns: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
         scale = _CELL / self.min_face
@@ -104,7 +111,7 @@ class MTCNNDetector:
         return frame, square(boxes + shifts * extent.repeat(1, 2))
 
     def _reject(self, integral: Tensor, frame: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
-        """Second stage: throws most candidates away."""
+        """Runs the second stage: rejects most candidates."""
         frame, boxes = _on_frame(frame, boxes, integral)
         crops = crop_area(integral, frame, boxes, 24)
         shift, probability = in_batches(self.rnet, crops)
@@ -114,7 +121,7 @@ class MTCNNDetector:
         return frame[keep], square(regress(boxes[keep], shift[keep]))
 
     def _refine(self, integral: Tensor, frame: Tensor, boxes: Tensor) -> Detections:
-        """Third stage: the final box, probability and five points."""
+        """Runs the third stage: computes the final box, the probability and five points."""
         frame, boxes = _on_frame(frame, boxes, integral)
         shift, points, scores = apply_onet(self.onet, crop_area(integral, frame, boxes, 48))
         passed = scores > self.thresholds[2]
@@ -128,25 +135,37 @@ class MTCNNDetector:
 
 
 def apply_onet(onet: nn.Module, crops: Float[Tensor, "n 3 48 48"]) -> tuple[Tensor, Tensor, Tensor]:
-    """Runs O-Net in bounded batches.
+    """Runs O-Net in batches of limited size.
+
+    Args:
+        onet: O-Net.
+        crops: Crops of the boxes, as :func:`normalise` returns them.
 
     Returns:
-        Shifts of the box's sides (n, 4) and points (n, 5, 2), both in units of the box, and probabilities (n,).
+        Shifts of the sides of the box (n, 4) and points (n, 5, 2), both relative to the size of the box, and
+        probabilities (n,).
     """
     shift, points, probability = in_batches(onet, crops)
     return shift, points.reshape(-1, 2, 5).mT, probability[:, 1]
 
 
 def place_points(boxes: Float[Tensor, "n 4"], points: Float[Tensor, "n 5 2"]) -> Float[Tensor, "n 5 2"]:
-    """From units of the box to pixels; the box counts both its end pixels, and from 1, as in the original."""
+    """Converts points from units of their box to pixels.
+
+    As in the original code, pixels are counted from 1, and the box includes the pixels at both ends.
+
+    Args:
+        boxes: Boxes (x0, y0, x1, y1), pixels.
+        points: Points (x, y) relative to the box, [0, 1].
+    """
     corner, size = boxes[:, None, :2], boxes[:, None, 2:] - boxes[:, None, :2]
     return corner + points * (size + 1) - 1
 
 
 def integral_image(frames: UInt8[Tensor, "f 3 h w"]) -> Int[Tensor, "f h1 w1 3"]:
-    """Sums over all pixels above and left of each corner; one row and column more than the frames."""
+    """Returns the sum of all pixels above and left of each pixel corner: one row and column more than the frames."""
     pictures = frames.permute(0, 2, 3, 1)
-    # The largest sum must fit; 32 bits do up to 8.4 million pixels.
+    # The largest sum must fit into the integer type; 32 bits are enough for 8.4 million pixels.
     small = frames.shape[2] * frames.shape[3] * 255 < 2**31
     if frames.device.type == "cpu" and small:
         sums = torch.empty(len(frames), frames.shape[2] + 1, frames.shape[3] + 1, 3, dtype=torch.int32)
@@ -158,7 +177,15 @@ def integral_image(frames: UInt8[Tensor, "f 3 h w"]) -> Int[Tensor, "f h1 w1 3"]
 
 
 def resize_area(integral: Int[Tensor, "f h1 w1 3"], size: tuple[int, int]) -> Float[Tensor, "f 3 h w"]:
-    """Averages over windows as ``torch.nn.functional.interpolate(mode="area")`` does, [0, 255]."""
+    """Resizes frames by averaging over windows, as ``torch.nn.functional.interpolate(mode="area")``.
+
+    Args:
+        integral: Integral image of the frames.
+        size: Height and width of the result, pixels.
+
+    Returns:
+        Resized frames, [0, 255].
+    """
     top, bottom = _windows(torch.tensor([integral.shape[1] - 1], device=integral.device), size[0])
     left, right = _windows(torch.tensor([integral.shape[2] - 1], device=integral.device), size[1])
     rows = integral.index_select(1, bottom[0]) - integral.index_select(1, top[0])
@@ -170,9 +197,19 @@ def resize_area(integral: Int[Tensor, "f h1 w1 3"], size: tuple[int, int]) -> Fl
 def crop_area(
     integral: Int[Tensor, "f h1 w1 3"], frame: Int[Tensor, " n"], boxes: Float[Tensor, "n 4"], size: int
 ) -> Float[Tensor, "n 3 size size"]:
-    """Cuts boxes out of frames and averages them to ``size`` pixels, ready for R-Net and O-Net.
+    """Cuts boxes out of frames and resizes them by averaging, as input of R-Net and O-Net.
 
-    Boxes count pixels from 1 and include both ends, and are cut at the frame's border, as in the original.
+    As in the original code, pixels are counted from 1, boxes include the pixels at both ends, and boxes are clipped to
+    the frame.
+
+    Args:
+        integral: Integral image of the frames.
+        frame: Index of the frame of each box.
+        boxes: Boxes (x0, y0, x1, y1), pixels.
+        size: Side of the crops, pixels.
+
+    Returns:
+        Normalised crops; see :func:`normalise`.
     """
     x0, y0, x1, y1 = _cut_to_frame(boxes, integral).unbind(dim=1)
     top, bottom = (edge + y0[:, None] for edge in _windows(y1 - y0, size))
@@ -188,7 +225,11 @@ def crop_area(
 
 
 def load_network(name: str, device: torch.device) -> nn.Module:
-    """One of facenet-pytorch's PNet, RNet and ONet with the weights that it ships, frozen.
+    """Loads a network of facenet-pytorch with its packaged weights, frozen.
+
+    Args:
+        name: "PNet", "RNet" or "ONet".
+        device: Device of the network.
 
     Raises:
         ImportError: if facenet-pytorch is not installed.
@@ -197,7 +238,7 @@ def load_network(name: str, device: torch.device) -> nn.Module:
         import facenet_pytorch
     except ImportError as error:
         raise ImportError("face detection needs facenet-pytorch: pip install facenet-pytorch") from error
-    # Made without memory: its own constructor would draw weights from the global generator first.
+    # Created on the meta device, because the constructor would draw random weights from the global generator.
     with torch.device("meta"):
         network: nn.Module = getattr(facenet_pytorch, name)(pretrained=False)
     weights = Path(facenet_pytorch.__file__).parent / "data" / f"{name.lower()}.pt"
@@ -206,22 +247,30 @@ def load_network(name: str, device: torch.device) -> nn.Module:
 
 
 def in_batches(network: nn.Module, pictures: Float[Tensor, "n 3 h w"]) -> tuple[Tensor, ...]:
-    """Runs a network on as many pictures at a time as suits the device; none at all are fine too."""
+    """Runs a network on pictures in batches whose size suits the device; the number of pictures may be 0.
+
+    Args:
+        network: Network to run.
+        pictures: Input of the network.
+
+    Returns:
+        The outputs of the network for all pictures.
+    """
     limit = _CPU_PIXELS if pictures.device.type == "cpu" else _GPU_PIXELS
     size = max(1, limit // (pictures.shape[2] * pictures.shape[3]))
-    # The networks cannot flatten an empty batch, so one blank picture stands in for it and its outputs are cut off.
+    # The networks cannot flatten an empty batch. It is replaced by one blank picture, whose outputs are removed.
     padded = pictures if len(pictures) else pictures.new_zeros(1, *pictures.shape[1:])
     outputs = [network(padded[start : start + size]) for start in range(0, len(padded), size)]
     return tuple(torch.cat(output)[: len(pictures)] for output in zip(*outputs, strict=True))
 
 
 def normalise(pixels: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
-    """From [0, 255] to about [-1, 1], as the networks were trained."""
+    """Maps pixel values from [0, 255] to about [-1, 1], the range that the networks were trained with."""
     return (pixels - 127.5) * 0.0078125
 
 
 def _windows(length: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """First and past-the-last pixel of each of ``size`` windows over lengths (n,): two tensors (n, size)."""
+    """Returns start and end (exclusive) of ``size`` windows over each length (n,), as two tensors (n, size)."""
     step = torch.arange(size + 1, device=length.device)
     start = step[:-1] * length[:, None] // size
     end = (step[1:] * length[:, None] + size - 1) // size
@@ -235,23 +284,29 @@ def _cut_to_frame(boxes: Tensor, integral: Tensor) -> Tensor:
 
 
 def _on_frame(frame: Tensor, boxes: Tensor, integral: Tensor) -> tuple[Tensor, Tensor]:
-    """Drops boxes that hold no pixel of their frame."""
+    """Removes boxes that contain no pixel of their frame."""
     x0, y0, x1, y1 = _cut_to_frame(boxes, integral).unbind(dim=1)
     inside = (x1 > x0) & (y1 > y0)
     return frame[inside], boxes[inside]
 
 
 def regress(boxes: Float[Tensor, "n 4"], shift: Float[Tensor, "n 4"]) -> Float[Tensor, "n 4"]:
-    """Moves each side of a box by a share of the box's size."""
+    """Moves each side of a box by a fraction of the size of the box.
+
+    Args:
+        boxes: Boxes (x0, y0, x1, y1), pixels.
+        shift: Shift of each side, relative to the size of the box.
+    """
     size = boxes[:, 2:] - boxes[:, :2] + 1
     return boxes + shift * size.repeat(1, 2)
 
 
 def _nms_by_smaller(found: Detections, threshold: float) -> Tensor:
-    """Non-maximum suppression by intersection over the smaller box: removes a face found inside a face.
+    """Returns the boxes that remain after non-maximum suppression by intersection over the area of the smaller box.
 
-    A box is kept unless a kept box of the same frame with a higher score covers more than ``threshold`` of the smaller
-    of the two. Solved for all boxes at once by repeating the rule until nothing changes.
+    This overlap removes a face that was detected inside another face. A box is kept unless a kept box of the same frame
+    with a higher score covers more than ``threshold`` of the smaller of the two. The rule is applied to all boxes at
+    once and repeated until nothing changes.
     """
     boxes, scores = found.boxes, found.scores
     low, high = (

@@ -1,27 +1,29 @@
-"""Facial landmarks: dlib's regression trees on patches that show the face as the trees were trained, and a check.
+"""Facial landmarks: dlib's regression trees on normalised face patches, and a check of the landmarks.
 
-Kazemi and Sullivan, "One millisecond face alignment with an ensemble of regression trees" (2014), start from the mean
-face, laid into the square box of a face detector. dlib's files were trained with the boxes of dlib's own HOG detector,
-so the landmarks are only as good as a box is like those. Here no box is used at all: the five points of the detector
-say where that box is. A similarity transform lays the eyes and the mouth's corners where they are in dlib's box on
-average (``FACE_IN_BOX``), the frame is resampled into an upright grey patch of one size, and the trees run on that.
+The method of Kazemi and Sullivan, "One millisecond face alignment with an ensemble of regression trees" (2014), starts
+from the mean face, placed in the square box of a face detector. The files of dlib were trained with the boxes of the
+HOG detector of dlib, so the landmarks are accurate only for similar boxes. Therefore this module does not use the box
+of the detector. It uses the five points of the detector: a similarity transform maps the eyes and the corners of the
+mouth to their mean positions in the box of dlib (``FACE_IN_BOX``). The frame is resampled into an upright greyscale
+patch of fixed size, and the trees run on this patch.
 
-That cures four things at once: the box of another detector, faces turned in the plane (the HOG detector finds none
-beyond about 20 degrees), boxes and landmarks that dlib rounds to whole pixels, and small faces, on which those pixels
-are a large part of the face. The nose is left out of the fit, because it moves sideways as the head turns.
+This solves four problems: boxes of another detector; faces rotated in the image plane (the HOG detector finds none
+beyond about 20 degrees); boxes and landmarks that dlib rounds to whole pixels; and small faces, for which the rounding
+is a large part of the face. The nose is left out of the fit, because it moves sideways when the head turns.
 
-Measured by benchmarks/fit_landmark_box.py, % of the eye distance: error (median, worst percentile) and jitter.
+Measured by benchmarks/fit_landmark_box.py, in % of the eye distance:
 
-    MTCNN's box                           2.7   51    1.15
-    MTCNN's box, made square, moved       1.1   57    0.99
-    box of dlib's own detector            1.1   11    0.97
-    here, one view                        0.9   10    0.86
-    here, two views                       0.7    9    0.72
+    method                              error: median   99th percentile   jitter
+    MTCNN box                                     2.7                51     1.15
+    MTCNN box, made square and moved              1.1                57     0.99
+    box of the HOG detector of dlib               1.1                11     0.97
+    this module, one view                         0.9                10     0.86
+    this module, two views                        0.7                 9     0.72
 
-A second pass, from the box that the landmarks of the first lie in, costs as much as a second view and is as good, but
-needs the mean face of every model; so views it is. Most of the time goes into fetching 4 MB of leaves per view from
-memory: 1 ms on an idle core, more on a busy machine. dlib holds the interpreter's lock meanwhile: processes help,
-threads do not.
+An alternative to a second view is a second pass with the box around the landmarks of the first pass. It has the same
+cost and accuracy, but it needs the mean face of every model, so this module uses views. Most of the time is spent on
+loading 4 MB of tree leaves per view from memory: 1 ms on an idle core, more on a busy machine. dlib holds the global
+interpreter lock during this time, so that more processes increase the speed, and more threads do not.
 """
 
 from __future__ import annotations
@@ -44,22 +46,24 @@ from mgst_data.core.geometry import apply_transform, similarity_transform
 from mgst_data.core.records import Detections
 from mgst_data.core.registry import Registry
 
-# Where MTCNN's left eye, right eye, left and right mouth corner lie in the box of dlib's HOG detector, in units of its
-# side from its upper left corner. Fitted by benchmarks/fit_landmark_box.py: medians over 873 faces of 93 clips, made
-# symmetric. For clips left out of the fit, the HOG box is within 4 % of its side in place and 9 % in size (median
-# absolute deviation as standard deviation; no bias above 1 %), mostly because HOG boxes come in steps of 20 %.
+# Positions (x, y) of the MTCNN points left eye, right eye, left and right corner of the mouth in the box of the HOG
+# detector of dlib, relative to its side, from its upper left corner. Fitted by benchmarks/fit_landmark_box.py: medians
+# over 873 faces of 93 clips, made symmetric. For clips left out of the fit, the HOG box deviates by 4 % of its side in
+# position and by 9 % in size (median absolute deviation, scaled to a standard deviation; no bias above 1 %), mostly
+# because the sizes of HOG boxes have steps of 20 %.
 FACE_IN_BOX = ((0.2881, 0.2907), (0.7119, 0.2907), (0.3303, 0.7498), (0.6697, 0.7498))
 _EYES_AND_MOUTH = [0, 1, 3, 4]
 
-# Patch: the side of the box, and what is shown around it, pixels. dlib gives whole pixels; with 256 of them the error
-# of rounding is 0.3 % of the eye distance.
+# Side of the box in a patch, and margin around it, pixels. dlib returns whole pixels; with 256 pixels the rounding
+# error is 0.3 % of the eye distance.
 _SIDE, _MARGIN = 256, 48
 # Angle between the first and the last view of a face, radians.
 _TURN = 0.2
 
-# Frames on either side that a landmark is checked against, and how far it may be from its median there, in units of
-# the face's spread; 0.3 is about a quarter of the eye distance. Of a million landmarks of 94 clips, none that followed
-# natural motion was further than 0.27 (a head thrown back at 15 frames/s; mouths reach 0.26, blinks 0.17).
+# Number of frames on each side that a landmark is compared with, and its largest distance from its median there,
+# relative to the spread of the face; 0.3 is about a quarter of the eye distance. Among a million landmarks of 94 clips,
+# the largest distance in natural motion was 0.27 (a fast backward motion of the head at 15 frames per second; mouths
+# reach 0.26, blinks 0.17).
 CHECK_REACH = 2
 _JUMP = 0.3
 
@@ -67,16 +71,24 @@ _PACKAGE, _FILE = "face_recognition_models", "models/shape_predictor_68_face_lan
 
 
 class LandmarkModel(Protocol):
-    """Finds the landmarks of faces whose place is known.
+    """Interface of a landmark model: it finds the landmarks of detected faces.
 
     Attributes:
-        name: What a shard's reader should know of the model: its kind, its file, the number of landmarks.
+        name: Description of the model, which is stored in shards: its kind, its file, the number of landmarks.
     """
 
     name: str
 
     def __call__(self, frames: UInt8[Tensor, "f 3 h w"], found: Detections) -> Float[Tensor, "n k 2"]:
-        """Landmarks of all n faces, pixels of the frames; ``found.frame`` says which frame a face is in."""
+        """Finds the landmarks of all n faces.
+
+        Args:
+            frames: RGB frames, [0, 255].
+            found: Detected faces; ``found.frame`` is the index of the frame of each face.
+
+        Returns:
+            Landmarks (x, y), pixels of the frames.
+        """
         ...
 
 
@@ -85,26 +97,27 @@ LANDMARK_MODELS: Registry[Callable[..., LandmarkModel]] = Registry("mgst_data.la
 
 @LANDMARK_MODELS.register("dlib")
 class DlibLandmarks:
-    """Landmarks by dlib's shape predictor.
+    """Finds landmarks with the shape predictor of dlib.
 
     Args:
-        path: A ``.dat`` file of any number of landmarks, trained with the boxes of dlib's detector, as the common
-            68-point and 81-point files are. By default the 68-point file of ``face_recognition_models``.
-        views: Patches per face, each turned a little against the others, whose landmarks are averaged. Cost is in
-            proportion.
+        path: A ``.dat`` file with any number of landmarks, trained with the boxes of the detector of dlib, such as the
+            common 68-point and 81-point files. The default is the 68-point file of ``face_recognition_models``.
+        views: Number of patches per face, at least 1. The patches are rotated against each other, and their landmarks
+            are averaged. The cost is proportional to this number.
 
     Attributes:
-        name: The versions of dlib and of the file, with the number of landmarks.
-        count: The number of landmarks, K, as the file has it.
+        name: Version of dlib, number of landmarks and name of the file.
+        count: Number of landmarks, K, given by the file.
 
     Raises:
-        ImportError: if dlib or the default file's package is not installed.
-        UsageError: if the file is missing or is no shape predictor.
+        ImportError: if dlib or the package of the default file is not installed.
+        UsageError: if the file is missing or is not a shape predictor.
+        ValueError: if ``views`` is below 1.
     """
 
     def __init__(self, path: str | Path | None = None, *, views: int = 1) -> None:
         if views < 1:
-            raise ValueError(f"at least one view is needed, not {views}")
+            raise ValueError(f"views must be at least 1, got {views}")
         self._dlib = _import_dlib()
         path = packaged_model() if path is None else Path(path)
         self._predictor = _load(self._dlib, path)
@@ -114,10 +127,14 @@ class DlibLandmarks:
         self.name = f"dlib {self._dlib.__version__}, {self.count} points ({path.name})"
 
     def __call__(self, frames: UInt8[Tensor, "f 3 h w"], found: Detections) -> Float[Tensor, "n k 2"]:
-        """Landmarks of all faces. Frames stored channels-last are not copied.
+        """Finds the landmarks of all faces. Frames in channels-last memory format are not copied.
+
+        Args:
+            frames: RGB frames, [0, 255].
+            found: Detected faces; ``found.frame`` is the index of the frame of each face.
 
         Returns:
-            Pixels of the frames, whole numbers at pixels' middles, on the CPU.
+            Landmarks (x, y) on the CPU, pixels of the frames; pixel centres are whole numbers.
         """
         check_frames(frames, 4, kind="uint8")
         pixels = frames.permute(0, 2, 3, 1).cpu().numpy()
@@ -135,15 +152,16 @@ class DlibLandmarks:
 
 
 def check_landmarks(points: Float[Tensor, "t k 2"], height: int, width: int) -> Bool[Tensor, "t k"]:
-    """Tells the landmarks of consecutive frames of one face that are to be trusted.
+    """Returns which landmarks of consecutive frames of one face are valid.
 
-    A landmark is not if it lies outside the picture, or jumps: its neighbours in time, laid onto the face of its frame
-    by a similarity transform, are all elsewhere. Motion of the whole face is no jump.
+    A landmark is invalid if it lies outside the picture or if it jumps. To find jumps, the faces of the neighbouring
+    frames are aligned with the face of the frame by a similarity transform. A landmark jumps if it is far from the
+    median of its positions in the aligned faces. Motion of the whole face is not a jump.
 
     Args:
-        points: Pixels.
-        height: Of the picture.
-        width: Of the picture.
+        points: Landmarks (x, y), pixels.
+        height: Height of the picture, pixels.
+        width: Width of the picture, pixels.
     """
     t = len(points)
     offset = torch.tensor([d for d in range(-CHECK_REACH, CHECK_REACH + 1) if d], device=points.device)
@@ -152,22 +170,27 @@ def check_landmarks(points: Float[Tensor, "t k 2"], height: int, width: int) -> 
     neighbours = points[around.clamp(0, max(0, t - 1))]
     onto = similarity_transform(neighbours, points[:, None].expand_as(neighbours))
     laid = apply_transform(onto, neighbours).masked_fill(missing[..., None, None], math.nan)
-    # Of an even number, torch gives the lower of the two in the middle: from below and from above, it is their mean.
+    # For an even count, nanmedian of torch returns the lower of the two middle values. The median of the negated values
+    # gives the upper one; their mean is the median.
     middle = (laid.nanmedian(dim=1).values - (-laid).nanmedian(dim=1).values) / 2
     apart = (points - middle).norm(dim=-1)
-    # A frame without neighbours has no motion to be compared with: the distance is not a number, and not a jump.
+    # For a frame without neighbours the distance is NaN, and the comparison is False: it is not a jump.
     jumps = apart > _JUMP * face_spread(points, torch.ones_like(apart, dtype=torch.bool))[:, None]
-    # The first pixel's area begins half a pixel before its middle.
+    # The area of the first pixel begins half a pixel before its centre.
     inside = (points >= -0.5) & (points <= torch.tensor([width, height], device=points.device) - 0.5)
     valid: Tensor = inside.all(dim=-1) & ~jumps
     return valid
 
 
 def face_spread(points: Float[Tensor, "t k 2"], valid: Bool[Tensor, "t k"]) -> Float[Tensor, " t"]:
-    """Root mean square distance of the valid landmarks from their middle, pixels; 0 where there is none.
+    """Returns the root mean square distance of the valid landmarks from their centre, pixels; 0 if none is valid.
 
-    A measure of size for any number of landmarks, which changes little as the head turns. For 68 of them, it is 0.86
-    of the eye distance of a frontal face.
+    This measures the size of a face for any number of landmarks, and it changes little when the head turns. For 68
+    landmarks, it is 0.86 of the eye distance of a frontal face.
+
+    Args:
+        points: Landmarks (x, y), pixels.
+        valid: Landmarks to use.
     """
     count = valid.sum(dim=-1, keepdim=True).clamp_min(1)
     weight = valid / count
@@ -176,7 +199,9 @@ def face_spread(points: Float[Tensor, "t k 2"], valid: Bool[Tensor, "t k"]) -> F
 
 
 def packaged_model() -> Path:
-    """The 68-point file inside ``face_recognition_models``, which is found but not imported: it needs pkg_resources.
+    """Returns the path of the 68-point file in the package ``face_recognition_models``.
+
+    The package is not imported, because its import needs pkg_resources.
 
     Raises:
         ImportError: if the package is not installed.
@@ -201,12 +226,12 @@ def _load(dlib: Any, path: Path) -> Any:
     try:
         return dlib.shape_predictor(str(path))
     except RuntimeError as error:
-        hint = "is it complete, unpacked, and for landmarks?"
+        hint = "check that the file is complete, unpacked and a landmark model"
         raise UsageError("not a shape predictor of dlib", where=path, hint=hint) from error
 
 
 def _turned_faces(views: int) -> Float[Tensor, "v 4 2"]:
-    """Eyes and mouth in the patch, for every view turned about the middle of the box, evenly to both sides."""
+    """Returns eyes and corners of the mouth in the patch of every view; views are rotated evenly to both sides."""
     angles = _TURN * (torch.linspace(-0.5, 0.5, views) if views > 1 else torch.zeros(1))
     cos, sin = angles.cos(), angles.sin()
     turn = torch.stack((torch.stack((cos, -sin), dim=-1), torch.stack((sin, cos), dim=-1)), dim=-2)
@@ -214,12 +239,12 @@ def _turned_faces(views: int) -> Float[Tensor, "v 4 2"]:
 
 
 def _patches(picture: UInt8[np.ndarray, "h w 3"], to_frame: Float[Tensor, "v 2 3"]) -> list[UInt8[np.ndarray, "s s"]]:
-    """Resamples the patches of one face; black beyond the picture, as dlib sees it."""
+    """Resamples the patches of one face; pixels outside the picture are black, as in dlib."""
     height, width = picture.shape[:2]
     size = _SIDE + 2 * _MARGIN
     corners = torch.tensor([[0.0, 0.0], [size, 0.0], [0.0, size], [size, size]])
     outline = apply_transform(to_frame, corners.expand(len(to_frame), 4, 2)).reshape(-1, 2)
-    # Only what the patches show is turned to grey. A face wholly outside still needs one pixel to sample from.
+    # Only the part that the patches show is converted to greyscale. A face outside the picture still needs one pixel.
     last = torch.tensor([width - 1.0, height - 1.0])
     x0, y0 = outline.amin(dim=0).clamp_min(0).minimum(last).floor().int().tolist()
     x1, y1 = outline.amax(dim=0).clamp_min(0).minimum(last).ceil().int().tolist()

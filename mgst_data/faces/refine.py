@@ -1,4 +1,4 @@
-"""Moves rough boxes onto their faces: O-Net alone, on full-resolution pixels, many boxes at a time."""
+"""Refines approximate face boxes with O-Net alone, on full-resolution frames, many boxes at once."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _SIDE = 48
 
 
 class BoxRefiner:
-    """O-Net as a regressor: a box near a face goes in, the face's box, points and probability come out.
+    """Computes box, five points and probability of a face from a box near it; it uses O-Net as a regressor.
 
     Args:
-        device: Where the network runs. Results come back on the CPU.
+        device: Device of the network. Results are on the CPU.
     """
 
     def __init__(self, *, device: torch.device | str = "cpu") -> None:
@@ -32,7 +32,16 @@ class BoxRefiner:
     def __call__(
         self, frames: UInt8[Tensor, "f 3 h w"], frame: Int[Tensor, " n"], boxes: Float[Tensor, "n 4"]
     ) -> Detections:
-        """One result for each box, in the order given; a box without a face comes back with a low score."""
+        """Refines boxes; a box without a face gets a low score.
+
+        Args:
+            frames: RGB frames, [0, 255].
+            frame: Index of the frame of each box.
+            boxes: Approximate boxes (x0, y0, x1, y1), pixels of the frames.
+
+        Returns:
+            One detection per box, in the same order.
+        """
         check_frames(frames, 4, kind="uint8")
         crops, windows = cut_windows(frames, frame, square(boxes))
         shift, points, scores = apply_onet(self.onet, normalise(crops.to(self.device)))
@@ -47,10 +56,16 @@ class BoxRefiner:
 def cut_windows(
     frames: UInt8[Tensor, "f 3 h w"], frame: Int[Tensor, " n"], boxes: Float[Tensor, "n 4"]
 ) -> tuple[Float[Tensor, "n 3 48 48"], Float[Tensor, "n 4"]]:
-    """Cuts boxes, rounded to whole pixels, out of frames; black where they reach beyond.
+    """Cuts boxes, rounded to whole pixels, out of frames; pixels outside a frame are black.
+
+    Args:
+        frames: RGB frames, [0, 255].
+        frame: Index of the frame of each box.
+        boxes: Boxes (x0, y0, x1, y1), pixels of the frames.
 
     Returns:
-        The crops, [0, 255], and the boxes that were really cut, counted as MTCNN counts: from 1, both ends included.
+        The crops, [0, 255], and the rounded boxes in the convention of MTCNN: pixels are counted from 1, and the pixels
+        at both ends are included.
     """
     pictures = frames.permute(0, 2, 3, 1).numpy()
     height, width = pictures.shape[1:3]

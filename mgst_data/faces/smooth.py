@@ -1,18 +1,19 @@
-"""Smoothing of landmarks over time that leaves blinks and speech alone.
+"""Smooths landmarks over time and preserves blinks and speech.
 
-A bilateral filter around locally linear motion: a frame counts for its neighbour by its distance in time, and for
-every point by how far the point has moved. Noise of a still point is averaged away, while a lid that closes within two
-frames has moved too far to be mixed with its open state. Filters with fixed weights cannot have both. Measured by
-benchmarks/choose_smoothing.py, where more candidates are: jitter of still faces and error on moving ones, % of the eye
-distance; what is left of blinks and of openings of the mouth, median and worst tenth.
+The filter is a bilateral filter around locally linear motion. The weight of a neighbouring frame depends on its
+distance in time and, for every point, on the distance that the point has moved. So the noise of a still point is
+averaged, but a lid that closes within two frames has moved too far to be mixed with its open state. Filters with fixed
+weights cannot do both. Measured by benchmarks/choose_smoothing.py, which compares more filters. Jitter of still faces
+and error on moving faces are in % of the eye distance. The other columns are the fraction of blinks and mouth openings
+that remains: median and worst tenth.
 
-                                     jitter   error   blinks      mouth
+    filter                           jitter   error   blinks      mouth
     none                               0.64    1.32   1.00 1.00   1.00 1.00
     Savitzky-Golay, 5 frames           0.35    4.06   0.99 0.84   0.97 0.73
     Savitzky-Golay, 7 frames           0.25    5.26   0.92 0.69   0.93 0.53
     Gaussian, 1 frame                  0.21    4.91   0.85 0.67   0.83 0.55
-    head apart from expression         0.24    5.19   0.86 0.67   0.83 0.55
-    this                               0.25    1.32   1.00 0.95   1.00 0.96
+    head and expression separately     0.24    5.19   0.86 0.67   0.83 0.55
+    this module                        0.25    1.32   1.00 0.95   1.00 0.96
 """
 
 from __future__ import annotations
@@ -23,28 +24,29 @@ from torch import Tensor
 
 from mgst_data.faces.landmarks import CHECK_REACH, face_spread
 
-# Frames that matter on either side of a frame, its standard deviation in time, frames, and that of the motion that
-# still counts as noise: relative to the face's spread (2 % of the eye distance), and never below a share of a pixel.
+# Number of frames used on each side; standard deviation of the weights in time, frames; standard deviation of motion
+# that counts as noise, relative to the spread of the face (2 % of the eye distance); its minimum, pixels.
 _REACH, _TIME, _MOTION, _PIXEL = 3, 1.5, 0.023, 0.5
 
-# Frames of a track needed on either side of a piece, so that checking and smoothing the piece gives exactly what
-# checking and smoothing the whole track gives.
+# Number of frames needed on each side of a part of a track, so that checking and smoothing the part gives exactly the
+# same result as checking and smoothing the whole track.
 CONTEXT = CHECK_REACH + _REACH
 
 
 def smooth_landmarks(points: Float[Tensor, "t k 2"], valid: Bool[Tensor, "t k"]) -> Float[Tensor, "t k 2"]:
-    """Smooths the landmarks of consecutive frames, without lag: the filter looks as far ahead as back.
+    """Smooths the landmarks of consecutive frames without delay: the filter uses as many later as earlier frames.
 
-    Every point of every frame is the value, at that frame, of a straight line fitted to the point's way through the
-    frames around it, weighted by nearness in time and in place (Tomasi and Manduchi, "Bilateral filtering for gray and
-    color images" (1998); with lines instead of means, so that uniform motion comes out as it is, also at the ends).
+    For every point and frame, a straight line is fitted to the positions of the point in the surrounding frames,
+    weighted by their distance in time and space. The result is the value of the line at the frame. The weights are
+    those of Tomasi and Manduchi, "Bilateral filtering for gray and color images" (1998). A line is used instead of a
+    mean, so that uniform motion is not changed, also at the ends.
 
     Args:
-        points: Pixels.
-        valid: Points that are to be trusted; the others are left out of the filter.
+        points: Landmarks (x, y), pixels.
+        valid: Landmarks to use; the others are ignored.
 
     Returns:
-        Pixels; points that are not valid come back as they are.
+        Smoothed landmarks, pixels; landmarks that are not valid are returned unchanged.
     """
     t = len(points)
     offset = torch.arange(-_REACH, _REACH + 1, device=points.device)
@@ -58,8 +60,8 @@ def smooth_landmarks(points: Float[Tensor, "t k 2"], valid: Bool[Tensor, "t k"])
     apart = (offset[:, None] / _TIME).square() + way.square().sum(dim=-1) / noise[:, None, None]
     weight = torch.exp(-apart / 2) * (valid[around] & inside[..., None])
 
-    # The line's value at the frame itself, in closed form. Far from every neighbour, only the point itself is left;
-    # the small number then makes that a line, too.
+    # Value of the line at the frame itself, in closed form. If a point is far from all its neighbours, only the point
+    # itself has weight; the small number avoids a division by zero in this case.
     x = offset[:, None].to(points)
     s0, s1, s2 = (weight.mul(x**power).sum(dim=1) for power in (0, 1, 2))
     y0, y1 = (way.mul((weight * x**power)[..., None]).sum(dim=1) for power in (0, 1))

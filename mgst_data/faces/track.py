@@ -1,11 +1,13 @@
-"""Follows faces through a video: detection on key frames, O-Net in between.
+"""Tracks faces through a video: detection on key frames, refinement with O-Net between them.
 
-A full detection costs tens of O-Net calls, and a face moves little from frame to frame. So the detector sees key frames
-only; faces of neighbouring key frames are linked, their boxes interpolated, and O-Net moves all interpolated boxes of a
-batch onto their faces at once. Where that is not safe - a face appears, vanishes or moves too far to be linked - O-Net
-follows it frame by frame, and where O-Net does not confirm a box, that frame is detected in full. A batch that ends
-between two key frames of a calm video ends on an O-Net look at the faces known; a face that appears in it is found by
-the next key frame, and followed back to the first frame of that one's batch. The scheme is ours.
+A full detection costs as much as tens of O-Net calls, and a face moves little from frame to frame. Therefore the
+detector sees only key frames. Faces of neighbouring key frames are linked, their boxes are interpolated, and O-Net
+refines all interpolated boxes of a batch at once. If a face appears, disappears or moves too far to be linked, O-Net
+follows it frame by frame. If O-Net does not confirm a box, the detector runs on that frame.
+
+A batch may end between two key frames. If nothing unexpected happened, only O-Net runs on the last frame, for the known
+faces. A new face is then found on the next key frame and followed back to the first frame of the batch of that key
+frame. The scheme is our own; it saves most of the cost of a detection on every frame.
 """
 
 from __future__ import annotations
@@ -25,26 +27,27 @@ from mgst_data.faces.cuts import CutFinder
 from mgst_data.faces.detect import FaceDetector
 from mgst_data.faces.refine import BoxRefiner
 
-# Overlap (IoU) of a face with one of the last key frame that makes them the same, if no third face comes near.
+# Smallest IoU at which a face is the same as a face of the last key frame, if no other face is near.
 _LINK = 0.35
-# Overlap at which two boxes on one frame lie on the same face.
+# Smallest IoU at which two boxes in one frame show the same face.
 _SAME = 0.5
-# A refined box that overlaps its guess less than this has slipped onto something else.
+# Smallest IoU of a refined box with its initial box; with less overlap, the box has moved to something else.
 _SLIPPED = 0.3
-# O-Net sees a face well enough to place its box in one go if the guess overlaps the face as much as this.
+# Smallest IoU of the initial box with the refined box at which one call of O-Net is enough.
 _NEAR = 0.8
-# How far a face can be from where it is looked for, in units of its size, to be taken for the same on the next frame.
+# Largest distance between the expected and the detected position of a face in the next frame, relative to its size.
 _REACH = 0.75
 _TOUCH = 1e-6
-# Frames for which a face may be out of sight and still be the same when it shows again in the same place.
+# Largest number of frames for which a face can be hidden and still continue its track when it reappears in the same
+# place.
 _GAP = 12
-# Key frames in a row on which the detector may miss a face that O-Net still confirms.
+# Number of consecutive key frames after which a face ends if the detector misses it, although O-Net confirms it.
 _PATIENCE = 2
 
 
 @dataclass(slots=True, eq=False)
 class _Face:
-    """One face being followed: where it is thought to be, by position in the batch."""
+    """One tracked face: its estimated boxes by position in the batch, and how many key frames in a row missed it."""
 
     id: int
     boxes: dict[int, Tensor] = field(default_factory=dict)
@@ -52,20 +55,21 @@ class _Face:
 
 
 class Tracker:
-    """Turns the batches of one video, in order, into face tracks; a track that goes on keeps its id.
+    """Computes the face tracks of one video from its batches, in order; a track keeps its id across batches.
 
     Args:
-        detector: Sees frames reduced by ``scale``.
-        refiner: Sees frames in full resolution.
-        scale: Reduction of frames before detection, at most 1.
-        key_interval: Shortest and longest distance between key frames. It doubles while faces stay where they are
-            expected, and falls back to the shortest where they come, go, or move otherwise than expected.
-        min_score: Least probability of a face, for detections and for O-Net to confirm a box.
-        start_score: Least probability of a face for a track to begin with it.
-        min_face: Smaller faces are dropped; geometric mean of width and height, pixels.
+        detector: Face detector; it sees frames reduced by ``scale``.
+        refiner: Box refiner; it sees frames in full resolution.
+        scale: Scale of the frames for detection, (0, 1].
+        key_interval: Shortest and longest distance between key frames, frames. The distance doubles while the faces
+            stay at their expected positions. It returns to the shortest when faces appear, disappear or move
+            unexpectedly.
+        min_score: Smallest probability of a face, [0, 1]: for detections, and for O-Net to confirm a box.
+        start_score: Smallest probability of a face that starts a track, [0, 1].
+        min_face: Smallest size of a face, the geometric mean of width and height, pixels. Smaller faces are dropped.
 
     Attributes:
-        too_small: Detections dropped for their size so far.
+        too_small: Number of detections dropped so far because of their size.
     """
 
     def __init__(
@@ -86,17 +90,17 @@ class Tracker:
         self._cuts = CutFinder()
         self._interval = key_interval[0]
         self._next_id = 0
-        # Frames between the last key frame and this batch.
+        # Number of frames between the last key frame and this batch.
         self._age = 0
-        # Faces of the last batch; each has its box at position -1, the frame before the batch.
+        # Faces at the end of the last batch; each has its box at position -1, the frame before this batch.
         self._live: list[_Face] = []
-        # Faces that were lost before the last key frame of this batch and may show again.
+        # Faces that were lost before the last key frame of this batch and may reappear.
         self._gone: list[_Face] = []
-        # Frames of this batch that were detected in full, by position.
+        # Detections by position, for the frames of this batch on which the detector ran.
         self._found: dict[int, Detections] = {}
 
     def __call__(self, batch: FrameBatch) -> list[FaceTrack]:
-        """The faces of a batch, each on a run of frames; landmarks are left empty (k = 0)."""
+        """Returns the tracks of a batch, each with consecutive frames; landmarks are empty (k = 0)."""
         cuts = self._cuts(batch.frames)
         keys = self._key_frames(cuts)
         self._found = {}
@@ -121,7 +125,7 @@ class Tracker:
         return tracks
 
     def _key_frames(self, cuts: Bool[Tensor, " n"]) -> list[int]:
-        """Positions of key frames: at intervals, and on both sides of each cut."""
+        """Returns the positions of key frames: at regular intervals, and on both sides of each cut."""
         starts = cuts.nonzero().flatten().tolist()
         keys = {*starts, *(start - 1 for start in starts if start > 0)}
         for start, stop in zip([-1 - self._age, *starts], [*starts, len(cuts)], strict=True):
@@ -129,7 +133,7 @@ class Tracker:
         return sorted(keys)
 
     def _detect(self, frames: UInt8[Tensor, "n 3 h w"], positions: Iterable[int]) -> None:
-        """Detects frames in full that have not been yet."""
+        """Runs the detector on frames on which it has not run yet."""
         missing = [position for position in positions if position not in self._found]
         if not missing:
             return
@@ -143,7 +147,7 @@ class Tracker:
             self._found[position] = found[found.frame == i]
 
     def _reach_end(self, frames: Tensor, start: int, last: int) -> list[_Face]:
-        """Carries live faces to the end of the batch, which is no key frame unless it has to be one."""
+        """Continues live faces to the last frame of the batch; it becomes a key frame only if O-Net is not enough."""
         if self._live and self._interval > self.key_interval[0]:
             before = _stack(face.boxes[start] for face in self._live)
             seen = self._refine(frames, torch.full((len(before),), last), before)
@@ -157,7 +161,7 @@ class Tracker:
         return self._span(frames, start, last)
 
     def _span(self, frames: Tensor, start: int, stop: int) -> list[_Face]:
-        """Carries live faces from one key frame to the next; returns those that have ended for good."""
+        """Continues live faces from one key frame to the next; returns the faces that have ended."""
         found = self._found[stop]
         ended, self._gone = self._gone, []
         before = _stack(face.boxes[start] for face in self._live)
@@ -190,7 +194,7 @@ class Tracker:
         return [face for face in ended if face in missing]
 
     def _follow(self, frames: Tensor, faces: list[_Face], positions: range) -> None:
-        """Moves boxes frame by frame, each on from the one before, until the face is no longer seen."""
+        """Follows faces frame by frame, from box to box, until O-Net and the detector no longer find them."""
         going = faces
         for position in positions:
             if not going:
@@ -208,7 +212,7 @@ class Tracker:
                 face.boxes[position] = box
 
     def _settle(self, batch: FrameBatch, faces: list[_Face]) -> list[FaceTrack]:
-        """Refines every box of the batch at once, mends those O-Net does not confirm, and makes tracks."""
+        """Refines every box of the batch at once, repairs the boxes that O-Net does not confirm, and returns tracks."""
         rows = [
             (face, position, box) for face in faces for position, box in sorted(face.boxes.items()) if position >= 0
         ]
@@ -225,7 +229,7 @@ class Tracker:
         seen = self._mend(batch.frames, seen, guess, kept)
         for (face, where, _), box in zip(rows, seen.boxes, strict=True):
             face.boxes[where] = box
-        # A track that has lost its face and coasts on another's would take that one over.
+        # A track that has lost its face and lies on the face of another track would take over that face.
         coasting = self._coasting(seen) & (position == len(batch) - 1)
         self._live = [face for face in self._live if face.id not in owner[coasting].tolist()]
         tracks = []
@@ -239,13 +243,13 @@ class Tracker:
         return tracks
 
     def _coasting(self, seen: Detections) -> Bool[Tensor, " n"]:
-        """Marks boxes without a face of their own that lie on one another track holds."""
+        """Marks boxes without a confirmed face that lie on the face of another track."""
         sure = seen.scores >= self.min_score
         same = (iou(seen.boxes, seen.boxes) > _SAME) & (seen.frame[:, None] == seen.frame[None, :])
         return ~sure & (same & sure[None, :]).any(dim=1)
 
     def _refine(self, frames: Tensor, position: Tensor, guess: Tensor) -> Detections:
-        """Refines all boxes, and those that had to move far a second time."""
+        """Refines all boxes, and refines the boxes that moved far a second time."""
         first = self.refiner(frames, position, guess)
         far = (self._kept(first, guess) & (paired_iou(first.boxes, guess) < _NEAR)).nonzero().flatten()
         second = self.refiner(frames, position[far], first.boxes[far])
@@ -260,7 +264,7 @@ class Tracker:
         return (seen.scores >= self.min_score) & (paired_iou(seen.boxes, guess) > _SLIPPED)
 
     def _mend(self, frames: Tensor, seen: Detections, guess: Tensor, kept: Tensor) -> Detections:
-        """Detects in full where O-Net failed; a box that is not found even then stays at its guess, with score 0."""
+        """Runs the detector where O-Net failed; a box without a detection keeps its initial position, with score 0."""
         if bool(kept.all()):
             return seen
         boxes = torch.where(kept[:, None], seen.boxes, guess)
@@ -278,7 +282,7 @@ class Tracker:
         return Detections(seen.frame, boxes, scores, points)
 
     def _confirmed_span(self, seen: Detections, *, begins: bool, ends: bool) -> slice:
-        """Cuts frames off a beginning or an end at which no face was confirmed."""
+        """Returns the frames of a track without unconfirmed frames at its beginning or end."""
         confirmed = (seen.scores >= self.min_score).nonzero().flatten()
         if len(confirmed) == 0:
             return slice(0, 0)
@@ -287,7 +291,13 @@ class Tracker:
 
 
 def reduce_frames(frames: UInt8[Tensor, "n 3 h w"], positions: list[int], scale: float) -> UInt8[Tensor, "m 3 h2 w2"]:
-    """Picks frames and makes them smaller by averaging; a scale of 1 leaves them as they are."""
+    """Selects frames and reduces them by averaging.
+
+    Args:
+        frames: RGB frames, [0, 255].
+        positions: Indices of the frames to select.
+        scale: Scale of the result, (0, 1]; 1 does not change the frames.
+    """
     if scale == 1.0:
         return frames[positions]
     pictures = frames.permute(0, 2, 3, 1).numpy()
@@ -302,7 +312,7 @@ def _stack(boxes: Iterable[Tensor]) -> Float[Tensor, "n 4"]:
 
 
 def _concatenate(found: dict[int, Detections], positions: list[int]) -> Detections:
-    """Detections of several frames in one, ``frame`` being the position."""
+    """Joins the detections of several frames; ``frame`` of the result is the position in the batch."""
     parts = [found[position] for position in positions]
     return Detections(
         torch.tensor(
@@ -315,13 +325,13 @@ def _concatenate(found: dict[int, Detections], positions: list[int]) -> Detectio
 
 
 def _expected(boxes: dict[int, Tensor], position: int, step: int) -> Tensor:
-    """Where a face should be next if it moves on as it did between the last two frames."""
+    """Returns the next box of a face if it continues its motion between the last two frames."""
     last, before = boxes[position - step], boxes.get(position - 2 * step)
     return last if before is None else 2 * last - before
 
 
 def _nearest(boxes: Tensor, stays: Tensor, origin: Tensor, found: Tensor) -> tuple[Tensor, Tensor]:
-    """Puts boxes that were lost onto the nearest detection within reach that no other box holds."""
+    """Moves lost boxes to the nearest detection within ``_REACH`` that belongs to no other box."""
     free = found[~(iou(found, boxes[stays]) > _SAME).any(dim=1)]
     nearness = _nearness(origin, free) * ~stays[:, None]
     boxes, stays = boxes.clone(), stays.clone()
@@ -331,7 +341,7 @@ def _nearest(boxes: Tensor, stays: Tensor, origin: Tensor, found: Tensor) -> tup
 
 
 def _nearness(origin: Float[Tensor, "n 4"], found: Float[Tensor, "m 4"]) -> Float[Tensor, "n m"]:
-    """1 for boxes with the same middle, falling to 0 at ``_REACH`` sizes of the first."""
+    """Returns 1 for boxes with the same centre, decreasing to 0 at a distance of ``_REACH`` sizes of the first box."""
     size = box_size(origin).prod(dim=1).sqrt().clamp_min(1)
     distance = (box_centre(origin)[:, None] - box_centre(found)[None]).norm(dim=2) / size[:, None]
     nearness: Tensor = (1 - distance / _REACH).clamp_min(0)
@@ -343,7 +353,7 @@ def _interpolate(start: int, stop: int, first: Tensor, last: Tensor) -> dict[int
 
 
 def _pairs(overlap: Float[Tensor, "n m"], threshold: float) -> list[tuple[int, int]]:
-    """Pairs rows with columns, the largest overlap first."""
+    """Returns pairs of rows and columns, chosen greedily by the largest overlap."""
     rest, pairs = overlap.clone(), []
     while rest.numel() and float(rest.max()) >= threshold:
         i, j = divmod(int(rest.argmax()), rest.shape[1])
@@ -353,7 +363,7 @@ def _pairs(overlap: Float[Tensor, "n m"], threshold: float) -> list[tuple[int, i
 
 
 def _sure_pairs(overlap: Float[Tensor, "n m"], threshold: float) -> list[tuple[int, int]]:
-    """Pairs without a rival: nothing else in their row or column has half their overlap."""
+    """Returns the unambiguous pairs: no other entry of their row or column has more than half of their overlap."""
     sure = []
     for i, j in _pairs(overlap, threshold):
         rivals = (overlap[i] > overlap[i, j] / 2).sum() + (overlap[:, j] > overlap[i, j] / 2).sum()
@@ -363,7 +373,7 @@ def _sure_pairs(overlap: Float[Tensor, "n m"], threshold: float) -> list[tuple[i
 
 
 def _collides(seen: Detections, guess: Tensor) -> Bool[Tensor, " n"]:
-    """Marks boxes that moved onto another face's: of two on the same spot, the one further from its guess."""
+    """Marks boxes that moved to another face: of two boxes on one face, the one that moved further is marked."""
     n = len(seen)
     same = (iou(seen.boxes, seen.boxes) > _SAME) & (seen.frame[:, None] == seen.frame[None, :])
     same &= ~torch.eye(n, dtype=torch.bool)
@@ -373,7 +383,7 @@ def _collides(seen: Detections, guess: Tensor) -> Bool[Tensor, " n"]:
 
 
 def _rejoin(fresh: list[_Face], gone: list[_Face]) -> list[_Face]:
-    """Joins faces that appeared with faces that vanished there shortly before, and takes those off ``gone``."""
+    """Joins new faces with faces that disappeared there shortly before, and removes these from ``gone``."""
     joined = []
     for face in fresh:
         first = min(face.boxes)

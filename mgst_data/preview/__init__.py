@@ -1,4 +1,4 @@
-"""What was extracted, and what augmentations make of it, to be looked at."""
+"""Draws pictures and videos of extracted faces, self-blends and scores, for visual checks."""
 
 from mgst_data.preview.blend import BlendDraw, blend_sheet, draw_frame, gallery
 from mgst_data.preview.sheet import contact_sheet, write_sheets

@@ -1,4 +1,4 @@
-"""Frames of a video with what was found in them: boxes, heat maps of patches, and the scores of all faces below."""
+"""Draws results on the frames of a video: face boxes, heat maps of patch scores, and score curves of all tracks."""
 
 from __future__ import annotations
 
@@ -21,49 +21,50 @@ from mgst_data.preview.scores import (
 )
 from mgst_data.video.batches import BufferPool
 
-# Longest side of an annotated picture: what lies beyond costs much to encode and shows nothing more.
+# Longest side of an annotated picture, pixels. Larger pictures take long to encode and show no more details.
 LONGEST = 1280
 _NIGHT, _LIGHT, _QUIET, _HEAT = (18, 18, 20), (235, 235, 235), (130, 130, 134), (255, 64, 0)
-# How much of a patch its colour covers at score 1; at the threshold it begins to show. Ours.
+# Opacity of the heat map at score 1; it is 0 at the threshold. Our own choice: the face stays visible below it.
 _OPACITY = 0.55
-# Of what is still to come in the strip below.
+# Brightness of the part of the strip after the current frame.
 _DIMMED = 0.4
 
 
 class Annotator:
-    """Draws on the frames of one video, one after another.
+    """Annotates the frames of one video, one after another.
 
-    The strip below shows the whole video at any time, with a line at the frame above it and what comes after it dimmed.
+    The strip below each frame shows the scores of the whole video. A line marks the current frame, and the part after
+    it is dimmed.
 
     Args:
-        tracks: All faces.
-        size: Height and width of the frames; larger ones than 1280 pixels are reduced.
-        seconds: Length of the video; 0 for a single picture, which gets no strip.
-        threshold: Scores above it say "fake".
+        tracks: Scored tracks of all faces.
+        size: Height and width of the frames, pixels; frames with a side over 1280 pixels are scaled down.
+        seconds: Length of the video, seconds; 0 for a single picture, which has no strip.
+        threshold: Threshold of the verdict, [0, 1]: scores above it are fake.
     """
 
     def __init__(
         self, tracks: Sequence[ScoredTrack], *, size: tuple[int, int], seconds: float, threshold: float = 0.5
     ) -> None:
         self.scale = min(1.0, LONGEST / max(size))
-        # Codecs want even sides.
+        # H.264 needs even sides.
         self.height, self.width = (max(2, round(side * self.scale / 2) * 2) for side in size)
         self.tracks, self.seconds, self.threshold = tracks, seconds, threshold
         self._canvases: BufferPool | None = None
-        # Drawn in proportion to the picture.
+        # Lines and letters are proportional to the size of the picture.
         self.unit = max(1, round(min(self.height, self.width) / 360))
         self.font = max(0.35, 0.42 * min(self.height, self.width) / 480)
         self.strip = self._strip() if seconds > 0 else None
 
     def __call__(self, frame: UInt8[ndarray, "h w 3"], index: int, time: float) -> UInt8[ndarray, "y x 3"]:
-        """The picture of a frame, over the strip.
+        """Draws the annotated frame, with the strip below it.
 
-        Its memory is used again for a later one as soon as nobody holds it any more.
+        The memory of the result is reused for a later frame when there is no other reference to it.
 
         Args:
-            frame: RGB; stays as it is.
-            index: Its number in the video.
-            time: When it is shown, seconds.
+            frame: RGB frame; it is not changed.
+            index: Number of the frame in the video.
+            time: Presentation time of the frame, seconds.
         """
         if self._canvases is None:
             below = 0 if self.strip is None else self.strip.shape[0]
@@ -88,7 +89,7 @@ class Annotator:
     def _heat(
         self, picture: UInt8[ndarray, "h w 3"], patches: Float[ndarray, "g g"], square: Float[ndarray, "4"]
     ) -> None:
-        """Tints patches beyond the threshold, the more the likelier they are fake."""
+        """Tints patches with a score above the threshold; the tint grows with the score."""
         x0, y0, x1, y1 = np.round(square * self.scale).astype(int).tolist()
         left, top, right, bottom = max(x0, 0), max(y0, 0), min(x1, self.width), min(y1, self.height)
         if right <= left or bottom <= top:
@@ -103,7 +104,7 @@ class Annotator:
         picture[top:bottom, left:right] = cv2.blendLinear(part, heat, 1 - alpha, alpha)
 
     def _face(self, picture: UInt8[ndarray, "h w 3"], number: int, i: int) -> None:
-        """The box in the colour of the score, and number and score on the colour of the track."""
+        """Draws the box in the colour of the score, and the number and the score on the colour of the track."""
         track = self.tracks[number]
         x0, y0, x1, y1 = np.round(track.boxes[i] * self.scale).astype(int).tolist()
         score = float(track.score[i])
@@ -112,17 +113,17 @@ class Annotator:
         line, pad = self._line(), 3 * self.unit
         width = text_width(words, self.font, self.unit) + 2 * pad
         left = min(max(x0, 0), max(0, self.width - width))
-        # Above the box, or in it where there is no room.
+        # The text is above the box, or inside it at the upper border of the picture.
         top = y0 - line - 1 if y0 - line - 1 >= 0 else max(y0, 0)
         cv2.rectangle(picture, (left, top), (left + width, top + line), track_colour(number), -1)
         text(picture, words, (left + pad, top + line - line // 4 - 1), _NIGHT, scale=self.font, thickness=self.unit)
 
     def _line(self) -> int:
-        """Height of a line of text."""
+        """Returns the height of a line of text, pixels."""
         return round(30 * self.font) + 4
 
     def _strip(self) -> UInt8[ndarray, "s w 3"]:
-        """The curves of all faces over the whole video, and their overall scores."""
+        """Draws the score curves of all tracks over the whole video, and their overall scores."""
         line = self._line()
         height = max(48, round(0.13 * self.height)) + line
         strip = np.full((height + height % 2, self.width, 3), _NIGHT, np.uint8)
@@ -131,7 +132,7 @@ class Annotator:
             words = f"{track.id}: {track.overall:.2f}"
             width = text_width(words, self.font, self.unit)
             if x + width > self.width:
-                break  # the table has them all
+                break  # no space for more; the printed table lists all tracks
             text(strip, words, (x, line - line // 4), track_colour(number), scale=self.font, thickness=self.unit)
             x += width + 8 * self.unit
         area = strip[line:]

@@ -1,4 +1,4 @@
-"""Self-blends to be looked at: real twin, fake, mask and difference side by side, and the gate over time."""
+"""Draws self-blends for visual checks: paired real frame, fake, mask and difference, and the frame mask over time."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from jaxtyping import Bool, Float, UInt8
 from numpy import ndarray
 from torch import Tensor
 
-from mgst_data.augment import GATE_MODES, SelfBlend, SelfBlendParams
+from mgst_data.augment import FRAME_MASKS, SelfBlend, SelfBlendParams
 from mgst_data.augment.blend.recolour import DOWNSCALE, NONE
 from mgst_data.core import RealFakePair, Segment
 from mgst_data.core.sampling import evenly_spaced
 
 GAIN = 8
-PANELS = ("real twin", "fake", "mask and patches", f"difference x{GAIN}")
+PANELS = ("paired real frame", "fake", "mask and patches", f"difference x{GAIN}")
 _PAPER, _INK, _QUIET, _FAINT = (255, 255, 255), (40, 40, 40), (120, 120, 120), (214, 214, 214)
 _NIGHT, _LIGHT, _DARK = (18, 18, 20), (225, 225, 225), (70, 70, 74)
 _BLENDED = (255, 128, 0)
 _GAP = 6
-# Heights of a line of text, of the gate in a video and of the gate under a picture, pixels.
-_LINE, _GATE, _THIN = 18, 12, 5
+# Heights of a line of text, of the frame mask in a video and of the frame mask under a picture, pixels.
+_LINE, _BAR, _THIN = 18, 12, 5
 _FONT, _SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.4
 
 
@@ -34,9 +34,9 @@ class BlendDraw:
     """One self-blend of one segment.
 
     Attributes:
-        pair: The twins; one segment.
-        params: What was drawn.
-        facts: The same in words and numbers, see :func:`describe`.
+        pair: The real-fake pair of the segment (batch size 1).
+        params: Sampled parameters of the blend.
+        facts: Description of the parameters, see :func:`describe`.
     """
 
     pair: RealFakePair
@@ -47,20 +47,26 @@ class BlendDraw:
         return self.pair.fake.frames.shape[1]
 
     @property
-    def gate(self) -> Bool[ndarray, " t"]:
-        """Frames that are manipulated: those that were drawn, and in which a mask could be made."""
-        gate: ndarray = (self.pair.fake.frame_label[0] > 0).cpu().numpy()
-        return gate
+    def frame_mask(self) -> Bool[ndarray, " t"]:
+        """Frame mask: True for blended frames. These are the sampled frames in which a mask could be made."""
+        frame_mask: ndarray = (self.pair.fake.frame_label[0] > 0).cpu().numpy()
+        return frame_mask
 
 
 def describe(blend: SelfBlend, params: SelfBlendParams, pair: RealFakePair) -> dict[str, Any]:
-    """The main things that were drawn for one segment, by name.
+    """Describes the main sampled parameters of one segment.
+
+    Args:
+        blend: The augmentation.
+        params: Sampled parameters (batch size 1).
+        pair: Real-fake pair that the augmentation made with these parameters.
 
     Returns:
-        ``region``, ``ratio`` (largest weight of the source), ``gate`` (its mode), ``blended`` and ``frames`` (their
-        numbers), ``drift`` (scale of the noise over time), ``rho`` (its correlation), ``jumps`` (whether the source is
-        moved anew for every frame), ``recoloured`` ("source" or "target"), ``sharpness`` ("coarser x2", "sharper" or
-        ""), ``match_colour``, ``pyramid`` and ``severity`` (mean of the mask over the face in the blended frames).
+        ``region`` of the face, ``ratio`` (largest weight of the source), ``frame_mask`` (its kind), ``blended`` (number
+        of blended frames), ``frames`` (number of frames), ``drift`` (scale of the noise over time), ``rho``
+        (its correlation), ``jumps`` (whether there is temporal jitter: the source is moved at random in every frame),
+        ``recoloured`` ("source" or "target"), ``sharpness`` ("coarser x2", "sharper" or ""), ``match_colour``,
+        ``pyramid``, and ``severity`` (mean of the mask over the face in the blended frames).
     """
     label = pair.fake.frame_label[0]
     recolour = params.recolour
@@ -70,7 +76,7 @@ def describe(blend: SelfBlend, params: SelfBlendParams, pair: RealFakePair) -> d
     return {
         "region": list(blend.mask.regions)[int(params.mask.region[0])],
         "ratio": round(float(params.mask.ratio[0]), 4),
-        "gate": GATE_MODES[int(params.gate_mode[0])],
+        "frame_mask": FRAME_MASKS[int(params.frame_mask_kind[0])],
         "blended": int(label.sum()),
         "frames": len(label),
         "drift": round(float(params.drift[0]), 4),
@@ -85,12 +91,12 @@ def describe(blend: SelfBlend, params: SelfBlendParams, pair: RealFakePair) -> d
 
 
 def caption(facts: Mapping[str, Any]) -> str:
-    """Facts of a draw as one line."""
+    """Returns the facts of a blend as one line of text."""
     return "   ".join(
         (
             facts["region"],
             f"ratio {facts['ratio']:.2f}",
-            f"gate {facts['gate']} {facts['blended']}/{facts['frames']}",
+            f"blended {facts['blended']}/{facts['frames']} ({facts['frame_mask']})",
             drifting(facts),
             f"recoloured: {recoloured(facts)}",
         )
@@ -98,22 +104,32 @@ def caption(facts: Mapping[str, Any]) -> str:
 
 
 def drifting(facts: Mapping[str, Any], *, rho: bool = True) -> str:
-    """What varies from frame to frame: ``"drift 0.81, rho 0.56, jumps"``, or ``"steady"``; shorter without rho."""
+    """Describes the change from frame to frame: ``"drift 0.81, rho 0.56, jitter"``, or ``"steady"``.
+
+    Args:
+        facts: Facts of a blend, see :func:`describe`.
+        rho: Whether to include rho and the word "drift"; without them: ``"0.81, jitter"``.
+    """
     words = []
     if facts["drift"]:
         words.append(f"drift {facts['drift']:.2f}, rho {facts['rho']:.2f}" if rho else f"{facts['drift']:.2f}")
     if facts["jumps"]:
-        words.append("jumps")
+        words.append("jitter")
     return ", ".join(words) or "steady"
 
 
 def recoloured(facts: Mapping[str, Any]) -> str:
-    """Which side of a blend was recoloured, and made coarser or sharper: ``"source, coarser x2"``."""
+    """Names the side of a blend that was recoloured, and its change of sharpness: ``"source, coarser x2"``."""
     return ", ".join(words for words in (facts["recoloured"], facts["sharpness"]) if words)
 
 
 def panels(pair: RealFakePair, t: int) -> list[UInt8[ndarray, "h w 3"]]:
-    """Pictures of frame ``t`` of the first of the pairs: real twin, fake, mask with patches, difference x8."""
+    """Draws four pictures of a frame: paired real frame, fake, mask with patches, difference x8.
+
+    Args:
+        pair: Real-fake pairs; the first one is drawn.
+        t: Index of the frame.
+    """
     real, fake = pair.real.frames[0, t], pair.fake.frames[0, t]
     mask = pair.fake.mask[0, t, 0].float().cpu().numpy()
     patches = pair.fake.patch_label[0, t].float().cpu().numpy()
@@ -128,12 +144,12 @@ def panels(pair: RealFakePair, t: int) -> list[UInt8[ndarray, "h w 3"]]:
 def mask_with_patches(
     mask: Float[ndarray, "h w"], patches: Float[ndarray, "g g"], marked: Bool[ndarray, "g g"] | None = None
 ) -> UInt8[ndarray, "h w 3"]:
-    """A mask in grey under its patches: the stronger a patch is manipulated, the more it is tinted.
+    """Draws a mask in grey, with a tint on each patch that grows with its manipulated share.
 
     Args:
-        mask: [0, 1].
-        patches: The mean of the mask in each patch.
-        marked: Patches that count as manipulated, which get a faint tint at least; none by default.
+        mask: Mask, [0, 1].
+        patches: Mean of the mask in each patch, [0, 1].
+        marked: Patches that count as manipulated; they get at least a faint tint. None marks no patch.
     """
     grey = np.repeat(mask[..., None] * np.float32(255), 3, axis=2)
     least = 0.0 if marked is None else 0.12 * marked
@@ -147,45 +163,45 @@ def mask_with_patches(
 
 
 def draw_frame(draw: BlendDraw, t: int, *, title: str) -> UInt8[ndarray, "h w 3"]:
-    """One picture of a video: four panels, their names above, the gate with a marker at frame ``t`` below.
+    """Draws one picture of a video: four panels with names, and below them the frame mask with a marker at frame ``t``.
 
     Args:
         draw: The blend.
-        t: The frame.
-        title: A line at the top.
+        t: Index of the frame.
+        title: Text of the top line.
     """
     pictures = panels(draw.pair, t)
     height, width = pictures[0].shape[:2]
     total = len(pictures) * (width + _GAP) + _GAP
-    canvas = np.full((2 * _LINE + height + _GATE + _LINE + 3 * _GAP, total, 3), _NIGHT, np.uint8)
+    canvas = np.full((2 * _LINE + height + _BAR + _LINE + 3 * _GAP, total, 3), _NIGHT, np.uint8)
     _text(canvas, title, (_GAP, 0), _LIGHT, width=total - 2 * _GAP)
     for i, (name, picture) in enumerate(zip(PANELS, pictures, strict=True)):
         left = _GAP + i * (width + _GAP)
-        _text(canvas, name, (left, _LINE), _BLENDED if name == "fake" and draw.gate[t] else _LIGHT, width=width)
+        _text(canvas, name, (left, _LINE), _BLENDED if name == "fake" and draw.frame_mask[t] else _LIGHT, width=width)
         canvas[2 * _LINE : 2 * _LINE + height, left : left + width] = picture
     top = 2 * _LINE + height + _GAP
-    _gate_line(canvas[top : top + _GATE, _GAP : total - _GAP], draw.gate, _DARK)
+    _frame_mask_line(canvas[top : top + _BAR, _GAP : total - _GAP], draw.frame_mask, _DARK)
     begin, end = _span(t, len(draw), total - 2 * _GAP)
     middle = _GAP + (begin + end) // 2
-    tip = np.array([(middle, top + _GATE + 1), (middle - 5, top + _GATE + 9), (middle + 5, top + _GATE + 9)], np.int32)
+    tip = np.array([(middle, top + _BAR + 1), (middle - 5, top + _BAR + 9), (middle + 5, top + _BAR + 9)], np.int32)
     cv2.fillPoly(canvas, [tip], _LIGHT, cv2.LINE_AA)
-    state = "blended" if draw.gate[t] else "as the twin"
+    state = "blended" if draw.frame_mask[t] else "not blended"
     words = f"frame {t + 1} of {len(draw)}: {state}"
     left = total - _GAP - _width(words) if middle < total // 2 else _GAP
-    _text(canvas, words, (max(left, _GAP), top + _GATE + _GAP - 2), _LIGHT)
+    _text(canvas, words, (max(left, _GAP), top + _BAR + _GAP - 2), _LIGHT)
     return canvas
 
 
 def film(
     draws: Sequence[BlendDraw], *, titles: Sequence[str], fps: int = 8, seconds: float = 4.0
 ) -> Iterator[UInt8[ndarray, "h w 3"]]:
-    """Pictures of a video that shows one draw after another, each again and again for so many seconds at least.
+    """Yields the pictures of a video that shows one blend after another.
 
     Args:
-        draws: Of segments of one size.
-        titles: One for each.
-        fps: At which it will be shown.
-        seconds: For each draw.
+        draws: Blends of segments of the same size.
+        titles: Title of each blend.
+        fps: Frame rate of the video, frames per second.
+        seconds: Minimum time of each blend, seconds; a shorter blend is repeated.
     """
     for draw, title in zip(draws, titles, strict=True):
         pictures = [draw_frame(draw, t, title=title) for t in range(len(draw))]
@@ -194,67 +210,81 @@ def film(
 
 
 def repeats(frames: int, *, fps: int, seconds: float) -> int:
-    """How often frames are shown, one after another, to last so many seconds."""
+    """Returns how often a segment is repeated to fill a time.
+
+    Args:
+        frames: Number of frames of the segment.
+        fps: Frame rate of the video, frames per second.
+        seconds: Minimum time, seconds.
+    """
     return max(1, math.ceil(fps * seconds / frames))
 
 
 def blend_sheet(
     draws: Sequence[BlendDraw], *, titles: Sequence[str], columns: int = 8, side: int = 192
 ) -> UInt8[ndarray, "h w 3"]:
-    """One row of fakes per draw, over a line that shows all frames: orange where blended, with a dot where shown.
+    """Draws a contact sheet: one row of fakes per blend, and below it a line for the frame mask.
 
-    Where there is one frame only, the row shows all its :func:`panels`.
+    The line has one cell per frame, orange if blended, and a dot for every frame that is shown. If all segments have
+    one frame, a row shows all :func:`panels` of the frame.
 
     Args:
-        draws: From top to bottom.
-        titles: Captions.
-        columns: Frames of each; of more, the middle ones of as many equal parts. If none of these is blended, one that
-            is takes the place of that in its part.
-        side: Of each picture, pixels.
+        draws: Blends, from top to bottom.
+        titles: Caption of each blend.
+        columns: Number of frames of each blend, as :func:`shown_frames` chooses them.
+        side: Side of each picture, pixels.
     """
     longest = max(map(len, draws))
     columns = min(columns, longest) if longest > 1 else len(PANELS)
     row = _LINE + side + _THIN + _GAP
-    # The captions of pictures take more than the pictures.
+    # Captions can be wider than a row of pictures.
     sheet = np.full((len(draws) * row, max(columns * side, *map(_width, titles)) + 2, 3), _PAPER, np.uint8)
     for number, (draw, title) in enumerate(zip(draws, titles, strict=True)):
         top = number * row
         _text(sheet, title, (4, top), _INK)
         top += _LINE
-        shown = shown_frames(draw.gate, columns)
+        shown = shown_frames(draw.frame_mask, columns)
         tiles = panels(draw.pair, 0) if longest == 1 else [_picture(draw.pair.fake.frames[0, t]) for t in shown]
         for column, tile in enumerate(tiles):
             sheet[top : top + side, column * side : (column + 1) * side] = _scaled(tile, side)
         line = sheet[top + side + 1 : top + side + 1 + _THIN, : len(tiles) * side]
-        _gate_line(line, draw.gate, _FAINT)
+        _frame_mask_line(line, draw.frame_mask, _FAINT)
         for t in shown if longest > 1 else ():
             begin, end = _span(t, len(draw), line.shape[1])
             cv2.circle(sheet, ((begin + end) // 2, top + side + 1 + _THIN // 2), 2, _INK, -1, cv2.LINE_AA)
     return sheet
 
 
-def shown_frames(gate: Bool[ndarray, " t"], columns: int) -> list[int]:
-    """Frames to show of a draw: evenly spaced, and a blended one among them if there is one."""
-    columns = min(columns, len(gate))
-    shown = evenly_spaced(len(gate), columns)
-    blended = gate.nonzero()[0]
-    if len(blended) and not gate[shown].any():
-        shown[int(blended[0]) * columns // len(gate)] = int(blended[0])
+def shown_frames(frame_mask: Bool[ndarray, " t"], columns: int) -> list[int]:
+    """Chooses evenly spaced frames, and replaces one by a blended frame if none of them is blended.
+
+    The frames are the middle ones of equal parts of the segment. A blended frame replaces the frame of its part.
+
+    Args:
+        frame_mask: Frame mask: True for blended frames.
+        columns: Number of frames to choose; all frames if there are fewer.
+    """
+    columns = min(columns, len(frame_mask))
+    shown = evenly_spaced(len(frame_mask), columns)
+    blended = frame_mask.nonzero()[0]
+    if len(blended) and not frame_mask[shown].any():
+        shown[int(blended[0]) * columns // len(frame_mask)] = int(blended[0])
     return shown
 
 
 def gallery(
     draws: Mapping[str, BlendDraw], *, columns: int = 6, side: int = 91, across: int = 2
 ) -> UInt8[ndarray, "h w 3"]:
-    """One picture of several kinds of blends: for each a block of four rows, real twin, fake, mask and difference x8.
+    """Draws several kinds of blends in one picture, each as a block of four rows.
 
-    Pictures are cut to the face; the line below says which frames are blended.
+    The rows are the paired real frames, the fake, the mask and the difference x8, cropped to the face. The line below
+    a block is the frame mask.
 
     Args:
-        draws: By title; from left to right, then from top to bottom.
-        columns: Frames of each, as :func:`shown_frames` chooses them.
-        side: Of each picture, pixels.
-        across: Blocks beside each other.
+        draws: Blends by title, from left to right, then from top to bottom.
+        columns: Number of frames of each blend, as :func:`shown_frames` chooses them.
+        side: Side of each picture, pixels.
+        across: Number of blocks per row.
     """
     blocks = [_block(title, draw, columns, side) for title, draw in draws.items()]
     height, width = blocks[0].shape[:2]
@@ -275,13 +305,13 @@ def _block(title: str, draw: BlendDraw, columns: int, side: int) -> UInt8[ndarra
     for row, name in enumerate(names):
         _text(block, name, (2, head + row * step + (side - _LINE) // 2), _INK)
     window = _face_window(draw.pair.fake)
-    shown = shown_frames(draw.gate, columns)
+    shown = shown_frames(draw.frame_mask, columns)
     for column, t in enumerate(shown):
         x = left + column * step
         for row, picture in enumerate(panels(draw.pair, t)):
             y = head + row * step
             block[y : y + side, x : x + side] = _scaled(np.ascontiguousarray(picture[window]), side)
-    _gate_line(block[-_THIN:, left:], draw.gate, _FAINT)
+    _frame_mask_line(block[-_THIN:, left:], draw.frame_mask, _FAINT)
     for t in shown:
         begin, end = _span(t, len(draw), block.shape[1] - left)
         cv2.circle(block, (left + (begin + end) // 2, len(block) - 1 - _THIN // 2), 2, _INK, -1, cv2.LINE_AA)
@@ -289,19 +319,19 @@ def _block(title: str, draw: BlendDraw, columns: int, side: int) -> UInt8[ndarra
 
 
 def _face_window(segment: Segment) -> tuple[slice, slice]:
-    """Rows and columns of a square that shows the face in all frames, and the forehead."""
+    """Returns the rows and columns of a square that contains the face in all frames, with the forehead."""
     points = segment.landmarks[0].flatten(0, 1)
     low, high = points.amin(dim=0), points.amax(dim=0)
     height, width = segment.frames.shape[-2:]
     half = min(height / 2, width / 2, float((high - low).max()) * 0.7)
     x, y = ((low + high) / 2).tolist()
-    y -= 0.2 * half  # landmarks end at the brows
+    y -= 0.2 * half  # the landmarks do not include the forehead
     x0, y0 = (round(min(max(v - half, 0), side - 2 * half)) for v, side in ((x, width), (y, height)))
     return slice(y0, y0 + round(2 * half)), slice(x0, x0 + round(2 * half))
 
 
 def _picture(frame: Tensor) -> UInt8[ndarray, "h w 3"]:
-    """A frame (3, h, w) in [0, 1] as bytes, channels last; values beyond are clipped."""
+    """Converts a frame (3, h, w) in [0, 1] to 8 bits, channels-last. Values outside [0, 1] are clipped."""
     return np.ascontiguousarray((frame.float().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy())
 
 
@@ -313,16 +343,18 @@ def _scaled(picture: UInt8[ndarray, "h w 3"], side: int) -> UInt8[ndarray, "s s 
 
 
 def _spread(patches: Float[ndarray, "g g"], size: tuple[int, ...]) -> Float[ndarray, "h w"]:
-    """Every pixel gets the value of its patch."""
+    """Sets every pixel to the value of its patch."""
     rows, columns = (np.arange(side) * len(patches) // side for side in size)
     spread: ndarray = patches[rows][:, columns].astype(np.float32)
     return spread
 
 
-def _gate_line(canvas: UInt8[ndarray, "h w 3"], gate: Bool[ndarray, " t"], closed: tuple[int, int, int]) -> None:
-    """A cell for each frame, with a gap between two where there is room for one."""
-    for t, blended in enumerate(gate.tolist()):
-        begin, end = _span(t, len(gate), canvas.shape[1])
+def _frame_mask_line(
+    canvas: UInt8[ndarray, "h w 3"], frame_mask: Bool[ndarray, " t"], closed: tuple[int, int, int]
+) -> None:
+    """Draws the frame mask: one cell per frame, with gaps between the cells if they are wide enough."""
+    for t, blended in enumerate(frame_mask.tolist()):
+        begin, end = _span(t, len(frame_mask), canvas.shape[1])
         canvas[:, begin : max(begin + 1, end - (end - begin > 4))] = _BLENDED if blended else closed
 
 
@@ -339,7 +371,7 @@ def _text(
     scale: float = _SCALE,
     width: int | None = None,
 ) -> None:
-    """Writes one line; ``corner`` is its upper left one. Letters that would go beyond ``width`` pixels are left out."""
+    """Writes one line with its upper left corner at ``corner``. Letters beyond ``width`` pixels are cut off."""
     plain = _plain(words)
     while width is not None and _width(plain, scale) > width and plain:
         plain = plain[:-1]
@@ -347,11 +379,11 @@ def _text(
 
 
 def _width(words: str, scale: float = _SCALE) -> int:
-    """Of a line, pixels."""
+    """Returns the width of a line of text, pixels."""
     (width, _), _ = cv2.getTextSize(_plain(words), _FONT, scale, 1)
     return int(width)
 
 
 def _plain(words: str) -> str:
-    """OpenCV's font has no characters beyond ASCII, and OpenCV crashes over names that are no UTF-8."""
+    """Replaces characters outside ASCII: the OpenCV font has none, and OpenCV crashes on names that are not UTF-8."""
     return words.encode("ascii", "replace").decode()

@@ -1,4 +1,4 @@
-"""From a video, a picture or shards to the segments that a preview shows."""
+"""Makes segments for a preview from a video, a picture or shards."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ from mgst_data.shards.reader import checked_chunk
 from mgst_data.shards.storage import DAMAGED
 
 _TAR = ".tar"
-# Numbers of landmarks of which the regions of a face are known.
+# Numbers of landmarks for which the face regions are defined.
 _KNOWN = (68, 81)
-# Frames of a video that are searched for its main face; more, if none of them shows one.
+# Number of frames that are searched for the main face. If they contain no face, more frames are searched.
 SEARCHED = 150
-# For tracks that a data set would leave out, such as the one frame of a picture.
+# An extraction drops short tracks, but a picture has a track of one frame.
 _MIN_FRAMES = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A segment, and where it comes from.
+    """A segment and its source.
 
     Attributes:
-        segment: One segment.
-        source: Video or chunk, as the user knows it.
+        segment: The segment (batch size 1).
+        source: Path of the video as the user gave it, or key of the chunk.
         frame_indices: Numbers of the frames in their video.
     """
 
@@ -56,63 +56,65 @@ class Clip:
 def clip_from_video(
     path: str, *, frames: int = 16, size: int = 256, searched: int = SEARCHED, device: torch.device | str = "cpu"
 ) -> Clip:
-    """Extracts consecutive frames of the main face of a video or picture; nothing is written.
+    """Extracts consecutive frames of the main face of a video or picture. No file is written.
 
-    The main face is the one with the largest sum of areas over the frames that are searched. Of the runs of ``frames``
-    frames that show it within one crop, the middle one is taken; if there is none, the longest of the shorter ones.
+    The main face is the one with the largest sum of areas over the searched frames. The clip is the middle one of the
+    runs with ``frames`` frames; if there are none, the longest shorter run.
 
     Args:
         path: Path or URL of a video or picture.
-        frames: Wanted; there are fewer if the video is shorter, or the face moves too fast for one crop.
+        frames: Maximum number of frames. There are fewer if the video is shorter, or if the face moves too fast for
+            one crop.
         size: Side of the crops, pixels; small faces are enlarged.
-        searched: Frames to look at; later ones only if these show no face.
-        device: Where the networks run.
+        searched: Number of frames to search. Later frames are searched only if these contain no face.
+        device: Device of the networks.
 
     Raises:
         VideoError: if the video cannot be read.
-        NoFaceError: if there is no face in it.
-        UsageError: if these are shards, or a folder.
+        NoFaceError: if the video contains no face.
+        UsageError: if the path is a folder or a shard.
     """
     if path.endswith(_TAR) or Path(path, "dataset.json").is_file():
-        raise UsageError("looks like shards", where=path, hint="add --shard to take faces from shards")
+        raise UsageError("not a video but shards", where=path, hint="add --shard to use faces from shards")
     if Path(path).is_dir():
-        raise UsageError("is a folder", where=path, hint="give one video or picture, or add --shard if it holds shards")
+        hint = "give one video or picture, or add --shard if the folder contains shards"
+        raise UsageError("not a video but a folder", where=path, hint=hint)
     record = VideoRecord.unlabelled(path, key=video_key(path))
     config = ExtractConfig(size=size, upsample=True, frames=frames, min_frames=_MIN_FRAMES, image_format="png")
     extraction = Extractor(config, device=device)(record)
     chunks: list[FaceChunk] = []
     try:
-        # Closed at once: what decodes ahead should not go on when enough has been seen.
+        # The generator is closed at once, so that the reader stops decoding ahead.
         with closing(cast("Generator[FaceChunk]", iter(extraction))) as found:
             for chunk in found:
                 chunks.append(chunk)
                 if extraction.frames >= searched:
                     break
     except NoFaceError as error:
-        # The options that an extraction would point to are not asked for here.
-        hint = "take one in which a face can be seen clearly"
+        # The hint of an extraction names options that do not exist here.
+        hint = "use a video or picture with a clearly visible face"
         raise NoFaceError(error.what, where=error.where, hint=hint, reason=error.reason) from error
     return clip_from_chunk(_main(chunks, frames), frames=frames, size=size, source=path)
 
 
 def clip_from_chunk(chunk: FaceChunk, *, frames: int, size: int, source: str = "") -> Clip:
-    """The first frames of a chunk.
+    """Makes a clip of the first frames of a chunk, without its masks.
 
     Args:
-        chunk: Its masks are left out.
-        frames: At most so many.
-        size: Side that the crops are scaled to, pixels, and the landmarks with them.
-        source: What to call it; its key by default.
+        chunk: Chunk to decode.
+        frames: Maximum number of frames.
+        size: Side that the crops are scaled to, with their landmarks, pixels.
+        source: Source of the clip; by default, the key of the chunk.
 
     Raises:
-        ShardError: if a picture is damaged.
+        ShardError: if a crop is damaged.
     """
     positions = range(min(frames, len(chunk)))
     crops = np.stack([resize(crop, size) for crop in chunk.frames(positions)])
     mine = slice(0, len(positions))
     segment = Segment.of(
         torch.from_numpy(crops).permute(0, 3, 1, 2)[None],
-        # As pictures are scaled: about the corner of the first pixel, whose centre is 0.
+        # Pixel centres have whole coordinates, but scaling keeps the corner of the first pixel at (-0.5, -0.5).
         (chunk.landmarks[None, mine] + 0.5) * (size / chunk.crop_size) - 0.5,
         valid=chunk.valid[None, mine].float().mean(dim=-1) >= VALID_SHARE,
         label=torch.tensor([chunk.record.label]),
@@ -121,7 +123,7 @@ def clip_from_chunk(chunk: FaceChunk, *, frames: int, size: int, source: str = "
 
 
 def _main(chunks: list[FaceChunk], frames: int) -> FaceChunk:
-    """The middle one of the longest chunks of the main face."""
+    """Returns the middle one of the longest chunks of the main face."""
     area: dict[int, float] = {}
     for chunk in chunks:
         area[chunk.track] = area.get(chunk.track, 0.0) + chunk.face_area
@@ -133,28 +135,31 @@ def _main(chunks: list[FaceChunk], frames: int) -> FaceChunk:
 
 
 def clips_from_shards(location: str, *, count: int, frames: int, size: int) -> list[Clip]:
-    """The beginnings of chunks of real videos, one for each of the first ``count`` videos.
+    """Makes one clip from each of the first ``count`` real videos.
+
+    A clip is the beginning of the first chunk with ``frames`` frames, or of the longest chunk if all are shorter.
 
     Args:
-        location: A folder of shards, by path or URL, or one shard.
-        count: At most so many.
-        frames: At most so many of each; of a video, the first chunk that has them is taken, or its longest.
+        location: Path or URL of a folder of shards, or path of one shard.
+        count: Maximum number of clips.
+        frames: Maximum number of frames of each clip.
         size: Side that crops are scaled to, pixels.
 
     Raises:
-        UsageError: if there is no chunk of a real video, or its landmarks are not known.
+        UsageError: if there is no chunk of a real video, or if a chunk does not have 68 or 81 landmarks.
         ShardError: if a shard is damaged.
     """
     chunks = _from_tar(location, count, frames) if location.endswith(_TAR) else _from_folder(location, count, frames)
     if not chunks:
-        raise UsageError("holds no chunk of a real video", where=location, hint="self-blends are made of real faces")
+        hint = "self-blends are made from real faces; give shards of real videos"
+        raise UsageError("no chunk of a real video", where=location, hint=hint)
     for chunk in chunks:
         k = chunk.landmarks.shape[1]
         if k not in _KNOWN:
             raise UsageError(
-                f"has {k} landmarks of a face, not 68 or 81",
+                f"has {k} landmarks, not 68 or 81",
                 where=chunk.key,
-                hint="extract again with --landmark-model FILE, a model of 68 or 81 points",
+                hint="extract again with --landmark-model FILE, a model of 68 or 81 landmarks",
             )
     return [clip_from_chunk(chunk, frames=frames, size=size) for chunk in chunks]
 
@@ -183,7 +188,12 @@ def _from_tar(path: str, count: int, frames: int) -> list[FaceChunk]:
 
 
 def _chunks(path: str) -> Iterator[FaceChunk]:
-    """All chunks of one shard, without its report."""
+    """Yields all chunks of one shard. Its report is not needed.
+
+    Raises:
+        ShardError: if the shard is not a tar file, or is damaged.
+        UsageError: if the file cannot be read.
+    """
     try:
         with tarfile.open(path) as archive:
             for key, members in groupby(archive, key=lambda member: member.name.partition(".")[0]):

@@ -1,4 +1,4 @@
-"""Scores over time, to be looked at: faces in their frames with what was found in them, and curves below."""
+"""Draws scores over time: the scores of tracks as curves and as colours."""
 
 from __future__ import annotations
 
@@ -13,35 +13,36 @@ from numpy import ndarray
 
 Colour = tuple[int, int, int]
 
-# From "surely real" by "undecided" to "surely fake"; told apart with any colour vision.
+# Colours of scores 0, threshold and 1. They can be distinguished with any type of colour vision.
 _REAL, _UNDECIDED, _FAKE = (43, 108, 196), (236, 196, 84), (214, 48, 39)
-# Of the people of a video; the first four after Okabe and Ito (2008), which everybody can tell apart.
+# Colours of the tracks. The first four are from Okabe and Ito (2008): they can be distinguished with any type of colour
+# vision.
 TRACK_COLOURS: tuple[Colour, ...] = (
     (0, 158, 115), (204, 121, 167), (86, 180, 233), (230, 159, 0),
     (148, 103, 189), (150, 190, 60), (64, 200, 190), (176, 128, 90),
 )  # fmt: skip
 _PAPER, _INK, _QUIET, _GRID, _BAND = (255, 255, 255), (40, 40, 40), (120, 120, 120), (222, 222, 222), (247, 247, 247)
 FONT = cv2.FONT_HERSHEY_SIMPLEX
-# Of the timeline, pixels: labels at the left, one row, what lies between rows, title, axis, border.
+# Sizes in the timeline, pixels: label column, row, gap between rows, title, axis, border.
 _LABEL, _ROW, _BETWEEN, _TITLE, _AXIS, _BORDER = 190, 92, 14, 44, 40, 24
-# Seconds between two ticks of an axis.
+# Possible distances of two ticks of the time axis, seconds, and the maximum number of ticks.
 _STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)
 _TICKS = 10
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScoredTrack:
-    """One face through a video, and how fake it looks. n frames with gaps between them, pixels of the video.
+    """A track with its scores: n frames, which may have gaps. Coordinates are in pixels of the video.
 
     Attributes:
-        id: Number of the face.
-        frame: Numbers of the frames, ascending.
-        time: When they are shown, seconds.
-        score: Score of each frame, [0, 1]; higher is more likely fake, but no probability.
-        boxes: ``x0, y0, x1, y1`` of the face.
-        squares: The same of what the network saw.
-        patches: Score of each of g x g parts of that, likewise; None if nothing is known of parts.
-        overall: Score of the whole track, likewise.
+        id: Number of the track.
+        frame: Numbers of the frames in the video, ascending.
+        time: Presentation times of the frames, seconds.
+        score: Score of each frame, [0, 1]; higher means more likely fake. It is not a probability.
+        boxes: Face boxes ``x0, y0, x1, y1``.
+        squares: Squares ``x0, y0, x1, y1`` that were the input of the network.
+        patches: Score of each of the g x g patches of a square, [0, 1]; None if there are no patch scores.
+        overall: Score of the whole track, [0, 1].
     """
 
     id: int
@@ -57,13 +58,21 @@ class ScoredTrack:
         return len(self.frame)
 
     def spans(self) -> list[tuple[int, int]]:
-        """Positions of runs of consecutive frames: the first of each, and the one after its last."""
+        """Returns the begin and end positions of sequences of consecutive frames; the end is exclusive."""
         edges = [0, *((np.diff(self.frame) != 1).nonzero()[0] + 1).tolist(), len(self)]
         return list(pairwise(edges)) if len(self) else []
 
 
 def score_colour(score: float, threshold: float = 0.5) -> Colour:
-    """Blue for what looks real, red for what looks fake, yellow at the threshold."""
+    """Returns the colour of a score: blue at 0 (real), yellow at the threshold, red at 1 (fake).
+
+    Args:
+        score: Score, [0, 1].
+        threshold: Threshold of the verdict, [0, 1].
+
+    Returns:
+        The red, green and blue values, 0 to 255.
+    """
     low = score < threshold
     share = score / max(threshold, 1e-6) if low else (score - threshold) / max(1 - threshold, 1e-6)
     ends = (_REAL, _UNDECIDED) if low else (_UNDECIDED, _FAKE)
@@ -72,19 +81,32 @@ def score_colour(score: float, threshold: float = 0.5) -> Colour:
 
 
 def track_colour(number: int) -> Colour:
-    """That of the n-th face; with more than there are colours, they come again."""
+    """Returns the colour of the n-th track. The colours repeat after the last one."""
     return TRACK_COLOURS[number % len(TRACK_COLOURS)]
 
 
 def verdict(score: float, threshold: float) -> str:
-    """``"fake"`` above the threshold, else ``"real"``, as figures count it."""
+    """Returns ``"fake"`` for a score above the threshold, else ``"real"``. The metrics use the same rule.
+
+    Args:
+        score: Score, [0, 1].
+        threshold: Threshold, [0, 1].
+    """
     return "fake" if score > threshold else "real"
 
 
 def curve(
     canvas: UInt8[ndarray, "h w 3"], track: ScoredTrack, seconds: float, colour: Colour, *, thickness: int = 2
 ) -> None:
-    """Draws the scores of a track over a canvas that is ``seconds`` wide and 1 high; gaps stay gaps."""
+    """Draws the score curve of a track. Gaps of the track are gaps of the curve.
+
+    Args:
+        canvas: Picture to draw on. Its width is the length of the video; its height is the range [0, 1].
+        track: Track to draw.
+        seconds: Length of the video, seconds.
+        colour: Colour of the curve.
+        thickness: Thickness of the line, pixels.
+    """
     points = _points(track, seconds, canvas.shape[:2])
     for begin, end in track.spans():
         part = points[begin:end]
@@ -95,14 +117,25 @@ def curve(
 
 
 def dashes(canvas: UInt8[ndarray, "h w 3"], height: float, colour: Colour) -> None:
-    """Draws a dashed line across a canvas at a value in [0, 1]."""
+    """Draws a horizontal dashed line.
+
+    Args:
+        canvas: Picture to draw on.
+        height: Value at which to draw the line, [0, 1].
+        colour: Colour of the line.
+    """
     y = level(height, canvas.shape[0])
     for x in range(0, canvas.shape[1], 12):
         cv2.line(canvas, (x, y), (min(x + 6, canvas.shape[1] - 1), y), colour, 1)
 
 
 def level(value: float, height: int) -> int:
-    """Row of a value in [0, 1], with a little room above 1 and below 0."""
+    """Returns the row of a value, with a margin of 3 pixels above 1 and below 0.
+
+    Args:
+        value: Value, [0, 1].
+        height: Height of the canvas, pixels.
+    """
     return round(3 + (1 - value) * (height - 7))
 
 
@@ -115,15 +148,15 @@ def timeline(
     width: int = 1200,
     most: int = 12,
 ) -> UInt8[ndarray, "h w 3"]:
-    """One row per face: its score over time, filled in the colour of the score, and what it comes to.
+    """Draws one row per track: its verdict and overall score, and its score over time.
 
     Args:
-        tracks: From top to bottom.
-        seconds: Length of the video.
-        threshold: Scores above it say "fake": the dashed line.
-        title: A line at the top.
-        width: Of the picture, pixels; at least 400.
-        most: Rows; of more faces, those with the most frames are shown.
+        tracks: Tracks, from top to bottom.
+        seconds: Length of the video, seconds.
+        threshold: Threshold of the verdict, [0, 1]: scores above it are fake. It is drawn as a dashed line.
+        title: Text of the top line.
+        width: Width of the picture, pixels; at least 400.
+        most: Maximum number of rows. If there are more tracks, those with the most frames are shown.
     """
     longest = sorted(range(len(tracks)), key=lambda i: -len(tracks[i]))[:most]
     shown = [(i, tracks[i]) for i in sorted(longest)]
@@ -161,7 +194,17 @@ def text(
     thickness: int = 1,
     width: int | None = None,
 ) -> None:
-    """Writes one line, its lower left corner at ``corner``; letters beyond ``width`` pixels are left out."""
+    """Writes one line of text.
+
+    Args:
+        canvas: Picture to draw on.
+        words: Text to write.
+        corner: Column and row of the lower left corner of the text, pixels.
+        colour: Colour of the text.
+        scale: Size of the font, relative to its base size.
+        thickness: Thickness of the lines, pixels.
+        width: Maximum width, pixels; letters beyond it are cut off. None does not limit the width.
+    """
     plain = _plain(words)
     while width is not None and plain and text_width(plain, scale, thickness) > width:
         plain = plain[:-1]
@@ -169,12 +212,18 @@ def text(
 
 
 def text_width(words: str, scale: float = 0.4, thickness: int = 1) -> int:
-    """Of a line, pixels."""
+    """Returns the width of a line of text, pixels.
+
+    Args:
+        words: Text of the line.
+        scale: Size of the font, relative to its base size.
+        thickness: Thickness of the lines, pixels.
+    """
     return int(cv2.getTextSize(_plain(words), FONT, scale, thickness)[0][0])
 
 
 def clock(seconds: float) -> str:
-    """``"0.5 s"``, ``"12.0 s"``, ``"1:30"``, ``"1:02:30"``."""
+    """Formats a time: ``"0.5 s"``, ``"12.0 s"``, ``"1:30"``, ``"1:02:30"``."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -185,13 +234,13 @@ def clock(seconds: float) -> str:
 def _points(track: ScoredTrack, seconds: float, size: tuple[int, ...]) -> Int[ndarray, "n 2"]:
     height, width = size
     x = np.round((track.time / max(seconds, 1e-6)).clip(0, 1) * (width - 1))
-    y = np.round(3 + (1 - track.score) * (height - 7))  # as level() does
+    y = np.round(3 + (1 - track.score) * (height - 7))  # the same formula as in level()
     points: ndarray = np.stack((x, y), axis=1).astype(np.int32)
     return points
 
 
 def _fill(area: UInt8[ndarray, "h w 3"], track: ScoredTrack, seconds: float, threshold: float) -> None:
-    """Tints what lies below the curve, column by column, by the score there."""
+    """Fills the area below the curve, column by column, with the colour of the score."""
     height, width = area.shape[:2]
     columns = np.arange(width)
     for begin, end in track.spans():
@@ -226,5 +275,5 @@ def _axis(picture: UInt8[ndarray, "h w 3"], left: int, right: int, bottom: int, 
 
 
 def _plain(words: str) -> str:
-    """OpenCV's font has no characters beyond ASCII, and OpenCV crashes over names that are no UTF-8."""
+    """Replaces characters outside ASCII: the OpenCV font has none, and OpenCV crashes on names that are not UTF-8."""
     return words.encode("ascii", "replace").decode()

@@ -1,4 +1,4 @@
-"""Contact sheets: crops with what was found in them, to be looked at by eye."""
+"""Draws contact sheets: crops with face boxes and landmarks, for visual checks."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _FACE, _VALID, _INVALID = (255, 255, 255), (0, 230, 0), (255, 40, 40)
 
 
 def contact_sheet(chunks: Sequence[FaceChunk], *, columns: int = 8, side: int = 144) -> UInt8[ndarray, "h w 3"]:
-    """Draws one row per chunk: some of its crops with the face's box and the landmarks, invalid ones in red.
+    """Draws one row per chunk: some of its crops with the face box and the landmarks. Invalid landmarks are red.
 
     Args:
-        chunks: From top to bottom.
-        columns: Frames per chunk, evenly spaced.
-        side: Of each picture, pixels.
+        chunks: Chunks, from top to bottom.
+        columns: Number of frames per chunk, evenly spaced.
+        side: Side of each picture, pixels.
 
     Raises:
-        ShardError: if a picture is damaged.
+        ShardError: if a crop is damaged.
     """
     sheet = np.full((len(chunks) * (side + _CAPTION), columns * side, 3), _PAPER, dtype=np.uint8)
     for row, chunk in enumerate(chunks):
@@ -45,18 +45,18 @@ def contact_sheet(chunks: Sequence[FaceChunk], *, columns: int = 8, side: int = 
 def write_sheets(
     reader: ShardReader, out: Path, *, per_video: int | None = None, rows: int = 12, columns: int = 8, side: int = 144
 ) -> int:
-    """Writes contact sheets of chunks as ``sheet-0000.png``, ...
+    """Writes contact sheets of chunks as ``sheet-0000.png``, ``sheet-0001.png``, ...
 
     Args:
-        reader: The chunks, sorted by video.
-        out: Folder; made if it does not exist.
-        per_video: At most so many chunks of each video, evenly spaced; None for all.
-        rows: Chunks per sheet.
-        columns: Frames per chunk, evenly spaced.
-        side: Of each picture, pixels.
+        reader: Reader of the chunks, sorted by video.
+        out: Output folder. It is created if it does not exist.
+        per_video: Maximum number of chunks of each video, evenly spaced; None shows all.
+        rows: Number of chunks per sheet.
+        columns: Number of frames per chunk, evenly spaced.
+        side: Side of each picture, pixels.
 
     Returns:
-        How many were written.
+        The number of sheets.
 
     Raises:
         OutputError: if the folder cannot be written.
@@ -82,7 +82,7 @@ def _caption(chunk: FaceChunk) -> str:
     record = chunk.record
     kind = record.method if record.label == 0 else f"fake: {record.method}"
     score = f"score {float(chunk.scores.median()):.3f}, {chunk.crop_size} px"
-    # OpenCV's font has no characters beyond ASCII.
+    # The OpenCV font has only ASCII characters.
     return f"{chunk.key}   {kind}   frames {first}-{last}   {score}".encode("ascii", "replace").decode()
 
 

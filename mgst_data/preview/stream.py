@@ -1,4 +1,4 @@
-"""Pictures as a video that any player shows, written while they are made: none is kept."""
+"""Encodes pictures as an H.264 video while they are made, without keeping them in memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mgst_data.core import OutputError
 from mgst_data.shards.storage import output_errors
 from mgst_data.video.h264 import add_h264_stream, as_yuv
 
-# Ticks of a second that times are written in: what MPEG uses.
+# Ticks per second of the time stamps, as in MPEG.
 _CLOCK = 90_000
 
 
@@ -29,20 +29,20 @@ def write_video(
     quality: int = 22,
     threads: int = 0,
 ) -> int:
-    """Writes an MP4 of H.264 with half the chroma, as every browser plays it; a file that is not whole is removed.
+    """Writes an MP4 file with H.264 video and 4:2:0 chroma, which every browser plays.
 
     Args:
-        path: Of the file.
-        pictures: When each is shown, seconds, and the picture: RGB, all of one size, even sides.
-        fps: About how many there are in a second; the times are those of the pictures.
-        quality: Constant rate factor: lower is better, 0 to 51.
-        threads: Of the encoder; 0 takes as many as there are cores.
+        path: File to write.
+        pictures: Presentation time (seconds) and RGB picture; all pictures have the same size, with even sides.
+        fps: Approximate frame rate, frames per second. The presentation times set the exact timing.
+        quality: Constant rate factor, 0 to 51; lower is better.
+        threads: Number of threads of the encoder; 0 uses one per core.
 
     Returns:
-        How many pictures were written.
+        The number of written pictures.
 
     Raises:
-        OutputError: if the file cannot be written.
+        OutputError: if the file cannot be written. Then no partial file is left.
     """
     part = path.with_name(path.name + ".part")
     try:
@@ -59,12 +59,12 @@ def write_video(
 
 
 def encode_video(pictures: Iterable[UInt8[np.ndarray, "h w 3"]], *, fps: int, quality: int = 14) -> bytes:
-    """The same in memory, at a steady rate; equal pictures give equal bytes.
+    """Encodes an MP4 file in memory, at a constant frame rate. Equal pictures give a bit-identical file.
 
     Args:
-        pictures: RGB, all of one size; an odd side loses its last pixel.
-        fps: Pictures per second.
-        quality: Constant rate factor: lower is better, 0 to 51.
+        pictures: RGB pictures of the same size; an odd side loses its last pixel.
+        fps: Frame rate, frames per second.
+        quality: Constant rate factor, 0 to 51; lower is better.
 
     Raises:
         ValueError: if there is no picture.
@@ -73,7 +73,7 @@ def encode_video(pictures: Iterable[UInt8[np.ndarray, "h w 3"]], *, fps: int, qu
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as out:
         if not _write(out, ((i / fps, picture) for i, picture in enumerate(even)), fps, quality, 1, "veryfast"):
-            raise ValueError("a video has at least one picture")
+            raise ValueError("pictures must contain at least one picture")
     return file.getvalue()
 
 
@@ -92,7 +92,7 @@ def _write(
     for time, picture in pictures:
         if not count:
             stream.height, stream.width, began = *picture.shape[:2], time
-        # Two pictures at one time would end the file.
+        # Times must ascend: FFmpeg fails for two pictures with the same time.
         last = max(last + 1, round((time - began) * _CLOCK))
         frame = as_yuv(picture)
         frame.pts, frame.time_base = last, Fraction(1, _CLOCK)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> object:
-        # webdataset is imported by those who ask for it.
+        # Lazy import: webdataset is an optional dependency, and slow to import.
         if name == "webdataset_pipeline":
             from mgst_data.shards.pipeline import webdataset_pipeline
 

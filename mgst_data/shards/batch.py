@@ -1,4 +1,4 @@
-"""Segments as they come from the disk, one by one and as a batch."""
+"""Segments as they are read from shards: one sample, and a batch of samples."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class SegmentSample:
     """One segment: t frames of one face, on the CPU.
 
     Attributes:
-        frames: RGB; stored channels-last.
-        landmarks: Pixels of the frames.
-        valid: Frames of which at least 90 % of the landmarks are valid.
-        mask: 255 where manipulated; None if there are no masks.
+        frames: RGB crops, channels-last in memory.
+        landmarks: Landmarks in pixels of the crops.
+        valid: True for frames in which at least 90 % of the landmarks are valid.
+        mask: Manipulation masks: 255 where manipulated; None if the chunk has no masks.
         label: 0 real, 1 fake.
         frame_indices: Numbers of the frames in their video.
         key: Name of the chunk.
@@ -45,18 +45,18 @@ class SegmentSample:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SegmentBatch:
-    """Segments as they come from the disk: small to send, still on the CPU. A sequence of SegmentSample.
+    """A batch of segments on the CPU, as 8-bit images (fast to transfer). A sequence of SegmentSample.
 
     Attributes:
-        frames: RGB; stored channels-last.
-        landmarks: Pixels of the frames.
-        valid: Frames of which at least 90 % of the landmarks are valid.
-        mask: 255 where manipulated; None if no segment of the batch has masks.
-        has_mask: Segments with masks; the mask of the others is 0.
+        frames: RGB crops, channels-last in memory.
+        landmarks: Landmarks in pixels of the crops.
+        valid: True for frames in which at least 90 % of the landmarks are valid.
+        mask: Manipulation masks: 255 where manipulated; None if no segment of the batch has masks.
+        has_mask: True for segments with masks; the mask of the others is 0.
         label: 0 real, 1 fake.
         frame_indices: Numbers of the frames in their video.
         keys: Names of the chunks.
-        skipped: Draws that could not be read and are missing here.
+        skipped: Number of draws that could not be read. They are missing from the batch.
     """
 
     frames: UInt8[Tensor, "b t 3 h w"]
@@ -73,7 +73,7 @@ class SegmentBatch:
         return len(self.keys)
 
     def __getitem__(self, index: int) -> SegmentSample:
-        """One segment; nothing is copied."""
+        """Returns one segment as a view; no data is copied."""
         return SegmentSample(
             key=self.keys[index],
             frames=self.frames[index],
@@ -92,16 +92,20 @@ class SegmentBatch:
         return f"SegmentBatch({b}x{t} frames of {h}x{w}, {self.skipped} skipped)"
 
     def pin_memory(self) -> SegmentBatch:
-        """The same in page-locked memory, from which copies to a GPU run beside the computation."""
+        """Returns the batch in page-locked memory. Copies from there to a GPU overlap with the computation."""
         columns = {column.name: getattr(self, column.name) for column in fields(self)}
         pinned: dict[str, Any] = {k: value.pin_memory() for k, value in columns.items() if isinstance(value, Tensor)}
         return replace(self, **pinned)
 
     def to_segment(self, device: torch.device | str = "cpu", *, grid: int = PATCH_GRID) -> Segment:
-        """Moves the batch to a device and makes a Segment of it there.
+        """Moves the batch to a device and converts it to a Segment there.
 
-        A frame with a mask is a fake if anything in it is manipulated, and the label of a patch is its manipulated
-        share; without masks, frames and patches have the label of their segment.
+        With masks, a frame is fake if any of its pixels is manipulated, and the label of a patch is the manipulated
+        share of its pixels. Without masks, frames and patches have the label of their segment.
+
+        Args:
+            device: Device of the segment.
+            grid: Number of patches per side of a frame.
         """
 
         def move(tensor: Tensor) -> Tensor:
@@ -123,26 +127,28 @@ class SegmentBatch:
 
 
 def collate_segments(samples: SegmentBatch | Sequence[SegmentSample]) -> SegmentBatch:
-    """Makes a batch of samples: the ``collate_fn`` of any DataLoader over segments, and what its default one does.
+    """Makes a batch of samples: the ``collate_fn`` of a DataLoader over segments.
+
+    The default ``collate_fn`` of PyTorch calls it for SegmentSample.
 
     Args:
-        samples: At least one. What is a batch already, as SegmentDataset reads it, is returned as it is.
+        samples: One or more samples. A SegmentBatch, which SegmentDataset returns, is returned unchanged.
 
     Raises:
-        UsageError: if the samples differ in the size of the frames, or the number of frames or landmarks.
+        UsageError: if the samples differ in the size of the frames, or in the number of frames or landmarks.
     """
     if isinstance(samples, SegmentBatch):
         return samples
     shapes = {(*sample.frames.shape[-2:], *sample.landmarks.shape[:2]) for sample in samples}
     if len(shapes) > 1:
         given = "; ".join(f"{t} frames of {h}x{w} with {k} landmarks" for h, w, t, k in sorted(shapes))
-        hint = "give a size that all are scaled to, and the same number of frames"
+        hint = "give a size to scale all of them to, and the same number of frames"
         raise UsageError(f"segments of different shapes cannot be batched: {given}", hint=hint)
     has_mask = [sample.mask is not None for sample in samples]
     empty = torch.zeros_like(samples[0].frames[:, :1], memory_format=torch.contiguous_format)
     masks = [empty if sample.mask is None else sample.mask for sample in samples] if any(has_mask) else []
     return SegmentBatch(
-        # Stacked channels-last, as they are stored.
+        # Stacking keeps the channels-last memory format of the samples.
         frames=torch.stack([sample.frames.movedim(1, -1) for sample in samples]).movedim(-1, 2),
         landmarks=torch.stack([sample.landmarks for sample in samples]),
         valid=torch.stack([sample.valid for sample in samples]),
@@ -157,10 +163,11 @@ def collate_segments(samples: SegmentBatch | Sequence[SegmentSample]) -> Segment
 def _collate(
     samples: SegmentBatch | Sequence[SegmentSample],
     *,
-    collate_fn_map: object = None,  # noqa: ARG001 (torch hands over its table, for types that hold others)
+    collate_fn_map: object = None,  # noqa: ARG001 (torch passes its table, for containers of other types)
 ) -> SegmentBatch:
     return collate_segments(samples)
 
 
-# So that a DataLoader needs no collate_fn; the documentation of default_collate names this way to add a type.
+# With this entry a DataLoader needs no collate_fn. The documentation of default_collate describes it as the way to
+# add a type.
 default_collate_fn_map[SegmentSample] = _collate

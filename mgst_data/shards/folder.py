@@ -1,4 +1,4 @@
-"""A folder of shards: what was asked for, what is planned, what is complete."""
+"""A folder of shards: its configuration, its plan, and which shards are complete."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from mgst_data.shards.storage import PART, output_errors, read_bytes, write_atom
 
 STATE = "dataset.json"
 RETRY_ALL = "all"
-# Options of the configuration that came later, each with the value that folders without it were made with.
+# Options that were added later. The value is the one that folders without the option were extracted with.
 _CAME_LATER: Mapping[str, Any] = {"extract": {"damaged": "keep"}}
-# What may be left of a shard, by what follows its name, when its writer is stopped.
+# Suffixes of the files that a stopped writer can leave behind.
 _HALF_DONE = (f"tar{PART}", f"json{PART}", PROGRESS, f"{PROGRESS}{PART}")
 
 
 @dataclass(frozen=True, slots=True)
 class ShardFolder:
-    """The state of a folder of shards, as its ``dataset.json`` has it.
+    """The state of a folder of shards, as stored in its ``dataset.json``.
 
     Attributes:
-        location: Path or URL.
-        config: The merged configuration that the shards are made with.
-        plan: Keys of the videos of every shard, in the order the shards were planned.
+        location: Path or URL of the folder.
+        config: Merged configuration that the shards are made with.
+        plan: Keys of the videos by name of the shard, in the order in which the shards were planned.
     """
 
     location: str
@@ -42,40 +42,49 @@ class ShardFolder:
 
     @staticmethod
     def read(location: str | Path) -> ShardFolder:
-        """Reads the state of a folder given by path or fsspec URL.
+        """Reads the state of a folder.
+
+        Args:
+            location: Path or fsspec URL of the folder.
 
         Raises:
-            UsageError: if there is none.
-            ShardError: if it is malformed.
+            UsageError: if the folder has no ``dataset.json``.
+            ShardError: if ``dataset.json`` is malformed or has another schema version.
         """
         path = join(str(location), STATE)
         try:
             raw = json.loads(read_bytes(path))
             if raw["schema"] != SCHEMA:
                 hint = "use the version of mgst that wrote it, or extract to a new folder"
-                raise ShardError(f"schema {raw['schema']}, but this version reads {SCHEMA}", where=path, hint=hint)
+                raise ShardError(f"has schema {raw['schema']}, but this version reads {SCHEMA}", where=path, hint=hint)
             plan = {shard["name"]: tuple(shard["videos"]) for shard in raw["shards"]}
             return ShardFolder(str(location), raw["config"], plan)
         except FileNotFoundError as error:
-            hint = f"give the folder that mgst-data extract has written: it holds a {STATE}"
+            hint = f"give a folder that mgst-data extract has written; it contains {STATE}"
             raise UsageError("no shards here", where=location, hint=hint) from error
         except (KeyError, TypeError, ValueError) as error:
             hint = "copy it again, or extract to a new folder"
             raise ShardError(f"malformed: {error!r}", where=path, hint=hint) from error
 
     def reports(self) -> Iterator[ShardReport]:
-        """Reports of the complete shards, in the order of the plan; raises ShardError for a malformed one."""
+        """Yields the reports of the complete shards, in the order of the plan; ShardError for a malformed report."""
         return (report for name in self.plan if (report := self._report(name)))
 
     def kept(self) -> Iterator[VideoReport]:
-        """Finished videos of shards that are not complete, in a local folder: a run was interrupted there."""
+        """Yields the reports of the finished videos of incomplete shards, which an interrupted run has left.
+
+        Only local folders have them.
+        """
         return (video for lines in self._open_shards().values() for line in lines for video in line.videos)
 
     def missing(self, records: Sequence[VideoRecord]) -> list[ShardTask]:
-        """The planned shards that are not complete.
+        """Returns the planned shards that are not complete.
+
+        Args:
+            records: Records of the data set. They include all videos of the incomplete shards.
 
         Raises:
-            UsageError: if one of their videos is not among the records.
+            UsageError: if a video of an incomplete shard is not among the records.
         """
         by_key = {record.key: record for record in records}
         complete = {report.name for report in self.reports()}
@@ -83,7 +92,7 @@ class ShardFolder:
         return [ShardTask(name, tuple(self._find(keys, by_key))) for name, keys in todo.items()]
 
     def finish(self) -> Totals:
-        """Adds up what is complete; once everything is, writes the totals into the folder's state."""
+        """Sums up the complete shards. If all shards are complete, writes the totals to ``dataset.json``."""
         reports = list(self.reports())
         totals = summarise(reports)
         if len(reports) == len(self.plan):
@@ -91,7 +100,7 @@ class ShardFolder:
         return totals
 
     def _open_shards(self) -> dict[str, list[ShardReport]]:
-        """Reports of the finished videos, one by one, of every shard that has some and is not complete."""
+        """Returns, for every incomplete shard with finished videos, one report per finished video."""
         out, found = Path(self.location), {}
         for path in sorted(out.glob(f"*.{PROGRESS}")):
             lines = read_progress(out, path.stem, self.plan.get(path.stem, ()))
@@ -100,7 +109,7 @@ class ShardFolder:
         return found
 
     def _report(self, name: str) -> ShardReport | None:
-        """That of a shard, if it is complete."""
+        """Returns the report of a shard; None if the shard is not complete."""
         path = join(self.location, f"{name}.json")
         try:
             report = ShardReport.from_json(read_bytes(path), where=path)
@@ -113,7 +122,7 @@ class ShardFolder:
         gone = [key for key in keys if key not in records]
         if gone:
             what = f"planned videos are not among those given: {', '.join(gone[:5])}{', ...' if gone[5:] else ''}"
-            hint = "give the same data set and choose the same videos of it, or choose another output folder"
+            hint = "give the same data set and choose the same videos, or choose another output folder"
             raise UsageError(what, where=self.location, hint=hint)
         return [records[key] for key in keys]
 
@@ -136,25 +145,29 @@ def open_folder(
     videos_per_shard: int = VIDEOS_PER_SHARD,
     retry: str = "",
 ) -> Iterator[ShardFolder]:
-    """Opens a folder to write shards into, a new one or one to go on with, and holds its lock meanwhile.
+    """Opens a new or an existing folder to write shards into, and holds its lock until the block ends.
 
-    Videos that the plan does not know yet are appended as new shards; existing shards are never dealt anew. At the end,
-    nothing that is half done is left but the finished videos of open shards.
+    Videos that are not in the plan are appended as new shards. The plan of existing shards does not change. When the
+    block ends, partial files are deleted, except the finished videos of incomplete shards.
 
     Args:
-        out: The folder; made if it does not exist.
-        config: What determines the content of the shards, as JSON values.
-        records: The videos of the source, with distinct keys.
-        videos_per_shard: Of new shards.
+        out: Output folder. It is created if it does not exist.
+        config: Options that determine the content of the shards, as JSON values.
+        records: Videos of the source, with distinct keys.
+        videos_per_shard: Number of videos of each new shard.
         retry: Reason code of skipped videos to plan again (as new shards), or "all".
+
+    Yields:
+        The folder with the plan for all records.
 
     Raises:
         ConfigMismatchError: if the folder was written with another configuration.
-        UsageError: if it is a folder of something else, in use, or no video was skipped for the reason given.
-        OutputError: if it cannot be written.
+        UsageError: if ``out`` is a URL, or is not empty and not a folder of shards, or if no video was skipped for the
+            reason ``retry``.
+        OutputError: if another run writes into the folder, or if it cannot be written.
     """
     if is_url(str(out)):
-        hint = "give a local folder, and copy it there afterwards"
+        hint = "give a local folder, and copy it to the URL afterwards"
         raise UsageError("shards are written to local folders only", where=out, hint=hint)
     out = Path(out)
     with FolderLock(out):
@@ -174,7 +187,7 @@ def _opened(
         _compare(folder, config)
     else:
         if any(path.name not in (LOCK, STATE + PART) for path in out.iterdir()):
-            raise UsageError("not empty, and no folder of shards", where=out, hint="choose another output folder")
+            raise UsageError("not empty, and not a folder of shards", where=out, hint="choose another output folder")
         folder = ShardFolder(str(out), config, {})
     planned = {key for keys in folder.plan.values() for key in keys}
     chosen = [record for record in records if record.key not in planned]
@@ -193,8 +206,8 @@ def _to_retry(folder: ShardFolder, reason: str) -> list[str]:
     known = {why for report in reports for why in report.skips}
     if reason not in (RETRY_ALL, *known):
         listed = ", ".join(sorted(known))
-        hint = f"reasons here: {listed}" if known else "none was skipped here: leave --retry-skipped out"
-        raise UsageError(f"no video was skipped for {reason!r}", where=folder.location, hint=hint)
+        hint = f"reasons here: {listed}" if known else "no video was skipped here; omit --retry-skipped"
+        raise UsageError(f"no video was skipped for the reason {reason!r}", where=folder.location, hint=hint)
     complete = {report.name for report in reports}
     pending = {key for name, keys in folder.plan.items() if name not in complete for key in keys}
     skipped = {key: video.reason for key, video in latest(reports).items() if video.skipped}
@@ -210,7 +223,7 @@ def _compare(folder: ShardFolder, config: Mapping[str, Any]) -> None:
         if was.get(key, "unset") != asked.get(key, "unset")
     ]
     if changes:
-        hint = "ask for the same again, or choose another output folder"
+        hint = "use the same options, or choose another output folder"
         raise ConfigMismatchError(
             f"written with another config: {'; '.join(changes)}", where=folder.location, hint=hint
         )
@@ -225,7 +238,7 @@ def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def _remove_stale(folder: ShardFolder) -> None:
-    """Removes what interrupted runs, and workers that were stopped or killed, have left half done."""
+    """Deletes the partial files of interrupted runs and of workers that were stopped or killed."""
     out = Path(folder.location)
     kept = {path for name in folder._open_shards() for path in (part_of(out, name), progress_of(out, name))}
     for path in out.iterdir():

@@ -1,7 +1,7 @@
-"""Pictures as bytes.
+"""Encodes, decodes and scales images.
 
-OpenCV carries libjpeg-turbo: it decodes as fast as torchvision and half again as fast as Pillow, to the same
-pixels, and writes straight into the channels-last arrays that batches are made of.
+OpenCV uses libjpeg-turbo. It decodes as fast as torchvision and 1.5 times as fast as Pillow, with identical pixels,
+and writes directly into channels-last arrays, from which batches are made.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 from numpy import ndarray
 
 QUALITY = 95
-# Above 100 OpenCV writes WebP without loss.
+# With a quality above 100, OpenCV writes lossless WebP.
 _PARAMETERS = {
     "png": (cv2.IMWRITE_PNG_COMPRESSION, 3),
     "webp": (cv2.IMWRITE_WEBP_QUALITY, 101),
@@ -21,12 +21,17 @@ FORMATS = ("jpg", *_PARAMETERS)
 
 
 def encode_image(rgb: UInt8[ndarray, "h w 3"], *, image_format: str = "jpg", quality: int = QUALITY) -> bytes:
-    """Encodes a picture: JPEG with full chroma (4:4:4), PNG, or WebP without loss.
+    """Encodes an image as JPEG with full chroma (4:4:4), PNG, or lossless WebP.
+
+    Chroma is not subsampled, because blending artefacts are visible in the chroma channels too.
 
     Args:
-        rgb: The picture, channels last.
+        rgb: RGB image, channels-last.
         image_format: One of ``FORMATS``.
-        quality: 1 to 100, of JPEG only. Chroma is never thinned out: blending artefacts live there too.
+        quality: JPEG quality, 1 to 100; the other formats ignore it.
+
+    Raises:
+        ValueError: if the format is unknown.
     """
     bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
     if image_format == "jpg":
@@ -34,11 +39,11 @@ def encode_image(rgb: UInt8[ndarray, "h w 3"], *, image_format: str = "jpg", qua
         return _encode(bgr, ".jpg", (cv2.IMWRITE_JPEG_QUALITY, quality, *chroma))
     if image_format in _PARAMETERS:
         return _encode(bgr, f".{image_format}", _PARAMETERS[image_format])
-    raise ValueError(f"image format is one of {FORMATS}, not {image_format!r}")
+    raise ValueError(f"unknown image format {image_format!r}; known: {', '.join(FORMATS)}")
 
 
 def decode_image(data: bytes | memoryview) -> UInt8[ndarray, "h w 3"] | None:
-    """Decodes a picture to RGB; None if it is damaged."""
+    """Decodes an image to RGB; returns None if it is damaged."""
     return _decode(data, cv2.IMREAD_COLOR_RGB)
 
 
@@ -48,23 +53,26 @@ def encode_mask(mask: UInt8[ndarray, "h w"]) -> bytes:
 
 
 def decode_mask(data: bytes | memoryview) -> UInt8[ndarray, "h w"] | None:
-    """Decodes a manipulation mask; None if it is damaged."""
+    """Decodes a manipulation mask; returns None if it is damaged."""
     return _decode(data, cv2.IMREAD_GRAYSCALE)
 
 
 def scale_image(
     image: UInt8[ndarray, "h w *c"], size: int, out: UInt8[ndarray, "size size *c"] | None = None
 ) -> UInt8[ndarray, "size size *c"]:
-    """Scales a square picture, as networks are trained on it and should be tested on it.
+    """Scales a square image. Training and tests use this same function.
 
     Args:
-        image: A crop or a mask.
+        image: Crop or mask.
         size: Side of the result, pixels.
-        out: Array to write into.
+        out: Array to write the result into; None allocates a new one.
+
+    Returns:
+        The scaled image; ``image`` itself if it has this size and ``out`` is None.
     """
     if image.shape[0] == size and out is None:
         return image
-    # Down to half the size, bilinear weights reach every pixel, at a fifth of the cost of area averages.
+    # Down to half the size, bilinear interpolation uses every pixel, at a fifth of the cost of area interpolation.
     area = image.shape[0] > 2 * size
     scaled: UInt8[ndarray, "size size *c"] = cv2.resize(
         image, (size, size), dst=out, interpolation=cv2.INTER_AREA if area else cv2.INTER_LINEAR
@@ -75,11 +83,11 @@ def scale_image(
 def _encode(image: UInt8[ndarray, "h w *c"], extension: str, parameters: tuple[int, ...]) -> bytes:
     done, data = cv2.imencode(extension, image, parameters)
     if not done:
-        raise ValueError(f"a picture of {image.shape} cannot be written as {extension}")
+        raise ValueError(f"cannot encode an image of shape {image.shape} as {extension}")
     return data.tobytes()
 
 
 def _decode(data: bytes | memoryview, flags: int) -> UInt8[ndarray, "h w *c"] | None:
-    # OpenCV gives None for what it cannot decode, but raises for no bytes at all.
+    # OpenCV returns None for data that it cannot decode, but raises an error for empty data.
     image: UInt8[ndarray, "h w *c"] | None = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if len(data) else None
     return image

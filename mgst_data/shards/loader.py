@@ -1,4 +1,4 @@
-"""From shards to batches of segments."""
+"""Reads shards as batches of segments."""
 
 from __future__ import annotations
 
@@ -26,34 +26,36 @@ from mgst_data.shards.sampler import Draw, SegmentSampler
 from mgst_data.shards.schema import FaceChunk
 from mgst_data.shards.storage import DAMAGED
 
-# A jaw point beyond the border spoils no mask; a face of which a tenth is missing does.
+# A mask is still good if a single jaw point lies outside the picture, but not if a tenth of the face is missing.
 VALID_SHARE = 0.9
 
 
 def reraise(error: ShardError) -> None:
-    """Error handler: a damaged chunk ends the run."""
+    """Raises the error: with this error handler, a damaged chunk ends the run."""
     raise error
 
 
 def warn_and_skip(error: ShardError) -> None:
-    """Error handler: a damaged chunk is left out of its batch, counted there, and named in a warning."""
+    """Warns of the error: with this error handler, a damaged chunk is omitted from its batch and counted there."""
     warnings.warn(str(error), MgstWarning, stacklevel=2)
 
 
 class SegmentDataset(Dataset[SegmentSample]):
-    """The chunks of a reader as a map-style data set: reads a chunk, chooses frames, decodes those and no others.
+    """The chunks of a reader as a map-style data set. It reads a chunk, chooses frames, and decodes only those frames.
 
-    A DataLoader makes batches of them, with ``collate_fn=collate_segments`` or without. Which frames ``dataset[i]`` has
-    depends on the seed, the epoch and i: for other windows in every epoch, call ``set_epoch`` before it, or take
-    SegmentLoader with a SegmentSampler, which also balances labels and resumes in mid-epoch.
+    A DataLoader makes batches of the segments, with or without ``collate_fn=collate_segments``. The frames of
+    ``dataset[i]`` depend on the seed, the epoch and ``i``. For different windows in every epoch, call ``set_epoch``
+    before each epoch. As an alternative, use SegmentLoader with a SegmentSampler, which also balances labels and
+    resumes within an epoch.
 
     Args:
-        reader: The chunks; those with fewer frames than the sampler's span are left out.
-        choose: Chooses the frames of a segment.
-        size: Side that crops are scaled to, landmarks and masks with them; None keeps crops that are all of one size.
-        seed: Seed of the choice of frames where an index is given; a Draw has a seed of its own.
-        on_error: Called with the ShardError of a chunk that cannot be read; if it returns, the chunk is left out of its
-            batch.
+        reader: Reader of the chunks. Chunks with fewer frames than ``choose.span`` are omitted.
+        choose: Sampler that chooses the frames of a segment.
+        size: Side that crops are scaled to, with their landmarks and masks, pixels. With None, crops are not scaled,
+            and all crops of a batch need the same size.
+        seed: Seed of the choice of frames for an integer index; a Draw has its own seed.
+        on_error: Called with the ShardError of a chunk that cannot be read. If it returns, the chunk is omitted from
+            its batch.
 
     Raises:
         UsageError: if no chunk is long enough.
@@ -70,32 +72,35 @@ class SegmentDataset(Dataset[SegmentSample]):
     ) -> None:
         self.reader = reader.where(reader.frames >= choose.span)
         self.choose, self.size, self.seed, self.on_error = choose, size, seed, on_error
-        # Shared, so that workers which persist from epoch to epoch see it change.
+        # Shared memory: persistent workers see a new epoch.
         self._epoch = torch.zeros((), dtype=torch.long).share_memory_()  # type: ignore[no-untyped-call]
         if len(reader) and not len(self.reader):
             longest = int(reader.frames.max())
             what = f"no chunk has {choose.span} frames; the longest has {longest}"
-            hint = f"take fewer frames or a smaller stride, or extract longer chunks with --frames {choose.span}"
+            hint = f"use fewer frames or a smaller stride, or extract longer chunks with --frames {choose.span}"
             raise UsageError(what, where=reader.location, hint=hint)
 
     def __len__(self) -> int:
         return len(self.reader)
 
     def set_epoch(self, epoch: int) -> None:
-        """Makes ``dataset[i]`` choose other frames; workers that are running already follow."""
+        """Sets the epoch, so that ``dataset[i]`` chooses other frames. Running workers use the new epoch too."""
         self._epoch.fill_(epoch)
 
     def __getitem__(self, index: SupportsIndex | Draw) -> SegmentSample:
-        """Reads one segment: of the chunk with this number, from the end if negative, or of a draw.
+        """Reads one segment.
+
+        Args:
+            index: Number of a chunk (from the end if negative), or a draw.
 
         Raises:
             IndexError: if there is no chunk with this number.
-            ShardError: if the chunk cannot be read, whether or not ``on_error`` returns.
+            ShardError: if the chunk cannot be read, even if ``on_error`` returns.
         """
         return self.__getitems__([index])[0]
 
     def __getitems__(self, indices: Sequence[SupportsIndex | Draw]) -> SegmentBatch:
-        """Reads a batch, as DataLoader asks for it; raises ShardError if not one of its chunks can be read."""
+        """Reads a batch; DataLoader calls this method. Raises ShardError if none of the chunks can be read."""
         errors: list[ShardError] = []
 
         def left_out(error: ShardError) -> None:
@@ -112,7 +117,7 @@ class SegmentDataset(Dataset[SegmentSample]):
         batch = decode_windows(windows, self.size or self._common_size(windows), left_out)
         if batch is None:
             what = f"none of the {len(indices)} chunks of a batch can be read"
-            hint = "find the damage with mgst-data inspect --verify"
+            hint = "find the damaged shards with mgst-data inspect --verify"
             raise errors[0] if len(indices) == 1 else ShardError(what, where=self.reader.location, hint=hint)
         return replace(batch, skipped=len(errors))
 
@@ -121,35 +126,38 @@ class SegmentDataset(Dataset[SegmentSample]):
             return index
         chunk, count = operator.index(index), len(self)
         if not -count <= chunk < count:
-            raise IndexError(f"there is no segment {chunk} in a data set of {count}")
+            raise IndexError(f"index {chunk} is out of range for a data set of {count} segments")
         return Draw(chunk % count, seed_for(self.seed, "sample", int(self._epoch), chunk % count))
 
     def _common_size(self, windows: Iterable[Window]) -> int:
         sizes = sorted({window.chunk.crop_size for window in windows})
         if len(sizes) > 1:
-            what = f"crops of {', '.join(map(str, sizes))} pixels cannot be batched as they are"
-            raise UsageError(what, where=self.reader.location, hint="give a size that all are scaled to")
+            what = f"crops of {', '.join(map(str, sizes))} pixels cannot be batched without scaling"
+            raise UsageError(what, where=self.reader.location, hint="give a size to scale all of them to")
         return sizes[0] if sizes else 0
 
 
 class SegmentLoader:
-    """Iterates over the batches that are left of an epoch, then stands at the beginning of the next.
+    """Iterates over the remaining batches of an epoch. After the last batch, the next epoch begins.
 
-    Workers read ahead, but what counts is what was handed out: ``state_dict`` called after the n-th batch leads to
-    exactly the batches after it. Batches come in the sampler's order, so they do not depend on the number of workers.
+    Workers read ahead, but ``state_dict`` counts only the batches that were returned: a state that was saved after
+    batch n resumes at batch n + 1. Batches come in the order of the sampler and do not depend on the number of workers.
 
     Args:
-        dataset: Turns draws into batches.
-        sampler: Makes the draws; over the reader of the dataset.
-        workers: Processes that read and decode; 0 does so in this one.
-        pin_memory: Whether batches are put into page-locked memory.
+        dataset: Data set that reads the draws of a batch.
+        sampler: Sampler that makes the draws, over the reader of ``dataset``.
+        workers: Number of processes that read and decode; 0 reads in this process.
+        pin_memory: Whether batches are copied to page-locked memory.
+
+    Raises:
+        ValueError: if the sampler is over other chunks than the data set.
     """
 
     def __init__(
         self, dataset: SegmentDataset, sampler: SegmentSampler, *, workers: int = 0, pin_memory: bool = False
     ) -> None:
         if sampler.reader.digest != dataset.reader.digest:
-            raise ValueError("the sampler is not over the reader of the dataset")
+            raise ValueError("sampler and dataset must have the same chunks; make the sampler with dataset.reader")
         self.sampler, self.skipped = sampler, 0
         self._batches: DataLoader[SegmentSample] = DataLoader(
             dataset,
@@ -173,7 +181,7 @@ class SegmentLoader:
         sampler.epoch, sampler.position = sampler.epoch + 1, 0
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the iteration stands; the same for every process."""
+        """Returns the position of the iteration; it is the same in every process."""
         sampler = self.sampler
         return {
             "epoch": sampler.epoch,
@@ -183,22 +191,24 @@ class SegmentLoader:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes to where another iteration stood; batch size and number of processes may have changed since.
+        """Resumes at a saved position. The batch size and the number of processes may differ from the saved run.
+
+        Args:
+            state: Position that ``state_dict`` returned.
 
         Raises:
-            UsageError: if the state is of other chunks or another seed.
+            UsageError: if the state was saved with other chunks or another seed.
         """
         mine = self.state_dict()
         if any(state[name] != mine[name] for name in ("seed", "chunks")):
-            hint = "go on with the shards and the seed that it was saved with"
-            raise UsageError(
-                "the state is of other shards or another seed", where=self.sampler.reader.location, hint=hint
-            )
+            hint = "resume with the shards and the seed of the saved state"
+            what = "the state was saved with other shards or another seed"
+            raise UsageError(what, where=self.sampler.reader.location, hint=hint)
         self.sampler.epoch, self.sampler.position = state["epoch"], state["position"]
 
 
 class Window(NamedTuple):
-    """Frames of a chunk that make a segment, and the path or URL of their shard, which errors name."""
+    """The chosen frames of a chunk, and the path or URL of its shard for error messages."""
 
     chunk: FaceChunk
     positions: Sequence[int]
@@ -206,7 +216,17 @@ class Window(NamedTuple):
 
 
 def choose_window(chunk: FaceChunk, choose: FrameSampler, seed: int, shard: str) -> Window:
-    """Chooses the frames of a segment; raises ShardError where they do not fit into the chunk."""
+    """Chooses the frames of a segment.
+
+    Args:
+        chunk: Chunk to choose from.
+        choose: Sampler that chooses the frames.
+        seed: Seed of the choice.
+        shard: Path or URL of the shard, for error messages.
+
+    Raises:
+        ShardError: if the chunk has too few frames.
+    """
     try:
         return Window(chunk, choose(len(chunk), torch.Generator().manual_seed(seed)), shard)
     except ValueError as error:
@@ -216,15 +236,15 @@ def choose_window(chunk: FaceChunk, choose: FrameSampler, seed: int, shard: str)
 def decode_windows(
     windows: Sequence[Window], size: int, on_error: Callable[[ShardError], None] = reraise
 ) -> SegmentBatch | None:
-    """Decodes the chosen frames, and no others, into one batch.
+    """Decodes only the chosen frames into one batch.
 
     Args:
-        windows: With the same number of frames.
-        size: Side that crops are scaled to.
-        on_error: Called with the error of a window that cannot be decoded; if it returns, the window is left out.
+        windows: Windows with the same number of frames.
+        size: Side that crops are scaled to, pixels.
+        on_error: Called with the error of a window that cannot be decoded. If it returns, the window is omitted.
 
     Returns:
-        The batch, or None where nothing is left of it.
+        The batch; None if no window could be decoded.
     """
     shape = (len(windows), len(windows[0].positions) if windows else 0, size, size)
     frames = np.empty((*shape, 3), dtype=np.uint8)
@@ -247,7 +267,7 @@ def decode_windows(
     has_mask = torch.tensor([bool(chunk.masks) for chunk, _ in chunks])
     return SegmentBatch(
         frames=torch.from_numpy(frames).permute(0, 1, 4, 2, 3),
-        # As pictures are scaled: about the corner of the first pixel, whose centre is 0.
+        # Pixel centres have whole coordinates, but scaling keeps the corner of the first pixel at (-0.5, -0.5).
         landmarks=(landmarks + 0.5) * scales[:, None, None, None] - 0.5,
         valid=valid.float().mean(dim=-1) >= VALID_SHARE,
         mask=torch.from_numpy(masks)[:, :, None] if bool(has_mask.any()) else None,
@@ -268,8 +288,8 @@ def _decode(window: Window, frames: UInt8[ndarray, "t h w 3"], masks: UInt8[ndar
                 scale_image(image, len(out), out)
 
 
-# A forked process inherits OpenCV's pool of threads but not the threads, and now and then waits for them for ever. So
-# the pool is closed while a process forks; the new one keeps OpenCV on one thread, as suits one process a core.
+# A forked process inherits the thread pool of OpenCV without its threads, and can then wait for them for ever.
+# Therefore the pool is closed while a process forks. The child keeps one OpenCV thread: it has one core to itself.
 _opencv_threads: list[int] = []
 
 

@@ -1,4 +1,4 @@
-"""One run at a time writes into a folder: extraction, training, evaluation and prediction take the same lock."""
+"""Locks an output folder. Extraction, training, evaluation and prediction use the same lock."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ LOCK = ".lock"
 
 
 class FolderLock:
-    """Holds the lock of a folder until it is released, or the process ends.
+    """Holds the lock of a folder until it is released, or until the process ends.
 
-    The operating system drops the lock with the process, however that ends: a lock is never stale. The file's text
-    names the process for people; the file goes when the lock is released. Use it as a context, or call
+    The operating system releases the lock when the process ends in any way, so a lock is never stale. The lock file
+    names the process for the user. It is deleted when the lock is released. Use the lock as a context manager, or call
     :meth:`release`.
 
     Args:
-        folder: Is made if it does not exist.
+        folder: Folder to lock. It is created if it does not exist.
 
     Raises:
-        OutputError: with the reason "locked" if another run holds the lock; or if the folder cannot be written.
+        OutputError: with the reason "locked" if another run holds the lock, or if the folder cannot be written.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -38,14 +38,18 @@ class FolderLock:
         self._path = folder / LOCK
         with output_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        # Another run may remove the file between its opening and its locking: then it is no longer the folder's lock.
+        # Another run may delete the file after it is opened here and before it is locked; then try again.
         while not self._take(folder):
             self._file.close()
-        # Whoever forgets to release it does so when this object goes.
+        # Releases the lock when this object is garbage-collected, if release() was not called.
         self._let_go = weakref.finalize(self, _let_go, self._path, self._file, os.getpid())
 
     def _take(self, folder: Path) -> bool:
-        """Opens and locks the file; False if it was removed meanwhile."""
+        """Opens and locks the file; returns False if another run has deleted it in between.
+
+        Raises:
+            OutputError: if another run holds the lock.
+        """
         with output_errors(folder):
             self._file = cast("BinaryIO", self._path.open("ab+", buffering=0))
         try:
@@ -54,10 +58,10 @@ class FolderLock:
             self._file.seek(0)
             holder = self._file.read().decode(errors="replace") or "unknown"
             self._file.close()
-            hint = "wait for it, stop it, or choose another output folder"
+            hint = "wait for that run, stop it, or choose another output folder"
             raise OutputError(f"in use by another run ({holder})", where=folder, hint=hint, reason="locked") from error
         except OSError as error:
-            what = f"{folder}: cannot be locked ({error.strerror}); make sure that no other run writes here"
+            what = f"{folder}: cannot be locked ({error.strerror}); make sure that no other run writes into this folder"
             warnings.warn(what, MgstWarning, stacklevel=4)
         with output_errors(folder):
             if not (self._path.exists() and os.path.samestat(os.fstat(self._file.fileno()), self._path.stat())):
@@ -67,7 +71,7 @@ class FolderLock:
         return True
 
     def release(self) -> None:
-        """Gives the lock back; may be called again."""
+        """Releases the lock. A second call has no effect."""
         self._let_go()
 
     def __enter__(self) -> FolderLock:
@@ -83,6 +87,6 @@ def _let_go(path: Path, file: BinaryIO, owner: int) -> None:
     if os.getpid() == owner:  # a forked child has a copy of everything
         with suppress(OSError):  # the folder may be gone
             path.unlink()
-        with suppress(OSError):  # children that have inherited the file would hold the lock on
+        with suppress(OSError):  # without this, children that have inherited the file would keep the lock
             fcntl.flock(file, fcntl.LOCK_UN)
     file.close()

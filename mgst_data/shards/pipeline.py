@@ -1,4 +1,4 @@
-"""Shards as a webdataset pipeline: read from front to back, from wherever webdataset or fsspec reads."""
+"""Reads shards sequentially as a webdataset pipeline, from every source that webdataset or fsspec supports."""
 
 from __future__ import annotations
 
@@ -31,10 +31,11 @@ from mgst_data.shards.storage import DAMAGED
 if TYPE_CHECKING:
     from webdataset import FluidWrapper
 else:
-    FluidWrapper = object  # a torch.utils.data.IterableDataset, whose bases beartype finds deprecated
+    # At run time beartype warns that the bases of torch.utils.data.IterableDataset are deprecated.
+    FluidWrapper = object
 
 Handler = Callable[[ShardError], bool | None]
-# More worker processes than one DataLoader has.
+# Upper limit of the worker processes of one DataLoader.
 _MOST_WORKERS = 4096
 
 
@@ -51,35 +52,37 @@ def webdataset_pipeline(
     epoch: int = 0,
     handler: Handler = reraise,
 ) -> FluidWrapper:
-    """Makes a webdataset pipeline of SegmentSamples, with the pixels that SegmentDataset reads.
+    """Makes a webdataset pipeline of SegmentSamples. Its pixels are identical to those of SegmentDataset.
 
-    Shards are dealt to the processes of a training, and those of each to the workers of its DataLoader. Everything that
-    is random depends on the seed and the epoch, which every worker counts for itself: iterating again gives another
-    order and other windows. Order also depends on the number of processes and workers, and they may get different
-    numbers of segments: ``pipeline.with_epoch(n)`` gives n to each. Batches are made by
-    ``DataLoader(pipeline, batch_size=8, num_workers=4)``, or by ``pipeline.batched(8, collation_fn=collate_segments)``.
+    The shards are divided among the processes of a training, and the shards of a process among the workers of its
+    DataLoader. The order and the windows depend on the seed and on the epoch, which every worker counts: iterating
+    again gives another order and other windows. The order also depends on the number of processes and workers. They may
+    get different numbers of segments; ``pipeline.with_epoch(n)`` gives n segments to each. To make batches, use
+    ``DataLoader(pipeline, batch_size=8, num_workers=4)`` or ``pipeline.batched(8, collation_fn=collate_segments)``.
 
     Args:
         shards: A folder of shards by path or URL; shards by path, URL, brace pattern (``train-{000000..000009}.tar``)
-            or command (``pipe:...``); or a list of these. webdataset opens what it knows, and fsspec other URLs.
-        frames: Consecutive frames of a segment, at a random place; or what chooses them. Shorter chunks are left out.
-        size: Side that crops are scaled to, landmarks and masks with them; None keeps them.
-        split: Only videos of this split ("" for those without one).
-        label: Only real (0) or only fake (1) videos.
-        methods: Only these methods; "real" is one of them.
-        shuffle: Chunks that are held, encoded, to draw the next one from; shards are shuffled too. 0 keeps the order
-            that is stored.
-        seed: Of order and windows.
-        epoch: Number of the first epoch, to go on with a training.
-        handler: Called with the ShardError of a damaged sample or shard. If it returns False, the reading ends;
-            otherwise it goes on, after a damaged header with the next shard. ``webdataset.warn_and_continue`` is one.
+            or command (``pipe:...``); or a list of these. webdataset opens the schemes that it knows, and fsspec opens
+            other URLs.
+        frames: Number of consecutive frames of a segment, at a random position, or a sampler that chooses the frames.
+            Shorter chunks are omitted.
+        size: Side that crops are scaled to, with their landmarks and masks, pixels; None does not scale.
+        split: Keeps only videos of this split ("" for videos without one); None keeps all.
+        label: Keeps only real (0) or only fake (1) videos; None keeps both.
+        methods: Keeps only videos of these methods; "real" is one of them. None keeps all.
+        shuffle: Number of encoded chunks in the shuffle buffer; shards are shuffled too. 0 keeps the stored order.
+        seed: Seed of the order and of the windows.
+        epoch: Number of the first epoch, to resume a training.
+        handler: Called with the ShardError of a damaged sample or shard. If it returns False, reading ends. Otherwise
+            reading continues; after a damaged header, with the next shard. ``webdataset.warn_and_continue`` is such a
+            handler.
 
     Returns:
-        The pipeline; its stages may be added to.
+        The pipeline; more stages can be added to it.
 
     Raises:
-        UsageError: if there are no shards, or no chunk of a folder is long enough; when iterated, if no chunk is asked
-            for. One worker of several warns instead, as others may have some.
+        UsageError: if there are no shards, or if no chunk of a folder is long enough. While iterating: if no chunk
+            matches the filters; if there are several workers, a worker warns instead, because others may have matches.
     """
     given = [shards] if isinstance(shards, str | Path) else shards
     where = ", ".join(map(str, given))
@@ -89,7 +92,7 @@ def webdataset_pipeline(
     wanted = {"split": split, "label": label, "methods": methods}
     urls = [url for location in given for url in _shards_of(location, choose, wanted)]
     if not urls:
-        hint = "check the list of shards, and the split, label and methods that are asked for"
+        hint = "check the list of shards, the split, the label and the methods"
         raise UsageError("no shards to read", where=where, hint=hint)
     drawing = partial(_Drawing, seed=seed, epoch=epoch)
     return wds.FluidWrapper(wds.SimpleShardList(urls)).compose(
@@ -104,10 +107,10 @@ def webdataset_pipeline(
 
 
 class _Drawing:
-    """A stage that gets another seed every time that it is iterated over.
+    """A stage that gets a new seed in every iteration.
 
-    Every worker counts for itself. The counts are in memory that processes share, because a worker is a copy of the
-    process that starts it, and one that is started for the next epoch has to go on counting.
+    Every worker counts its own iterations. The counts are in shared memory: a worker is a copy of the process that
+    starts it, and a worker that is started for the next epoch must continue the count.
     """
 
     def __init__(
@@ -125,7 +128,7 @@ class _Drawing:
 
 
 def _shards_of(location: str | Path, choose: FrameSampler, wanted: Mapping[str, Any]) -> Iterator[str]:
-    """Path or URL of every shard; of a folder, of those that hold what is wanted."""
+    """Yields the path or URL of every shard; of a folder, only of shards with matching chunks."""
     for url in [str(location)] if isinstance(location, Path) else expand_urls(location):
         if url.startswith("pipe:") or {".tar", ".tgz"} & set(PurePosixPath(urlparse(url).path).suffixes):
             yield url
@@ -139,7 +142,7 @@ def _shuffled(items: Iterable[Any], seed: int, *, held: int) -> Iterator[Any]:
 
 
 def _samples(sources: Iterable[Mapping[str, str]], *, handler: Handler) -> Iterator[dict[str, Any]]:
-    """The members of every sample of shards that are opened one after the other."""
+    """Opens the shards one after another and yields the members of every sample."""
     for source in sources:
         url = source["url"]
         try:
@@ -162,36 +165,56 @@ def _open(url: str) -> Any:
 
 
 def _members(stream: Any, url: str) -> Iterator[dict[str, Any]]:
-    """Members as webdataset groups them. Raises TarError where an archive is damaged or cut short."""
+    """Yields the members in the form that webdataset groups.
+
+    Raises:
+        ReadError: if the archive is damaged or truncated.
+    """
     with tarfile.open(fileobj=stream, mode="r|*", tarinfo=_StrictTarInfo) as archive:
         while member := archive.next():
             if member.isreg() and (file := archive.extractfile(member)):
                 yield {"fname": member.name, "data": file.read(), "__url__": url}
-            archive.members.clear()  # type: ignore[attr-defined]  # it keeps them all
+            archive.members.clear()  # type: ignore[attr-defined]  # tarfile would keep them all in memory
         rest: Any = archive.fileobj
         while data := rest.read(2**20):
             if data.strip(b"\0"):
-                raise tarfile.ReadError("zeros instead of a header; or another archive behind this one")
+                raise tarfile.ReadError(
+                    "data after the end of the archive: a header is zeroed, or archives are concatenated"
+                )
 
 
 class _StrictTarInfo(tarfile.TarInfo):
-    """Makes an error of a header that is damaged or missing, where Python takes it for the end of the archive."""
+    """Raises an error for a damaged or missing header, which Python takes for the end of the archive."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _StrictTarInfo:
-        """Reads a header; a block of zeros is the end."""
+        """Reads a header. A block of zeros is the end of the archive.
+
+        Args:
+            buf: The block of the header, 512 bytes.
+            encoding: Encoding of the names.
+            errors: What to do with names that cannot be decoded.
+
+        Raises:
+            ReadError: if the header is damaged or truncated.
+            HeaderError: at the end of the archive.
+        """
         try:
             return super().frombuf(buf, encoding, errors)
         except tarfile.HeaderError as error:
             if buf and not any(buf):
                 raise
-            raise tarfile.ReadError("damaged header" if buf else "cut short") from error
+            raise tarfile.ReadError("damaged header" if buf else "truncated") from error
 
 
 def _chunks(
     samples: Iterable[Mapping[str, Any]], *, span: int, wanted: Mapping[str, Any], handler: Handler
 ) -> Iterator[tuple[str, FaceChunk]]:
-    """Shard and chunk of every sample that is asked for."""
+    """Yields the shard and the chunk of every matching sample.
+
+    Raises:
+        UsageError: if no chunk matches, and there are no other workers.
+    """
     seen = kept = 0
     for sample in samples:
         try:
@@ -207,7 +230,7 @@ def _chunks(
     if seen and not kept:
         asked = ", ".join(f"{name} {value!r}" for name, value in wanted.items() if value is not None)
         what = f"none of {seen} chunks has {span} frames{asked and ' and '}{asked}"
-        hint = "take fewer frames, or check the split, label and methods that are asked for"
+        hint = "use fewer frames, or check the split, the label and the methods"
         _, processes, _, workers = pytorch_worker_info()
         if processes * workers == 1:
             raise UsageError(what, hint=hint)

@@ -1,4 +1,4 @@
-"""Which videos go into which shard."""
+"""Plans which videos go into which shard."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NO_SPLIT = "all"
 
 @dataclass(frozen=True, slots=True)
 class ShardTask:
-    """The videos of one shard: a unit of work, whole or not done."""
+    """The videos of one shard: a unit of work."""
 
     name: str
     records: tuple[VideoRecord, ...]
@@ -28,14 +28,14 @@ class ShardTask:
 def plan_shards(
     records: Iterable[VideoRecord], *, videos_per_shard: int = VIDEOS_PER_SHARD, taken: Collection[str] = ()
 ) -> list[ShardTask]:
-    """Deals videos to shards that never mix splits and hold labels and methods in equal shares.
+    """Distributes videos over shards. A shard has one split, and the same mix of labels and methods as its split.
 
     The order of the records does not matter: the same videos give the same shards.
 
     Args:
         records: Videos with distinct keys.
-        videos_per_shard: The last shard of a split may hold fewer.
-        taken: Names of shards that exist already; numbers go on after them.
+        videos_per_shard: Number of videos per shard; the last shard of a split may hold fewer.
+        taken: Names of existing shards; the new numbers continue after theirs.
 
     Raises:
         ValueError: if two records share a key.
@@ -72,5 +72,5 @@ def _mix(records: Iterable[VideoRecord]) -> list[VideoRecord]:
 
 
 def _hash(text: str) -> float:
-    """A number in [0, 1) that depends on the text alone."""
+    """Returns a number in [0, 1) that depends only on the text."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=6).digest(), "little") / 2**48

@@ -1,12 +1,12 @@
-"""What is finished of a shard that is not complete.
+"""Records which videos of an incomplete shard are finished.
 
-Beside ``NAME.tar.part`` lies ``NAME.progress``: after every finished video it gets one line, the report of that video
-alone, with the size and the digest of the part so far. Its samples lie one after another in the order of the videos,
-so what is there after a finished video is how the finished shard begins, byte by byte.
+``NAME.progress`` is in the same folder as ``NAME.tar.part``. After every finished video, one line is appended: the
+report of that video, with the size and the digest of the part up to there. The samples are in the order of the videos,
+so the part up to a finished video is byte for byte the beginning of the complete shard.
 
-Nothing else has to be recorded. Which videos a shard holds, and in which order, is fixed when it is planned, and a
-shard that is planned again gets another name. The configuration is compared with that of the folder before anything
-is written. So a part of the same name and the same first videos was made from what is asked for now.
+No other state is needed. The videos of a shard and their order are fixed when the shard is planned, and a shard that is
+planned again gets another name. Before anything is written, the configuration is compared with that of the folder. So a
+part with the same name and the same first videos was made with the current configuration.
 """
 
 from __future__ import annotations
@@ -22,25 +22,35 @@ PROGRESS = "progress"
 
 
 def part_of(folder: Path, name: str) -> Path:
-    """The tar of a shard while it is being written."""
+    """Returns the path of the tar file of a shard that is being written.
+
+    Args:
+        folder: Folder of shards.
+        name: Name of the shard.
+    """
     return folder / f"{name}.tar{PART}"
 
 
 def progress_of(folder: Path, name: str) -> Path:
-    """The file that says what is finished in it."""
+    """Returns the path of the file that lists the finished videos of a shard.
+
+    Args:
+        folder: Folder of shards.
+        name: Name of the shard.
+    """
     return folder / f"{name}.{PROGRESS}"
 
 
 def read_progress(folder: Path, name: str, videos: Sequence[str]) -> list[ShardReport]:
-    """Reads which videos of a shard are finished. The bytes of the part are counted, but not compared with the digest.
+    """Reads which videos of a shard are finished. The size of the part is checked, but not its digest.
 
     Args:
-        folder: A local folder of shards.
-        name: Of the shard.
-        videos: Keys of all its videos, in order.
+        folder: Local folder of shards.
+        name: Name of the shard.
+        videos: Keys of all videos of the shard, in order.
 
     Returns:
-        The report of every finished video, in order, up to the first that is cut off or does not fit.
+        The report of every finished video, in order, up to the first one that is truncated or does not match.
     """
     try:
         lines = progress_of(folder, name).read_bytes().splitlines(keepends=True)
@@ -51,7 +61,7 @@ def read_progress(folder: Path, name: str, videos: Sequence[str]) -> list[ShardR
     for key, line in zip(videos, lines, strict=False):
         try:
             report = ShardReport.from_json(line)
-        except ShardError:  # the process, or the power, ended while it was written
+        except ShardError:  # truncated line: the process was killed or the power failed while it was written
             break
         if [video.key for video in report.videos] != [key] or [file.bytes <= size for file in report.files] != [True]:
             break

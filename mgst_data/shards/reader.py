@@ -1,4 +1,4 @@
-"""Reads shards: any chunk by its number, without reading what lies before it."""
+"""Reads any chunk of a folder of shards by its number (random access)."""
 
 from __future__ import annotations
 
@@ -23,10 +23,18 @@ from mgst_data.shards.storage import DAMAGED, read_span
 
 
 def read_sample(shard: str, offset: int, size: int) -> tuple[str, dict[str, Data]]:
-    """Name and members of the sample at a place in a shard; local shards are not copied.
+    """Reads the sample at a position of a shard. The data of local shards is not copied.
+
+    Args:
+        shard: Path or URL of the shard.
+        offset: First byte of the sample.
+        size: Size of the sample, bytes.
+
+    Returns:
+        The name of the sample, and its members by extension.
 
     Raises:
-        ShardError: if there is no sample at this place, or more than one.
+        ShardError: if the shard has no sample at this position, or more than one.
     """
     where = f"{shard}, byte {offset}"
     try:
@@ -36,41 +44,59 @@ def read_sample(shard: str, offset: int, size: int) -> tuple[str, dict[str, Data
     key = members[0][0].partition(".")[0] if members else ""
     begin = len(key) + 1
     if not all(name.startswith(f"{key}.") for name, _ in members):
-        raise ShardError(f"members of other samples lie within {key!r}", where=where, hint=DAMAGED)
+        raise ShardError(f"sample {key!r} contains members of other samples", where=where, hint=DAMAGED)
     return key, {name[begin:]: data for name, data in members}
 
 
 def read_chunk(shard: str, offset: int, size: int) -> FaceChunk:
-    """The chunk at a place in a shard; raises ShardError, naming the file, if it is damaged."""
+    """Reads the chunk at a position of a shard.
+
+    Args:
+        shard: Path or URL of the shard.
+        offset: First byte of the sample.
+        size: Size of the sample, bytes.
+
+    Raises:
+        ShardError: if the chunk is damaged; the error names the shard.
+    """
     key, members = read_sample(shard, offset, size)
     return checked_chunk(members, key, where=f"{shard}: {key}")
 
 
 def checked_chunk(members: Mapping[str, Data], key: str, *, where: str) -> FaceChunk:
-    """The chunk of a sample of that name; raises ShardError that says where, if it is damaged or of another name."""
+    """Decodes the chunk of a sample and checks its name.
+
+    Args:
+        members: Members of the sample by extension.
+        key: Name of the sample.
+        where: Place of the sample, for error messages.
+
+    Raises:
+        ShardError: if the sample is damaged, or its JSON has another name.
+    """
     try:
         chunk = decode_chunk(members)
     except ShardError as error:
         raise ShardError(error.what, where=where, hint=error.hint or DAMAGED) from error
     if chunk.key != key:
-        raise ShardError(f"its JSON names it {chunk.key!r}", where=where, hint=DAMAGED)
+        raise ShardError(f"the JSON has the name {chunk.key!r}", where=where, hint=DAMAGED)
     return chunk
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ShardReader:
-    """The chunks of a folder of shards, as flat columns of length n; sorted by video, track and chunk.
+    """The chunks of a folder of shards, as flat columns of length n, sorted by video, track and chunk.
 
     Attributes:
-        location: The folder, by path or URL.
+        location: Path or URL of the folder.
         shards: Path or URL of every shard.
         videos: Key of every video that has chunks.
-        shard: Index into ``shards``.
-        video: Index into ``videos``.
-        track: Number of the face within the video.
+        shard: Shard of each chunk, as an index into ``shards``.
+        video: Video of each chunk, as an index into ``videos``.
+        track: Number of the track within the video.
         offset: First byte of the sample in its shard.
-        size: Bytes of the sample.
-        frames: Number of frames.
+        size: Size of the sample, bytes.
+        frames: Number of frames of each chunk.
         label: 0 real, 1 fake.
     """
 
@@ -93,22 +119,22 @@ class ShardReader:
         label: int | None = None,
         methods: Collection[str] | None = None,
     ) -> ShardReader:
-        """Opens a folder of shards by path or fsspec URL. Only its reports are read.
+        """Opens a folder of shards. Reads only the reports of the shards.
 
         Args:
-            location: The folder.
-            split: Only videos of this split ("" for those without one).
-            label: Only real (0) or only fake (1) videos.
-            methods: Only these methods; "real" is one of them.
+            location: Path or fsspec URL of the folder.
+            split: Keeps only videos of this split ("" for videos without one); None keeps all.
+            label: Keeps only real (0) or only fake (1) videos; None keeps both.
+            methods: Keeps only videos of these methods; "real" is one of them. None keeps all.
 
         Raises:
-            UsageError: if there are no shards, some are not complete yet, or a method or split is not a name of one.
+            UsageError: if the folder has no shards, if a shard is not complete, or if a method or split is unknown.
         """
         folder = ShardFolder.read(location)
         reports = list(folder.reports())
         if len(reports) < len(folder.plan):
             what = f"{len(folder.plan) - len(reports)} of {len(folder.plan)} shards are not complete"
-            hint = "run the same mgst-data extract again: it makes what is missing"
+            hint = "run the same mgst-data extract command again; it makes the missing shards"
             raise UsageError(what, where=location, hint=hint)
         there = {"real", *(video.method for report in reports for video in report.videos)}
         for name in methods or ():
@@ -145,7 +171,7 @@ class ShardReader:
         return len(self.shard)
 
     def __getitem__(self, index: int) -> FaceChunk:
-        """Reads a chunk; its pictures are decoded when asked for. Raises ShardError if it is damaged."""
+        """Reads a chunk. Its images are not decoded yet. Raises ShardError if the chunk is damaged."""
         return read_chunk(self.shards[self.shard[index]], int(self.offset[index]), int(self.size[index]))
 
     def __iter__(self) -> Iterator[FaceChunk]:
@@ -156,7 +182,7 @@ class ShardReader:
         return f"ShardReader({len(self)} chunks of {len(self.videos)} videos; {len(self) - fakes} real, {fakes} fake)"
 
     def where(self, chosen: Bool[Tensor, " n"]) -> ShardReader:
-        """Only the chosen chunks."""
+        """Returns a reader of only the chosen chunks."""
         columns = {
             column.name: getattr(self, column.name)[chosen]
             for column in dataclasses.fields(self)
@@ -166,6 +192,6 @@ class ShardReader:
 
     @property
     def digest(self) -> str:
-        """Tells whether two readers hold the same chunks in the same order."""
+        """Hash that is equal for readers with the same chunks in the same order."""
         content = "\n".join(self.videos).encode() + torch.stack((self.video, self.offset, self.size)).numpy().tobytes()
         return hashlib.blake2b(content, digest_size=8).hexdigest()

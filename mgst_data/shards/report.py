@@ -1,4 +1,4 @@
-"""What became of every video, and the sums over them."""
+"""Reports of the extracted and skipped videos, and their totals."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VideoReport:
-    """What became of one video.
+    """The result of the extraction of one video.
 
     Attributes:
-        key: Of its record; so are video, dataset, split, label, method and compression.
+        key: Key of the record. Video, dataset, split, label, method and compression are those of the record too.
         status: "done" or "skipped".
-        reason: Code of why it was skipped ("no_face", "truncated", ...); "" if it was not.
-        message: The same for people: what, where, what to do.
-        frames: Frames decoded.
-        tracks: Faces stored.
-        chunks: Samples stored.
-        images: Crops stored.
-        seconds: Time it took.
+        reason: Reason code of a skipped video ("no_face", "truncated", ...); otherwise "".
+        message: Error message of a skipped video: what happened, where, and what to do next.
+        frames: Number of decoded frames.
+        tracks: Number of stored tracks.
+        chunks: Number of stored samples.
+        images: Number of stored crops.
+        seconds: Time of the extraction, seconds.
         notes: Reason code and text of every defect of a video that was kept.
     """
 
@@ -51,27 +51,32 @@ class VideoReport:
 
     def __post_init__(self) -> None:
         if self.status not in (DONE, SKIPPED):
-            raise ValueError(f"status of {self.key} is {DONE!r} or {SKIPPED!r}, not {self.status!r}")
+            raise ValueError(f"{self.key}: status must be {DONE!r} or {SKIPPED!r}, got {self.status!r}")
         if self.skipped != bool(self.reason):
-            raise ValueError(f"{self.key}: a video has a reason if and only if it is skipped")
+            raise ValueError(f"{self.key}: a skipped video must have a reason, and other videos must have none")
         if self.skipped and (self.tracks or self.chunks or self.images):
-            raise ValueError(f"{self.key}: a skipped video stores nothing")
+            raise ValueError(f"{self.key}: a skipped video must have no tracks, chunks and images")
 
     @staticmethod
     def of(record: VideoRecord, **outcome: Any) -> VideoReport:
-        """What became of the video of a record."""
+        """Makes the report of a record.
+
+        Args:
+            record: Record of the video.
+            **outcome: The other attributes of the report.
+        """
         about = ("key", "video", "dataset", "split", "label", "method", "compression")
         return VideoReport(**{name: getattr(record, name) for name in about}, **outcome)
 
     @property
     def skipped(self) -> bool:
-        """Whether nothing of it is stored."""
+        """Whether the video was skipped; then nothing of it is stored."""
         return self.status == SKIPPED
 
 
 @dataclass(frozen=True, slots=True)
 class SampleSpan:
-    """Where a sample lies in its shard: ``size`` bytes from ``offset`` on, holding ``frames`` crops."""
+    """The position of a sample in its shard: ``size`` bytes from ``offset``, with ``frames`` crops."""
 
     key: str
     offset: int
@@ -81,7 +86,7 @@ class SampleSpan:
 
 @dataclass(frozen=True, slots=True)
 class ShardFile:
-    """A file of a shard with what it takes to tell that a copy is whole."""
+    """A file of a shard, with its size and digest to verify a copy."""
 
     name: str
     bytes: int
@@ -90,7 +95,7 @@ class ShardFile:
 
 @dataclass(frozen=True, slots=True)
 class ShardReport:
-    """What became of a shard. Its file marks the shard as complete, and is the index to its samples.
+    """The report of a shard. The report file marks the shard as complete, and is the index of its samples.
 
     A shard whose videos were all skipped has no samples and no files.
     """
@@ -107,16 +112,28 @@ class ShardReport:
         return Counter(video.reason for video in self.videos if video.skipped)
 
     def to_json(self, *, indent: int | None = 1) -> bytes:
-        """The report as the file beside its shard; on one line without ``indent``."""
+        """Returns the content of the report file.
+
+        Args:
+            indent: Indentation of the JSON, spaces; None writes it on one line.
+        """
         return (json.dumps(dataclasses.asdict(self), indent=indent) + "\n").encode()
 
     @staticmethod
     def from_json(data: bytes, *, where: object = "") -> ShardReport:
-        """Reads a report; raises ShardError if it is malformed."""
+        """Reads a report.
+
+        Args:
+            data: Content of the report file.
+            where: Path or URL of the report file, for error messages.
+
+        Raises:
+            ShardError: if the report is malformed.
+        """
         try:
             raw = json.loads(data)
             for video in raw["videos"]:
-                video.setdefault("compression", "")  # earlier versions did not say it
+                video.setdefault("compression", "")  # reports of earlier versions do not have it
                 video["notes"] = tuple((str(reason), str(text)) for reason, text in video["notes"])
             for name, kind in (("videos", VideoReport), ("samples", SampleSpan), ("files", ShardFile)):
                 raw[name] = tuple(_build(kind, item) for item in raw[name])
@@ -125,14 +142,13 @@ class ShardReport:
             what = f"malformed report: {error.args[0]!r} is missing"
         except (TypeError, ValueError) as error:
             what = f"malformed report: {error}"
-        raise ShardError(
-            what, where=where, hint="delete it and run the same extraction again, which makes its shard anew"
-        )
+        hint = "delete this file and run the same extraction again; it makes the shard again"
+        raise ShardError(what, where=where, hint=hint)
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Counts that add up."""
+    """Counts that can be added. ``videos`` counts the videos that were kept."""
 
     videos: int = 0
     skipped: int = 0
@@ -147,7 +163,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Sums over videos. ``videos`` counts the kept ones; ``skips`` and ``notes`` name videos by reason code."""
+    """Totals over videos, overall and by group. ``skips`` and ``notes`` list the videos by reason code."""
 
     overall: Tally = Tally()
     dataset: dict[str, Tally] = field(default_factory=dict)
@@ -158,17 +174,17 @@ class Totals:
     notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """Returns the totals as plain values, for JSON."""
         return dataclasses.asdict(self)
 
 
 def latest(reports: Iterable[ShardReport]) -> dict[str, VideoReport]:
-    """The last word on every video, by key: a later shard that tried it again wins."""
+    """Returns the newest report of every video by key: a later shard in which the video was tried again wins."""
     return {video.key: video for report in reports for video in report.videos}
 
 
 def summarise(reports: Iterable[ShardReport]) -> Totals:
-    """Adds up reports, given in the order of the plan; a video that was tried again counts once."""
+    """Sums up reports in the order of the plan. A video that was tried again counts once."""
     videos = sorted(latest(reports).values(), key=lambda video: video.key)
     groups: dict[str, dict[str, Tally]] = {"dataset": {}, "split": {}, "label": {}, "method": {}}
     overall = Tally()

@@ -1,4 +1,4 @@
-"""In which order chunks are drawn: the same on every machine, for any number of processes, at any restart."""
+"""Samples chunks in an order that does not depend on the machine, the number of processes, or restarts."""
 
 from __future__ import annotations
 
@@ -15,35 +15,36 @@ from mgst_data.shards.reader import ShardReader
 
 
 class Draw(NamedTuple):
-    """A chunk to read, and the seed of everything that is random about reading it."""
+    """The number of a chunk to read, and the seed for the choice of its frames."""
 
     chunk: int
     seed: int
 
 
 class SegmentSampler(Sampler[list[Draw]]):
-    """Batches of draws of one process among ``world``.
+    """Yields the batches of draws of one process out of ``world`` processes.
 
-    An epoch is one list of draws, made from the seed and the number of the epoch alone. It is cut into batches, and
-    the processes take them in turn. A place in the epoch is thus one number, ``position``, that means the same
-    whatever the batch size and the number of processes: training goes on exactly where it was left, on other hardware
-    too.
+    An epoch is one list of draws, which depends only on the seed and the number of the epoch. The list is cut into
+    batches, and the processes take them in turn. So a place in the epoch is one number, ``position``, which does not
+    depend on the batch size and the number of processes. Training resumes exactly where it stopped, also on other
+    hardware.
 
     Args:
-        reader: The chunks.
-        batch_size: Draws of one batch, for one process.
-        seed: Of order and draws.
+        reader: Reader of the chunks.
+        batch_size: Number of draws of one batch, for one process.
+        seed: Seed of the order and of the draws.
         rank: Number of this process, from 0.
         world: Number of processes.
         shuffle: Whether chunks are drawn in random order.
-        balance: Whether real and fake alternate; the chunks of the rarer label are repeated to fill an epoch.
-        per_video: Draws from every video in an epoch, each by track first, then chunk, so that neither long videos
-            nor long tracks dominate. None draws every chunk once.
-        drop_last: Whether to leave out what does not fill a batch for every process. Otherwise every draw is made
-            once, the last batch may be smaller, and some processes may get one batch less.
+        balance: Whether real and fake alternate. The chunks of the rarer label are repeated to fill an epoch.
+        per_video: Number of draws from every video in an epoch. Each draw chooses a track first, then a chunk, so that
+            neither long videos nor long tracks dominate. None draws every chunk once.
+        drop_last: Whether to omit the draws at the end that do not fill a batch for every process. Otherwise every draw
+            is made once, the last batch may be smaller, and some processes may get one batch less.
 
     Raises:
-        UsageError: if there is nothing to draw, or one label only to balance.
+        ValueError: if ``rank`` is not in [0, world), or ``batch_size`` is less than 1.
+        UsageError: if there are no chunks, or if ``balance`` is set and all chunks have the same label.
     """
 
     def __init__(
@@ -60,12 +61,15 @@ class SegmentSampler(Sampler[list[Draw]]):
         drop_last: bool = False,
     ) -> None:
         if not 0 <= rank < world or batch_size < 1:
-            raise ValueError(f"rank {rank} of {world} with batches of {batch_size}")
+            raise ValueError(
+                f"rank must be in [0, world) and batch_size must be at least 1, got rank {rank} with world {world} and "
+                f"batch_size {batch_size}"
+            )
         if balance and len(set(reader.label.tolist())) < 2:
-            hint = "leave balance out, or open real and fake videos"
-            raise UsageError("only one label to balance", where=reader.location, hint=hint)
+            hint = "omit balance, or open real and fake videos"
+            raise UsageError("balance needs real and fake chunks", where=reader.location, hint=hint)
         if not len(reader):
-            hint = "check the split, label, methods and number of frames that are asked for"
+            hint = "check the split, the label, the methods and the number of frames"
             raise UsageError("no chunks to draw from", where=reader.location, hint=hint)
         self.reader, self.batch_size, self.seed, self.rank, self.world = reader, batch_size, seed, rank, world
         self.shuffle, self.balance, self.per_video, self.drop_last = shuffle, balance, per_video, drop_last
@@ -74,11 +78,11 @@ class SegmentSampler(Sampler[list[Draw]]):
 
     @property
     def stride(self) -> int:
-        """Draws that all processes make between two batches of this one."""
+        """Number of draws of one batch in all processes together."""
         return self.batch_size * self.world
 
     def order(self, epoch: int) -> Int[Tensor, " n"]:
-        """The chunks of an epoch, for all processes together."""
+        """Returns the numbers of the chunks of an epoch, for all processes together."""
         generator = generator_for(self.seed, "order", epoch)
         order = torch.arange(len(self.reader))
         if self.per_video is not None:
@@ -95,7 +99,7 @@ class SegmentSampler(Sampler[list[Draw]]):
             yield [Draw(order[i], seed_for(self.seed, "segment", epoch, i)) for i in places]
 
     def __len__(self) -> int:
-        """Batches that are left of the epoch."""
+        """Number of batches that remain in the epoch."""
         return len(range(self.position + self.rank * self.batch_size, self._stop, self.stride))
 
     @property
@@ -104,7 +108,16 @@ class SegmentSampler(Sampler[list[Draw]]):
 
 
 def draw_by_video(reader: ShardReader, per_video: int, generator: torch.Generator) -> Int[Tensor, " n"]:
-    """Chunks drawn ``per_video`` times from every video: a track at random, then one of its chunks."""
+    """Draws chunks from every video: first a random track, then a random chunk of the track.
+
+    Args:
+        reader: Reader of the chunks.
+        per_video: Number of draws from every video.
+        generator: Source of randomness.
+
+    Returns:
+        The numbers of the chunks, video by video.
+    """
     # The columns are sorted, so tracks are runs of chunks and videos are runs of tracks.
     track_of = torch.stack((reader.video, reader.track), dim=1)
     tracks, chunks = torch.unique_consecutive(track_of, dim=0, return_counts=True)
@@ -116,7 +129,18 @@ def draw_by_video(reader: ShardReader, per_video: int, generator: torch.Generato
 
 
 def balanced(order: Int[Tensor, " n"], label: Int[Tensor, " n"], generator: torch.Generator) -> Int[Tensor, " m"]:
-    """Real and fake in turn; every draw of the commoner label once, those of the rarer repeated in new orders."""
+    """Alternates real and fake draws.
+
+    Every draw of the more frequent label is used once. The draws of the other label are repeated in new orders.
+
+    Args:
+        order: Numbers of the chunks.
+        label: Label of each chunk in ``order``.
+        generator: Source of randomness.
+
+    Returns:
+        The numbers of the chunks: real, fake, real, fake, ...
+    """
     real, fake = order[label == REAL], order[label == FAKE]
     length = max(len(real), len(fake))
     filled = []

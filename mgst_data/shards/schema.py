@@ -1,6 +1,6 @@
-"""What a shard's sample holds. The only file that knows its keys and codecs.
+"""Schema of the samples of a shard. Only this file knows the keys and codecs.
 
-A sample is a mapping from extension to bytes, as plain webdataset hands it over too. Nothing is ever unpickled.
+A sample is a mapping from extension to bytes, the same as in webdataset. No pickle data is loaded.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from mgst_data.shards.images import FORMATS, QUALITY, decode_image, decode_mask
 SCHEMA = 1
 Data = bytes | memoryview
 
-# KEY.json: what it takes from the record and from the chunk as it is, with its type; lists are written out below.
+# Fields of KEY.json with their types: fields of the record, and fields of the chunk. encode_chunk() converts the lists.
 _RECORD: dict[str, Any] = {
     **dict.fromkeys(("key", "video", "dataset", "split", "method", "compression", "source_key", "target_key"), str),
     "label": int,
@@ -37,7 +37,7 @@ _PLAIN: dict[str, Any] = {
     "models": dict,
 }  # fmt: skip
 _LISTS: dict[str, Any] = dict.fromkeys(("frame_indices", "pts", "frame_size", "crop_from_frame", "damaged"), list)
-# KEY.*.npy and the types they are stored as.
+# Arrays KEY.*.npy with the types that they are stored as.
 _ARRAYS = {"landmarks": "<f4", "landmarks_raw": "<f4", "valid": "|b1", "boxes": "<f4", "scores": "<f4"}
 
 
@@ -46,26 +46,26 @@ class FaceChunk:
     """A run of consecutive frames of one face track: one sample of a shard. t frames, k landmarks.
 
     Attributes:
-        record: The video. Its ``path`` and ``mask_path`` are not stored: shards know no machine.
-        track: Number of the face within the video.
+        record: Record of the video. ``path`` and ``mask_path`` are not stored: they differ between machines.
+        track: Number of the track within the video.
         chunk: Number of the chunk within the track.
-        fps: Average rate of the video, frames per second; 0 where unknown.
+        fps: Average frame rate of the video, frames per second; 0 if unknown.
         frame_indices: Numbers of the frames in the video, ascending by one.
-        pts: Times of presentation, seconds, never descending.
-        frame_size: Width and height of the video.
-        crop_size: Side of the crops, pixels; they are square.
-        crop_from_frame: Affine map from pixels of the frame to pixels of the crop.
-        landmarks: Smoothed, crop pixels; coordinates outside the crop are kept.
-        landmarks_raw: As the landmark model gave them, crop pixels.
-        valid: False for landmarks that lie outside the picture or jump.
-        boxes: ``x0, y0, x1, y1`` of the face, crop pixels.
+        pts: Presentation times, seconds, never descending.
+        frame_size: Width and height of the video, pixels.
+        crop_size: Side of the square crops, pixels.
+        crop_from_frame: Affine transform from pixels of the frame to pixels of the crop.
+        landmarks: Smoothed landmarks, pixels of the crop. Coordinates outside the crop are kept.
+        landmarks_raw: Landmarks before smoothing, pixels of the crop.
+        valid: False for landmarks that lie outside the frame or jump.
+        boxes: Face boxes ``x0, y0, x1, y1``, pixels of the crop.
         scores: Probability of a face, [0, 1].
-        images: The encoded crops.
-        masks: The encoded manipulation masks, one for every crop or none at all.
+        images: Encoded crops.
+        masks: Encoded manipulation masks, one for every crop, or none.
         image_format: "jpg", "png" or "webp".
-        quality: Of JPEG; the other formats lose nothing.
+        quality: JPEG quality, 1 to 100; the other formats are lossless.
         models: Names and versions of the detector and the landmark model.
-        damaged: True for frames that were decoded from damaged data; no frame is by default.
+        damaged: True for frames that were decoded from damaged data. By default, no frame is damaged.
     """
 
     record: VideoRecord
@@ -98,7 +98,7 @@ class FaceChunk:
 
     @property
     def key(self) -> str:
-        """Name of the sample; no dot, no slash, so that every tool groups its members alike."""
+        """Name of the sample. It has no dot and no slash, so that every tool groups the members in the same way."""
         return f"{self.record.key}-{self.track:02d}-{self.chunk:04d}"
 
     def __len__(self) -> int:
@@ -110,17 +110,31 @@ class FaceChunk:
 
     @property
     def face_area(self) -> float:
-        """Sum over the frames of the area of the face's box, square pixels of the video."""
+        """Sum of the areas of the face boxes over the frames, square pixels of the video."""
         size = (self.boxes[:, 2:] - self.boxes[:, :2]).double() / float(self.crop_from_frame[0, 0])
         return float(size.prod(dim=1).sum())
 
     def frames(self, positions: Sequence[int] | None = None) -> Iterator[UInt8[ndarray, "h w 3"]]:
-        """Decodes the crops at these positions, RGB; all by default. Raises ShardError for a damaged one."""
+        """Decodes crops to RGB.
+
+        Args:
+            positions: Positions in the chunk; None decodes all crops.
+
+        Raises:
+            ShardError: if a crop is damaged.
+        """
         for i in range(len(self)) if positions is None else positions:
             yield self._checked(decode_image(self.images[i]), "crop", i)
 
     def mask_frames(self, positions: Sequence[int] | None = None) -> Iterator[UInt8[ndarray, "h w"]]:
-        """The same of the masks (0 untouched, 255 manipulated); nothing if there are none."""
+        """Decodes manipulation masks (0 untouched, 255 manipulated).
+
+        Args:
+            positions: Positions in the chunk; None decodes all masks. Without masks, nothing is yielded.
+
+        Raises:
+            ShardError: if a mask is damaged.
+        """
         for i in range(len(self.masks)) if positions is None or not self.masks else positions:
             yield self._checked(decode_mask(self.masks[i]), "mask", i)
 
@@ -129,18 +143,19 @@ class FaceChunk:
             raise ShardError(f"{kind} {position} is damaged", where=self.key)
         height, width = image.shape[:2]
         if not height == width == self.crop_size:
-            raise ShardError(f"{kind} {position} is {width}x{height}, not {self.crop_size} square", where=self.key)
+            expected = f"{self.crop_size}x{self.crop_size}"
+            raise ShardError(f"{kind} {position} has size {width}x{height}, not {expected}", where=self.key)
         return image
 
 
 def split_key(key: str) -> tuple[str, int, int]:
-    """Key of the video, number of the track and of the chunk, from the name of a sample."""
+    """Splits the name of a sample into the key of the video, the number of the track and the number of the chunk."""
     video, track, chunk = key.rsplit("-", 2)
     return video, int(track), int(chunk)
 
 
 def encode_chunk(chunk: FaceChunk) -> dict[str, bytes]:
-    """The sample's members by extension. Equal chunks give equal bytes."""
+    """Encodes a chunk as the members of a sample, by extension. Equal chunks give bit-identical members."""
     info = {
         "schema": SCHEMA,
         **{name: getattr(chunk.record, name) for name in _RECORD},
@@ -151,7 +166,7 @@ def encode_chunk(chunk: FaceChunk) -> dict[str, bytes]:
         "frame_size": chunk.frame_size,
         "crop_from_frame": chunk.crop_from_frame.tolist(),
     }
-    # Escapes keep names that are no UTF-8 intact.
+    # ASCII escapes preserve file names that are not valid UTF-8.
     text = json.dumps(info, ensure_ascii=True, sort_keys=True, separators=(",", ":"), allow_nan=False)
     arrays = {f"{name}.npy": _encode_array(getattr(chunk, name), kind) for name, kind in _ARRAYS.items()}
     images = {f"{i:03d}.{chunk.image_format}": bytes(data) for i, data in enumerate(chunk.images)}
@@ -160,7 +175,10 @@ def encode_chunk(chunk: FaceChunk) -> dict[str, bytes]:
 
 
 def decode_chunk(sample: Mapping[str, Data]) -> FaceChunk:
-    """The chunk of a sample; its pictures stay encoded until they are asked for.
+    """Decodes the chunk of a sample. Its images stay encoded until they are used.
+
+    Args:
+        sample: Members of the sample by extension.
 
     Raises:
         ShardError: if a member is missing or does not follow the schema.
@@ -187,7 +205,14 @@ def decode_chunk(sample: Mapping[str, Data]) -> FaceChunk:
 
 
 def verify_sample(sample: Mapping[str, Data]) -> list[str]:
-    """Everything in which a sample departs from the schema, every picture decoded; empty if it is sound."""
+    """Checks a sample against the schema, and decodes every image.
+
+    Args:
+        sample: Members of the sample by extension.
+
+    Returns:
+        One line per problem; an empty list if the sample is valid.
+    """
     try:
         chunk = decode_chunk(sample)
     except ShardError as error:
@@ -222,10 +247,10 @@ def _problems(chunk: FaceChunk) -> Iterator[str]:
     for name, shape in shapes.items():
         found = tuple(getattr(chunk, name).shape)
         if found != shape:
-            yield f"{name} {found} should be {shape}"
-        # A sum is finite only if every term is, and takes a fraction of the time of asking each.
+            yield f"{name} must have shape {shape}, got {found}"
+        # A sum is finite only if every term is finite. Checking the sum is much faster than checking every term.
         elif not math.isfinite(getattr(chunk, name).sum()):
-            yield f"{name} is not finite everywhere"
+            yield f"{name} contains values that are not finite"
     if not t or not k:
         yield "no frames or no landmarks"
     if bool((chunk.frame_indices.diff() != 1).any()):
@@ -239,29 +264,33 @@ def _problems(chunk: FaceChunk) -> Iterator[str]:
     if len(chunk.masks) not in (0, t):
         yield f"{len(chunk.masks)} masks for {t} frames"
     if chunk.image_format not in FORMATS:
-        yield f"image format {chunk.image_format!r} is none of {FORMATS}"
+        yield f"unknown image format {chunk.image_format!r}; known: {', '.join(FORMATS)}"
 
 
 def _decode_info(data: Data) -> dict[str, Any]:
     info = json.loads(bytes(data))
     if info["schema"] != SCHEMA:
-        raise ShardError(f"schema {info['schema']}, but this version reads {SCHEMA}", hint="extract again")
-    info.setdefault("damaged", [])  # in shards of earlier versions
+        raise ShardError(f"has schema {info['schema']}, but this version reads {SCHEMA}", hint="extract again")
+    info.setdefault("damaged", [])  # shards of earlier versions do not have it
     for name, kind in (_RECORD | _PLAIN | _LISTS).items():
         if not isinstance(info[name], kind):
-            raise TypeError(f"{name!r} in the json is {info[name]!r}")
+            raise TypeError(f"the JSON has {info[name]!r} as {name!r}")
     return dict(info)
 
 
 def _among(frames: list[Any], chosen: list[Any]) -> Bool[Tensor, " t"]:
-    """Marks the frames whose numbers are listed."""
+    """Returns a mask of the frames whose numbers are in ``chosen``.
+
+    Raises:
+        ValueError: if ``chosen`` has duplicates or other frames.
+    """
     if len(set(chosen)) < len(chosen) or not set(chosen) <= set(frames):
-        raise ValueError(f"damaged {chosen} is no list of the chunk's frames")
+        raise ValueError(f"the damaged frames {chosen} are not frames of the chunk")
     return torch.tensor([frame in chosen for frame in frames], dtype=torch.bool)
 
 
 def _numbered(sample: Mapping[str, Data], suffix: str) -> tuple[Data, ...]:
-    # 000, 001, ... up to the first that is missing; a gap shows as a wrong count.
+    # 000, 001, ... up to the first missing one. A gap then shows as a wrong count.
     names = itertools.takewhile(sample.__contains__, _names(suffix, len(sample)))
     return tuple(sample[name] for name in names)
 
@@ -279,7 +308,7 @@ def _encode_array(array: Tensor, kind: str) -> bytes:
 
 
 def _decode_array(data: Data) -> Tensor:
-    # 10 bytes of magic, version and length, then the header; it is the same for most samples, so it is parsed once.
+    # 10 bytes of magic, version and length, then the header. Most samples have the same header, so it is cached.
     length = 10 + int.from_bytes(data[8:10], "little")
     shape, dtype = _array_header(bytes(data[:length]))
     values: Any = np.frombuffer(data, dtype=dtype, offset=length).reshape(shape)
@@ -293,5 +322,5 @@ def _array_header(header: bytes) -> tuple[tuple[int, ...], np.dtype[Any]]:
         raise ValueError("not a .npy array of version 1.0")
     shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
     if fortran or dtype.hasobject:
-        raise ValueError(f"an array of {dtype} in Fortran order or of objects")
+        raise ValueError(f"an array of {dtype} must be in C order and contain no Python objects")
     return shape, dtype

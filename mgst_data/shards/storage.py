@@ -1,4 +1,4 @@
-"""Bytes in and out: local files or fsspec URLs to read, local files to write, whole or not at all."""
+"""Reads local files and fsspec URLs, and writes local files atomically."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from mgst_data.core import OutputError, ShardError
 from mgst_data.core.locations import is_url
 
 PART = ".part"
-# An extraction takes a shard of the right size for complete; one that is gone is made anew.
-DAMAGED = "copy this shard again, or delete it and run the same extraction again, which makes it anew"
+# The damaged shard must be deleted: the extraction treats a shard of the right size as complete.
+DAMAGED = "copy this shard again, or delete it and run the same extraction again; it makes the shard again"
 _OUTPUT_FAULTS = {
     errno.ENOSPC: ("the disk is full", "free some space and run the same command again"),
     errno.EDQUOT: ("the disk quota is used up", "free some space and run the same command again"),
@@ -33,7 +33,15 @@ _OUTPUT_FAULTS = {
 
 
 def read_bytes(location: str) -> bytes:
-    """A whole file; raises FileNotFoundError where there is none and ShardError where it cannot be read."""
+    """Reads a whole file.
+
+    Args:
+        location: Path or URL of the file.
+
+    Raises:
+        FileNotFoundError: if the file does not exist.
+        ShardError: if the file cannot be read.
+    """
     try:
         if not is_url(location):
             return Path(location).read_bytes()
@@ -48,9 +56,14 @@ def read_bytes(location: str) -> bytes:
 
 
 def read_span(location: str, offset: int, size: int) -> memoryview:
-    """Bytes ``offset`` to ``offset + size`` of a file.
+    """Reads bytes ``offset`` to ``offset + size`` of a file.
 
-    Local files are mapped into memory: nothing is copied, and what is not looked at is not read from the disk.
+    Local files are memory-mapped: no data is copied, and pages are read from the disk only when they are used.
+
+    Args:
+        location: Path or URL of the file.
+        offset: First byte.
+        size: Number of bytes.
 
     Raises:
         ShardError: if the file is missing, cannot be read, or ends earlier.
@@ -71,7 +84,7 @@ def read_span(location: str, offset: int, size: int) -> memoryview:
     return data
 
 
-# The time and size of the file are part of the key, so that a shard written anew is mapped anew.
+# The time and size of the file are part of the cache key, so that a shard that is written again is mapped again.
 @lru_cache(maxsize=128)
 def _mapped(path: str, modified: int, size: int) -> memoryview:  # noqa: ARG001
     if not size:
@@ -82,7 +95,14 @@ def _mapped(path: str, modified: int, size: int) -> memoryview:  # noqa: ARG001
 
 @contextmanager
 def output_errors(path: Path) -> Iterator[None]:
-    """Turns what the operating system says about writing into an OutputError."""
+    """Converts an OSError of a write operation into an OutputError.
+
+    Args:
+        path: File or folder that is written, for the error message.
+
+    Raises:
+        OutputError: if the block raises an OSError.
+    """
     try:
         yield
     except OSError as error:
@@ -91,7 +111,15 @@ def output_errors(path: Path) -> Iterator[None]:
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Writes a file so that it is there whole or not at all, even after a power cut; no part of it is left behind."""
+    """Writes a file atomically: it exists completely or not at all, even after a power failure.
+
+    Args:
+        path: File to write.
+        data: Content of the file.
+
+    Raises:
+        OutputError: if the file cannot be written. Then no partial file is left.
+    """
     part = path.with_name(path.name + PART)
     with output_errors(path):
         try:
@@ -99,23 +127,28 @@ def write_atomic(path: Path, data: bytes) -> None:
                 file.write(data)
                 sync(file)
             publish(part, path)
-        except BaseException:  # an interruption too
+        except BaseException:  # also for KeyboardInterrupt
             part.unlink(missing_ok=True)
             raise
 
 
 def sync(file: BinaryIO) -> None:
-    """Waits until what was written is on the disk."""
+    """Waits until all written data is on the disk."""
     file.flush()
     os.fsync(file.fileno())
 
 
 def publish(part: Path, path: Path) -> None:
-    """Gives a finished, synchronised file its name."""
+    """Renames a finished, synchronised file to its final name.
+
+    Args:
+        part: Finished file.
+        path: Final path, in the same folder.
+    """
     part.replace(path)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
-        with suppress(OSError):  # some network file systems cannot; the file itself is on the disk already
+        with suppress(OSError):  # not supported by some network file systems; the file is already on the disk
             os.fsync(folder)
     finally:
         os.close(folder)

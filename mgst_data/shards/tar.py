@@ -1,7 +1,8 @@
-"""The part of the tar format that shards use, over bytes in memory.
+"""Writes and reads the part of the tar format that shards use, as bytes in memory.
 
-Written by hand for two reasons: a sample's place in the file is known (so a reader goes straight to it, and a
-video that fails half-way is taken back), and walking the members costs microseconds, not the time of a picture.
+The project has its own code for this for two reasons. The position of every sample in the file is known: a reader
+accesses it directly, and a writer can remove a video that fails. Iterating over the members takes microseconds,
+which is much less than decoding an image.
 """
 
 from __future__ import annotations
@@ -14,22 +15,32 @@ from mgst_data.core import ShardError
 
 _BLOCK = 512
 END = bytes(2 * _BLOCK)
-# Of a header: name, size in octal digits, kind of member, magic.
+# Fields of a header: name, size in octal digits, type of the member, magic.
 _HEADER = struct.Struct("100s 24x 11s 21x c 100x 5s 250x")
 
 
 def pack(name: str, data: bytes | memoryview) -> bytes:
-    """One member: header, data, padding. Owner, mode and time are constant: equal input, equal bytes."""
+    """Packs one member: header, data, padding.
+
+    Owner, mode and time are constant, so equal input gives bit-identical output.
+
+    Args:
+        name: Name of the member.
+        data: Content of the member.
+    """
     info = tarfile.TarInfo(name)
     info.size = len(data)
     return b"".join((info.tobuf(tarfile.GNU_FORMAT), data, bytes(-len(data) % _BLOCK)))
 
 
 def unpack(data: memoryview) -> Iterator[tuple[str, memoryview]]:
-    """Name and data of every member of a run of packed members; nothing is copied.
+    """Yields the name and the data of every member, without copying.
+
+    Args:
+        data: Packed members, one after another.
 
     Raises:
-        ShardError: if this is not what ``pack`` writes.
+        ShardError: if the data does not have the format that ``pack`` writes.
     """
     at, long_name = 0, b""
     while at < len(data):
@@ -39,13 +50,13 @@ def unpack(data: memoryview) -> Iterator[tuple[str, memoryview]]:
         except (struct.error, ValueError) as error:
             raise ShardError("damaged tar header") from error
         if magic != b"ustar":
-            raise ShardError("no tar member where one should begin")
+            raise ShardError("no tar header at the expected position")
         at += _BLOCK
         body = data[at : at + length]
         if len(body) < length:
-            raise ShardError("a tar member is cut short")
+            raise ShardError("truncated tar member")
         at += length + -length % _BLOCK
-        # Names over 100 characters come as the data of a member before (GNU tar).
+        # GNU tar stores a name of more than 100 characters as the data of a preceding member.
         if kind == b"L":
             long_name = bytes(body)
             continue

@@ -1,4 +1,4 @@
-"""Writes one shard: whole, or so far that the same shard can be gone on with."""
+"""Writes one shard, and resumes a shard that an earlier run has begun."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ from mgst_data.shards.schema import FaceChunk, encode_chunk, split_key
 from mgst_data.shards.storage import output_errors, publish, sync, write_atomic
 
 _BLOCK = 1 << 20
-# What is written outlives the process at once, whatever ends it. To outlive a power cut it must be waited for, which
-# costs 10 ms or more: after every clip of a second that would be a few per cent of all time.
+# Written data survives the end of the process. To survive a power failure it must be synchronised to the disk, which
+# takes 10 ms or more. After every video of one second, that would take a few per cent of the total time.
 _SECONDS_BETWEEN_SYNCS = 5.0
 
 
 class ShardWriter:
-    """A shard being written.
+    """Writes the samples and the report of one shard.
 
-    ``NAME.tar.part`` becomes ``NAME.tar`` when the block ends well; then the report ``NAME.json`` marks the shard as
-    complete. A shard without samples is a report alone. If the block raises, or the process ends, the finished videos
-    stay, and the next writer of the same videos goes on after them; if no video was finished, nothing stays.
+    ``NAME.tar.part`` is renamed to ``NAME.tar`` when the block ends without an error. Then the report ``NAME.json``
+    marks the shard as complete. A shard without samples has only a report. If the block raises, or the process ends,
+    the finished videos are kept, and the next writer of the same videos continues after them. If no video was finished,
+    no file is left.
 
         with ShardWriter(folder, task.name, [record.key for record in task.records]) as shard:
             for record in task.records[len(shard.kept) :]:
@@ -39,17 +40,18 @@ class ShardWriter:
         shard.report
 
     Args:
-        folder: Where to write; it exists.
+        folder: Existing folder to write into.
         name: Name of the shard.
-        videos: Keys of its videos, in the order they will be written. Without them the shard is begun anew.
+        videos: Keys of its videos, in the order in which they will be written. Without keys, the shard is started again
+            from the beginning.
 
     Attributes:
         kept: Reports of the videos that an earlier writer has finished.
-        report: Of the whole shard, after the block.
+        report: Report of the whole shard; available after the block.
 
     Raises:
-        OutputError: from every method, if the disk is full or the folder not writable; with the reason "locked" if
-            another process is writing this shard.
+        OutputError: from every method, if the disk is full or the folder is not writable; with the reason "locked" if
+            another process writes this shard.
     """
 
     def __init__(self, folder: Path, name: str, videos: Sequence[str] = ()) -> None:
@@ -62,7 +64,7 @@ class ShardWriter:
         self._samples: list[SampleSpan] = []
         self._size = 0
         self._digest = hashlib.sha256()
-        # Where the last finished video ends: samples, bytes and digest up to there.
+        # End of the last finished video: number of samples, bytes and digest up to there.
         self._end = (0, 0, self._digest.copy())
         self._seconds, self._began = 0.0, time.perf_counter()
         self._synced = self._began
@@ -81,18 +83,22 @@ class ShardWriter:
         return self
 
     def _lock(self) -> None:
-        """Sees to it that no process of an earlier run, such as one that was killed, still writes this shard."""
+        """Locks the part, so that a process of an earlier (for example killed) run cannot still write this shard.
+
+        Raises:
+            OutputError: if another process writes this shard.
+        """
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             what = "a process of an earlier run still writes this shard"
-            hint = "wait until it ends, or end it; then run the same command again"
+            hint = "wait until that process ends, or end it; then run the same command again"
             raise OutputError(what, where=self._part, hint=hint, reason="locked") from error
         except OSError:
-            pass  # a file system without locks: who locked the folder has warned of that
+            pass  # a file system without locks: the lock of the folder has already warned of that
 
     def _take_up(self) -> None:
-        """Goes on after the finished videos of which every byte is there, and drops what lies behind them."""
+        """Continues after the finished videos whose digest matches, and deletes all data after them."""
         lines = []
         with self._part.open("rb") as part:
             for line in read_progress(self._folder, self.report.name, self._keys):
@@ -126,7 +132,7 @@ class ShardWriter:
             os.truncate(self._file.fileno(), self._size)
 
     def write(self, chunk: FaceChunk) -> None:
-        """Adds a chunk of the current video."""
+        """Appends a chunk of the current video."""
         data = b"".join(tar.pack(f"{chunk.key}.{name}", member) for name, member in encode_chunk(chunk).items())
         with output_errors(self._path):
             self._file.write(data)
@@ -135,10 +141,13 @@ class ShardWriter:
         self._size += len(data)
 
     def end_video(self, video: VideoReport) -> None:
-        """Closes the current video, which is kept from now on; if it was skipped, takes back what was written of it.
+        """Finishes the current video. From now on it is kept; if it was skipped, its chunks are removed.
+
+        Args:
+            video: Report of the video.
 
         Raises:
-            ValueError: if the report does not agree with the chunks written.
+            ValueError: if the report does not agree with the written chunks.
         """
         if video.skipped:
             with output_errors(self._path):
@@ -147,11 +156,11 @@ class ShardWriter:
         images = sum(sample.frames for sample in samples)
         if (video.chunks, video.images) != (len(samples), images):
             raise ValueError(
-                f"{video.key} reports {video.chunks} chunks and {video.images} images, "
-                f"but {len(samples)} and {images} were written"
+                f"{video.key}: the report has {video.chunks} chunks and {video.images} images, "
+                f"but {len(samples)} chunks and {images} images were written"
             )
         if any(split_key(sample.key)[0] != video.key for sample in samples):
-            raise ValueError(f"a chunk of another video was written as one of {video.key}")
+            raise ValueError(f"{video.key}: a chunk of another video was written before the end of this video")
         file = ShardFile(self._part.name, self._size, self._digest.hexdigest())
         line = ShardReport(self.report.name, (video,), samples, (file,), self._lap())
         with output_errors(self._path):
@@ -165,7 +174,7 @@ class ShardWriter:
         self._add(line)
 
     def _lap(self) -> float:
-        """Seconds since the last call."""
+        """Returns the seconds since the last call."""
         began, self._began = self._began, time.perf_counter()
         return self._began - began
 
@@ -176,7 +185,7 @@ class ShardWriter:
             if kind is None:
                 self._finish()
         finally:
-            # What cannot be flushed cannot be closed either; the error worth showing is under way already.
+            # A file that cannot be flushed cannot be closed either. The original error is already being raised.
             for file in (self._log, self._file):
                 with suppress(OSError):
                     file.close()
@@ -185,11 +194,11 @@ class ShardWriter:
                     self._part.unlink(missing_ok=True)
                     self._progress.unlink(missing_ok=True)
                 else:
-                    os.truncate(self._part, self._end[1])  # the disk may be full
+                    os.truncate(self._part, self._end[1])  # fails if the disk is full
 
     def _finish(self) -> None:
         if len(self._samples) > self._end[0]:
-            raise ValueError(f"the video of {self._samples[-1].key} was not ended")
+            raise ValueError(f"{self._samples[-1].key}: end_video() was not called for the video of this chunk")
         files: tuple[ShardFile, ...] = ()
         if self._samples:
             with output_errors(self._path):
@@ -204,10 +213,10 @@ class ShardWriter:
                 if files:
                     publish(self._part, self._path)
                 else:
-                    self._path.unlink(missing_ok=True)  # of an earlier run that was interrupted
+                    self._path.unlink(missing_ok=True)  # may exist from an interrupted run
             write_atomic(self._path.with_suffix(".json"), self.report.to_json())
         except BaseException:
             if not self._part.exists():
-                self._path.replace(self._part)  # the shard is still open: its videos are kept
+                self._path.replace(self._part)  # without a report the shard is incomplete: keep its videos
             raise
         self._complete = True

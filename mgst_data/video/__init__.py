@@ -1,4 +1,4 @@
-"""Reading video: every frame, in order, upright, in square pixels."""
+"""Video readers: they return every frame once, in order, upright and with square pixels."""
 
 from mgst_data.video.h264 import encode_h264
 from mgst_data.video.pyav import PyAVReader

@@ -1,4 +1,4 @@
-"""What a stream promised and what came of it."""
+"""Compares what the header of a stream announces with what was read."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ TRUNCATED, CORRUPT_FRAMES, WRONG_FRAME_COUNT = "truncated", "corrupt_frames", "w
 
 @dataclass(slots=True)
 class StreamHealth:
-    """Counts kept while a stream is read.
+    """Counters that are updated while a stream is read.
 
     Attributes:
-        promised: Packets that the header announces; 0 where it does not say.
-        exact: Whether ``promised`` counts an index of packets, so that one missing packet means a cut file.
-        seconds: End of the stream as its header announces it; 0 where it does not say.
-        packets: Packets read.
-        hidden: Packets that are not meant to be shown (before the start of an edit list).
-        frames: Frames decoded.
+        promised: Number of packets that the header announces; 0 if it gives no number.
+        exact: Whether ``promised`` comes from an index of packets, so that one missing packet means a truncated file.
+        seconds: End of the stream according to its header, seconds; 0 if it gives none.
+        packets: Number of packets read.
+        hidden: Number of packets that are not displayed (before the start of an edit list).
+        frames: Number of frames decoded.
         end: End of the last frame, seconds.
         broken: Whether a packet or frame was damaged or could not be decoded.
         cut: Whether the last packet was incomplete, or reading failed.
@@ -37,7 +37,10 @@ class StreamHealth:
 
     @property
     def damage(self) -> str:
-        """The reason code, "" for a sound stream. The gravest wins: truncated, corrupt, miscounted."""
+        """Reason code of the damage; "" for an undamaged stream.
+
+        The most severe one is returned, in this order: ``truncated``, ``corrupt_frames``, ``wrong_frame_count``.
+        """
         if not self.finished:
             return CORRUPT_FRAMES if self.broken else ""
         if self.cut or self._ends_early:
@@ -48,7 +51,10 @@ class StreamHealth:
 
     @property
     def _ends_early(self) -> bool:
-        """Headers round, and the last frame's duration is often unknown: a few frames short are not early."""
+        """Whether the stream is clearly shorter than its header announces.
+
+        A difference of a few frames is tolerated: headers round, and the duration of the last frame is often unknown.
+        """
         if self.promised and self.promised - self.packets > (0 if self.exact else max(2, 0.02 * self.promised)):
             return True
         tolerance = max(2.5 * self.end / max(1, self.frames), 0.02 * self.seconds)

@@ -1,4 +1,4 @@
-"""Files and URLs before a decoder sees them, and why it cannot read them."""
+"""Opens and checks files and URLs for the decoders, and makes the errors for files that cannot be read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mgst_data.core.locations import is_url
 
 
 def is_folder(path: str) -> bool:
-    """Whether the path is a folder on disk; False for names that no disk accepts."""
+    """Returns whether the path is a folder on disk; False for names that are invalid on the file system."""
     try:
         return not is_url(path) and Path(path).is_dir()
     except OSError:
@@ -22,69 +22,93 @@ def is_folder(path: str) -> bool:
 
 
 def open_bytes(path: str) -> AbstractContextManager[BinaryIO]:
-    """A file, or a URL as a seekable stream that fetches what is read.
+    """Opens a file, or a URL as a seekable stream that downloads only the parts that are read.
 
     Raises:
-        VideoError: see :func:`check_file`.
-        UsageError: if the package that fsspec needs for this kind of URL is not installed.
+        VideoError: if the file cannot be read; see :func:`check_file`.
+        UsageError: if fsspec does not know this kind of URL, or if the package that it needs is not installed.
     """
     if not is_url(path):
         check_file(path)
         return Path(path).open("rb")
-    import fsspec  # only those who read remote files pay for it
+    import fsspec  # imported here, because only remote files need it
 
     try:
         return cast("AbstractContextManager[BinaryIO]", fsspec.open(path, "rb"))
     except ImportError as error:
         raise UsageError(str(error), where=path, hint="install that package, or copy the file here first") from error
+    except ValueError as error:  # an unknown protocol
+        raise UsageError(str(error), where=path, hint="copy the file here first") from error
 
 
 def check_file(path: str) -> None:
-    """Raises VideoError if the file is not there, no regular file, not readable or empty."""
+    """Checks that a file can be read.
+
+    Raises:
+        VideoError: if the file is missing, not a regular file, not readable or empty.
+    """
     try:
         status = Path(path).stat()
     except OSError as error:
-        raise cannot_open(path, error) from error
+        failure = cannot_open(path, error)
+        raise failure from error
     if not stat.S_ISREG(status.st_mode):
-        hint = "it is a pipe, a socket, a device or a folder; save its content as a file"
+        hint = "the path is a pipe, a socket, a device or a folder; save its content as a file"
         raise VideoError("not a regular file", where=path, hint=hint, reason="not_a_file")
     if not os.access(path, os.R_OK):
-        raise cannot_open(path, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
+        failure = cannot_open(path, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
+        raise failure
     if status.st_size == 0:
         raise VideoError("the file is empty", where=path, hint="copy or download it again", reason="empty_file")
 
 
 def cannot_open(path: str, error: OSError) -> VideoError:
-    """A file or URL that is not there or may not be read."""
+    """Returns the error for a file or URL that does not exist or cannot be opened.
+
+    Args:
+        path: Path or URL.
+        error: Error of the operating system or of fsspec.
+    """
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         return VideoError("no such file", where=path, hint="check the path", reason="missing")
     what = error.strerror or str(error)
-    return VideoError(what, where=path, hint="check the file's name and permissions", reason="unreadable")
+    return VideoError(what, where=path, hint="check the name and the permissions of the file", reason="unreadable")
 
 
 def not_a_video(path: str) -> VideoError:
-    """A file that was read, but in which no container or archive was recognised."""
+    """Returns the error for a file in which no container or archive was recognised."""
     if not is_url(path) and _begins_as_mp4(path):
         return VideoError(
-            "the file is cut off before its index (moov)",
+            "the file is truncated before its index (moov)",
             where=path,
-            hint="copy or download it again; without the index nothing can be decoded",
+            hint="copy or download it again; no frame can be decoded without the index",
             reason="truncated",
         )
     return VideoError(
-        "not a video", where=path, hint="its content is no known format, or ends in the header", reason="not_a_video"
+        "not a video",
+        where=path,
+        hint="the format is unknown, or the file ends within its header; check the file",
+        reason="not_a_video",
     )
 
 
 def no_video_stream(path: str) -> VideoError:
-    """A container without pictures that move."""
+    """Returns the error for a container without a video stream."""
     return VideoError(
-        "no video stream", where=path, hint="it holds only sound, text or a cover", reason="no_video_stream"
+        "no video stream",
+        where=path,
+        hint="the file contains only sound, text or a cover picture; check the file",
+        reason="no_video_stream",
     )
 
 
 def no_frame_decoded(path: str, *, damaged: bool) -> VideoError:
-    """A video stream out of which no frame came."""
+    """Returns the error for a video stream from which no frame was decoded.
+
+    Args:
+        path: Path or URL of the video.
+        damaged: Whether damage was found in the stream.
+    """
     if damaged:
         hint = "the stream is damaged from its start; copy or download it again"
         return VideoError("no frame can be decoded", where=path, hint=hint, reason="decode_error")

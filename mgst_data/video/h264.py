@@ -1,4 +1,4 @@
-"""H.264: the stream of every file that is written here, and frames that go through encoder and decoder in memory."""
+"""H.264: the video stream of all files that this project writes, and in-memory compression of frames."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from torch.nn import functional
 
 # ITU-T H.273: BT.709 for primaries, transfer and matrix.
 _BT709 = 1
-# Matrix and range that are written into the stream, and used in both directions: standard definition's.
+# Matrix and range of standard definition. They are written into the stream and used for encoding and decoding.
 _MATRIX, _RANGE = Colorspace.ITU601, ColorRange.MPEG
-# Without the exact path, swscale takes up to two levels off a picture that goes there and back.
+# Without these flags, swscale changes a picture by up to two levels when it is converted to YUV and back.
 _SCALING = (
     Interpolation.AREA
     | Interpolation.FULL_CHR_H_INP
@@ -34,16 +34,19 @@ _SCALING = (
 def add_h264_stream(
     out: OutputContainer, *, rate: Fraction | int, crf: int, preset: str, threads: int = 1, labelled: bool = True
 ) -> VideoStream:
-    """Adds the video that all files here have: H.264 with half the chroma, as every browser plays it.
+    """Adds an H.264 stream with 4:2:0 chroma subsampling, which every browser plays.
 
     Args:
-        out: An opened file.
+        out: Open output file.
         rate: Frames per second.
-        crf: Constant rate factor from 0 to 51; more is worse.
-        preset: How hard x264 tries, by its own names.
-        threads: Threads of the encoder; their number shows in the bytes. 0 takes as many as there are cores.
-        labelled: Whether the stream says that its colours are BT.709, as :func:`as_yuv` makes them. Without a word on
-            it, players guess by the size.
+        crf: Constant rate factor, [0, 51]; higher values give lower quality.
+        preset: Speed preset of x264 ("ultrafast" to "placebo").
+        threads: Number of encoder threads; the encoded bytes depend on it. 0 uses one thread per core.
+        labelled: Whether the stream names BT.709 as its colour space, which :func:`as_yuv` produces. Without this
+            label, players guess the colour space from the picture size.
+
+    Returns:
+        The new stream; width and height are not set.
     """
     stream = out.add_stream("libx264", rate=rate, options={"crf": str(crf), "preset": preset})
     stream.pix_fmt, stream.thread_count = "yuv420p", threads
@@ -55,8 +58,8 @@ def add_h264_stream(
 
 
 def as_yuv(picture: UInt8[np.ndarray, "h w 3"]) -> VideoFrame:
-    """An RGB picture as such a stream takes it."""
-    # More threads would only wait for each other, and the encoder has the other cores.
+    """Converts an RGB picture to the YUV format of a stream from :func:`add_h264_stream`."""
+    # More threads would wait for each other, and the encoder uses the other cores.
     return VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24").reformat(
         format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG, threads=1
     )
@@ -67,46 +70,51 @@ def encode_h264(
 ) -> UInt8[Tensor, "t 3 h w"]:
     """Encodes RGB frames with x264 as one video and decodes it again; no file is written.
 
-    4:2:0, limited range, as nearly all videos are; one thread, so that the same frames always come back the same. Odd
-    sides are extended by a row or a column, which is cut off again.
+    The video has 4:2:0 chroma subsampling and limited range, as nearly all videos. Encoder and decoder use one thread
+    each, so that the result is deterministic. If height or width is odd, one row or column is added for the codec and
+    removed again.
 
     Args:
-        frames: On the CPU.
-        crf: Constant rate factor from 0 to 51; more is worse. 0 loses nothing but chroma.
-        fps: Frames per second; x264 spends less on frames that are shown for a shorter time.
-        preset: How hard x264 tries, by its own names ("ultrafast" to "placebo").
+        frames: RGB frames on the CPU, [0, 255].
+        crf: Constant rate factor, [0, 51]; higher values give lower quality. 0 loses only chroma.
+        fps: Frames per second, above 0; x264 uses fewer bits for frames with a shorter duration.
+        preset: Speed preset of x264 ("ultrafast" to "placebo").
 
     Returns:
-        As many frames, in order.
+        The decoded frames: same number, order and size as ``frames``.
 
     Raises:
-        ValueError: for a rate factor or frame rate that does not exist.
-        RuntimeError: if another number of frames comes back.
+        ValueError: if ``crf`` or ``fps`` is out of range.
+        RuntimeError: if the decoder returns another number of frames.
     """
     if not 0 <= crf <= 51:
-        raise ValueError(f"crf is in [0, 51], not {crf}")
+        raise ValueError(f"crf must be in [0, 51], got {crf}")
     if not fps > 0:
-        raise ValueError(f"fps is above 0, not {fps}")
+        raise ValueError(f"fps must be above 0, got {fps}")
     if frames.numel() == 0:
         return frames.clone()
     h, w = frames.shape[-2:]
-    # Replication wants floats; 8-bit levels are exact in them.
+    # Replication padding needs floats, which represent 8-bit levels exactly.
     even = functional.pad(frames.float(), (0, w % 2, 0, h % 2), mode="replicate").to(torch.uint8)
     packed = np.ascontiguousarray(even.permute(0, 2, 3, 1).numpy())
     decoded = [_rgb(frame) for frame in _through_codec(packed, crf, fps, preset)]
     if len(decoded) != len(frames):
-        raise RuntimeError(f"{len(decoded)} of {len(frames)} frames came back from the codec")
+        raise RuntimeError(f"the codec returned {len(decoded)} of {len(frames)} frames")
     back = torch.from_numpy(np.stack(decoded)).permute(0, 3, 1, 2)
     return back[..., :h, :w].contiguous()
 
 
 def _through_codec(frames: UInt8[np.ndarray, "t h w 3"], crf: int, fps: float, preset: str) -> Iterator[VideoFrame]:
-    """Decoded frames, as they come."""
+    """Yields the decoded frames.
+
+    Raises:
+        TypeError: if PyAV returns a codec that is not a video codec.
+    """
     rate = Fraction(fps).limit_denominator(1001)
     encoder = CodecContext.create("libx264", "w")
     decoder = CodecContext.create("h264", "r")
     if not (isinstance(encoder, VideoCodecContext) and isinstance(decoder, VideoCodecContext)):
-        raise TypeError("the codec is no video codec")
+        raise TypeError("libx264 or h264 is not a video codec in this build of FFmpeg; reinstall PyAV")
     encoder.height, encoder.width, encoder.pix_fmt = frames.shape[1], frames.shape[2], "yuv420p"
     encoder.framerate, encoder.time_base = rate, 1 / rate
     encoder.colorspace, encoder.color_range = _MATRIX, _RANGE
@@ -125,10 +133,11 @@ def _through_codec(frames: UInt8[np.ndarray, "t h w 3"], crf: int, fps: float, p
 
 
 def _steady() -> dict[str, str]:
-    """Keeps x264 off AVX-512, with which it encodes the same small frames differently from run to run.
+    """Returns the x264 option that disables AVX-512, with which x264 is not deterministic for small frames.
 
-    Seen at widths of 64, 224 and 320 pixels, not of 256, and only with its macroblock tree. Without AVX-512 it
-    gives what its plain code gives, as fast for such sizes. x264 takes the name at its word, hence the question.
+    The difference between runs was seen at widths of 64, 224 and 320 pixels, not at 256, and only with the macroblock
+    tree of x264. Without AVX-512, the result equals that of the code without SIMD instructions, and the speed is the
+    same for such sizes. x264 does not check whether the CPU has AVX2, so this function checks it.
     """
     return {"x264-params": "asm=avx2"} if torch.backends.cpu.get_cpu_capability().startswith("AVX") else {}
 

@@ -1,4 +1,4 @@
-"""Frames that lie on disk as images: one file, a folder, or an archive of folders."""
+"""Reads frames that are stored as images: one file, a folder, or an archive of folders."""
 
 from __future__ import annotations
 
@@ -28,23 +28,26 @@ NOMINAL_FPS = 25.0
 
 
 def holds_images(path: str) -> bool:
-    """Whether a path is read as images: by its ending, or because it is a folder."""
+    """Returns whether a path is read as images: it has the suffix of an image or archive, or it is a folder."""
     named_so = path.lower().endswith((*IMAGE_SUFFIXES, *ARCHIVE_SUFFIXES))
     return is_folder(path) or (named_so and not is_url(path))
 
 
 class ImageSource:
-    """An opened sequence of images, in order of the frame numbers in their names.
+    """An open sequence of images, in order of the frame numbers in their names.
 
-    The number is the last one in the name and becomes the frame's index, gaps included. Where a name has no number
-    or two have the same, all are numbered anew in the order of their names. The folders of an archive follow each
-    other in the order of their names, with a gap between them. Images carry no times: 25 frames per second are
-    assumed for ``pts``, and ``fps`` stays 0. Images that cannot be decoded are left out (``damage``:
-    corrupt_frames).
+    The frame number is the last number in the file name. It becomes the index of the frame, so that gaps are kept. If
+    a name has no number, or if two names have the same number, all images of the folder are numbered in order of their
+    names. The folders of an archive are read in order of their names, with a gap of one index between them. Images
+    have no times: ``pts`` assumes 25 frames per second, and ``fps`` is 0. Images that cannot be decoded are left out
+    and reported by ``damage`` as corrupt_frames.
+
+    Args:
+        path: Image, folder of images, or archive.
 
     Raises:
-        VideoError: missing, not_a_file, unreadable, empty_file, not_a_video (a broken archive), no_frames,
-            decode_error.
+        VideoError: if nothing can be read. The reasons are missing, not_a_file, unreadable, empty_file, not_a_video (a
+            broken archive), no_frames and decode_error.
     """
 
     fps = 0.0
@@ -63,7 +66,7 @@ class ImageSource:
         self._images = _number(files)
 
     def close(self) -> None:
-        """Lets go of files and decoders."""
+        """Closes files and deletes unpacked archives."""
         self._resources.close()
 
     def __iter__(self) -> Iterator[Picture]:
@@ -71,28 +74,29 @@ class ImageSource:
         for index, file in self._images:
             try:
                 rgb = _decode(file)
-            except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):  # as Pillow's decoders fail
+            except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):  # all errors of Pillow's decoders
                 self.damage = CORRUPT_FRAMES
                 continue
             nothing = False
             yield Picture(index, index / NOMINAL_FPS, rgb)
         if nothing:
             what, reason = ("no image can be decoded", "decode_error") if self._images else ("no images", "no_frames")
-            raise VideoError(what, where=self._path, hint="images are " + ", ".join(IMAGE_SUFFIXES), reason=reason)
+            hint = f"supported image files: {', '.join(IMAGE_SUFFIXES)}"
+            raise VideoError(what, where=self._path, hint=hint, reason=reason)
 
 
 def _decode(file: Path) -> UInt8[np.ndarray, "h w 3"]:
     if not file.is_file():
-        raise OSError("not a regular file")  # opening a pipe would wait for somebody to write to it
+        raise OSError("not a regular file")  # opening a pipe would block until a writer opens it
     with Image.open(file) as opened:
         image = ImageOps.exif_transpose(opened)
-        if image.mode.startswith("I"):  # 16 bits of grey, which Pillow would clip at 255
+        if image.mode.startswith("I"):  # 16-bit greyscale, which Pillow would clip at 255
             image = Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
         return np.asarray(image.convert("RGB"))
 
 
 def _find_images(path: str, stack: ExitStack) -> list[tuple[PurePosixPath, Path]]:
-    """Names (relative, as stored) and files of all images; an archive is unpacked into a temporary folder."""
+    """Returns relative name and file of all images; an archive is unpacked into a temporary folder."""
     if is_folder(path):
         files = sorted(Path(path).iterdir())
         return [(PurePosixPath(file.name), file) for file in files if _is_image(file.name)]
@@ -105,7 +109,8 @@ def _find_images(path: str, stack: ExitStack) -> list[tuple[PurePosixPath, Path]
         for member in archive:
             content = archive.extractfile(member) if member.isfile() and _is_image(member.name) else None
             if content is not None:
-                # Under a name of ours: what an archive calls its members is never used as a path.
+                # The file gets a generated name: member names of an archive are never used as paths, so that a
+                # malicious archive cannot write outside the folder.
                 file = folder / f"{len(found)}{PurePosixPath(member.name).suffix}"
                 file.write_bytes(content.read())
                 found.append((PurePosixPath(member.name), file))
@@ -117,7 +122,7 @@ def _is_image(name: str) -> bool:
 
 
 def _number(files: Sequence[tuple[PurePosixPath, Path]]) -> list[tuple[int, Path]]:
-    """Frame numbers over all folders, ascending."""
+    """Returns the images with their frame numbers over all folders, in ascending order."""
     ordered = sorted(files, key=lambda named: [_natural(part) for part in named[0].parts])
     numbered: list[tuple[int, Path]] = []
     for _, group in groupby(ordered, key=lambda named: named[0].parent):
@@ -137,6 +142,6 @@ def _last_number(name: PurePosixPath) -> int | None:
 
 
 def _natural(text: str) -> list[tuple[int, int, str]]:
-    """A key that sorts "frame10" after "frame9"."""
+    """Returns a sort key that puts "frame10" after "frame9"."""
     parts = re.findall(r"\d+|\D+", text)
     return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts]

@@ -1,4 +1,7 @@
-"""From decoded frames to upright RGB in square pixels: interlacing, matrix, range, aspect ratio, display matrix."""
+"""Converts decoded frames to upright RGB frames with square pixels.
+
+The conversion handles interlacing, colour matrix, colour range, pixel aspect ratio and display matrix.
+"""
 
 from __future__ import annotations
 
@@ -16,34 +19,34 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange
 from jaxtyping import UInt8
 
-# "Matrix coefficients" of ISO/IEC 23091-2, as a decoder reports them, and swscale's names; 2 is "unspecified".
+# "Matrix coefficients" of ISO/IEC 23091-2, as a decoder reports them, with the names in swscale; 2 is "unspecified".
 MATRICES = {1: "bt709", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
 HD_LINES = 720
 
-# Below this side, lines are not rebuilt: bwdif refuses planes of less than three by four pixels, also of chroma.
+# Frames with a smaller side are not deinterlaced: bwdif rejects luma and chroma planes below three by four pixels.
 LEAST_WOVEN = 16
 
-# 8-bit 4:2:0 and 4:2:2 take swscale's fast path whatever is asked (0.7 ms for 1080p); for the others, full chroma
-# interpolation brings the mean error against the exact matrix from 1.7 to 0.4 levels.
+# 8-bit 4:2:0 and 4:2:2 always use the fast path of swscale (0.7 ms for 1080p), whatever the flags. For other formats,
+# full chroma interpolation reduces the mean error against the exact matrix from 1.7 to 0.4 levels.
 SCALING = "flags=bilinear+full_chroma_int"
 
-# Pixels nearer to square than the first are left alone: such ratios come from rounding. Ratios beyond the second are
-# errors of the header.
+# Aspect ratios below the first value come from rounding, and pixels are treated as square. Ratios above the second
+# value are errors of the header.
 NEARLY_SQUARE, MOST_OBLONG = 1.01, 8
 
 
 @dataclass(frozen=True, slots=True)
 class FrameKind:
-    """All that decides how a frame is converted.
+    """All properties of a frame that determine its conversion.
 
     Attributes:
-        size: Width and height as stored.
-        shown: Width and height in square pixels, before the turn.
-        pix_fmt: FFmpeg's name of the pixel format.
-        matrix: swscale's name of the matrix.
-        limited: Whether the header says that samples keep to the limited range.
-        interlaced: Whether frames like this one may be interlaced and are large enough to rebuild their lines.
-        turn: Display matrix: whether rows become columns, then whether columns and whether rows are reversed.
+        size: Stored width and height, pixels.
+        shown: Width and height in square pixels, before the rotation.
+        pix_fmt: Name of the pixel format in FFmpeg.
+        matrix: Name of the colour matrix in swscale.
+        limited: Whether the header says that samples are in limited range.
+        interlaced: Whether frames of this kind may be interlaced and are large enough to be deinterlaced.
+        turn: Display matrix as three flags: transpose, then reverse the columns, then reverse the rows.
     """
 
     size: tuple[int, int]
@@ -56,7 +59,15 @@ class FrameKind:
 
     @staticmethod
     def of(frame: VideoFrame, *, aspect: Fraction | None, interlaced: bool) -> FrameKind:
-        """Reads it off a decoded frame; without a named matrix, BT.709 from 720 lines upwards and BT.601 below."""
+        """Reads the properties of a decoded frame.
+
+        If the frame names no colour matrix, BT.709 is used from 720 lines upwards, and BT.601 below.
+
+        Args:
+            frame: Decoded frame.
+            aspect: Width of a stored pixel divided by its height; None or 0 if unknown.
+            interlaced: Whether the frame may be interlaced.
+        """
         return FrameKind(
             size=(frame.width, frame.height),
             shown=square_size(frame.width, frame.height, aspect),
@@ -68,11 +79,12 @@ class FrameKind:
         )
 
     def filters(self) -> Iterator[tuple[str, str]]:
-        """Names and arguments of the filters that make upright RGB of such frames."""
+        """Yields names and arguments of the FFmpeg filters that convert such frames to upright RGB."""
         if self.interlaced:
             yield "bwdif", "mode=send_frame:deint=interlaced"
         if self.limited and self.pix_fmt.startswith("gray"):
-            # swscale takes grey as full range whatever the header says; with chroma planes added it listens.
+            # swscale ignores the range of greyscale frames and assumes full range. With chroma planes it uses the
+            # given range.
             yield "scale", "in_range=full:out_range=full"
             yield "format", "yuv444p"
         given = "limited" if self.limited else "auto"
@@ -93,19 +105,19 @@ Converted = tuple[UInt8[np.ndarray, "h w 3"], float, bool]
 
 
 class RGBConverter:
-    """Converts decoded frames to upright RGB in square pixels, one for one.
+    """Converts decoded frames to upright RGB frames with square pixels; each frame gives one frame.
 
-    Matrix and range are the stream's; where it names none, see :meth:`FrameKind.of`, and the range is limited but
-    for grey and for the JPEG family. The missing lines of interlaced frames are rebuilt (``bwdif``); a single field
-    is never handed out as a frame. Pictures of oblong pixels get their :func:`square_size` in the pass of swscale that
-    makes RGB, so that they are resampled once. Alpha is dropped. HDR transfer curves are left as they are, not
-    tone-mapped.
+    Colour matrix and range are those of the stream. If it names no matrix, see :meth:`FrameKind.of`. If it names no
+    range, the range is limited, except for greyscale and for the JPEG family. Interlaced frames are deinterlaced
+    (``bwdif``); a single field is never returned as a frame. Frames with non-square pixels are scaled to
+    :func:`square_size` in the same swscale pass that converts to RGB, so that they are resampled once. Alpha is
+    dropped. HDR transfer curves are kept and not tone-mapped.
 
-    A filter graph is used for all of it because it recycles its frames: swscale on its own clears new memory for
-    each (1080p: 1.2 ms instead of 2.8 ms per frame).
+    All steps run in one filter graph, because it reuses its frames. swscale alone clears new memory for each frame
+    (1080p: 2.8 ms per frame instead of 1.2 ms).
 
     Args:
-        aspect: Width of a stored pixel by its height; None or 0 where unknown.
+        aspect: Width of a stored pixel divided by its height; None or 0 if unknown.
     """
 
     def __init__(self, aspect: Fraction | None = None) -> None:
@@ -115,8 +127,15 @@ class RGBConverter:
         self._marks: deque[tuple[float, bool]] = deque()
 
     def push(self, frame: VideoFrame, time: float, damaged: bool) -> Iterator[Converted]:
-        """Takes a frame and yields those that are ready, as views that keep their memory alive."""
-        # Once interlaced, always through the filter, which passes progressive frames on but holds one frame back.
+        """Adds a frame and yields the converted frames that are ready, as views that own their memory.
+
+        Args:
+            frame: Decoded frame.
+            time: Presentation time, seconds.
+            damaged: Whether the frame comes from damaged data.
+        """
+        # After the first interlaced frame, all frames use the deinterlacing filter. It does not change progressive
+        # frames, but it delays the output by one frame.
         woven = frame.interlaced_frame or (self._kind is not None and self._kind.interlaced)
         kind = FrameKind.of(frame, aspect=self._aspect, interlaced=woven)
         if self._graph is None or kind != self._kind:
@@ -127,7 +146,7 @@ class RGBConverter:
         yield from self._ready()
 
     def flush(self) -> Iterator[Converted]:
-        """Yields what was held back."""
+        """Yields the frames that are still in the filter graph."""
         if self._graph is not None:
             self._graph.vpush(None)
             yield from self._ready()
@@ -141,20 +160,20 @@ class RGBConverter:
                 return
             plane = rgb.planes[0]
             rows = np.frombuffer(cast("bytes", plane), np.uint8).reshape(rgb.height, abs(plane.line_size))
-            if plane.line_size < 0:  # stored from the bottom up: what vflip does to frames that came as RGB
+            if plane.line_size < 0:  # rows are stored from bottom to top: vflip does this to RGB input
                 rows = rows[::-1]
             yield rows[:, : rgb.width * 3].reshape(rgb.height, rgb.width, 3), *self._marks.popleft()
 
 
 def square_size(width: int, height: int, aspect: Fraction | None) -> tuple[int, int]:
-    """Width and height in square pixels: one side is enlarged, none is made smaller.
+    """Returns width and height in square pixels: one side is enlarged, and no side is reduced.
 
-    Aspect ratios that are nearly square or impossible are not followed, because resampling leaves traces.
+    Nearly square and impossible aspect ratios are ignored, because resampling leaves traces in the frame.
 
     Args:
-        width: As stored.
-        height: As stored.
-        aspect: Width of a stored pixel by its height; None or 0 where unknown.
+        width: Stored width, pixels.
+        height: Stored height, pixels.
+        aspect: Width of a stored pixel divided by its height; None or 0 if unknown.
     """
     longer = max(aspect, 1 / aspect) if aspect and aspect > 0 else 1
     if not NEARLY_SQUARE <= longer <= MOST_OBLONG:
@@ -163,8 +182,11 @@ def square_size(width: int, height: int, aspect: Fraction | None) -> tuple[int, 
 
 
 def display_turn(frame: VideoFrame) -> tuple[bool, bool, bool]:
-    """The display matrix as a transposition and two flips; angles between go to the nearest quarter turn."""
-    # frame.side_data would tie the frame into a cycle, and frames pile up until the collector comes round.
+    """Returns the display matrix as a transposition, a horizontal flip and a vertical flip.
+
+    Other angles are rounded to the nearest multiple of 90 degrees.
+    """
+    # frame.side_data would create a reference cycle, and frames would stay in memory until the garbage collector runs.
     data = SideDataContainer(frame).get("DISPLAYMATRIX")  # type: ignore[call-arg]  # missing in PyAV's stubs
     if data is None:
         return False, False, False
@@ -177,7 +199,7 @@ def display_turn(frame: VideoFrame) -> tuple[bool, bool, bool]:
 def _graph(frame: VideoFrame, kind: FrameKind) -> Graph:
     graph = Graph()
     graph.threads = 1
-    time_base = frame.time_base or Fraction(1, 1000)  # of no consequence: times go another way
+    time_base = frame.time_base or Fraction(1, 1000)  # has no effect: times do not pass through the graph
     source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=time_base)
     filters = [graph.add(name, arguments) for name, arguments in kind.filters()]
     graph.link_nodes(source, *filters, graph.add("buffersink")).configure()

@@ -1,4 +1,4 @@
-"""Reading through PyAV, which brings its own FFmpeg: the default."""
+"""Default video reader: PyAV, which includes its own FFmpeg."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from contextlib import ExitStack
 from typing import BinaryIO
 
 import av
-import av.error
 from av.codec.context import CodecContext
 from av.container import InputContainer
 from av.packet import Packet
@@ -30,7 +29,7 @@ from mgst_data.video.smear import SmearTracker
 
 @READERS.register("pyav")
 class PyAVReader(SourceReader):
-    """Reads videos with PyAV and the FFmpeg inside it; the options are those of :class:`SourceReader`."""
+    """Reads videos with PyAV and its bundled FFmpeg; the options are those of :class:`SourceReader`."""
 
     def open_video(self, path: str) -> PyAVSource:
         """Opens a video file or URL."""
@@ -38,11 +37,15 @@ class PyAVReader(SourceReader):
 
 
 class PyAVSource:
-    """An opened video: its pictures in order, and the health of its stream.
+    """An open video: an iterator over its frames, with the damage found in its stream.
+
+    Args:
+        path: Path or URL of the video.
+        threads: Number of decoder threads; 0 lets FFmpeg choose.
 
     Raises:
-        VideoError: if nothing can be read: missing, not_a_file, unreadable, empty_file, not_a_video, truncated,
-            no_video_stream, no_frames, decode_error.
+        VideoError: if nothing can be read. The reasons are missing, not_a_file, unreadable, empty_file, not_a_video,
+            truncated, no_video_stream, no_frames and decode_error.
     """
 
     def __init__(self, path: str, *, threads: int) -> None:
@@ -54,16 +57,16 @@ class PyAVSource:
         self._stream.thread_type = "AUTO"
         self._stream.thread_count = threads
         self.fps = float(self._stream.average_rate or self._stream.guessed_rate or 0)
-        self._health = _promises(self._container, self._stream)
+        self._health = _announced(self._container, self._stream)
         self._smear = SmearTracker()
 
     def close(self) -> None:
-        """Lets go of files and decoders."""
+        """Closes files and decoders."""
         self._resources.close()
 
     @property
     def damage(self) -> str:
-        """See :class:`mgst_data.video.damage.StreamHealth`."""
+        """Reason code of the damage; see :class:`mgst_data.video.damage.StreamHealth`."""
         return self._health.damage
 
     def __iter__(self) -> Iterator[Picture]:
@@ -77,7 +80,7 @@ class PyAVSource:
             raise no_frame_decoded(self._path, damaged=self._health.broken)
 
     def _marked_frames(self) -> Iterator[tuple[VideoFrame, float, bool]]:
-        """Frames with their times, seconds, and whether they come from damaged data."""
+        """Yields frames with their times, seconds, and whether they come from damaged data."""
         health, tick = self._health, float(self._stream.time_base or 0)
         clock = Clock(tick, self.fps, has_pts=self._container.format.name != "avi")
         for packet in self._packets():
@@ -90,7 +93,7 @@ class PyAVSource:
         yield from self._smear.flush()
 
     def _packets(self) -> Iterator[Packet[VideoStream] | None]:
-        """All packets of the stream; None where reading fails, so that the decoder hands out what it holds."""
+        """Yields all packets of the stream; if reading fails, None, which makes the decoder return its last frames."""
         packets, health = self._container.demux(self._stream), self._health
         while True:
             try:
@@ -104,7 +107,7 @@ class PyAVSource:
             if packet.size:
                 health.packets += 1
                 health.hidden += packet.is_discard
-                health.cut = packet.is_corrupt  # the last one decides: half a packet is where a cut file ends
+                health.cut = packet.is_corrupt  # the last packet decides: a truncated file ends in half a packet
                 if packet.is_corrupt:
                     self._lose(packet)
             yield packet
@@ -116,26 +119,25 @@ class PyAVSource:
             self._lose(packet)
             return []
         if packet is not None and not frames and self._stream.codec_context.name == "vp8":
-            self._health.hidden += 1  # its "alternate reference" frames are never shown
+            self._health.hidden += 1  # alternate reference frames of VP8 are never displayed
         return frames
 
     def _lose(self, packet: Packet[VideoStream] | None) -> None:
-        """A packet is damaged or cannot be decoded."""
+        """Records that a packet is damaged or cannot be decoded."""
         self._health.broken = True
         self._smear.lose(None if packet is None else packet.pts)
 
 
 class Clock:
-    """Times of presentation that never run backwards, in seconds.
+    """Computes presentation times, in seconds, that never decrease.
 
-    Of the two times that a frame carries, its own (pts) and that of the packet it came with (dts), the one that has
-    run backwards less often is believed, as FFmpeg's tools do. Where that one is missing, frames follow each other
-    at the stream's rate.
+    A frame has two times: its own (pts) and that of its packet (dts). The one that has decreased less often so far is
+    used, as in the tools of FFmpeg. If it is missing, the time is that of the previous frame plus one frame duration.
 
     Args:
-        tick: Unit of the frames' times, seconds.
-        fps: Rate of the stream; 0 where unknown.
-        has_pts: False for containers that store no times of presentation: those reported for B-frames are guesses.
+        tick: Time unit of the frames, seconds.
+        fps: Frames per second of the stream; 0 if unknown.
+        has_pts: False for containers that store no presentation times; the pts of their B-frames are guesses.
     """
 
     def __init__(self, tick: float, fps: float, *, has_pts: bool) -> None:
@@ -146,7 +148,7 @@ class Clock:
         self._pts_faults, self._dts_faults = int(not has_pts), 0
 
     def __call__(self, frame: VideoFrame) -> float:
-        """The time of the next frame in order of output."""
+        """Returns the time of the next frame, seconds; frames are passed in output order."""
         if frame.pts is not None:
             self._pts_faults += frame.pts <= self._pts
             self._pts = frame.pts
@@ -166,28 +168,30 @@ def _open(path: str, stack: ExitStack) -> InputContainer:
             file: BinaryIO | str = stack.enter_context(open_bytes(path))
         else:
             check_file(path)
-            file = f"file:{path}"  # a name with a colon is no protocol
+            file = f"file:{path}"  # otherwise FFmpeg reads a name with a colon as a protocol
         return stack.enter_context(av.open(file, "r", metadata_errors="replace"))
     except (av.FFmpegError, OSError) as error:
         raise cannot_open(path, error) if is_url(path) and isinstance(error, OSError) else not_a_video(path) from error
 
 
 def _video_stream(container: InputContainer, path: str) -> VideoStream:
-    """The best stream that is not a cover picture."""
+    # Cover pictures are stored as video streams, too.
     streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not streams:
         raise no_video_stream(path)
     best = container.streams.best("video")
     stream = next((s for s in streams if s is best), streams[0])
     if not isinstance(stream.codec_context, CodecContext):
-        raise VideoError("no decoder for its video", where=path, hint="convert it to H.264", reason="decode_error")
+        raise VideoError(
+            "no decoder for the video stream", where=path, hint="convert it to H.264", reason="decode_error"
+        )
     return stream
 
 
-def _promises(container: InputContainer, stream: VideoStream) -> StreamHealth:
-    """What the header says of the stream's length, as far as it can be relied on."""
+def _announced(container: InputContainer, stream: VideoStream) -> StreamHealth:
+    """Returns counters with the length of the stream from its header, if that length is reliable."""
     if stream.frames and "mp4" in container.format.name:
-        return StreamHealth(promised=len(stream.index_entries), exact=True)  # edit lists are applied to the index
+        return StreamHealth(promised=len(stream.index_entries), exact=True)  # the index has edit lists applied
     if stream.frames:
         return StreamHealth(promised=stream.frames)
     tag = re.fullmatch(r"(\d+):(\d+):([\d.]+)", stream.metadata.get("DURATION", ""))  # Matroska

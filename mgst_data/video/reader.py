@@ -1,4 +1,4 @@
-"""The contract of a reader, the readers by name, and what ours have in common."""
+"""Interface of video readers, their registry, and the base class of the readers in this package."""
 
 from __future__ import annotations
 
@@ -11,24 +11,29 @@ from mgst_data.core import FrameBatch, Registry
 from mgst_data.video.batches import PictureSource, ahead, read_batches
 from mgst_data.video.images import ImageSource, holds_images
 
-MAX_BYTES = 88 * 2**20  # 14 frames of 1080p, 32 of 720p; a single one if it is larger
+MAX_BYTES = 88 * 2**20  # 14 frames of 1080p or 32 of 720p; a larger frame is a batch of its own
 
 
 @runtime_checkable
 class VideoReader(Protocol):
-    """Anything that turns a video into batches of frames.
+    """Interface of a reader: it reads a video in batches of frames.
 
-    A reader hands over every frame once, upright, in order of presentation, as it is displayed: pixels that the header
-    says are not square (sample aspect ratio) become square by enlarging one side of the picture. A fake and its
-    original that are stored alike come out at two sizes if only one of them carries such a header.
+    A reader returns every frame once, in order of presentation, upright, as it is displayed. If the header says that
+    pixels are not square (sample aspect ratio), one side of the frame is enlarged so that they become square. A fake
+    and its paired real video with the same stored size therefore get different sizes if only one of them has such a
+    header.
     """
 
     def chunks(self, path: str, size: int) -> Iterator[FrameBatch]:
-        """Reads a file, folder or URL in batches of at most ``size`` frames.
+        """Reads a video in batches of frames.
+
+        Args:
+            path: File, folder of images, or URL.
+            size: Largest number of frames per batch.
 
         Raises:
-            VideoError: at the first batch if nothing can be read. A video that breaks later ends early, and the
-                ``damage`` of its last batch says why.
+            VideoError: at the first batch, if nothing can be read. If an error occurs later, the video ends early, and
+                the ``damage`` of its last batch is the reason code.
         """
         ...
 
@@ -37,14 +42,14 @@ READERS: Registry[Callable[..., VideoReader]] = Registry("mgst_data.readers")
 
 
 class SourceReader(ABC):
-    """A reader over anything that opens as a source of pictures; still images are read by all of them alike.
+    """Base class of readers that open a video as a source of frames. Still images are read here, for all subclasses.
 
     Args:
-        threads: Threads that decode one video; 0 leaves the number to FFmpeg. With one thread, what comes out of a
-            damaged stream is the same on every run.
-        max_bytes: Limit of one batch; batches of large frames are shorter than asked for, but never empty. At most
-            ``prefetch`` + 2 batches are in memory at a time.
-        prefetch: Batches that are decoded ahead in a thread; 0 decodes when the batch is asked for.
+        threads: Number of threads that decode one video; 0 lets FFmpeg choose. With one thread, the frames of a
+            damaged stream are the same on every run.
+        max_bytes: Largest number of bytes per batch. Batches of large frames have fewer frames than requested, but at
+            least one. At most ``prefetch`` + 2 batches are in memory at the same time.
+        prefetch: Number of batches that a thread decodes in advance; 0 decodes a batch when it is requested.
     """
 
     def __init__(self, *, threads: int = 1, max_bytes: int = MAX_BYTES, prefetch: int = 2) -> None:
@@ -53,7 +58,12 @@ class SourceReader(ABC):
         self.prefetch = prefetch
 
     def chunks(self, path: str, size: int) -> Iterator[FrameBatch]:
-        """See :class:`VideoReader`."""
+        """Reads a video in batches of frames; see :class:`VideoReader`.
+
+        Args:
+            path: File, folder of images, or URL.
+            size: Largest number of frames per batch.
+        """
         return ahead(self._batches(path, size), self.prefetch)
 
     @abstractmethod

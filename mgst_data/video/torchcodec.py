@@ -1,4 +1,4 @@
-"""Reading through torchcodec and the system's FFmpeg: the second backend."""
+"""Second video reader: torchcodec, which uses the FFmpeg libraries of the system."""
 
 from __future__ import annotations
 
@@ -18,16 +18,23 @@ from mgst_data.video.files import no_frame_decoded, no_video_stream, not_a_video
 from mgst_data.video.picture import square_size
 from mgst_data.video.reader import MAX_BYTES, READERS, SourceReader
 
-BLOCK_BYTES = 32 * 2**20  # decoded per call
+BLOCK_BYTES = 32 * 2**20  # bytes decoded per call
 
 
 @READERS.register("torchcodec")
 class TorchCodecReader(SourceReader):
     """Reads videos with torchcodec; the options are those of :class:`SourceReader`.
 
-    Matrix and range are swscale's choice: BT.601 wherever the stream names no matrix. Interlaced frames stay as they
-    are. Torchcodec does not hand out FFmpeg's flags of damaged frames: no frame is marked as damaged. Raises UsageError
-    if torchcodec or the FFmpeg libraries that it needs are missing.
+    swscale chooses colour matrix and range: BT.601 if the stream names no matrix. Interlaced frames are not
+    deinterlaced. Torchcodec does not provide the damage flags of FFmpeg, so that no frame is marked as damaged.
+
+    Args:
+        threads: Number of threads that decode one video; 0 lets FFmpeg choose.
+        max_bytes: Largest number of bytes per batch.
+        prefetch: Number of batches that a thread decodes in advance; 0 decodes a batch when it is requested.
+
+    Raises:
+        UsageError: if torchcodec or the FFmpeg libraries that it needs are missing.
     """
 
     def __init__(self, *, threads: int = 1, max_bytes: int = MAX_BYTES, prefetch: int = 2) -> None:
@@ -40,10 +47,14 @@ class TorchCodecReader(SourceReader):
 
 
 class TorchCodecSource:
-    """An opened video: its pictures in order, and the health of its stream.
+    """An open video: an iterator over its frames, with the damage found in its stream.
+
+    Args:
+        path: Path or URL of the video.
+        threads: Number of decoder threads; 0 lets FFmpeg choose.
 
     Raises:
-        VideoError: see :class:`mgst_data.video.pyav.PyAVSource`.
+        VideoError: if nothing can be read; see :class:`mgst_data.video.pyav.PyAVSource`.
     """
 
     def __init__(self, path: str, *, threads: int) -> None:
@@ -55,7 +66,7 @@ class TorchCodecSource:
         self.fps = float(about.average_fps_from_header or about.average_fps or 0)
         self._aspect = _upright_aspect(about.pixel_aspect_ratio, about.rotation)
         self._block = max(1, min(8, BLOCK_BYTES // (3 * about.height * about.width)))
-        # Counts in headers include what an edit list hides, so that only the duration can be held against them.
+        # Packet counts in headers include packets that an edit list hides, so only the duration can be compared.
         self._health = StreamHealth(
             seconds=(about.begin_stream_seconds_from_header or 0.0) + (about.duration_seconds_from_header or 0.0),
             packets=len(self._decoder),
@@ -63,12 +74,12 @@ class TorchCodecSource:
         )
 
     def close(self) -> None:
-        """Lets go of files and decoders."""
+        """Closes files and decoders."""
         self._resources.close()
 
     @property
     def damage(self) -> str:
-        """See :class:`mgst_data.video.damage.StreamHealth`."""
+        """Reason code of the damage; see :class:`mgst_data.video.damage.StreamHealth`."""
         return self._health.damage
 
     def __iter__(self) -> Iterator[Picture]:
@@ -90,13 +101,13 @@ class TorchCodecSource:
             if stop - start == 1:
                 self._health.broken = True
                 return
-            middle = (start + stop) // 2  # narrows down to the frames that are broken and leaves out only those
+            middle = (start + stop) // 2  # bisects, so that only the damaged frames are left out
             yield from self._decode(start, middle)
             yield from self._decode(middle, stop)
 
 
 def _open(path: str, threads: int, stack: ExitStack) -> Any:
-    # As an open file, because torchcodec takes names for UTF-8 and a colon in them for a protocol.
+    # An open file, because torchcodec expects file names in UTF-8 and reads a colon in them as a protocol.
     source = stack.enter_context(open_bytes(path))
     try:
         return _decoder_class()(source, dimension_order="NHWC", num_ffmpeg_threads=threads, seek_mode="exact")
@@ -107,7 +118,7 @@ def _open(path: str, threads: int, stack: ExitStack) -> Any:
 
 
 def _upright_aspect(aspect: Fraction | None, rotation: float | None) -> Fraction | None:
-    """Width of a pixel by its height once the picture is upright, as torchcodec hands it out."""
+    """Returns the pixel aspect ratio, width by height, after the rotation that torchcodec applies."""
     return 1 / aspect if aspect and rotation and round(rotation / 90) % 2 else aspect
 
 
@@ -119,7 +130,7 @@ def _in_square_pixels(rgb: UInt8[np.ndarray, "h w 3"], aspect: Fraction | None) 
 def _decoder_class() -> Any:
     try:
         from torchcodec.decoders import VideoDecoder
-    except (ImportError, RuntimeError, OSError) as error:  # the latter two where FFmpeg's libraries are missing
+    except (ImportError, RuntimeError, OSError) as error:  # RuntimeError and OSError: FFmpeg libraries are missing
         raise UsageError(
             "torchcodec cannot be loaded",
             where="reader torchcodec",

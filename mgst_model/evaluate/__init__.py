@@ -1,4 +1,4 @@
-"""Testing: from shards to scores of videos, metrics with intervals, protocols, robustness, plots."""
+"""Evaluation: scores of videos in shards, metrics with confidence intervals, protocols, robustness and plots."""
 
 from mgst_model.evaluate.differences import difference_rows, group_difference
 from mgst_model.evaluate.metrics import (

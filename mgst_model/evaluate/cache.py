@@ -1,4 +1,4 @@
-"""Scores of networks on shards, kept on disk in parts: one network, one folder, one perturbation."""
+"""Stores scores in parts: one network, one folder of shards, one perturbation per part."""
 
 from __future__ import annotations
 
@@ -21,35 +21,45 @@ from mgst_model.evaluate.predictions import JSON_NAME, Predictions
 from mgst_model.evaluate.score import Disturbance, Tracks, faceless_reports, score_shards
 from mgst_model.networks.checkpoint import BEST, CARD, WEIGHTS, LoadedNetwork, load_network, weights_file
 
-# Raise it when the same weights and shards give other scores than before: parts of older versions are then not taken.
+# Increase it when the same weights and shards give other scores than before. Parts of older versions are then ignored.
 SCORING = 1
 PARTS = "parts"
-# Names that say nothing: the folder's is taken.
+# File names that do not identify a network. The name of the folder is used instead.
 _NAMELESS = (BEST, "last")
 
 
 class ScoreWatcher:
-    """Is told how far scoring has come; this one takes no notice."""
+    """Receives the progress of scoring. This base class ignores it."""
 
     def begin(self, todo: int, there: int) -> None:
-        """So many parts are to be scored, so many are there already."""
+        """Is called before scoring.
+
+        Args:
+            todo: Number of parts to score.
+            there: Number of parts that are scored already.
+        """
 
     def turn(self, label: str) -> None:
-        """The next part begins."""
+        """Is called when the next part begins."""
 
     def saw(self, done: int, of: int) -> None:
-        """So many videos of the part are done."""
+        """Is called while a part is scored.
+
+        Args:
+            done: Number of scored videos of the part.
+            of: Number of all videos of the part.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scoring:
-    """How videos are scored.
+    """Options of scoring.
 
     Attributes:
-        split: Only its videos; None for all.
-        segments: Of a track, at most.
+        split: Only videos of this split; None for all.
+        segments: Largest number of segments of a track.
         tracks: "main" or "max".
-        seed: Of perturbations.
+        seed: Seed of the perturbations.
         batch: Segments per call of the network.
         device: "cpu", "cuda" or "auto".
     """
@@ -64,7 +74,7 @@ class Scoring:
 
 @dataclass(frozen=True, slots=True)
 class NamedNetwork:
-    """A network under its name, with a digest of the files that it was read from."""
+    """A network with its name and a digest of the files that it was read from."""
 
     name: str
     path: str
@@ -74,9 +84,9 @@ class NamedNetwork:
 
 @dataclass(frozen=True, slots=True)
 class TestSet:
-    """A folder of shards, with a digest of its reports: they hold the checksums of all shards."""
+    """A folder of shards with a digest of its reports, which contain the checksums of all shards."""
 
-    __test__ = False  # no test, whatever pytest thinks of the name
+    __test__ = False  # pytest must not collect it as a test
 
     location: str
     digest: str
@@ -84,7 +94,7 @@ class TestSet:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What one detector says of one test set, as it is or perturbed: scored at once, and kept."""
+    """The scores of one detector on one test set, clean or perturbed. They are stored in one folder."""
 
     detector: NamedNetwork
     tested: TestSet
@@ -93,26 +103,29 @@ class Part:
 
     @property
     def exists(self) -> bool:
-        """Whether it has been scored."""
+        """Whether the part has been scored."""
         return (self.folder / JSON_NAME).is_file()
 
     @property
     def label(self) -> str:
-        """What it is, for people."""
+        """Description of the part for people."""
         done = f", {self.disturbance.kind} {self.disturbance.severity}" if self.disturbance else ""
         return f"{self.detector.name}: {printable(Path(self.tested.location).name)}{done}"
 
 
 def load_detectors(paths: Sequence[Path]) -> list[NamedNetwork]:
-    """Reads networks, onto the CPU.
+    """Reads networks to the CPU.
+
+    Args:
+        paths: Weights, see :func:`mgst_model.networks.checkpoint.read_card`.
 
     Raises:
-        UsageError: if one cannot be read, or is given twice.
+        UsageError: if a file cannot be read, or is given twice.
     """
     files = [weights_file(path) for path in paths]
     for file, count in Counter(file.resolve() for file in files).items():
         if count > 1:
-            raise UsageError("is given more than once", where=file, hint="give each --weights once")
+            raise UsageError("given more than once", where=file, hint="give each --weights once")
     loaded = [load_network(path) for path in paths]
     names = unique_names([_own_name(file) for file in files], files)
     digests = [_digest(file.read_bytes(), file.with_suffix(CARD).read_bytes()) for file in files]
@@ -123,10 +136,14 @@ def load_detectors(paths: Sequence[Path]) -> list[NamedNetwork]:
 
 
 def open_sets(locations: Sequence[str], split: str | None) -> list[TestSet]:
-    """Looks at folders of shards before anything is scored.
+    """Checks folders of shards before anything is scored.
+
+    Args:
+        locations: Folders of shards, by path or URL.
+        split: Only videos of this split; None for all.
 
     Raises:
-        UsageError: if one has no videos in the split, or all together have only real or only fake ones.
+        UsageError: if a folder has no videos in the split, or all folders together lack real or fake videos.
         ShardError: if a report is malformed.
     """
     sets, labels = [], set[int]()
@@ -137,18 +154,18 @@ def open_sets(locations: Sequence[str], split: str | None) -> list[TestSet]:
         if not chosen:
             counts = Counter(video.split or "none" for video in videos)
             there = ", ".join(f"{name} ({count:,} videos)" for name, count in sorted(counts.items()))
-            hint = f"its splits: {there}; choose with --split, or --split all" if counts else "it has no videos at all"
-            raise UsageError(
-                f"has no videos in the split {split!r}" if split else "no videos", where=location, hint=hint
+            hint = (
+                f"splits here: {there}; choose one with --split, or use --split all" if counts else "it has no videos"
             )
+            raise UsageError(f"no videos in the split {split!r}" if split else "no videos", where=location, hint=hint)
         labels |= set(chosen) | {video.label for video in faceless_reports(location) if split in (None, video.split)}
         sets.append(TestSet(location, _digest(*(report.to_json() for report in reports))))
     for label, name in ((REAL, "real"), (FAKE, "fake")):
         if label not in labels:
             where = ", ".join(locations)
-            hint = "figures take both; add a folder of shards, or choose another --split"
+            hint = "metrics need real and fake videos; add a folder of shards, or choose another --split"
             raise UsageError(
-                f"there are no {name} videos" + (f" in the split {split!r}" if split else ""), where=where, hint=hint
+                f"no {name} videos" + (f" in the split {split!r}" if split else ""), where=where, hint=hint
             )
     return sets
 
@@ -162,15 +179,15 @@ def parts_of(
     *,
     codec: FrameCodec | None = None,
 ) -> list[Part]:
-    """All that has to be scored; of every detector the clean videos first.
+    """Returns all parts to score. For every detector, the clean videos come first.
 
     Args:
         detectors: The networks.
         sets: Folders of shards.
         disturbances: Kinds and severities of perturbations.
-        scoring: How videos are scored.
-        out: Folder that the parts are kept in.
-        codec: What codes and decodes frames, for the perturbation "h264".
+        scoring: Options of scoring.
+        out: Folder that stores the parts.
+        codec: Encodes and decodes frames, for the perturbation "h264".
     """
     disturbed = [Disturbance(kind, severity, codec, scoring.seed) for kind, severity in disturbances]
     return [
@@ -182,10 +199,16 @@ def parts_of(
 
 
 def make_parts(parts: Sequence[Part], scoring: Scoring, watcher: ScoreWatcher, *, again: bool) -> None:
-    """Scores what is not there yet, or everything anew.
+    """Scores the parts that do not exist yet, or all parts again.
+
+    Args:
+        parts: Parts to score.
+        scoring: Options of scoring.
+        watcher: Receives the progress.
+        again: Score parts that exist already, too.
 
     Raises:
-        UsageError: if there is no such device.
+        UsageError: if the device does not exist.
         ShardError: if a shard is damaged.
         OutputError: if scores cannot be written.
     """
@@ -209,14 +232,18 @@ def make_parts(parts: Sequence[Part], scoring: Scoring, watcher: ScoreWatcher, *
             saw=watcher.saw,
         )
         scored.save(part.folder)
-        network.to("cpu")  # so that one network at a time takes the device's memory
+        network.to("cpu")  # only one network at a time uses the memory of the device
 
 
 def gather(parts: Sequence[Part], scoring: Scoring) -> Predictions:
-    """Parts of one detector and perturbation, put together.
+    """Merges the parts of one detector and one perturbation.
+
+    Args:
+        parts: Parts of the same detector and perturbation.
+        scoring: Options of scoring.
 
     Raises:
-        UsageError: if a video is in several of them, or a file is damaged.
+        UsageError: if a video is in several parts, or a file is damaged.
     """
     detector = parts[0].detector
     loaded = [Predictions.load(part.folder) for part in parts]
@@ -235,11 +262,11 @@ def gather(parts: Sequence[Part], scoring: Scoring) -> Predictions:
 
 
 def unique_names(wanted: Sequence[str], paths: Sequence[Path]) -> list[str]:
-    """Names for detectors: those wanted, or as much of the end of their paths as tells them apart.
+    """Returns unique names of detectors: the preferred names, extended by the end of the path where they are equal.
 
     Args:
-        wanted: One for each path.
-        paths: No two alike.
+        wanted: Preferred name for each path.
+        paths: Paths of the detectors, all different.
     """
     names = list(wanted)
     depth = 2
@@ -253,7 +280,7 @@ def unique_names(wanted: Sequence[str], paths: Sequence[Path]) -> list[str]:
 
 
 def file_name(name: str) -> str:
-    """A name as part of a file's name: letters, digits, dots and dashes."""
+    """Converts a name to a part of a file name: letters, digits, dots and dashes."""
     return re.sub(r"[^\w.-]+", "_", name).lstrip(".") or "_"
 
 
@@ -265,7 +292,7 @@ def _own_name(file: Path) -> str:
 def _folder(
     detector: NamedNetwork, tested: TestSet, disturbance: Disturbance | None, scoring: Scoring, out: Path
 ) -> Path:
-    """Where a part is kept; its name depends on everything that its scores depend on."""
+    """Returns the folder of a part. Its name depends on everything that the scores depend on."""
     about: list[object] = [SCORING, detector.digest, tested.digest, scoring.split, scoring.segments, scoring.tracks]
     name = [file_name(printable(Path(tested.location).name))]
     if disturbance:
@@ -275,6 +302,6 @@ def _folder(
 
 
 def _digest(*contents: bytes) -> str:
-    # Each by itself first, so that what moves from one to the next is a difference.
+    # Each content is hashed separately first, so that bytes that move to the next content change the digest.
     each = b"".join(hashlib.blake2b(content, digest_size=16).digest() for content in contents)
     return hashlib.blake2b(each, digest_size=8).hexdigest()

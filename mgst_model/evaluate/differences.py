@@ -1,4 +1,4 @@
-"""Detectors beside one of them, on the same videos: by how much their areas differ, and how sure that is."""
+"""Differences in AUC between detectors on the same videos, with paired confidence intervals."""
 
 from __future__ import annotations
 
@@ -20,18 +20,20 @@ def group_difference(
     resamples: int = 1000,
     seed: int = 0,
 ) -> Estimate:
-    """How far the AUC of one detector lies above that of another, on the videos of a group that all have scored.
+    """Computes the AUC of one detector minus the AUC of another, on the videos of a group that all of them scored.
 
     Args:
-        first: What one detector says; several times, if it was trained several times.
-        second: What the other one says.
-        group: The videos.
-        missing: What becomes of videos without a face: left out, if any of them has not found one, or 0.5 ("half").
-        resamples: Of the interval, which holds 95 %; see :func:`mgst_model.evaluate.metrics.auc_difference`.
-        seed: Of the interval.
+        first: Predictions of one detector. Several entries if it was trained several times.
+        second: Predictions of the other detector, in the same way.
+        group: Group that selects the videos.
+        missing: How to count videos without a face: "leave_out" leaves a video out if any of the predictions has no
+            face, "half" gives it the score 0.5.
+        resamples: Number of bootstrap resamples of the 95 % interval, see
+            :func:`mgst_model.evaluate.metrics.auc_difference`.
+        seed: Seed of the bootstrap.
 
     Returns:
-        Not a number where the group lacks reals or fakes that all have scored.
+        The difference. NaN if the group lacks real or fake videos that all predictions scored.
     """
     common = _common([group.select(each) for each in (*first, *second)], missing)
     return auc_difference(common[: len(first)], common[len(first) :], resamples=resamples, seed=seed)
@@ -45,14 +47,14 @@ def difference_rows(
     resamples: int = 1000,
     seed: int = 0,
 ) -> list[Row]:
-    """A row for every detector but the first, a column for every group: its AUC minus that of the first.
+    """Returns a row per detector except the first, with its AUC minus the AUC of the first for every group.
 
     Args:
-        predictions: Of several detectors.
-        protocol: The groups.
-        missing: What becomes of videos without a face.
-        resamples: Of the intervals, which hold 95 %.
-        seed: Of the intervals.
+        predictions: Predictions of several detectors.
+        protocol: Protocol with the groups.
+        missing: How to count videos without a face: "leave_out" or "half".
+        resamples: Number of bootstrap resamples of the 95 % intervals.
+        seed: Seed of the bootstrap.
     """
     first, *others = predictions
     return [
@@ -66,7 +68,7 @@ def difference_rows(
 
 
 def _common(some: Sequence[Predictions], missing: Missing) -> list[Scored]:
-    """The scores of the videos that are in all of them, in one order."""
+    """Returns the scores of the videos that are in all predictions, in the same order."""
     known = [
         {(video.dataset, video.key): video for video in one.videos if missing == "half" or video.score is not None}
         for one in some

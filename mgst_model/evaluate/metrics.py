@@ -1,4 +1,4 @@
-"""How well scores tell fake from real, and how sure that is."""
+"""Metrics of scores (AUC, AP, EER, accuracy) and their confidence intervals."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from mgst_data.core import seed_for
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-# Of the counts that one block of resamples is made of: bounds the memory that a bootstrap takes.
+# Largest number of counts in one block of resamples; limits the memory of the bootstrap.
 _BLOCK = 4_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metrics:
-    """Figures of a set of scores, [0, 1], with fakes as the positive class.
+    """Metrics of a set of scores, in [0, 1]. Fakes are the positive class.
+
+    If one class is missing, all metrics but accuracy are NaN. Without any score, accuracy is NaN too.
 
     Attributes:
-        auc: Area under the ROC curve: how often a fake scores higher than a real one, ties counting half.
-        ap: Average precision; depends on the share of fakes.
-        eer: Rate of errors where reals taken for fakes and fakes taken for reals are equally frequent.
-        accuracy: Share of right answers at the threshold; depends on the share of fakes.
-        real: Number of real ones.
-        fake: Number of fake ones.
-
-    All but accuracy are not a number where one class is missing; accuracy is not where there is nothing at all.
+        auc: Area under the ROC curve: how often a fake scores higher than a real sample. Ties count half.
+        ap: Average precision. It depends on the share of fakes.
+        eer: Equal error rate: the error rate where false positives and false negatives are equally frequent.
+        accuracy: Share of correct decisions at the threshold. It depends on the share of fakes.
+        real: Number of real samples.
+        fake: Number of fake samples.
     """
 
     auc: float
@@ -45,7 +45,7 @@ class Metrics:
 
 
 class Interval(NamedTuple):
-    """Where a figure lies with the confidence asked for; not a number where it cannot be told."""
+    """Confidence interval of a metric. NaN if it cannot be computed."""
 
     low: float
     high: float
@@ -53,7 +53,7 @@ class Interval(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intervals:
-    """An interval for each of the figures of :class:`Metrics`."""
+    """Confidence intervals of the metrics of :class:`Metrics`."""
 
     auc: Interval
     ap: Interval
@@ -65,7 +65,7 @@ FIGURES = tuple(field.name for field in dataclasses.fields(Intervals))
 
 
 class Estimate(NamedTuple):
-    """A figure and the interval it lies in."""
+    """A metric and its confidence interval."""
 
     value: float
     low: float
@@ -73,10 +73,10 @@ class Estimate(NamedTuple):
 
 
 class Scored(NamedTuple):
-    """Scores and labels of the same things: videos, or frames.
+    """Scores and labels of the same samples: videos, or frames.
 
     Attributes:
-        scores: Anything that is higher for what is more likely fake.
+        scores: Any numbers; higher means more likely fake.
         labels: 0 real, 1 fake.
     """
 
@@ -85,37 +85,43 @@ class Scored(NamedTuple):
 
     @staticmethod
     def of(scores: Sequence[float] | Floats, labels: Sequence[int] | Ints) -> Scored:
-        """Checks both and makes arrays of them.
+        """Checks scores and labels, and converts them to arrays.
+
+        Args:
+            scores: One finite number per sample; higher means more likely fake.
+            labels: One label per sample: 0 real, 1 fake.
 
         Raises:
-            ValueError: if they differ in length, a score is not finite, or a label is neither 0 nor 1.
+            ValueError: if the lengths differ, a score is not finite, or a label is neither 0 nor 1.
         """
         made = Scored(np.asarray(scores, dtype=np.float64), np.asarray(labels, dtype=np.int64))
         if made.scores.ndim != 1 or made.scores.shape != made.labels.shape:
-            raise ValueError(f"{made.scores.shape} scores do not match {made.labels.shape} labels")
+            raise ValueError(
+                f"scores and labels must match and have one dimension, got {made.scores.shape} and {made.labels.shape}"
+            )
         if not np.isfinite(made.scores).all():
-            raise ValueError("a score is not finite")
+            raise ValueError("scores must be finite, got NaN or infinity")
         if not np.isin(made.labels, (0, 1)).all():
-            raise ValueError("labels are 0 (real) or 1 (fake)")
+            raise ValueError("labels must be 0 (real) or 1 (fake)")
         return made
 
     def split(self) -> tuple[Floats, Floats]:
-        """Scores of the reals, scores of the fakes."""
+        """Returns the scores of the real samples and the scores of the fake samples."""
         return self.scores[self.labels == 0], self.scores[self.labels == 1]
 
 
 def metrics(scores: Sequence[float] | Floats, labels: Sequence[int] | Ints, *, threshold: float = 0.5) -> Metrics:
-    """AUC, average precision, equal error rate and accuracy.
+    """Computes AUC, average precision, equal error rate and accuracy.
 
-    The rate of equal errors is read off the ROC curve, with straight lines between its points.
+    The equal error rate is read from the ROC curve, with linear interpolation between its points.
 
     Args:
-        scores: Higher is more fake.
+        scores: One number per sample; higher means more likely fake.
         labels: 0 real, 1 fake.
-        threshold: Scores above it say fake; a score that equals it says real.
+        threshold: A score above it means fake. A score equal to it means real.
 
     Raises:
-        ValueError: see :meth:`Scored.of`.
+        ValueError: if scores or labels are invalid, see :meth:`Scored.of`.
         ImportError: if scikit-learn is not installed.
     """
     given = Scored.of(scores, labels)
@@ -130,7 +136,7 @@ def metrics(scores: Sequence[float] | Floats, labels: Sequence[int] | Ints, *, t
     return Metrics(
         auc=float(learn.roc_auc_score(given.labels, given.scores)),
         ap=float(learn.average_precision_score(given.labels, given.scores)),
-        # Rises from -1 to 1 along the curve; 0 where false alarms and misses, 1 - hits, are equal.
+        # The difference rises from -1 to 1 along the curve. It is 0 where the false-positive rate equals 1 - hits.
         eer=float(np.interp(0.0, false_alarms + hits - 1, false_alarms)),
         accuracy=accuracy,
         real=real,
@@ -139,9 +145,13 @@ def metrics(scores: Sequence[float] | Floats, labels: Sequence[int] | Ints, *, t
 
 
 def roc(scored: Scored) -> tuple[Floats, Floats]:
-    """The ROC curve: shares of reals and of fakes above a threshold that walks down, each from 0 to 1.
+    """Returns the ROC curve: false-positive rates and true-positive rates for falling thresholds, each from 0 to 1.
 
-    Takes both classes; raises ImportError if scikit-learn is not installed.
+    Args:
+        scored: Scores and labels of both classes.
+
+    Raises:
+        ImportError: if scikit-learn is not installed.
     """
     false_alarms, hits, _ = _library("sklearn.metrics").roc_curve(scored.labels, scored.scores, drop_intermediate=False)
     return false_alarms, hits
@@ -156,30 +166,30 @@ def bootstrap(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> Intervals:
-    """Percentile bootstrap intervals of the figures of :func:`metrics`.
+    """Computes percentile bootstrap intervals of the metrics of :func:`metrics`.
 
-    Reals and fakes are resampled apart, so that every resample has as many of each as there are, and all figures are
-    taken of the same resamples. What is resampled is taken as independent: videos, not frames of one video.
+    Real and fake samples are resampled separately, so every resample has the same number of each. All metrics use the
+    same resamples. The samples must be independent: videos, not frames of one video.
 
     Args:
-        scores: Higher is more fake.
+        scores: One number per sample; higher means more likely fake.
         labels: 0 real, 1 fake.
-        threshold: As in :func:`metrics`.
+        threshold: Threshold of the accuracy, see :func:`metrics`.
         resamples: Number of resamples.
         confidence: Share of the resamples inside an interval, (0, 1).
-        seed: The same seed gives the same intervals.
+        seed: Seed of the bootstrap. The same seed gives the same intervals.
 
     Returns:
-        Intervals; not a number where a class has fewer than two members.
+        The intervals. They are NaN if a class has fewer than two samples.
 
     Raises:
-        ValueError: see :meth:`Scored.of`.
+        ValueError: if scores or labels are invalid, see :meth:`Scored.of`.
         ImportError: if SciPy is not installed.
     """
     given = Scored.of(scores, labels)
     if min((given.labels == 0).sum(), (given.labels == 1).sum()) < 2:
         return Intervals(**dict.fromkeys(FIGURES, Interval(math.nan, math.nan)))
-    # Only the order of scores matters, so that their ranks are resampled; equal scores share a rank.
+    # Only the order of the scores matters, so ranks are resampled. Equal scores share a rank.
     levels, rank = np.unique(given.scores, return_inverse=True)
     above = int(np.searchsorted(levels, threshold, side="right"))
 
@@ -200,32 +210,33 @@ def auc_difference(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> Estimate:
-    """How far the AUC of one detector lies above that of another on the same things, with a paired interval.
+    """Computes the AUC of one detector minus the AUC of another on the same samples, with a paired interval.
 
-    Each resample of the percentile bootstrap takes the same reals and the same fakes for both, so that what is hard for
-    both does not widen the interval: it may be clear of 0 where the intervals of the two AUCs overlap.
+    Each resample of the percentile bootstrap takes the same real and fake samples for both detectors. Samples that are
+    hard for both detectors then do not widen the interval. The interval can exclude 0 even where the intervals of the
+    two AUCs overlap.
 
     Args:
-        first: What one detector says of the things; several times, if it was trained several times: then its mean AUC
-            counts. Things are resampled, not trainings.
-        second: What the other one says.
+        first: Scores of one detector. Several entries if it was trained several times: their mean AUC is used. Samples
+            are resampled, trainings are not.
+        second: Scores of the other detector, in the same way.
         resamples: Number of resamples; 0 for no interval.
         confidence: Share of the resamples inside the interval, (0, 1).
-        seed: The same seed gives the same interval.
+        seed: Seed of the bootstrap. The same seed gives the same interval.
 
     Returns:
-        The difference, [-1, 1]; not a number where a class is missing. Nor are its ends where a class has fewer than
-        two members.
+        The difference, in [-1, 1], and its interval. The difference is NaN if a class is missing. The interval is NaN
+            if a class has fewer than two samples.
 
     Raises:
-        ValueError: if one of them says nothing, or their labels differ.
+        ValueError: if a detector has no scores, or the labels differ.
         ImportError: if SciPy is not installed.
     """
     if not (first and second):
         raise ValueError("there are no scores to compare")
     if any(not np.array_equal(each.labels, first[0].labels) for each in (*first, *second)):
-        raise ValueError("scores of different things cannot be compared: their labels differ")
-    # An AUC is the mean over all pairs of a fake and a real.
+        raise ValueError("scores of different samples cannot be compared: their labels differ")
+    # An AUC is the mean over all pairs of a fake and a real sample.
     surplus = np.mean([_won(each) for each in first], axis=0) - np.mean([_won(each) for each in second], axis=0)
     if not surplus.size:
         return Estimate(math.nan, math.nan, math.nan)
@@ -245,32 +256,34 @@ def auc_difference(
 
 
 def pair_accuracy(real_scores: Sequence[float] | Floats, fake_scores: Sequence[float] | Floats) -> float:
-    """Share of pairs in which the fake scores higher than the real video it was made from; ties count half.
+    """Returns the share of real-fake pairs in which the fake scores higher than its paired real video. Ties count half.
 
-    Both show the same person, room and movement, so that nothing but the forgery tells them apart.
+    Both videos show the same person, room and movement, so only the manipulation differs.
 
     Args:
-        real_scores: Of the originals, pair by pair; one that several fakes were made from appears several times.
-        fake_scores: Of the fakes.
+        real_scores: Scores of the real videos, pair by pair. A real video of several fakes appears several times.
+        fake_scores: Scores of the fake videos, in the same order.
 
     Returns:
-        [0, 1]; not a number without a pair.
+        A share in [0, 1]. NaN without a pair.
 
     Raises:
-        ValueError: if they differ in length or a score is not finite.
+        ValueError: if the lengths differ, or a score is not finite.
     """
     real, fake = np.asarray(real_scores, dtype=np.float64), np.asarray(fake_scores, dtype=np.float64)
     if real.ndim != 1 or real.shape != fake.shape:
-        raise ValueError(f"{real.shape} real scores do not match {fake.shape} fake ones")
+        raise ValueError(
+            f"real and fake scores must match and have one dimension, got shapes {real.shape} and {fake.shape}"
+        )
     if not (np.isfinite(real).all() and np.isfinite(fake).all()):
-        raise ValueError("a score is not finite")
+        raise ValueError("scores must be finite, got NaN or infinity")
     return float(((fake > real) + 0.5 * (fake == real)).mean()) if len(real) else math.nan
 
 
 def _percentiles(
     samples: tuple[Ints, ...], statistic: Callable[..., Floats], resamples: int, confidence: float, seed: int
 ) -> Any:
-    """Ends, ``low`` and ``high``, of what holds a share of the resamples; each sample is resampled by itself."""
+    """Returns the bootstrap interval (``low``, ``high``) of a statistic; each sample is resampled separately."""
     made = _library("scipy.stats").bootstrap(
         samples,
         statistic,
@@ -285,9 +298,9 @@ def _percentiles(
 
 
 def _figures(real: Ints, fake: Ints, levels: int, above: int) -> Floats:
-    """The figures of many resamples at once: (..., n) ranks of reals and of fakes to (4, ...)."""
+    """Computes the metrics of many resamples at once: (..., n) ranks of real and of fake samples to (4, ...)."""
     leading = real.shape[:-1]
-    # Walking the threshold down, level by level: rates of reals and of fakes above it.
+    # Rates of real and of fake samples above the threshold, for falling thresholds.
     false_alarms, hits = _rates(real, levels), _rates(fake, levels)
     gained = np.diff(hits, axis=-1, prepend=0)
     auc = (gained * (1 - false_alarms + np.diff(false_alarms, axis=-1, prepend=0) / 2)).sum(axis=-1)
@@ -305,27 +318,31 @@ def _figures(real: Ints, fake: Ints, levels: int, above: int) -> Floats:
 
 
 def _rates(ranks: Ints, levels: int) -> Floats:
-    """Share of each row at or above every level, from the highest down: (..., n) to (rows, levels)."""
+    """Returns the share of each row at or above every level, highest level first: (..., n) to (rows, levels)."""
     rates: Floats = _counts(ranks, levels)[:, ::-1].cumsum(axis=-1) / ranks.shape[-1]
     return rates
 
 
 def _counts(numbers: Ints, levels: int) -> Ints:
-    """How often each number below ``levels`` is in each row: (..., n) to (rows, levels)."""
+    """Counts each number below ``levels`` in each row: (..., n) to (rows, levels)."""
     rows = numbers.reshape(-1, numbers.shape[-1])
     places = rows + levels * np.arange(len(rows))[:, None]
     return np.bincount(places.ravel(), minlength=levels * len(rows)).reshape(len(rows), levels)
 
 
 def _won(scored: Scored) -> Floats:
-    """1 where a fake (row) scores above a real one (column), a half where they tie, 0 where it scores below."""
+    """Returns 1 where a fake (row) scores above a real sample (column), 0.5 where they tie, and 0 elsewhere."""
     real, fake = scored.split()
     above = np.sign(fake[:, None] - real)
     return (above + 1) / 2
 
 
 def _library(name: str) -> ModuleType:
-    """A module of the optional dependencies, by name: they take a second to load, and most commands never need them."""
+    """Imports a module of the optional dependencies on first use, because it takes a second to load.
+
+    Raises:
+        ImportError: if the module is not installed.
+    """
     try:
         return importlib.import_module(name)
     except ImportError as error:

@@ -1,22 +1,23 @@
-"""What happens to videos on their way: seven perturbations at five severities, to measure robustness with.
+"""Seven perturbations of test videos at five severities, to measure robustness.
 
-Kinds and values are those of DeeperForensics-1.0 [Jiang et al., CVPR 2020]; everything is done to crops here, and what
-its published code gets wrong is not repeated:
+Kinds and values are those of DeeperForensics-1.0 [Jiang et al., CVPR 2020]. All perturbations are applied to crops
+here. The following defects of the published code are corrected:
 
-- what it calls JPEG compression divides the resolution; it is called ``pixelation`` here, and that is what it is;
-- its contrast multiplies all values, and so only darkens; ours scales the distance from mid-grey, the same in all
-  frames, whatever they show;
-- its blocks have 8 pixels, and their number is multiplied by the shorter side over 256, rounded down: pictures below
-  256 pixels get none. Ours have 1/32 of the shorter side and a fixed number, so that their share of the picture is that
-  of the reference at 256 pixels, at any size;
-- its blur has a kernel in pixels of the video; ours is given at a height of 256 pixels and grows with the picture, so
-  that crops far below that hardly change at the first severities;
-- its noise and its blocks come from generators that nobody seeded; ours from the one handed in;
-- its noise goes back to 8 bits without a limit where it is used as published, and bright pixels come out black; ours
-  are rounded, then kept in 0 to 255.
+- The reference calls a lower resolution "JPEG compression". Here it is called ``pixelation``.
+- The contrast of the reference multiplies all values, so it only darkens. Here the distance from mid-grey is scaled, by
+  the same factor in all frames.
+- Blocks of the reference have 8 pixels. Their number is multiplied by the shorter side over 256 and rounded down, so
+  frames below 256 pixels get none. Here a block has 1/32 of the shorter side and the number is fixed. The covered share
+  of the frame is that of the reference at 256 pixels, at any frame size.
+- The blur kernel of the reference is given in pixels of the video. Here it is given for a height of 256 pixels and
+  grows with the frame. Crops far below 256 pixels hardly change at the first severities.
+- Noise and blocks of the reference come from generators without a seed. Here they come from the generator that is
+  passed in.
+- Noise of the reference is converted to 8 bits without a limit, and bright pixels become black. Here values are rounded
+  and limited to 0 to 255.
 
-Noise and blocks differ from frame to frame, as in the reference, which works frame by frame. With the same seed, blocks
-of a lower severity are some of those of a higher one, and the noise is the same, weaker.
+Noise and blocks differ between frames, as in the reference, which processes single frames. With the same seed, the
+blocks of a lower severity are a subset of the blocks of a higher one, and the noise is the same but weaker.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from mgst_data.core import Segment, UsageError, check_generator
 from mgst_data.core.checks import check_frames
 
 SEVERITIES = (1, 2, 3, 4, 5)
-# Of the shorter side; 8 pixels of 256.
+# Side of a block as a share of the shorter side of the frame: 8 pixels of 256.
 _BLOCK = 1 / 32
 _GREY = 128
 
@@ -49,9 +50,9 @@ class Perturbation:
     """One kind of perturbation.
 
     Attributes:
-        values: One for each severity, from 1 to 5.
-        unit: What they say.
-        apply: Changes frames at a value; draws from the generator.
+        values: Strength for each severity, from 1 to 5.
+        unit: What the values mean.
+        apply: Changes frames with a given value and draws from the generator. None if a video codec is needed.
     """
 
     values: tuple[float, ...]
@@ -60,7 +61,7 @@ class Perturbation:
 
     @property
     def needs_codec(self) -> bool:
-        """Whether a video codec does it, which has to be handed in."""
+        """Whether the perturbation needs a video codec, which the caller passes in."""
         return self.apply is None
 
 
@@ -72,48 +73,48 @@ def perturb(
     *,
     codec: FrameCodec | None = None,
 ) -> UInt8[Tensor, "t 3 h w"]:
-    """Perturbs the frames of one segment or video. The same seed gives the same bytes.
+    """Perturbs the frames of one segment or video. The same seed gives bit-identical frames.
 
     Args:
-        frames: RGB; at least one.
+        frames: RGB frames, at least one.
         kind: A name in :data:`PERTURBATIONS`.
         severity: 1 (hardly visible) to 5.
-        generator: On the CPU.
-        codec: Codes and decodes frames at a constant rate factor, for ``h264``, such as
-            ``mgst_data.video.h264.encode_h264``; it gets them on the CPU.
+        generator: Generator on the CPU.
+        codec: Encodes and decodes frames at a constant rate factor, such as ``mgst_data.video.h264.encode_h264``.
+            Needed for ``h264``. It gets frames on the CPU.
 
     Returns:
-        As many frames of the same size, on the same device; the ones handed in stay as they are.
+        The same number of frames, of the same size and on the same device. The input is not modified.
 
     Raises:
-        UsageError: for a kind or severity that there is not, or if there is no codec where one is needed.
-        TypeError: for frames that are no uint8 tensor, or a generator that is none on the CPU.
-        ValueError: for frames of another shape, or none; if the codec returns frames of another number or size.
+        UsageError: if the kind or the severity is unknown, or a codec is needed and not given.
+        TypeError: if ``frames`` is not a uint8 tensor, or ``generator`` is not a generator on the CPU.
+        ValueError: if ``frames`` has another shape or is empty, or the codec changed the number or size of the frames.
     """
     check_frames(frames, 4, kind="uint8")
     check_generator(generator)
     if len(frames) == 0:
-        raise ValueError("there is no frame to perturb: hand in at least one")
+        raise ValueError("frames must have at least one frame, got 0")
     if kind not in PERTURBATIONS:
         raise UsageError(f"unknown perturbation {kind!r}", hint="known: " + ", ".join(PERTURBATIONS))
     if severity not in SEVERITIES:
-        raise UsageError(f"severity is {severity}, outside 1 to 5", where=f"perturbation {kind}")
+        raise UsageError(f"severity must be in [1, 5], got {severity}", where=f"perturbation {kind}")
     chosen = PERTURBATIONS[kind]
     value = chosen.values[severity - 1]
     if chosen.apply is not None:
         return chosen.apply(frames, value, generator)
     if codec is None:
-        raise UsageError("needs a video codec", where=f"perturbation {kind}", hint="hand one in, such as encode_h264")
+        raise UsageError("needs a video codec", where=f"perturbation {kind}", hint="pass one in, such as encode_h264")
     coded = codec(frames.cpu(), int(value)).to(frames.device)
     if coded.shape != frames.shape:
-        raise ValueError(f"the codec returned {tuple(coded.shape)} for {tuple(frames.shape)}")
+        raise ValueError(f"the codec returned shape {tuple(coded.shape)}, expected {tuple(frames.shape)}")
     return coded
 
 
 def _augmented(
     augmentation: PictureAugmentation[Any], frames: UInt8[Tensor, "t 3 h w"], generator: torch.Generator
 ) -> UInt8[Tensor, "t 3 h w"]:
-    """One draw for all frames; rounded, not cut off."""
+    """Applies the same parameters to all frames, and rounds to 8 bits instead of truncating."""
     changed = augmentation(Segment.of(frames[None]), generator=generator).frames[0]
     return changed.mul(255).round_().clamp_(0, 255).to(torch.uint8)
 
@@ -131,21 +132,21 @@ def _colour(
 
 
 def _saturation(frames: UInt8[Tensor, "t 3 h w"], value: float, generator: torch.Generator) -> UInt8[Tensor, "t 3 h w"]:
-    """Factor of the distance from grey of the same luminance."""
+    """Scales the distance of each pixel from grey of the same luminance."""
     return _colour(frames, generator, saturation=value)
 
 
 def _contrast(frames: UInt8[Tensor, "t 3 h w"], value: float, generator: torch.Generator) -> UInt8[Tensor, "t 3 h w"]:
-    """Factor of the distance from mid-grey."""
+    """Scales the distance of each pixel from mid-grey."""
     return _colour(frames, generator, contrast=value)
 
 
 def _block_wise(frames: UInt8[Tensor, "t 3 h w"], value: float, generator: torch.Generator) -> UInt8[Tensor, "t 3 h w"]:
-    """Grey squares at places drawn for each frame; they may overlap."""
+    """Draws grey squares at random places of each frame. Squares may overlap."""
     t, _, h, w = frames.shape
     side = max(1, round(_BLOCK * min(h, w)))
     most = int(max(PERTURBATIONS["block_wise"].values))
-    # All places are drawn whatever the severity, so that a higher one adds to a lower one.
+    # The same number of places is drawn at every severity, so that a higher severity only adds blocks.
     share = torch.rand(t, most, 2, generator=generator)[:, : int(value)]
     corner = (share * torch.tensor((h - side + 1, w - side + 1))).long()
     step = torch.arange(side)
@@ -157,12 +158,12 @@ def _block_wise(frames: UInt8[Tensor, "t 3 h w"], value: float, generator: torch
 
 
 def _noise(frames: UInt8[Tensor, "t 3 h w"], value: float, generator: torch.Generator) -> UInt8[Tensor, "t 3 h w"]:
-    """Normal noise of this variance, where the range of a channel is 1; another for each frame, pixel and channel."""
+    """Adds normal noise of this variance (range of a channel: 1), independent for each frame, pixel and channel."""
     return _augmented(GaussianNoise(sigma_range=(value**0.5, value**0.5)), frames, generator)
 
 
 def _blur(frames: UInt8[Tensor, "t 3 h w"], value: float, generator: torch.Generator) -> UInt8[Tensor, "t 3 h w"]:
-    """A Gaussian that ends at three deviations, as kernels of this length with a deviation of a sixth of it do."""
+    """Blurs with a Gaussian that ends at three standard deviations: the deviation is 1/6 of the kernel length."""
     return _augmented(GaussianBlur(sigma_range=(value / 6, value / 6)), frames, generator)
 
 
@@ -171,7 +172,7 @@ def _pixelation(
     value: float,
     generator: torch.Generator,  # noqa: ARG001 - nothing to draw
 ) -> UInt8[Tensor, "t 3 h w"]:
-    """Divides the resolution; every pixel that is left becomes a square. A factor needs no reference size."""
+    """Divides the resolution by a factor; each remaining pixel becomes a square. A factor needs no reference size."""
     h, w = frames.shape[-2:]
     small = functional.adaptive_avg_pool2d(frames.float(), (max(1, h // int(value)), max(1, w // int(value))))
     large = functional.interpolate(small, size=(h, w), mode="nearest")

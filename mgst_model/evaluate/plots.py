@@ -1,4 +1,4 @@
-"""Pictures of scores: ROC curves, histograms and robustness, as PNG."""
+"""Plots of scores as PNG: ROC curves, histograms and robustness."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito, "Color Universal Design" (2008): told apart by colour-blind people too. Yellow is too light for lines.
+# Okabe and Ito, "Color Universal Design" (2008): distinguishable with colour blindness. Yellow is too light for lines.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _DASHES = ("-", "--", "-.", ":")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -26,51 +26,58 @@ _DPI = 150
 
 
 def roc_png(curves: Mapping[str, Scored], *, title: str = "", resamples: int = 1000, seed: int = 0) -> bytes:
-    """ROC curves with their areas and 95 % intervals in the legend.
+    """Plots ROC curves, with their AUCs and 95 % confidence intervals in the legend.
 
     Args:
-        curves: Scores and labels by name, in the order of the legend; each with both classes.
-        title: Above the axes.
-        resamples: Of the bootstrap; 0 for no intervals. They take scores as independent, so not those of frames.
-        seed: Of the bootstrap.
+        curves: Scores and labels by name, in the order of the legend. Each has both classes.
+        title: Title above the axes.
+        resamples: Number of bootstrap resamples; 0 for no intervals. The bootstrap assumes independent scores, so do
+            not use it for scores of frames.
+        seed: Seed of the bootstrap.
+
+    Returns:
+        The PNG file.
 
     Raises:
-        ValueError: if there is no curve, or one has only one class.
+        ValueError: if there is no curve, or a curve has only one class.
         ImportError: if Matplotlib, scikit-learn or SciPy is not installed.
     """
     if not curves:
         raise ValueError("there is no curve to draw")
     for name, scored in curves.items():
         if not 0 < scored.labels.sum() < len(scored.labels):
-            raise ValueError(f"{name}: a ROC curve takes real and fake scores")
+            raise ValueError(f"{name}: a ROC curve needs real and fake scores")
     figure, axes = _figure(5.2, 5.4 + 0.26 * len(curves))
     axes.plot([0, 1], [0, 1], color=_FAINT, linewidth=1, linestyle=(0, (1, 2)))
     for number, (name, scored) in enumerate(curves.items()):
         (line,) = axes.plot(*roc(scored), linewidth=1.8, label=_label(name, scored, resamples, seed))
         line.set(color=COLOURS[number % len(COLOURS)], linestyle=_DASHES[number % len(_DASHES)])
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal", title=printable(title))
-    axes.set_xlabel("real taken for fake")
-    axes.set_ylabel("fake found")
+    axes.set_xlabel("false-positive rate (real videos called fake)")
+    axes.set_ylabel("true-positive rate (fake videos called fake)")
     axes.grid(color=_FAINT, linewidth=0.4)
     _legend_below(axes, columns=1)
     return _png(figure)
 
 
 def histogram_png(scored: Scored, *, title: str = "", threshold: float = 0.5, bins: int = 40) -> bytes:
-    """Histograms of the scores of reals and of fakes, each as a share of its class.
+    """Plots histograms of the scores of real and of fake samples, each as a share of its class.
 
     Args:
-        scored: Scores in [0, 1] and labels; one class may be missing.
-        title: Above the axes.
-        threshold: Marked by a line.
-        bins: Between 0 and 1.
+        scored: Scores in [0, 1] and labels. One class may be missing.
+        title: Title above the axes.
+        threshold: Threshold, drawn as a line.
+        bins: Number of bins between 0 and 1.
+
+    Returns:
+        The PNG file.
 
     Raises:
-        ValueError: if there is no score, or one lies outside of [0, 1].
+        ValueError: if there is no score, or a score is outside [0, 1].
         ImportError: if Matplotlib is not installed.
     """
     if not len(scored.scores) or scored.scores.min() < 0 or scored.scores.max() > 1:
-        raise ValueError("a histogram takes scores in [0, 1], at least one")
+        raise ValueError("a histogram needs at least one score, and all scores in [0, 1]")
     figure, axes = _figure(6.4, 4.0)
     edges = [number / bins for number in range(bins + 1)]
     for name, scores, colour, hatch in zip(("real", "fake"), scored.split(), COLOURS, ("", "///"), strict=False):
@@ -92,13 +99,16 @@ def histogram_png(scored: Scored, *, title: str = "", threshold: float = 0.5, bi
 
 
 def robustness_png(found: Sequence[Robustness], *, title: str = "") -> bytes:
-    """A panel for each kind of perturbation: area under the ROC curve by severity, a line for each detector.
+    """Plots the AUC by severity: one panel per kind of perturbation, one line per detector.
 
-    All panels share their axes; 0 are the videos as they are, the dotted line is chance.
+    All panels share their axes. Severity 0 is the unperturbed videos; the dotted line is chance (0.5).
 
     Args:
-        found: Detectors that were measured with the same kinds.
-        title: Above the panels.
+        found: Results of detectors, all measured with the same kinds of perturbation.
+        title: Title above the panels.
+
+    Returns:
+        The PNG file.
 
     Raises:
         ValueError: if there is no detector, or the kinds differ.
@@ -108,7 +118,7 @@ def robustness_png(found: Sequence[Robustness], *, title: str = "") -> bytes:
         raise ValueError("there is no curve to draw")
     kinds = list(found[0].disturbed)
     if any(list(each.disturbed) != kinds for each in found):
-        raise ValueError("detectors were measured with different perturbations")
+        raise ValueError("the detectors were measured with different perturbations; use the same kinds for all")
     columns = min(4, len(kinds))
     rows = math.ceil(len(kinds) / columns)
     figure = _blank(2.5 * columns + 0.5, 2.3 * rows + 0.6)
@@ -150,13 +160,13 @@ def _label(name: str, scored: Scored, resamples: int, seed: int) -> str:
 
 
 def _legend_below(axes: Axes, *, columns: int) -> None:
-    """Below the axes, where it hides nothing however much there is."""
+    """Puts the legend below the axes, where it never covers the curves."""
     place, style = (0.5, -0.12), {"frameon": False, "fontsize": 9, "handlelength": 3}
     axes.legend(loc="upper center", bbox_to_anchor=place, ncols=columns, **style)
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:
-    """A figure of so many inches with one pair of axes."""
+    """Returns a figure of the given size in inches, with one pair of axes."""
     figure = _blank(width, height)
     axes = figure.add_subplot()
     _bare(axes)
@@ -164,7 +174,11 @@ def _figure(width: float, height: float) -> tuple[Figure, Axes]:
 
 
 def _blank(width: float, height: float) -> Figure:
-    """A figure of so many inches that no global state knows of."""
+    """Returns an empty figure of the given size in inches, outside Matplotlib's global state.
+
+    Raises:
+        ImportError: if Matplotlib is not installed.
+    """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -186,7 +200,7 @@ def _png(figure: Figure) -> bytes:
 
     made = io.BytesIO()
     for words in figure.findobj(Text):
-        words.set_parse_math(False)  # a dollar in a name begins no formula
-    # Without the version of Matplotlib in it, the same scores give the same bytes.
+        words.set_parse_math(False)  # a dollar sign in a name must not start a formula
+    # Without the version of Matplotlib, the same scores give a bit-identical file.
     figure.savefig(made, format="png", bbox_inches="tight", metadata={"Software": None})
     return made.getvalue()

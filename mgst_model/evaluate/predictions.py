@@ -1,4 +1,4 @@
-"""What a detector said of every video of a test set: kept in files, selected from, handed to metrics."""
+"""Predictions: the scores of one detector for the videos of a test set; reading, writing and selecting them."""
 
 from __future__ import annotations
 
@@ -27,18 +27,23 @@ _NUMBERS = ("segments", "frames")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VideoScore:
-    """The scores of one video, [0, 1]; higher is more likely fake. They are no probabilities unless calibrated.
+    """The scores of one video, in [0, 1]. Higher means more likely fake.
+
+    A score is not a probability unless it is calibrated.
 
     Attributes:
-        key: Of its record, unique within its data set; dataset, method, split, compression and label are the record's.
+        key: Key of the video record, unique within its data set.
+        dataset: Data set of the record.
+        method: Method of the record, for example "Deepfakes"; "real" for real videos.
         label: 0 real, 1 fake.
-        method: Name of the manipulation; "real" for real videos.
-        score: None where no face was found.
-        segments: Score of every segment that was looked at.
-        frames: Score of every frame that was looked at.
-        frame_indices: Their numbers in the video.
-        source_key: Identity whose face was taken, or "".
-        target_key: Identity that the video shows, or "".
+        score: Score of the video; None if no face was found.
+        split: Split of the record.
+        compression: Compression of the record.
+        segments: Score of every segment.
+        frames: Score of every frame.
+        frame_indices: Frame numbers in the video, one per entry of ``frames``.
+        source_key: Source identity (whose face is shown), or "".
+        target_key: Target identity (whose video it was), or "".
     """
 
     key: str
@@ -56,24 +61,25 @@ class VideoScore:
 
     def __post_init__(self) -> None:
         if self.label not in (REAL, FAKE):
-            raise ValueError(f"{self.key}: label is 0 (real) or 1 (fake), not {self.label!r}")
+            raise ValueError(f"{self.key}: label must be 0 (real) or 1 (fake), got {self.label!r}")
         given = (*self.segments, *self.frames, *(() if self.score is None else (self.score,)))
         if not all(0 <= score <= 1 for score in given):
-            raise ValueError(f"{self.key}: a score lies outside of [0, 1]")
+            raise ValueError(f"{self.key}: scores must be in [0, 1]")
         if len(self.frames) != len(self.frame_indices):
-            raise ValueError(f"{self.key}: {len(self.frames)} frames have {len(self.frame_indices)} indices")
+            what = f"got {len(self.frames)} and {len(self.frame_indices)}"
+            raise ValueError(f"{self.key}: frames and frame_indices must have the same length, {what}")
         if self.score is None and (self.segments or self.frames):
-            raise ValueError(f"{self.key}: parts of it are scored, but not the whole")
+            raise ValueError(f"{self.key}: segments or frames have scores, but the video has none")
 
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """What one detector said of a set of videos.
+    """The scores of one detector for a set of videos.
 
     Attributes:
-        model: Its name, as tables and legends show it.
-        videos: In any order; no video twice.
-        info: Whatever describes the detector and the test, as JSON has it: lists, no tuples; finite numbers.
+        model: Name of the detector in tables and legends.
+        videos: Videos in any order. No video appears twice.
+        info: Description of the detector and of the test, as JSON values: lists, no tuples; finite numbers.
     """
 
     model: str
@@ -84,7 +90,7 @@ class Predictions:
         seen: set[tuple[str, str]] = set()
         for video in self.videos:
             if (video.dataset, video.key) in seen:
-                raise ValueError(f"video {video.key!r} of {video.dataset!r} is there twice")
+                raise ValueError(f"video {video.key!r} of {video.dataset!r} appears twice")
             seen.add((video.dataset, video.key))
 
     def __len__(self) -> int:
@@ -102,7 +108,15 @@ class Predictions:
         compression: Names | None = None,
         label: int | None = None,
     ) -> Predictions:
-        """Those of the videos that are of one of the names given, for everything that is given."""
+        """Returns the videos that match all given conditions. A condition of None matches every video.
+
+        Args:
+            dataset: One or several data sets.
+            method: One or several methods.
+            split: One or several splits.
+            compression: One or several compressions.
+            label: 0 real, 1 fake.
+        """
         wanted = {"dataset": dataset, "method": method, "split": split, "compression": compression}
         names = {
             key: {value} if isinstance(value, str) else set(value) for key, value in wanted.items() if value is not None
@@ -115,36 +129,40 @@ class Predictions:
         return replace(self, videos=tuple(kept))
 
     def faceless(self) -> tuple[VideoScore, ...]:
-        """The videos in which no face was found."""
+        """Returns the videos in which no face was found."""
         return tuple(video for video in self.videos if video.score is None)
 
     def scores(self, missing: Missing = "leave_out") -> Scored:
-        """Score and label of every video.
+        """Returns the score and the label of every video.
 
         Args:
-            missing: What becomes of videos without a face: they are left out, or score 0.5 ("half"), a detector's
-                answer when it does not know. At a threshold of 0.5, that counts as real.
+            missing: How to count videos without a face. "leave_out" leaves them out. "half" gives them the score 0.5,
+                which means that the detector does not know; at a threshold of 0.5 it counts as real.
+
+        Raises:
+            ValueError: if ``missing`` is neither "leave_out" nor "half".
         """
         if missing not in ("leave_out", "half"):
-            raise ValueError(f"missing is 'leave_out' or 'half', not {missing!r}")
+            raise ValueError(f"missing must be 'leave_out' or 'half', got {missing!r}")
         kept = [video for video in self.videos if missing == "half" or video.score is not None]
         return Scored.of(
             [0.5 if video.score is None else video.score for video in kept], [video.label for video in kept]
         )
 
     def frame_scores(self) -> Scored:
-        """Score of every frame that was looked at, with the label of its video."""
+        """Returns the score of every scored frame, with the label of its video."""
         labels = [video.label for video in self.videos for _ in video.frames]
         return Scored.of([score for video in self.videos for score in video.frames], labels)
 
     def pairs(self) -> Scored:
-        """Fakes beside the real videos they were made from, for :func:`mgst_model.evaluate.metrics.pair_accuracy`.
+        """Returns scores of real-fake pairs of videos, for :func:`mgst_model.evaluate.metrics.pair_accuracy`.
 
-        A real video belongs to a fake if it shows the fake's target, in the same data set, at the same compression, and
-        if it is the only one; pairs in which a face was not found are left out.
+        A fake is paired with the only real video that shows its target identity, in the same data set and at the same
+        compression. If there are several such videos, the fake has no pair. Pairs in which a face was not found are
+        left out.
 
         Returns:
-            2 n scores: n of reals, then n of their fakes, with their labels.
+            2 n scores with labels: first the n real videos, then their n fakes in the same order.
         """
         reals: dict[tuple[str, str, str], list[VideoScore]] = {}
         for video in self.videos:
@@ -161,10 +179,13 @@ class Predictions:
         return Scored.of(scores, [REAL] * len(known) + [FAKE] * len(known))
 
     def save(self, folder: str | Path) -> None:
-        """Writes ``predictions.json``, which has everything, and ``predictions.csv``, a row for every video.
+        """Writes ``predictions.json``, which has everything, and ``predictions.csv``, with one row per video.
+
+        Args:
+            folder: Folder to write to. It is created if needed.
 
         Raises:
-            UsageError: if ``info`` holds what JSON cannot.
+            UsageError: if ``info`` has values that JSON cannot represent.
             OutputError: if the folder cannot be written.
         """
         folder = Path(folder)
@@ -178,15 +199,15 @@ class Predictions:
         try:
             text = json.dumps(document, allow_nan=False, separators=(",", ":"))
         except (TypeError, ValueError) as error:
-            raise UsageError(f"info of {self.model} does not fit into JSON: {error}", where=folder) from error
+            raise UsageError(f"info of {self.model} cannot be written as JSON: {error}", where=folder) from error
         with output_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
         write_atomic(folder / CSV_NAME, self.csv_text().encode())
-        # Last: where it is, both are whole.
+        # Written last: if this file exists, both files are complete.
         write_atomic(folder / JSON_NAME, text.encode())
 
     def csv_text(self) -> str:
-        """A row for every video, with the number of segments and frames in place of their scores; "" without a face."""
+        """Returns a CSV row per video, with the numbers of segments and frames. The score is empty without a face."""
         text = io.StringIO()
         names = [f.name for f in fields(VideoScore) if f.name != "frame_indices"]
         writer = csv.DictWriter(text, names, lineterminator="\n")
@@ -198,13 +219,13 @@ class Predictions:
 
     @staticmethod
     def load(path: str | Path) -> Predictions:
-        """Reads what :meth:`save` wrote.
+        """Reads predictions that :meth:`save` wrote.
 
         Args:
             path: The folder, or its ``predictions.json``.
 
         Raises:
-            UsageError: if it is not there, cannot be read, or is something else.
+            UsageError: if the file is missing, cannot be read, or is not a predictions file.
         """
         file = Path(path)
         file = file / JSON_NAME if file.is_dir() else file
@@ -214,19 +235,19 @@ class Predictions:
             what = (error.strerror or "cannot be read").lower()
             raise UsageError(what, where=file, hint="give a folder of predictions") from error
         except (ValueError, RecursionError) as error:  # no JSON, no UTF-8
-            raise UsageError(f"is no valid JSON: {printable(error)}", where=file) from error
+            raise UsageError(f"not valid JSON: {printable(error)}", where=file) from error
         if not isinstance(document, dict) or document.get("format") != FORMAT:
-            raise UsageError("holds no predictions", where=file, hint=f"expected a {JSON_NAME} of this toolkit")
+            raise UsageError("not a predictions file", where=file, hint=f"expected a {JSON_NAME} of mgst-evaluate")
         if document.get("version") != VERSION:
-            what = f"has version {document.get('version')!r} of the format, not {VERSION}"
-            raise UsageError(what, where=file, hint="evaluate again, or use the toolkit that wrote it")
+            what = f"format version must be {VERSION}, got {document.get('version')!r}"
+            raise UsageError(what, where=file, hint="evaluate again, or use the version of mgst that wrote it")
         return _predictions(document, file)
 
 
 def _predictions(document: Mapping[str, Any], file: Path) -> Predictions:
     model, info, videos = (document.get(name) for name in ("model", "info", "videos"))
     if not (isinstance(model, str) and isinstance(info, dict) and isinstance(videos, list)):
-        raise UsageError("lacks model, info or videos", where=file, hint="the file is damaged; evaluate again")
+        raise UsageError("model, info or videos is missing", where=file, hint="the file is damaged; evaluate again")
     try:
         return Predictions(model, tuple(VideoScore(**_checked(video)) for video in videos), info)
     except (ValueError, OverflowError) as error:
@@ -234,23 +255,27 @@ def _predictions(document: Mapping[str, Any], file: Path) -> Predictions:
 
 
 def _checked(video: object) -> dict[str, Any]:
-    """One video's fields, each of its type; raises ValueError otherwise."""
+    """Returns the fields of one video with their expected types.
+
+    Raises:
+        ValueError: if a field is missing, unknown, or of another type.
+    """
     names = {f.name for f in fields(VideoScore)}
     if not isinstance(video, dict) or video.keys() != names:
-        raise ValueError(f"a video is no table of {', '.join(sorted(names))}")
+        raise ValueError(f"a video must be an object with the keys {', '.join(sorted(names))}")
     for name in _TEXT:
         if not isinstance(video[name], str):
-            raise ValueError(f"a video's {name} is no text")  # noqa: TRY004 - one kind of error for a bad file
+            raise ValueError(f"{name} of a video must be a string")  # noqa: TRY004 - one error type for a bad file
     key = printable(video["key"])
     if type(video["label"]) is not int or type(video["score"]) not in (int, float, NoneType):
-        raise ValueError(f"{key}: label or score is no number")
+        raise ValueError(f"{key}: label and score must be numbers")
     for name, kinds in (("segments", (int, float)), ("frames", (int, float)), ("frame_indices", (int,))):
         if not (isinstance(video[name], list) and all(type(item) in kinds for item in video[name])):
-            raise ValueError(f"{key}: {name} are no list of numbers")
+            raise ValueError(f"{key}: {name} must be a list of numbers")
     lists = {name: tuple(float(item) for item in video[name]) for name in _NUMBERS}
     score = None if video["score"] is None else float(video["score"])
     return {**video, **lists, "score": score, "frame_indices": tuple(video["frame_indices"])}
 
 
 def _refuse(constant: str) -> float:
-    raise ValueError(f"{constant} is no number of JSON")
+    raise ValueError(f"{constant} is not a JSON number")

@@ -1,4 +1,4 @@
-"""Which videos are compared with which, and what is averaged."""
+"""Protocols: which videos are compared, and how averages are formed."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ Level = Literal["video", "frame"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """Fakes and the real videos that they are compared with.
+    """Fake videos and the real videos that they are compared with.
 
     Attributes:
-        name: As tables show it.
-        dataset: Data sets that the fakes come from, by the names their layouts give them.
-        method: Only fakes of these methods; () for all. Real videos have none and are not chosen by it.
-        split: Only fakes and reals of these splits; () for all.
-        compression: Only fakes and reals of these compressions; () for all.
-        reals: Data sets that the real videos come from; () for those of the fakes.
+        name: Name of the group in tables.
+        dataset: Data sets of the fakes, by the names that their layouts give them.
+        method: Only fakes of these methods; () for all. Real videos are not filtered by it.
+        split: Only videos of these splits; () for all.
+        compression: Only videos of these compressions; () for all.
+        reals: Data sets of the real videos; () for the data sets of the fakes.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Group:
     reals: tuple[str, ...] = ()
 
     def select(self, predictions: Predictions) -> Predictions:
-        """The videos of this group."""
+        """Returns the videos of this group."""
         common = {"split": self.split or None, "compression": self.compression or None}
         real = predictions.select(label=REAL, dataset=self.reals or self.dataset, **common)
         fake = predictions.select(label=FAKE, dataset=self.dataset, method=self.method or None, **common)
@@ -45,12 +45,12 @@ class Group:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Protocol:
-    """Groups of videos, each measured by itself, and their average.
+    """Groups of videos, each measured separately, and their average.
 
     Attributes:
-        name: As files and commands call it.
+        name: Name in files and commands.
         description: One line for people.
-        groups: At least one; no two of one name.
+        groups: One or more groups with different names.
     """
 
     name: str
@@ -59,25 +59,25 @@ class Protocol:
 
     @staticmethod
     def of(given: Mapping[str, Any], *, where: object = "") -> Protocol:
-        """Makes a protocol of what a TOML file says.
+        """Builds a protocol from the content of a TOML file.
 
         Args:
-            given: Texts ``name`` and ``description``, and a table ``groups`` with a table for every group: the fields
-                of :class:`Group` but the name, each a text or a list of texts.
+            given: Strings ``name`` and ``description``, and a table ``groups`` with one table per group: the fields of
+                :class:`Group` except ``name``, each a string or a list of strings.
             where: The file, for errors.
 
         Raises:
-            UsageError: for a name that there is not, with the one that may be meant, or a value that does not fit.
+            UsageError: if a key is unknown (the error suggests a known one), or a value is invalid.
         """
         for key in given:
             check_name(str(key), [f.name for f in fields(Protocol)], "option", where)
         name, description, groups = (given.get(f.name) for f in fields(Protocol))
         if not (isinstance(name, str) and name and isinstance(description, str)):
             raise UsageError(
-                "has no name or description", where=where, hint='write name = "..." and description = "..."'
+                "name or description is missing", where=where, hint='write name = "..." and description = "..."'
             )
         if not (isinstance(groups, Mapping) and groups):
-            raise UsageError("has no groups", where=where, hint='write [groups.NAME] and dataset = "..." below it')
+            raise UsageError("groups are missing", where=where, hint='write [groups.NAME] and dataset = "..." below it')
         return Protocol(
             name=name,
             description=description,
@@ -87,14 +87,15 @@ class Protocol:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupResult:
-    """What was measured in one group.
+    """Result of one group.
 
     Attributes:
-        name: Of the group.
-        metrics: None where the group is missing.
-        intervals: None where the group is missing, and for frames: those of one video are not independent.
-        faceless: Videos of the group in which no face was found.
-        lacking: "real videos", "fake videos" or both, where the group is missing; "" otherwise.
+        name: Name of the group.
+        metrics: Metrics; None if the group lacks real or fake videos.
+        intervals: Confidence intervals. None if the group lacks videos, and for frames, because frames of one video are
+            not independent.
+        faceless: Number of videos of the group in which no face was found.
+        lacking: "real videos", "fake videos" or both if the group lacks them; "" otherwise.
     """
 
     name: str
@@ -106,16 +107,16 @@ class GroupResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """What a protocol finds in the predictions of one detector.
+    """Result of a protocol for the predictions of one detector.
 
     Attributes:
         model: Name of the detector.
         protocol: Name of the protocol.
-        level: Whether videos or frames were counted.
-        missing: What became of videos without a face.
-        groups: In the order of the protocol.
-        average: Mean of every figure over the groups that are there, with their counts summed. It has no interval:
-            groups may share real videos.
+        level: "video" or "frame": what was counted.
+        missing: How videos without a face were counted.
+        groups: Results in the order of the protocol.
+        average: Mean of every metric over the groups with a result, with the sum of their counts. It has no interval,
+            because groups may share real videos.
     """
 
     model: str
@@ -127,23 +128,24 @@ class Evaluation:
 
     @property
     def lacking(self) -> tuple[str, ...]:
-        """Names of the groups that the average is without."""
+        """Names of the groups that are not in the average."""
         return tuple(group.name for group in self.groups if group.metrics is None)
 
     @property
     def average_name(self) -> str:
-        """What to call it: "average", with a note where groups are missing."""
+        """Label of the average: "average", with a note if groups are missing."""
         there = len(self.groups) - len(self.lacking)
         return "average" if not self.lacking else f"average ({there} of {len(self.groups)})"
 
 
 def protocols_of(videos: Iterable[VideoScore]) -> tuple[Protocol, ...]:
-    """Protocols for whatever there is: every data set against its own real videos; then method by method.
+    """Returns protocols for arbitrary videos: each data set against its own real videos, then each method.
 
-    The second is there where a data set has several methods. They are two, so that no average counts a video twice.
+    The second protocol exists only if a data set has several methods. There are two protocols so that no average counts
+    a video twice.
 
     Args:
-        videos: Of all detectors that are to be compared.
+        videos: Videos of all detectors to compare.
     """
     seen = {(video.dataset, video.label, video.method) for video in videos}
     methods: dict[str, list[str]] = {}
@@ -179,18 +181,17 @@ def evaluate(
     """Measures a detector in every group of a protocol.
 
     Args:
-        predictions: Of one detector; videos that are in no group do not matter.
-        protocol: The groups.
-        level: "video" takes the score of each video; "frame" those of all frames, without intervals.
-        missing: What becomes of videos without a face, see :meth:`Predictions.scores`; frames have nothing to say of
-            them.
-        threshold: Scores above it say fake.
-        resamples: Of the bootstrap; 0 for no intervals.
-        confidence: Of the intervals.
-        seed: Of the bootstrap.
+        predictions: Predictions of one detector. Videos outside all groups are ignored.
+        protocol: Protocol with the groups.
+        level: "video" uses the score of each video; "frame" uses the scores of all frames, without intervals.
+        missing: How to count videos without a face, see :meth:`Predictions.scores`. It has no effect on frames.
+        threshold: A score above it means fake.
+        resamples: Number of bootstrap resamples; 0 for no intervals.
+        confidence: Confidence of the intervals, (0, 1).
+        seed: Seed of the bootstrap.
 
     Raises:
-        UsageError: if all groups are missing.
+        UsageError: if every group lacks real or fake videos.
         ImportError: if scikit-learn or SciPy is not installed.
     """
 
@@ -214,8 +215,8 @@ def evaluate(
     there = [group.metrics for group in groups if group.metrics is not None]
     if not there:
         named = "; ".join(f"{group.name} has no {group.lacking}" for group in groups)
-        hint = f"there are: {_contents(predictions.videos)}"
-        what = f"no group of {protocol.name} is in the predictions: {named}"
+        hint = f"the predictions have: {_contents(predictions.videos)}"
+        what = f"the predictions have no videos for any group of {protocol.name}: {named}"
         raise UsageError(what, where=predictions.model, hint=hint)
     return Evaluation(
         model=predictions.model,
@@ -237,7 +238,7 @@ def _mean(found: list[Metrics]) -> Metrics:
 
 
 def _contents(videos: Iterable[VideoScore], shown: int = 6) -> str:
-    """What there is to choose from: data sets with their splits and compressions."""
+    """Lists the available data sets with their splits, compressions and methods."""
     sets = sorted({" ".join(filter(None, (v.dataset, v.split, v.compression, v.method))) for v in videos})
     more = f" and {len(sets) - shown} more" if len(sets) > shown else ""
     return (", ".join(sets[:shown]) or "no videos") + more
@@ -245,11 +246,13 @@ def _contents(videos: Iterable[VideoScore], shown: int = 6) -> str:
 
 def _group(name: str, given: object, where: object) -> Group:
     if not isinstance(given, Mapping):
-        raise UsageError(f"group {name} is {given!r}, not a table", where=where, hint=f"write [groups.{name}]")
+        raise UsageError(f"group {name} must be a table, got {given!r}", where=where, hint=f"write [groups.{name}]")
     for key in given:
         check_name(str(key), [f.name for f in fields(Group) if f.name != "name"], f"option groups.{name}.", where)
     if not given.get("dataset"):
-        raise UsageError(f"group {name} has no dataset", where=where, hint='such as dataset = "celeb_df_v2"')
+        raise UsageError(
+            f"group {name} has no dataset", where=where, hint='write, for example, dataset = "celeb_df_v2"'
+        )
     return Group(name=name, **{key: _texts(value, f"groups.{name}.{key}", where) for key, value in given.items()})
 
 
@@ -257,4 +260,4 @@ def _texts(value: object, name: str, where: object) -> tuple[str, ...]:
     values = [value] if isinstance(value, str) else value
     if isinstance(values, list) and all(isinstance(item, str) for item in values):
         return tuple(values)
-    raise UsageError(f"{name} is {value!r}, not a list of names", where=where)
+    raise UsageError(f"{name} must be a name or a list of names, got {value!r}", where=where)

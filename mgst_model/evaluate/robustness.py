@@ -1,4 +1,4 @@
-"""How much of a detector is left when videos have suffered on their way."""
+"""Robustness: the AUC of a detector on perturbed videos."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from mgst_model.evaluate.tables import Row
 
 @dataclass(frozen=True, slots=True)
 class Robustness:
-    """Areas under the ROC curve of one detector, by kind and severity of what was done to the videos.
+    """AUCs of one detector, by kind and severity of the perturbation.
 
     Attributes:
         model: Name of the detector.
-        clean: Of the videos as they are: severity 0.
-        disturbed: By kind, then by severity; all kinds at the same severities.
+        clean: AUC on unperturbed videos: severity 0.
+        disturbed: AUC by kind, then by severity. All kinds have the same severities.
     """
 
     model: str
@@ -25,44 +25,48 @@ class Robustness:
 
     def __post_init__(self) -> None:
         if not self.disturbed or not all(self.disturbed.values()):
-            raise ValueError("robustness takes at least one kind at one severity")
+            raise ValueError("disturbed must have at least one kind with one severity")
         if len({tuple(by_severity) for by_severity in self.disturbed.values()}) > 1:
-            raise ValueError("kinds at different severities cannot be averaged")
+            raise ValueError("all kinds in disturbed must have the same severities")
 
     @property
     def severities(self) -> tuple[int, ...]:
-        """The severities that were measured."""
+        """The measured severities."""
         return tuple(next(iter(self.disturbed.values())))
 
     def mean_of(self, kind: str) -> float:
-        """Mean over the severities of a kind."""
+        """Returns the mean AUC over the severities of a kind."""
         return _mean(list(self.disturbed[kind].values()))
 
     @property
     def mean(self) -> float:
-        """Mean over kinds of the means over their severities; clean videos are no part of it."""
+        """Mean over kinds of the means over their severities, without the clean videos."""
         return _mean([self.mean_of(kind) for kind in self.disturbed])
 
     @property
     def drop(self) -> float:
-        """What is lost on average: clean minus mean."""
+        """Mean loss of AUC: clean minus mean."""
         return self.clean - self.mean
 
     def curve(self, kind: str) -> dict[int, float]:
-        """Area by severity, from 0 on."""
+        """Returns the AUC by severity, from 0 on."""
         return {0: self.clean, **self.disturbed[kind]}
 
 
 def robustness_rows(found: Sequence[Robustness]) -> list[Row]:
-    """A row for each kind: area clean, at every severity, mean over these, and the drop; then the mean over kinds.
+    """Returns a row per kind: AUC clean, at every severity, the mean over severities, and the drop.
 
-    Several detectors come one below the other, with their names in front.
+    A last row has the mean over kinds. With several detectors, their rows follow each other, and each row begins with
+    the name of the detector.
+
+    Args:
+        found: Results of one or several detectors.
 
     Raises:
-        ValueError: if they were measured at different severities.
+        ValueError: if the detectors were measured at different severities.
     """
     if len({each.severities for each in found}) > 1:
-        raise ValueError("detectors were measured at different severities")
+        raise ValueError("the detectors were measured at different severities; use the same for all")
     rows: list[Row] = []
     for each in found:
         name: Row = {"model": each.model} if len(found) > 1 else {}

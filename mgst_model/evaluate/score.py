@@ -1,4 +1,4 @@
-"""From shards to the scores of their videos."""
+"""Scores the videos of a folder of shards."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from mgst_model.networks.checkpoint import LoadedNetwork
 
 SEGMENTS = 8
 Tracks = Literal["main", "max"]
-# Videos that are read before any of them is scored: enough to fill batches.
+# Videos that are read before any of them is scored, to fill batches.
 _AHEAD = 4
-# Why an extraction keeps nothing of a video that could be read.
+# Reason codes of readable videos in which the extraction found no usable face.
 _NO_FACE = ("no_face", "faces_too_small", "faces_too_brief", "only_damaged_frames")
 
 
@@ -38,8 +38,8 @@ class Disturbance:
     Attributes:
         kind: A name in :data:`mgst_model.evaluate.perturbations.PERTURBATIONS`.
         severity: 1 to 5.
-        codec: What codes and decodes frames, for ``h264``.
-        seed: Of what it draws; a segment gets the same draws whatever else is scored.
+        codec: Encodes and decodes frames, for ``h264``.
+        seed: Seed of the perturbation. The random values of a segment depend only on the seed and the segment.
     """
 
     kind: str
@@ -75,26 +75,29 @@ def score_shards(
 ) -> Predictions:
     """Scores every video of a folder of shards.
 
-    The score of a video is the mean over evenly spaced segments of dense frames of its main track, the one whose face
-    covers the largest sum of areas; or the highest such mean over its tracks. A track shorter than a segment is
-    scored over what there is; one that is shorter than the network needs is not looked at. Videos without a face to
-    look at are listed without a score.
+    The score of a video is the mean over evenly spaced segments of consecutive frames. The segments come from the main
+    track, whose face boxes have the largest sum of areas. With ``tracks="max"``, the score is the highest mean over all
+    tracks. A track that is shorter than a segment is scored with the frames that it has. A track that is shorter than
+    the network needs is skipped. A video without a usable face is listed without a score.
 
     Args:
         loaded: The network.
         location: Folder of shards, by path or URL.
-        model: Name for tables.
-        split: Only videos of this split.
-        methods: Only videos of these methods; "real" is one of them.
-        segments: Of a track, at most.
+        model: Name of the detector in tables.
+        split: Only videos of this split; None for all.
+        methods: Only videos of these methods, "real" for real videos; None for all.
+        segments: Largest number of segments of a track.
         tracks: "main" or "max".
-        disturbance: Done to the crops first.
+        disturbance: Perturbation of the crops before scoring.
         batch: Segments per call of the network.
-        device: That of the network.
-        saw: Called with the number of videos that are done, and of all.
+        device: Device of the network.
+        saw: Called with the number of finished videos and the number of all videos.
+
+    Returns:
+        Scores of all selected videos.
 
     Raises:
-        UsageError: if there are no such videos.
+        UsageError: if no video is selected.
         ShardError: if a shard is damaged.
     """
     reader = ShardReader.open(location, split=split, methods=methods)
@@ -120,7 +123,7 @@ def score_shards(
 
 
 def _segments(reader: ShardReader, video: int, loaded: LoadedNetwork, count: int, tracks: Tracks) -> Iterator[_Wanted]:
-    """The segments of a video that are looked at; of the main track, or of all that are long enough."""
+    """Yields the segments of a video to score: from the main track, or from all tracks that are long enough."""
     rows = (reader.video == video).nonzero()[:, 0].tolist()
     chunks = [reader[row] for row in rows]
     by_track = {track: list(some) for track, some in groupby(chunks, key=lambda chunk: chunk.track)}
@@ -140,7 +143,7 @@ def _pictures(wanted: _Wanted, size: int, disturbance: Disturbance | None) -> UI
     crops = list(wanted.chunk.frames(range(wanted.start, wanted.stop)))
     if disturbance is not None:
         frames = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2)
-        name = (disturbance.kind, wanted.chunk.key, wanted.start)  # the same for all severities
+        name = (disturbance.kind, wanted.chunk.key, wanted.start)  # the severity is left out: same draws for all
         generator = generator_for(disturbance.seed, *name)
         frames = perturb(frames, disturbance.kind, disturbance.severity, generator, codec=disturbance.codec)
         crops = list(frames.permute(0, 2, 3, 1).contiguous().numpy())
@@ -148,7 +151,7 @@ def _pictures(wanted: _Wanted, size: int, disturbance: Disturbance | None) -> UI
 
 
 def _video_score(parts: list[tuple[_Wanted, RunScores]]) -> VideoScore:
-    """The track with the highest mean: of the main one there is no other."""
+    """Returns the score of the track with the highest mean. With tracks="main" there is only one track."""
     by_track = [list(some) for _, some in groupby(parts, key=lambda pair: pair[0].track)]
     chosen = max(by_track, key=_mean)
     record = chosen[0][0].chunk.record
@@ -174,7 +177,7 @@ def _video_score(parts: list[tuple[_Wanted, RunScores]]) -> VideoScore:
 
 
 def _too_brief(reader: ShardReader, video: int) -> VideoScore:
-    """A video without a face that the network could look at for as many frames as it needs."""
+    """Returns a video without a score: no face is visible for as many frames as the network needs."""
     record = reader[int((reader.video == video).nonzero()[0])].record
     names = ("key", "dataset", "method", "label", "split", "compression", "source_key", "target_key")
     return VideoScore(score=None, **{name: getattr(record, name) for name in names})
@@ -185,7 +188,10 @@ def _mean(parts: list[tuple[_Wanted, RunScores]]) -> float:
 
 
 def faceless_reports(location: str) -> list[VideoReport]:
-    """Videos in which no face was found; those that could not be read are no part of a test.
+    """Returns the reports of videos in which no face was found. Unreadable videos are not part of a test.
+
+    Args:
+        location: Folder of shards, by path or URL.
 
     Raises:
         UsageError: if there are no shards.
@@ -198,10 +204,10 @@ def faceless_reports(location: str) -> list[VideoReport]:
 def _faceless(
     location: str, split: str | None, methods: Sequence[str] | None, compressions: set[tuple[str, str]]
 ) -> list[VideoScore]:
-    """Videos without a score; ``compressions`` are those of the videos that have one, by data set."""
+    """Returns videos without a face; ``compressions`` are (data set, compression) of the scored videos."""
 
     def compression_of(video: VideoReport) -> str:
-        # Reports of earlier versions do not say it. Where all others of a data set share one, it is taken to be that.
+        # Reports of earlier versions lack the compression. If all scored videos of the data set share one, use it.
         known = [compression for name, compression in compressions if name == video.dataset]
         return video.compression or (known[0] if len(known) == 1 else "")
 

@@ -1,4 +1,4 @@
-"""Evaluations as rows of a table, and rows as Markdown and CSV."""
+"""Converts evaluations to table rows, and rows to Markdown and CSV."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ Row = dict[str, Cell]
 
 
 def group_rows(evaluation: Evaluation) -> list[Row]:
-    """One detector: a row for every group with all figures, then their average; None where a group is missing."""
+    """Returns a row per group with all metrics of one detector, then their average. Missing groups have None.
+
+    Args:
+        evaluation: Evaluation of one detector.
+    """
     rows = [
         _row(group.name, group.metrics, group.intervals) | {"no face": group.faceless} for group in evaluation.groups
     ]
@@ -26,23 +30,23 @@ def group_rows(evaluation: Evaluation) -> list[Row]:
 
 
 def comparison(evaluations: Sequence[Evaluation], *, figure: str = "auc") -> list[Row]:
-    """Several detectors: a row for each, a column for every group, then the average.
+    """Returns a row per detector: a column per group, then the average.
 
     Args:
-        evaluations: By one protocol, in the order of the rows.
-        figure: "auc", "ap", "eer" or "accuracy".
+        evaluations: Evaluations by the same protocol, in the order of the rows.
+        figure: Metric: "auc", "ap", "eer" or "accuracy".
 
     Raises:
-        ValueError: if the protocols differ, if some count videos and others frames, or if there is no such figure.
+        ValueError: if the protocols differ, some evaluations count videos and others frames, or the metric is unknown.
     """
     if figure not in FIGURES:
-        raise ValueError(f"figure is one of {', '.join(FIGURES)}, not {figure!r}")
+        raise ValueError(f"figure must be one of {', '.join(FIGURES)}, got {figure!r}")
     if len({(each.protocol, each.level, each.missing) for each in evaluations}) > 1:
-        raise ValueError("evaluations by different protocols cannot be compared")
+        raise ValueError("evaluations by different protocols cannot be compared; use one protocol for all")
     rows: list[Row] = []
     for each in evaluations:
         cells = {group.name: _cell(group.metrics, group.intervals, figure) for group in each.groups}
-        # One column for all, however many groups each average is of.
+        # The column has the same name for all detectors, although some averages may lack groups.
         average: Row = {"average": _cell(each.average, None, figure)} if len(cells) > 1 else {}
         note: Row = {"without": ", ".join(each.lacking)} if any(other.lacking for other in evaluations) else {}
         rows.append({"model": each.model, **cells, **average, **note})
@@ -50,7 +54,12 @@ def comparison(evaluations: Sequence[Evaluation], *, figure: str = "auc") -> lis
 
 
 def text(cell: Cell, *, digits: int = 3) -> str:
-    """A cell for people: figures to so many digits, intervals in brackets, a dash where there is nothing."""
+    """Formats a cell for people. Intervals are in brackets; a missing value is a dash.
+
+    Args:
+        cell: Value of the cell.
+        digits: Number of decimal places.
+    """
     if isinstance(cell, Estimate):
         if math.isnan(cell.low):
             return text(cell.value, digits=digits)
@@ -61,7 +70,12 @@ def text(cell: Cell, *, digits: int = 3) -> str:
 
 
 def markdown(rows: Sequence[Row], *, digits: int = 3) -> str:
-    """A table in Markdown; numbers to the right. Rows have the same columns."""
+    """Formats rows as a Markdown table with numbers aligned right.
+
+    Args:
+        rows: Rows with the same columns.
+        digits: Number of decimal places.
+    """
     if not rows:
         return ""
     names = list(rows[0])
@@ -72,7 +86,11 @@ def markdown(rows: Sequence[Row], *, digits: int = 3) -> str:
 
 
 def csv_text(rows: Sequence[Row]) -> str:
-    """The same as CSV, with all digits; intervals take two more columns, ``NAME_low`` and ``NAME_high``."""
+    """Formats rows as CSV with all digits. An interval takes two more columns, ``NAME_low`` and ``NAME_high``.
+
+    Args:
+        rows: Rows with the same columns.
+    """
     if not rows:
         return ""
     columns: list[tuple[str, str]] = []

@@ -1,4 +1,4 @@
-"""Long runs of frames through a network that looks at a few at a time: scores of windows, frames and patches."""
+"""Scores long runs of frames in windows: scores of windows, frames and patches."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from mgst_model.networks.output import SegmentOutput
 
 
 class RunScores(NamedTuple):
-    """How fake each part of a run of n consecutive frames looks, as scores in [0, 1]; on the CPU.
+    """Scores of a run of n consecutive frames, in [0, 1], on the CPU. Higher means more likely fake.
 
     Attributes:
-        windows: First frame and the one after the last of each window.
-        window: Score of each window, as the network gives it for a segment.
-        frame: Of each frame: the mean over the windows that cover it.
-        patch: Of each patch of each frame: the mean over all pairs of frames, in all windows, that the frame is one of.
-            None where the network says nothing of patches. Ours.
-        window_patch: Of each patch of each window: the mean over its pairs of frames.
+        windows: First frame of each window, and the frame after its last frame.
+        window: Score of each window, as the network returns it for a segment.
+        frame: Score of each frame: the mean over the windows that cover it.
+        patch: Score of each patch of each frame: the mean over all pairs of consecutive frames, in all windows, that
+            contain the frame. None if the network has no patch logits. The mean over both pairs is our own choice,
+            because patch logits belong to pairs of frames.
+        window_patch: Score of each patch of each window: the mean over the pairs of frames in the window.
     """
 
     windows: Int[Tensor, "w 2"]
@@ -41,18 +42,23 @@ class _Window(NamedTuple):
 
 
 def windows_of(count: int, *, frames: int, stride: int) -> list[range]:
-    """Windows of ``frames`` dense frames that cover all of ``count``.
+    """Returns windows of ``frames`` consecutive frames that together cover a run.
 
-    One begins every ``stride`` frames. Where the last would reach beyond the end, it reaches back instead, so that no
-    frame is made up. A run that is shorter than a window is one window of its own length.
+    A window begins every ``stride`` frames. If the last window would end after the run, it is moved back, so that no
+    frame is invented. A run that is shorter than a window is one window of its own length.
+
+    Args:
+        count: Number of frames of the run, at least 1.
+        frames: Number of frames of a window, at least 1.
+        stride: Frames from the start of one window to the start of the next, in [1, ``frames``].
 
     Raises:
-        ValueError: if a window or a run is empty, or if frames between two windows would be left out.
+        ValueError: if a window or a run is empty, or ``stride`` would leave out frames between two windows.
     """
     if frames < 1 or count < 1:
-        raise ValueError(f"a run and a window have at least one frame, not {count} and {frames}")
+        raise ValueError(f"count and frames must be at least 1, got {count} and {frames}")
     if not 1 <= stride <= frames:
-        raise ValueError(f"windows of {frames} frames begin every 1 to {frames} frames, not every {stride}")
+        raise ValueError(f"stride must be in [1, {frames}] for windows of {frames} frames, got {stride}")
     if count <= frames:
         return [range(count)]
     starts = [*range(0, count - frames, stride), count - frames]
@@ -69,7 +75,19 @@ def score_windows(
     device: torch.device | str = "cpu",
     half: bool = False,
 ) -> RunScores:
-    """Scores one run of consecutive frames; see :func:`score_runs`."""
+    """Scores one run of consecutive frames. :func:`score_runs` does the same for several runs.
+
+    Args:
+        network: Network on ``device``, in evaluation mode. It takes ``(b, t, 3, h, w)`` in [0, 1] and returns a
+            :class:`SegmentOutput`.
+        pictures: Frames of the run, RGB.
+        frames: Number of frames of a window.
+        stride: Frames from the start of one window to the start of the next. None: ``frames``, so that windows do not
+            overlap.
+        batch: Largest number of windows per call of the network.
+        device: Device of the network.
+        half: Compute in bfloat16, see :func:`score_runs`.
+    """
     return next(score_runs(network, [pictures], frames=frames, stride=stride, batch=batch, device=device, half=half))
 
 
@@ -85,24 +103,25 @@ def score_runs(
 ) -> Iterator[RunScores]:
     """Scores runs of consecutive frames, one after another.
 
-    Windows of several runs share a batch, so that short runs do not leave a device idle; a run is let go of as soon as
-    it is scored. The network is used as it is: whoever hands it in has put it on the device and into evaluation.
+    Windows of several runs share a batch, so that the device is not idle on short runs. A run is released as soon as it
+    is scored. The caller moves the network to the device and sets evaluation mode.
 
     Args:
         network: Takes ``(b, t, 3, h, w)`` in [0, 1] and returns a :class:`SegmentOutput`.
-        runs: RGB, all of one size.
-        frames: Of a window.
-        stride: From the start of one window to that of the next; by default ``frames``, so that windows do not overlap.
-        batch: Windows per call of the network, at most.
-        device: That of the network.
-        half: Multiplies in bfloat16: quicker where the device has instructions for it. A logit moves by a hundredth or
-            so.
+        runs: RGB frames of each run. All have the same size.
+        frames: Number of frames of a window.
+        stride: Frames from the start of one window to the start of the next. None: ``frames``, so that windows do not
+            overlap.
+        batch: Largest number of windows per call of the network.
+        device: Device of the network.
+        half: Compute in bfloat16. This is faster on devices with bfloat16 instructions, and changes a logit by about
+            0.01.
 
     Raises:
-        ValueError: if ``frames``, ``stride`` or ``batch`` makes no sense.
+        ValueError: if ``frames``, ``stride`` or ``batch`` is out of range.
     """
     if batch < 1:
-        raise ValueError(f"a batch has at least one window, not {batch}")
+        raise ValueError(f"batch must be at least 1, got {batch}")
     waiting: list[tuple[UInt8[Tensor, "_ 3 h w"], list[range]]] = []
     for run in runs:
         waiting.append((run, windows_of(len(run), frames=frames, stride=frames if stride is None else stride)))
@@ -119,7 +138,7 @@ def _score(
     device: torch.device | str,
     half: bool,
 ) -> Iterator[RunScores]:
-    """Scores some runs at once: windows of one length go through the network together."""
+    """Scores some runs together: windows of the same length share a call of the network."""
     wanted = [(number, window) for number, (_, windows) in enumerate(runs) for window in windows]
     results: list[list[_Window]] = [[] for _ in runs]
     for _, same in groupby(sorted(wanted, key=lambda item: len(item[1])), key=lambda item: len(item[1])):
@@ -140,7 +159,7 @@ def _scores_of(
         output: SegmentOutput = network(pictures.to(device).float().div_(255))
         segment, frame = (logits.float().sigmoid().cpu() for logits in (output.logit, output.frame_logits))
         patch = None if output.patch_logits is None else output.patch_logits.float().sigmoid().cpu()
-    # A single frame has no pairs, whether the network says so or returns none of them.
+    # A single frame has no pairs of frames: networks return None or an empty tensor.
     if patch is not None and patch.shape[1] == 0:
         patch = None
     return [_Window(segment[i], frame[i], None if patch is None else patch[i]) for i in range(len(segment))]

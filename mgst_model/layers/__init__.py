@@ -1,1 +1,1 @@
-"""Tensors in, tensors out: attention over time, tubes of patches, adapters."""
+"""Layers as functions of tensors: attention over time, tubes of patches, adapters."""

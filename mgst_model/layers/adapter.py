@@ -1,4 +1,4 @@
-"""Bottleneck adapters: a few parameters that bend a frozen network."""
+"""Bottleneck adapters: a few trainable parameters in a frozen network."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from mgst_model.layers.perceptron import perceptron
 
 
 class Adapter(nn.Module):
-    """A residual bottleneck [adapters, ICML 2019] that starts as the identity.
+    """A residual bottleneck [adapters, ICML 2019]. Its initial output equals its input.
 
     Args:
-        channels: Channels of the last axis.
+        channels: Size of the last axis.
         width: Channels of the bottleneck.
     """
 
@@ -22,6 +22,6 @@ class Adapter(nn.Module):
         self.bottleneck = perceptron(channels, width, channels, closed=True)
 
     def forward(self, tokens: Float[Tensor, "*b c"]) -> Float[Tensor, "*b c"]:
-        """The same shape."""
+        """Adds the output of the bottleneck to the tokens."""
         out: Tensor = tokens + self.bottleneck(self.norm(tokens))
         return out

@@ -1,4 +1,4 @@
-"""Attention over time, whatever the tokens belong to."""
+"""Attention over time, for tokens of any kind."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from torch.nn import functional
 
 
 def sinusoid(length: int, width: int, like: Tensor) -> Float[Tensor, "t d"]:
-    """Positions in time as sines and cosines [Attention Is All You Need, NeurIPS 2017], for any length.
+    """Returns positions in time as sines and cosines [Attention Is All You Need, NeurIPS 2017], for any length.
 
     Args:
         length: Number of positions.
-        width: Channels, an even number: first the sines, then the cosines.
-        like: A tensor of the device and the type that are wanted.
+        width: Number of channels, even: first the sines, then the cosines.
+        like: A tensor with the wanted device and dtype.
     """
     half = width // 2
     rates = torch.exp(torch.arange(half, device=like.device, dtype=torch.float32) * (-math.log(10_000) / half))
@@ -25,24 +25,24 @@ def sinusoid(length: int, width: int, like: Tensor) -> Float[Tensor, "t d"]:
 
 
 class TimeAttention(nn.Module):
-    """Attention of the T tokens of a tube to the T tokens of a tube: their own, or one of the other stream.
+    """Attention from the T tokens of one tube to the T tokens of a tube of the same or of the other stream.
 
-    Positions are added to what is compared (queries and keys) and not to what is handed on (values), so that tubes in
-    which nothing changes stay without change. Ours.
+    Positions are added to queries and keys, and not to values. If nothing changes in a tube, its output does not change
+    over time either. This is our own design, so that a still segment gives constant tokens.
 
     Args:
-        queries: Channels of the tokens that ask; an even number, as are those of the context.
-        context: Channels of the tokens that are asked.
+        queries: Channels of the query tokens, an even number.
+        context: Channels of the context tokens, an even number.
         dim: Channels of queries, keys and values inside; a multiple of ``heads``.
-        heads: Heads.
-        closed: Starts with an output of exactly 0.
+        heads: Number of attention heads.
+        closed: Whether the initial output is exactly 0.
     """
 
     def __init__(self, queries: int, context: int, dim: int, heads: int, *, closed: bool = False) -> None:
         super().__init__()
         self.heads = heads
         self.query = nn.Linear(queries, dim)
-        # A bias on keys moves all comparisons of a query alike: softmax takes it out again.
+        # A bias of the keys adds the same number to all scores of a query, and the softmax removes it.
         self.key = nn.Linear(context, dim, bias=False)
         self.value = nn.Linear(context, dim)
         self.out = nn.Linear(dim, queries)
@@ -51,7 +51,12 @@ class TimeAttention(nn.Module):
             nn.init.zeros_(self.out.bias)
 
     def forward(self, queries: Float[Tensor, "*b t q"], context: Float[Tensor, "*b t c"]) -> Float[Tensor, "*b t q"]:
-        """What the tokens learn of the context; to be added to them."""
+        """Returns what the caller adds to the query tokens.
+
+        Args:
+            queries: Query tokens of T frames.
+            context: Context tokens of the same T frames.
+        """
         length = queries.shape[-2]
         q = self._split(self.query(queries + sinusoid(length, queries.shape[-1], queries)))
         k = self._split(self.key(context + sinusoid(length, context.shape[-1], context)))

@@ -1,4 +1,4 @@
-"""Two linear layers, as they come in every block."""
+"""A perceptron of two linear layers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ from torch import nn
 
 
 def perceptron(width: int, hidden: int, out: int | None = None, *, closed: bool = False) -> nn.Sequential:
-    """Two linear layers with a GELU in between; ``closed`` ones start with an output of exactly 0."""
+    """Builds two linear layers with a GELU between them.
+
+    Args:
+        width: Channels of the input.
+        hidden: Channels between the layers.
+        out: Channels of the output; None for ``width``.
+        closed: Whether the initial output is exactly 0.
+    """
     last = nn.Linear(hidden, width if out is None else out)
     if closed:
         nn.init.zeros_(last.weight)

@@ -1,4 +1,4 @@
-"""Features that have the style of another clip, in training only."""
+"""Mixes feature statistics between segments of a batch, in training only."""
 
 from __future__ import annotations
 
@@ -6,23 +6,24 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-# The concentration of MixStyle: nearly all of the one style or nearly all of the other.
+# Both parameters of MixStyle's Beta distribution. Most draws take nearly all of one style.
 _ALPHA = 0.1
 _TINY = 1e-6
 
 
 class StyleMix(nn.Module):
-    """Mixes the channels' means and deviations of segments with those of others of the batch [MixStyle, ICLR 2021].
+    """Mixes the channel means and standard deviations of segments within a batch [MixStyle, ICLR 2021].
 
-    Low in a network, these are the style of a picture: its light, colours, sharpness and coding. A segment keeps what
-    it shows and is given the style of another clip, in part or as a whole, so that a network that has seen few clips
-    does not take a clip's style for a forgery, or for the lack of one. All frames of a segment are mixed with the
-    frames of one other and by the same share, so that a steady segment stays steady (ours).
+    In early layers, these statistics represent the style of a picture: light, colours, sharpness and coding. A segment
+    keeps its content and takes the style of another segment, in part or completely. A network that is trained on few
+    clips then cannot use the style of a clip as a sign of real or fake. All frames of a segment are mixed with the
+    frames of one other segment and by the same share, so that a still segment stays still. This last point is our own
+    addition for segments.
 
-    It draws from the generator of the device, as dropout does, and does nothing in evaluation.
+    It draws from the default generator of the device, as dropout does. It has no effect in evaluation mode.
 
     Args:
-        p: How likely a segment is mixed.
+        p: Probability that a segment is mixed, [0, 1].
     """
 
     def __init__(self, p: float) -> None:
@@ -30,15 +31,15 @@ class StyleMix(nn.Module):
         self.p = p
 
     def extra_repr(self) -> str:
-        """The chance."""
+        """Returns the probability, for ``repr``."""
         return f"p={self.p}"
 
     def forward(self, maps: Float[Tensor, "n c h w"], *, frames: int) -> Float[Tensor, "n c h w"]:
-        """Mixes, in training.
+        """Mixes the statistics in training mode.
 
         Args:
-            maps: Of b segments of ``frames`` frames each, n = b * frames.
-            frames: T.
+            maps: Feature maps of b segments of ``frames`` frames each, n = b * frames.
+            frames: Number of frames T of a segment.
         """
         if not self.training or self.p == 0:
             return maps
@@ -50,7 +51,7 @@ class StyleMix(nn.Module):
         alpha = torch.full((count, 1, 1, 1, 1), _ALPHA, device=device)
         own = torch.distributions.Beta(alpha, alpha).sample()
         own = torch.where(torch.rand_like(own) < self.p, own, 1.0)
-        # Styles are given, not learnt [MixStyle]: no gradient through them.
+        # No gradient through the statistics [MixStyle].
         mean, std = mean.detach(), std.detach()
         gain = own + (1 - own) * std[partner] / std
         shift = own * mean + (1 - own) * mean[partner] - gain * mean

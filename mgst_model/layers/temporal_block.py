@@ -1,4 +1,4 @@
-"""A block that looks along time only: each tube for itself, all with the same weights."""
+"""A block that works along time only: each tube separately, all tubes with the same weights."""
 
 from __future__ import annotations
 
@@ -13,29 +13,33 @@ from mgst_model.layers.tubes import beside
 
 
 class TemporalConv(nn.Module):
-    """A depthwise convolution over three frames, written as products: the layout of the tokens stays as it is."""
+    """A depthwise convolution over three frames, written as products, so that the memory layout of the tokens stays.
+
+    Args:
+        dim: Channels D.
+    """
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        # As torch starts a depthwise Conv1d of three taps.
+        # The initial values of a depthwise torch.nn.Conv1d with three taps.
         self.weight = nn.Parameter(torch.empty(3, dim).uniform_(-(3**-0.5), 3**-0.5))
         self.bias = nn.Parameter(torch.zeros(dim))
 
     def forward(self, tubes: Float[Tensor, "*b t d"]) -> Float[Tensor, "*b t d"]:
-        """The same shape."""
+        """Returns the convolved tokens, in the same shape."""
         before, after = beside(tubes)
         return before * self.weight[0] + tubes * self.weight[1] + after * self.weight[2] + self.bias
 
 
 class TemporalBlock(nn.Module):
-    """Convolution over time, attention over time, perceptron: pre-norm and residual.
+    """Convolution over time, attention over time and a perceptron: pre-norm and residual.
 
     Args:
         dim: Channels D, even.
-        heads: Attention heads; they divide ``dim``.
+        heads: Number of attention heads; divides ``dim``.
         mlp_ratio: Hidden width of the perceptron, in units of ``dim``.
-        drop_path: Chance that a branch is skipped for a segment in training [stochastic depth, ECCV 2016]. It is drawn
-            as dropout is, from the default generator of the device.
+        drop_path: Probability that a branch is skipped for a segment in training [stochastic depth, ECCV 2016]. It is
+            drawn from the default generator of the device, as in dropout.
     """
 
     def __init__(self, dim: int, heads: int, *, mlp_ratio: float = 4.0, drop_path: float = 0.0) -> None:
@@ -49,7 +53,7 @@ class TemporalBlock(nn.Module):
         self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
 
     def forward(self, tubes: Float[Tensor, "b gh gw t d"]) -> Float[Tensor, "b gh gw t d"]:
-        """The same shape; no token hears of another tube."""
+        """Returns tokens in the same shape. No information passes between tubes."""
         tubes = tubes + self.drop_path(self.conv(self.norm_conv(tubes)))
         normed = self.norm_attention(tubes)
         tubes = tubes + self.drop_path(self.attention(normed, normed))

@@ -1,4 +1,4 @@
-"""What the detector is trained by: pure functions of tensors, one loss for each of its grains."""
+"""Losses of the detector: pure functions of tensors, one loss for each grain."""
 
 from mgst_model.losses.average import Average, identity
 from mgst_model.losses.frame_loss import Prototype, frame_distance, frame_loss, paired_margin_loss, single_centre_loss

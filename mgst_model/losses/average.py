@@ -6,26 +6,26 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-# The mean of a tensor of counts over all processes. It is called by every process, the same number of times, whatever
-# is in its share of the batch; no gradient passes through it.
+# The mean of a tensor of counts over all processes. Every process calls it the same number of times, whatever its share
+# of the batch contains. No gradient passes through it.
 Average = Callable[[Tensor], Tensor]
 
 
 def identity(count: Tensor) -> Tensor:
-    """The mean over all processes where there is one."""
+    """Returns the count: the mean over all processes if there is one process."""
     return count
 
 
 def share_of_mean(total: Tensor, count: Tensor) -> Tensor:
-    """``total / count``, and 0, with a gradient of 0, where nothing was counted.
+    """Returns ``total / count``, and 0 with a gradient of 0 if nothing was counted.
+
+    With P processes, the mean of all shares is sum(total) / (P mean(count)): the mean over the whole batch. Gradients
+    that are averaged over processes then equal those of one process with the whole batch. Batch norms are the
+    exception: they normalise with the statistics of their own process.
 
     Args:
-        total: Sum over what this process has of the batch.
-        count: The mean over all processes of how much was summed. It may be a fraction: a single frame among four
+        total: Sum over the batch of this process.
+        count: Number of summed items, averaged over all processes. It may be a fraction: a single frame in four
             processes counts 0.25 in each.
-
-    With P processes, the mean of all shares is sum(total) / (P mean(count)): the mean over the whole batch. So
-    gradients that are averaged over processes are those of one process with the whole batch; but for batch norms, which
-    normalise by what their own process sees.
     """
     return total / count.where(count > 0, 1)

@@ -1,4 +1,4 @@
-"""The distance-based frame-level loss: real frames gather around a prototype, fake frames keep away from it."""
+"""Distance-based losses of frames: real frames near a prototype, fake frames at a distance from it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,14 @@ from mgst_model.losses.average import Average, identity, share_of_mean
 
 
 def frame_distance(embedding: Float[Tensor, "b t e"], prototype: Float[Tensor, " e"]) -> Float[Tensor, "b t"]:
-    """1 - cos of the angle between embedding and prototype, [0, 2], float32; 1 while the prototype is 0."""
+    """Returns 1 - cos of the angle between embedding and prototype, in [0, 2], as float32.
+
+    The distance is 1 while the prototype is 0.
+
+    Args:
+        embedding: Embeddings of frames.
+        prototype: Prototype of real frames.
+    """
     return 1 - functional.cosine_similarity(embedding.float(), prototype.float(), dim=-1)
 
 
@@ -27,18 +34,19 @@ def frame_loss(
     full_severity: float = 0.2,
     average: Average = identity,
 ) -> Float[Tensor, ""]:
-    """Mean of d over real frames, plus the mean of max(0, m w(s) - d) over fake frames, w(s) = min(1, s / s_full).
+    """Returns the mean of d over real frames plus the mean of max(0, m w(s) - d) over fake frames.
 
-    A frame that is hardly manipulated need not be far from real ones. Ours.
+    w(s) = min(1, s / s_full) is our own addition: a frame with little manipulation need not be far from real frames.
 
     Args:
-        distance: d, from the prototype of real frames; see :func:`frame_distance`.
-        frame_label: 0 for real frames, also for those of a fake that its gate left alone; fake above.
-        severity: s, the share of the face that is manipulated, [0, 1]; 1 for fakes whose mask is not known.
-        valid: False leaves a frame out: those without a face.
-        margin: m, the distance that fake frames are kept at.
-        full_severity: s_full, the severity from which on the whole margin is asked for; > 0.
-        average: The mean of a count over all processes; see :mod:`mgst_model.losses.average`.
+        distance: d, the distance from the prototype of real frames; see :func:`frame_distance`.
+        frame_label: 0 for real frames, including the frames of a fake that are outside its frame mask; above 0 for fake
+            frames.
+        severity: s, the share of the face that is manipulated, [0, 1]; 1 for fakes without a known mask.
+        valid: False for frames without a face, which are left out.
+        margin: m, the distance at which fake frames have no loss.
+        full_severity: s_full, the severity from which on the whole margin applies; above 0.
+        average: Mean of a count over all processes; see :mod:`mgst_model.losses.average`.
     """
     fake = (frame_label > 0) & valid
     real = (frame_label <= 0) & valid
@@ -59,18 +67,19 @@ def paired_margin_loss(
     full_severity: float = 0.2,
     average: Average = identity,
 ) -> Float[Tensor, ""]:
-    """Mean of max(0, m w(s) + d_real - d_fake) over the manipulated frames of pseudo-fakes and their twins.
+    """Returns the mean of max(0, m w(s) + d_real - d_fake) over the manipulated frames of real-fake pairs.
 
-    Twins share everything but the forgery, so what is learnt from them is the forgery. Ours.
+    Both segments of a pair differ only in the manipulation, so the loss depends only on it. This loss is our own design
+    for pseudo-fakes.
 
     Args:
-        real_distance: Of the real twins, from the prototype of real frames.
-        fake_distance: Of the pseudo-fakes, frame by frame.
-        severity: s, the share of the face that is manipulated, [0, 1]; frames of severity 0 are left out.
-        valid: False leaves a frame out: those without a face.
-        margin: m, by which a fake frame is to be further away than its twin.
-        full_severity: The severity from which on w(s) is 1, as in :func:`frame_loss`; > 0.
-        average: The mean of a count over all processes; see :mod:`mgst_model.losses.average`.
+        real_distance: Distances of the paired real segments from the prototype of real frames.
+        fake_distance: Distances of the pseudo-fakes, frame by frame.
+        severity: s, the share of the face that is manipulated, [0, 1]. Frames of severity 0 are left out.
+        valid: False for frames without a face, which are left out.
+        margin: m, by which a fake frame must be further away than its paired real frame.
+        full_severity: Severity from which on w(s) is 1, as in :func:`frame_loss`; above 0.
+        average: Mean of a count over all processes; see :mod:`mgst_model.losses.average`.
     """
     known = valid & (severity > 0)
     apart = fake_distance.float().where(known, 0) - real_distance.float().where(known, 0)
@@ -88,21 +97,22 @@ def single_centre_loss(
     unit_length: bool = True,
     average: Average = identity,
 ) -> Float[Tensor, ""]:
-    """M_real + max(0, M_real - M_fake + m sqrt(D)), M the mean euclidean distance of such frames from the centre.
+    """Returns M_real + max(0, M_real - M_fake + m sqrt(D)).
 
-    Li et al., "Frequency-aware Discriminative Feature Learning Supervised by Single-Center Loss for Face Forgery
-    Detection" (CVPR 2021), with their margin. Where one class is missing the second term is 0.
+    M is the mean Euclidean distance of the real or the fake frames from the centre. The loss and the margin are those
+    of Li et al., "Frequency-aware Discriminative Feature Learning Supervised by Single-Center Loss for Face Forgery
+    Detection" (CVPR 2021). If one class is missing, the second term is 0.
 
     Args:
-        embedding: D numbers per frame.
-        centre: Of real frames.
-        frame_label: 0 for real frames, fake above.
-        valid: False leaves a frame out: those without a face.
+        embedding: Embeddings of frames, with D channels.
+        centre: Centre of real frames.
+        frame_label: 0 for real frames, above 0 for fake frames.
+        valid: False for frames without a face, which are left out.
         margin: m.
-        unit_length: Embeddings of length 1 have entries smaller by sqrt(D) than those the formula is made for, and no
-            two of them are further apart than 2: the margin is m then, not m sqrt(D).
-        average: The mean of a count over all processes; see :mod:`mgst_model.losses.average`. The second term is on or
-            off for all of them together.
+        unit_length: Whether embeddings have length 1. The margin is then m instead of m sqrt(D), because entries are
+            smaller by sqrt(D) than the formula expects, and no distance exceeds 2.
+        average: Mean of a count over all processes; see :mod:`mgst_model.losses.average`. The second term is on or off
+            for all processes together.
     """
     distance = torch.linalg.vector_norm(embedding.float().where(valid[..., None], 0) - centre.float(), dim=-1)
     fake = (frame_label > 0) & valid
@@ -111,7 +121,7 @@ def single_centre_loss(
     counts = average(torch.stack((real.sum(), fake.sum())).float())
     of_real, of_fake = share_of_mean(totals, counts).unbind()
     short = of_real - of_fake + margin * (1 if unit_length else math.sqrt(embedding.shape[-1]))
-    # A maximum of means is no mean of maxima: whether it is positive is decided on the means over all processes.
+    # The mean over processes of a maximum differs from the maximum of the mean. All processes use the sign of the mean.
     needed = (average(short.detach()) > 0) & (counts > 0).all()
     return of_real + short.where(needed, 0)
 
@@ -119,11 +129,14 @@ def single_centre_loss(
 class Prototype(nn.Module):
     """The running mean of the embeddings of real frames, of length 1.
 
-    Its state is the buffer ``centre``, which is 0 until the first update and travels in the state dict.
+    Its state is the buffer ``centre``, which is part of the state dict. It is 0 until the first update.
 
     Args:
-        size: Numbers of an embedding.
+        size: Number of channels of an embedding.
         momentum: Share of the old centre in the new one, [0, 1).
+
+    Raises:
+        ValueError: if ``momentum`` is outside [0, 1).
     """
 
     centre: Tensor
@@ -131,7 +144,7 @@ class Prototype(nn.Module):
     def __init__(self, size: int, *, momentum: float = 0.99) -> None:
         super().__init__()
         if not 0 <= momentum < 1:
-            raise ValueError(f"momentum lies in [0, 1), not {momentum}")
+            raise ValueError(f"momentum must be in [0, 1), got {momentum}")
         self.momentum = momentum
         self.register_buffer("centre", torch.zeros(size))
 
@@ -139,13 +152,13 @@ class Prototype(nn.Module):
     def update(self, embedding: Float[Tensor, "b t e"], real: Bool[Tensor, "b t"], average: Average = identity) -> None:
         """Moves the centre towards the mean embedding of the real frames of all processes.
 
-        The first update takes that mean as it is; without a real frame in any process the centre stays. Nothing here
-        waits for the device.
+        The first update takes that mean as the centre. If no process has a real frame, the centre stays. The update
+        does not synchronise with the device.
 
         Args:
-            embedding: Of this process's frames.
-            real: Which frames count: real ones with a face.
-            average: The mean of a tensor over all processes, called once.
+            embedding: Embeddings of the frames of this process.
+            real: True for the frames that count: real frames with a face.
+            average: Mean of a tensor over all processes, called once.
         """
         total = embedding.float().where(real[..., None], 0).sum(dim=(0, 1))
         shared = average(torch.cat((total, real.sum().float()[None])))

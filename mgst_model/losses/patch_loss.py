@@ -1,4 +1,4 @@
-"""The patch-level temporal loss: what of a forgery changes from one frame to the next, and where."""
+"""Patch-level temporal losses: where a manipulation changes from one frame to the next."""
 
 from __future__ import annotations
 
@@ -21,25 +21,26 @@ def patch_loss(
 ) -> Float[Tensor, ""]:
     """Balanced focal cross-entropy over patches.
 
-    The focal loss is -(1 - q)^gamma log q, with q the probability of what is true [Lin et al., "Focal Loss for Dense
-    Object Detection", ICCV 2017]. It is averaged over positive and over negative patches, of which there are many
-    more, and the loss is the mean of both averages (ours, in place of the factor alpha). A class that a batch lacks
-    adds 0: the other does not count twice for it.
+    The focal loss is -(1 - q)^gamma log q, where q is the probability of the true class [Lin et al., "Focal Loss for
+    Dense Object Detection", ICCV 2017]. It is averaged over positive and over negative patches separately, and the loss
+    is the mean of both averages. This balance is our own replacement for the factor alpha, because negative patches are
+    far more frequent. If a batch lacks a class, that class adds 0, and the weight of the other class does not increase.
 
     Args:
-        logits: > 0 for patches that change as forgeries do; any float type, computed in float32.
-        target: [0, 1]; a target between counts in both classes, by its share.
-        known: False leaves a patch out: frames without a face, fakes whose mask is not known. Broadcasts.
-        gamma: >= 0; 0 gives plain cross-entropy.
-        average: The mean of a count over all processes; see :mod:`mgst_model.losses.average`.
+        logits: Above 0 for patches that change inconsistently; any float type. The loss is computed in float32.
+        target: [0, 1]. A target between 0 and 1 counts in both classes, by its share.
+        known: False for patches that are left out: of frames without a face, and of fakes without a known mask.
+            Broadcasts.
+        gamma: At least 0; 0 gives plain cross-entropy.
+        average: Mean of a count over all processes; see :mod:`mgst_model.losses.average`.
     """
     known = known.expand_as(logits)
-    # Masked on both sides of the logarithm, so that not even an infinite logit reaches the gradient.
+    # Masked before and after the logarithm, so that an infinite logit of an unknown patch does not reach the gradient.
     logits = logits.float().where(known, 0)
     target = target.float().where(known, 0)
     log_fake, log_real = functional.logsigmoid(logits), functional.logsigmoid(-logits)
     positive, negative = target * known, (1 - target) * known
-    # (1 - q)^gamma as a power of e: its slope is finite where 1 - q vanishes, for any gamma.
+    # (1 - q)^gamma is computed with exp: its gradient is finite at 1 - q = 0 for any gamma.
     of_positive = -(positive * (gamma * log_real).exp() * log_fake).sum()
     of_negative = -(negative * (gamma * log_fake).exp() * log_real).sum()
     counts = average(torch.stack((positive.sum(), negative.sum())))
@@ -49,12 +50,14 @@ def patch_loss(
 def temporal_targets(
     patch_mask: Bool[Tensor, "b t g g"], change: Float[Tensor, "b s g g"], *, threshold: float
 ) -> Bool[Tensor, "b s g g"]:
-    """Patches that are manipulated in frame t or t - 1 and in which the forgery changes; s = t - 1. Ours.
+    """Returns the patches that are manipulated in frame t or t - 1 and in which the manipulation changes; s = t - 1.
+
+    This definition of the target is our own, because pseudo-fakes have exact masks and residuals.
 
     Args:
-        patch_mask: Manipulated patches of every frame.
-        change: How much the forgery itself changes, such as :func:`mgst_data.core.labels.residual_change`.
-        threshold: What ``change`` has to exceed, in its unit.
+        patch_mask: True for the manipulated patches of every frame.
+        change: How much the manipulation changes, for example :func:`mgst_data.core.labels.residual_change`.
+        threshold: ``change`` must exceed this value, in the unit of ``change``.
     """
     return (patch_mask[:, 1:] | patch_mask[:, :-1]) & (change > threshold)
 
@@ -67,14 +70,16 @@ def patch_targets(
     *,
     threshold: float,
 ) -> Bool[Tensor, "b s g g"]:
-    """The targets of pseudo-fakes, from their frames and those of their real twins; s = t - 1. Ours.
+    """Returns the patch targets of pseudo-fakes, by comparison with the paired real segments; s = t - 1.
+
+    This definition of the target is our own, see :func:`temporal_targets`.
 
     Args:
         fake_frames: RGB in [0, 1].
-        real_frames: The twins: the same where nothing is manipulated.
-        patch_label: Share of every patch that is manipulated, [0, 1]; counts from 4 % on.
-        landmarks: Pixels of the frames, 68 or 81 of them.
-        threshold: Least change of the residual between fake and twin, in units of the pixel value [0, 1].
+        real_frames: Frames of the paired real segments, equal to ``fake_frames`` where nothing is manipulated.
+        patch_label: Share of every patch that is manipulated, [0, 1]. A patch counts as manipulated from 4 % on.
+        landmarks: 68 or 81 landmarks in pixels of the frames.
+        threshold: Smallest change of the residual between fake and real frames, in units of the pixel value [0, 1].
     """
     with torch.no_grad():
         change = labels.residual_change(fake_frames, real_frames, landmarks, patch_label.shape[-1])
@@ -84,13 +89,13 @@ def patch_targets(
 def boundary_targets(
     boundary: Float[Tensor, "b t 1 h w"], known: Bool[Tensor, "#b #s #g #g"], grid: int
 ) -> Float[Tensor, "b s grid grid"]:
-    """|B_t - B_t-1| as a mean over patches, with mean 0 and deviation 1 over the known patches of a segment; s = t - 1.
+    """Returns |B_t - B_t-1| as patch means, standardised over the known patches of each segment; s = t - 1.
 
-    A segment in which nothing changes, such as a real one, has targets of 0.
+    The mean is 0 and the standard deviation is 1. A segment without change, such as a real one, has targets of 0.
 
     Args:
-        boundary: Where both faces are mixed, [0, 1]; see :func:`mgst_data.core.labels.boundary`.
-        known: False leaves a patch out of mean and deviation. Broadcasts.
+        boundary: Blending boundary, [0, 1]; see :func:`mgst_data.core.labels.boundary`.
+        known: False for patches that are left out of mean and deviation. Broadcasts.
         grid: Patches per side.
     """
     change = labels.patches((boundary[:, 1:] - boundary[:, :-1]).abs().float(), grid)
@@ -98,7 +103,7 @@ def boundary_targets(
     count = inside.sum(dim=(1, 2, 3), keepdim=True).clamp_min(1)
     centred = change - (change * inside).sum(dim=(1, 2, 3), keepdim=True) / count
     variance = (centred.square() * inside).sum(dim=(1, 2, 3), keepdim=True) / count
-    # A deviation below a ten-thousandth of the range of values is rounding.
+    # A standard deviation below 1e-4 of the range of values is a rounding error.
     return centred * variance.rsqrt().where(variance > 1e-8, 0)
 
 
@@ -109,15 +114,16 @@ def boundary_regression_loss(
     *,
     average: Average = identity,
 ) -> Float[Tensor, ""]:
-    """Mean squared error of a predicted map of how the blending boundary changes; an alternative to `patch_loss`.
+    """Mean squared error of a predicted map of the change of the blending boundary; an alternative to `patch_loss`.
 
-    The idea, and that the map is standardised, are those of FakeSTormer [ICCV 2025]; the pooling to patches is ours.
+    The idea and the standardisation of the map are those of FakeSTormer [ICCV 2025]. The pooling to patches is our own,
+    because the network has one output per patch.
 
     Args:
-        prediction: Any float type, computed in float32.
-        boundary: Where both faces are mixed, [0, 1]; see :func:`boundary_targets`.
-        known: False leaves a patch out. Broadcasts.
-        average: The mean of a count over all processes; see :mod:`mgst_model.losses.average`.
+        prediction: Predicted maps, any float type. The loss is computed in float32.
+        boundary: Blending boundary, [0, 1]; see :func:`boundary_targets`.
+        known: False for patches that are left out. Broadcasts.
+        average: Mean of a count over all processes; see :mod:`mgst_model.losses.average`.
     """
     with torch.no_grad():
         target = boundary_targets(boundary, known, prediction.shape[-1])

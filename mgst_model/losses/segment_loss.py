@@ -16,17 +16,17 @@ def segment_loss(
     weight: Float[Tensor, " b"] | None = None,
     average: Average = identity,
 ) -> Float[Tensor, ""]:
-    """Binary cross-entropy, -[y log p + (1 - y) log(1 - p)] with p = sigmoid(logit), as a mean over segments.
+    """Binary cross-entropy -[y log p + (1 - y) log(1 - p)] with p = sigmoid(logit), averaged over segments.
 
     Args:
-        logit: > 0 for fake; any float type, computed in float32.
+        logit: Above 0 for fake; any float type. The loss is computed in float32.
         label: [0, 1]; 0 real, 1 fake.
-        weight: Of every segment, >= 0; 0 leaves it out. The mean is weighted: its divisor is the sum of the weights.
-        average: The mean of a count over all processes; see :mod:`mgst_model.losses.average`.
+        weight: Weight of every segment, at least 0; 0 leaves it out. The divisor of the mean is the sum of the weights.
+        average: Mean of a count over all processes; see :mod:`mgst_model.losses.average`.
     """
     logit, label = logit.float(), label.float()
     weight = logit.new_ones(len(logit)) if weight is None else weight.float()
-    # Whatever is left out has no part in it, not even an infinite logit.
+    # A segment of weight 0 must not affect the loss, even if its logit is infinite.
     logit = logit.where(weight > 0, 0)
     total = functional.binary_cross_entropy_with_logits(logit, label, weight=weight, reduction="sum")
     return share_of_mean(total, average(weight.sum()))

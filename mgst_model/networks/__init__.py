@@ -1,4 +1,4 @@
-"""Networks that take frames and know nothing of data sets, labels or training."""
+"""Networks: they take frames and do not depend on data sets, labels or training."""
 
 from mgst_model.networks.build import build_network
 from mgst_model.networks.checkpoint import LoadedNetwork, NetworkCard, load_network, read_card, save_network

@@ -1,4 +1,4 @@
-"""From a configuration to a network."""
+"""Builds a network from a configuration."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from mgst_model.networks.parallel import ParallelNetwork
 def build_network(config: NetworkConfig) -> ParallelNetwork | ImageNetwork:
     """Builds the network that a configuration describes.
 
-    What is not pre-trained is drawn from torch's default generator, as everywhere in torch: seed that first.
+    Weights without pre-training are drawn from torch's default generator. Seed it first.
+
+    Args:
+        config: Configuration of the network.
 
     Raises:
-        UsageError: if there is no such backbone, or its weights cannot be had.
-        ImportError: if the package that weights were asked of is not installed.
+        UsageError: if the backbone is unknown or its weights are not available.
+        ImportError: if the package that should provide the weights is not installed.
     """
     return ImageNetwork(config) if config.kind == "image" else ParallelNetwork(config)

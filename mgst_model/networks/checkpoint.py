@@ -1,4 +1,4 @@
-"""Weights on disk: safetensors for the numbers, JSON for all else. Nothing is ever unpickled."""
+"""Weights in files: safetensors for the weights, JSON for the description (the card). Nothing is unpickled."""
 
 from __future__ import annotations
 
@@ -22,26 +22,27 @@ from mgst_model.networks.network_config import NetworkConfig
 from mgst_model.networks.renamed import present_names
 
 FORMAT = 1
-# Characters of a long reason that are shown.
+# Largest number of characters of a reason in an error message.
 _SHOWN = 200
 WEIGHTS, CARD = ".safetensors", ".json"
 BEST = "best"
-# What a training was asked for, in its folder.
+# The options of a training, in its folder.
 SETTINGS = "config.json"
 _OWN = "build it, and read its weights with safetensors.torch.load_file and load_state_dict"
-# Trained on fewer people, a network counts as a try (ours; the usual training set has 720).
+# With fewer people in the training set, a network counts as a trial. The number is our own choice: FaceForensics++, the
+# usual training set, has 720.
 FEW_PEOPLE = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkCard:
-    """What is written of a network beside its weights.
+    """The description of a network that is stored next to its weights.
 
     Attributes:
-        config: What it is built from; ``pretrained`` is "random" here.
-        frames: Frames per segment that it is to be shown.
-        size: Side of its frames, pixels.
-        info: What else is known: its data set, its training, its validation.
+        config: Configuration that the network is built from. ``pretrained`` is "random" here.
+        frames: Number of frames per segment for scoring.
+        size: Side of the frames, in pixels.
+        info: Other facts: data set, training and validation.
     """
 
     config: NetworkConfig
@@ -51,12 +52,12 @@ class NetworkCard:
 
     @property
     def shortest(self) -> int:
-        """Frames that it needs at least: of the parallel network, the temporal stream compares two."""
+        """Smallest number of frames that the network needs: 2 with a temporal stream, which compares frames, else 1."""
         return 1 if self.config.kind == "image" or self.config.streams == "spatial" else min(2, self.frames)
 
     @property
     def caution(self) -> str:
-        """What to know before scores of this network are used, as far as its card tells of its training; or ""."""
+        """Warning about the training set of the network, or "" if the card has no reason for one."""
         known = self.info.get("trained_on")
         if not isinstance(known, Mapping):
             return ""
@@ -67,7 +68,7 @@ class NetworkCard:
             what = f"{people:,} {'person' if people == 1 else 'people'}"
         else:
             return ""
-        return f"this network was trained on {what} only: its scores of other videos mean nothing"
+        return f"this network was trained on {what} only: do not rely on its scores for other videos"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +76,7 @@ class LoadedNetwork(NetworkCard):
     """A network that is ready to score.
 
     Attributes:
-        network: In evaluation mode.
+        network: The network in evaluation mode.
     """
 
     network: nn.Module
@@ -90,23 +91,26 @@ def save_network(
     size: int | None,
     info: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Writes ``PATH.safetensors`` and ``PATH.json``; returns the former.
+    """Writes ``PATH.safetensors`` and ``PATH.json``.
 
     Args:
-        path: Without suffix, or with one of these.
-        network: Its state is written as it is.
-        config: What it was built from. None for a network that :func:`~mgst_model.networks.build_network` does not
-            build: its weights are then read with ``safetensors.torch.load_file`` and ``load_state_dict``, not with
-            :func:`load_network`.
-        frames: Frames per segment that it is to be shown; None with a config of None.
-        size: Side of its frames, pixels; None with a config of None.
-        info: Plain values for JSON.
+        path: Path without suffix, or with one of these suffixes.
+        network: Network whose state is written unchanged.
+        config: Configuration that the network was built from. None for a network that
+            :func:`~mgst_model.networks.build_network` does not build: read its weights with
+            ``safetensors.torch.load_file`` and ``load_state_dict``, not with :func:`load_network`.
+        frames: Number of frames per segment for scoring; None if ``config`` is None.
+        size: Side of the frames, in pixels; None if ``config`` is None.
+        info: Other facts, as plain JSON values.
+
+    Returns:
+        Path of the ``.safetensors`` file.
 
     Raises:
-        OutputError: if it cannot be written.
+        OutputError: if the files cannot be written.
     """
     stem = _stem(Path(path))
-    # Copies: safetensors refuses parameters that share their memory.
+    # Copies, because safetensors does not accept parameters that share memory.
     state = {name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
              for name, value in network.state_dict().items()}  # fmt: skip
     card = {
@@ -116,7 +120,7 @@ def save_network(
         "size": size,
         "info": dict(info or {}),
     }
-    # The card goes first: weights whose card is older would be read with the wrong one.
+    # The card is written first: new weights with an old card would be read with the wrong configuration.
     write_atomic(stem.with_name(stem.name + CARD), (json.dumps(card, indent=1) + "\n").encode())
     weights = stem.with_name(stem.name + WEIGHTS)
     write_atomic(weights, save(state))
@@ -124,14 +128,14 @@ def save_network(
 
 
 def read_card(path: str | Path) -> NetworkCard:
-    """Reads what :func:`save_network` wrote of a network, and sees that its weights are there.
+    """Reads the card of a network that :func:`save_network` wrote, and checks that its weights exist.
 
     Args:
-        path: Of ``.safetensors`` or ``.json``, of both without suffix, or of the folder of a training, of which the
-            best network is taken.
+        path: Path of the ``.safetensors`` or ``.json`` file, with or without suffix; or the folder of a training, of
+            which ``best`` is taken.
 
     Raises:
-        UsageError: if it is not there, is of another kind, or damaged.
+        UsageError: if a file is missing, damaged or of another kind.
     """
     return _read_card(weights_file(path).with_suffix(CARD))
 
@@ -140,47 +144,46 @@ def load_network(path: str | Path, device: torch.device | str = "cpu") -> Loaded
     """Reads a network that :func:`save_network` wrote.
 
     Args:
-        path: See :func:`read_card`.
-        device: Where to put it.
+        path: Path of the network, see :func:`read_card`.
+        device: Device to load the network to.
 
     Raises:
-        UsageError: as there, or if the weights do not fit their description.
+        UsageError: if a file is missing, damaged or of another kind, or the weights do not fit the card.
     """
     weights = weights_file(path)
     file = weights.with_suffix(CARD)
     card = _read_card(file)
-    # What is drawn here is overwritten at once, and must not move the draws of the caller.
+    # The initial weights are overwritten below. Drawing them must not advance the generator of the caller.
     with torch.random.fork_rng(devices=[]):
         network = build_network(card.config)
     try:
         network.load_state_dict(load_file(weights))
     except SafetensorError as error:
-        raise UsageError(f"is damaged: {error}", where=weights, hint="copy or train it again") from error
+        raise UsageError(f"damaged: {error}", where=weights, hint="copy the file again, or train again") from error
     except RuntimeError as error:
         # The first line only names the class of the network.
         reason = " ".join(str(error).split()).partition(": ")[2]
-        raise UsageError(f"does not fit {file.name}: {reason[:_SHOWN]}", where=weights) from error
+        what = f"the weights do not fit {file.name}: {reason[:_SHOWN]}"
+        raise UsageError(what, where=weights, hint="use the pair of files of the same training") from error
     network = network.to(device).eval()
     return LoadedNetwork(config=card.config, frames=card.frames, size=card.size, info=card.info, network=network)
 
 
 def weights_file(path: str | Path) -> Path:
-    """The file of weights, beside which there is a card.
+    """Returns the path of the weights, which have a card next to them.
 
     Args:
-        path: See :func:`read_card`.
+        path: Path of the network, see :func:`read_card`.
 
     Raises:
-        UsageError: if one of both is not there.
+        UsageError: if the weights or the card are missing.
     """
     given = Path(path)
     stem = given / BEST if given.is_dir() else _stem(given)
     weights, card = (stem.with_name(stem.name + suffix) for suffix in (WEIGHTS, CARD))
     hint = f"weights are a pair of files, NAME{WEIGHTS} and NAME{CARD}"
     if given.is_file() and given.suffix not in (WEIGHTS, CARD):
-        raise UsageError(
-            "is no file of weights of this toolkit", where=path, hint=hint + "; others are never unpickled"
-        )
+        raise UsageError("not a weights file of mgst", where=path, hint=hint + "; other files are never unpickled")
     if given.is_dir() and not weights.is_file() and (given / SETTINGS).is_file():
         hint = "this training has not been validated yet: continue it with mgst-train"
     for file in (weights, card):
@@ -193,24 +196,25 @@ def _read_card(path: Path) -> NetworkCard:
     try:
         card = json.loads(path.read_bytes())
         if card["format"] != FORMAT:
-            raise UsageError(f"is of format {card['format']}, but this version reads {FORMAT}", where=path)
+            what = f"format version must be {FORMAT}, got {card['format']}"
+            raise UsageError(what, where=path, hint="use the version of mgst that wrote it")
         if card["network"] is None:
-            what = "describes a network of your own, which this toolkit cannot build"
+            what = "describes a custom network, which mgst cannot build"
             raise UsageError(what, where=path, hint=_OWN)
         options = present_names({"network": card["network"]})["network"]
         NetworkConfig(**options)
-        # Whatever the card says, nothing but the weights beside it is read.
+        # No other file than the weights next to the card is read, whatever ``pretrained`` is in the card.
         config = NetworkConfig(**{**options, "pretrained": "random"})
         return NetworkCard(config=config, frames=_whole(card, "frames"), size=_whole(card, "size"), info=card["info"])
     except (KeyError, TypeError, ValueError) as error:
         reason = f"{type(error).__name__}: {first_line(error)}"
-        raise UsageError(f"does not describe a network: {reason}", where=path) from error
+        raise UsageError(f"not a network card: {reason}", where=path, hint="copy the file again") from error
 
 
 def _whole(card: Mapping[str, Any], name: str) -> int:
     value = card[name]
     if type(value) is not int or value < 1:
-        raise ValueError(f"{name} is {value!r}, not a whole number above 0")
+        raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
     return value
 
 

@@ -1,8 +1,8 @@
-"""Cross-guidance: the spatial stream says where to look, the temporal stream says when.
+"""Cross-guidance: the spatial stream tells the temporal stream where to look, and the temporal stream tells when.
 
-The abstract of the method names a mechanism that uses the relation between spatial artefacts and temporal
-inconsistencies, and no more; what it is made of here is ours. All of it is residual and starts at exactly 0: an
-untrained network with guidance is the network without.
+The abstract of the method only names a mechanism that uses the relation between spatial artefacts and temporal
+inconsistencies. The layers here are therefore our own design. All of them are residual and start at exactly 0, so an
+untrained network with guidance equals the network without it.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ Tubes = Float[Tensor, "b gh gw t d"]
 
 
 class WhereToLook(nn.Module):
-    """Spatial to temporal: a saliency map of every frame re-weights the tokens there, by a factor in (0, 2).
+    """Guides the temporal stream: a saliency map of every frame re-weights its tokens, by a factor in (0, 2).
 
     Args:
         channels: Channels C of the spatial features.
-        dim: Channels D of the tubes, and hidden ones here.
+        dim: Channels D of the tubes, and of the hidden layer here.
     """
 
     def __init__(self, channels: int, dim: int) -> None:
@@ -33,20 +33,25 @@ class WhereToLook(nn.Module):
         self.saliency = perceptron(channels, dim, 1, closed=True)
 
     def forward(self, spatial: Float[Tensor, "b gh gw t c"], tubes: Tubes) -> Tubes:
-        """What is to be added to the tubes, given normed spatial features of the same grid."""
+        """Returns what the caller adds to the tubes.
+
+        Args:
+            spatial: Normalised spatial features on the grid of the tubes.
+            tubes: Tokens of the temporal stream.
+        """
         gate: Tensor = self.saliency(spatial).tanh()
         return gate * tubes
 
 
 class WhenToLook(nn.Module):
-    """Temporal to spatial: what changes in a frame gates the channels of its features, and is added where it happens.
+    """Guides the spatial stream: change in a frame gates its channels, and is added to its features where it occurs.
 
-    The gate comes from the means over the grid of tokens and of their change since the last frame; it re-weights by a
-    factor in (0, 2).
+    The gate is computed from grid means of the tokens and of their change since the previous frame. It re-weights
+    channels by a factor in (0, 2).
 
     Args:
         channels: Channels C of the spatial features.
-        dim: Channels D of the tubes, and hidden ones here.
+        dim: Channels D of the tubes, and of the hidden layer here.
     """
 
     def __init__(self, channels: int, dim: int) -> None:
@@ -56,9 +61,14 @@ class WhenToLook(nn.Module):
         nn.init.zeros_(self.map.weight)
 
     def forward(self, tubes: Tubes, maps: Maps) -> Maps:
-        """What is to be added to the feature maps, given normed tubes."""
+        """Returns what the caller adds to the feature maps.
+
+        Args:
+            tubes: Normalised tokens of the temporal stream.
+            maps: Feature maps of the spatial stream.
+        """
         steps = change(tubes)
-        # Means over the grid: (b, t, d), then one row per frame, as the maps lie.
+        # Means over the grid have shape (b, t, d). They are flattened to one row per frame, as in the maps.
         pooled = [tokens.mean(dim=(1, 2)).flatten(0, 1) for tokens in (tubes, steps)]
         gate: Tensor = self.gate(torch.cat(pooled, dim=1)).tanh()[:, :, None, None]
         happening = resize(tubes_to_frames(self.map(steps)), (maps.shape[-2], maps.shape[-1]))
@@ -66,16 +76,16 @@ class WhenToLook(nn.Module):
 
 
 class TubeQuestions(nn.Module):
-    """Cross-attention, factorised: a token asks the tube of the other stream at its place and around it.
+    """Factorised cross-attention: a token attends to the tube of the other stream at its place and around it.
 
-    The other stream's tokens are mixed with their 3 x 3 neighbours first (space), then attended to over all frames
-    (time).
+    The tokens of the other stream are first mixed with their 3 x 3 neighbours (space). The attention then covers all
+    frames (time).
 
     Args:
-        queries: Channels of the tokens that ask.
-        context: Channels of the tokens that are asked.
+        queries: Channels of the query tokens.
+        context: Channels of the context tokens.
         dim: Channels inside.
-        heads: Attention heads.
+        heads: Number of attention heads.
     """
 
     def __init__(self, queries: int, context: int, dim: int, heads: int) -> None:
@@ -84,7 +94,12 @@ class TubeQuestions(nn.Module):
         self.attention = TimeAttention(queries, context, dim, heads, closed=True)
 
     def forward(self, queries: Float[Tensor, "b gh gw t q"], context: Float[Tensor, "b gh gw t c"]) -> Tensor:
-        """What is to be added to the tokens that asked; ``(b, gh, gw, t, q)``."""
+        """Returns what the caller adds to the query tokens, ``(b, gh, gw, t, q)``.
+
+        Args:
+            queries: Query tokens of one stream.
+            context: Context tokens of the other stream.
+        """
         around = tubes_to_frames(context)
         around = around + self.neighbours(around)
         found: Tensor = self.attention(queries, frames_to_tubes(around, context.shape[3]))
@@ -92,13 +107,13 @@ class TubeQuestions(nn.Module):
 
 
 class CrossGuidance(nn.Module):
-    """Guidance after one stage, one way or both. Both ways start from the features before it.
+    """Cross-guidance after one stage, in one or both directions. Both directions start from the features before it.
 
     Args:
         channels: Channels C of the spatial features.
         dim: Channels D of the tubes.
-        way: Who guides whom.
-        heads: Attention heads of the cross-attention; 0 leaves it out.
+        way: Direction of guidance.
+        heads: Number of attention heads of the cross-attention; 0 leaves the cross-attention out.
     """
 
     def __init__(self, channels: int, dim: int, *, way: Guidance = "both", heads: int = 0) -> None:
@@ -114,7 +129,12 @@ class CrossGuidance(nn.Module):
         self.ask_temporal = TubeQuestions(channels, dim, dim, heads) if to_spatial and asked else None
 
     def forward(self, maps: Maps, tubes: Tubes) -> tuple[Maps, Tubes]:
-        """Feature maps and tubes after guidance; their grids may differ."""
+        """Returns feature maps and tubes after guidance.
+
+        Args:
+            maps: Feature maps of the spatial stream.
+            tubes: Tokens of the temporal stream. Their grid may differ from that of the maps.
+        """
         grid = (tubes.shape[1], tubes.shape[2])
         new_maps, new_tubes = maps, tubes
         spatial, temporal = None, None

@@ -1,4 +1,4 @@
-"""What is read off the streams: logits of patches, embeddings of frames, logits of frames and segments."""
+"""Heads on the streams: logits of patches, embeddings of frames, logits of frames and segments."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mgst_model.layers.tubes import change
 
 
 class PatchHead(nn.Module):
-    """Says of every patch whether it is inconsistent with the frame before.
+    """Computes a logit for every patch: whether it is inconsistent with the previous frame.
 
     Args:
         dim: Channels D of the tubes.
@@ -26,7 +26,7 @@ class PatchHead(nn.Module):
         self.score = perceptron(2 * dim, dim, 1)
 
     def forward(self, tubes: Float[Tensor, "b gh gw t d"]) -> Float[Tensor, "b t-1 gh gw"]:
-        """Logits between frames t and t + 1, from the token of frame t + 1 and its change."""
+        """Returns logits between frames t and t + 1, from the token of frame t + 1 and its change."""
         steps = change(tubes)[:, :, :, 1:]
         logits: Tensor = self.score(torch.cat((tubes[:, :, :, 1:], steps), dim=-1))
         return full_precision(logits[..., 0].permute(0, 3, 1, 2))
@@ -35,14 +35,16 @@ class PatchHead(nn.Module):
 def pool_tubes(
     tubes: Float[Tensor, "b gh gw t d"], logits: Float[Tensor, "b t-1 gh gw"] | None
 ) -> Float[Tensor, "b t d"]:
-    """One token per frame: the mean over patches, weighted by the softmax of what the patch head says of them. Ours.
+    """Pools the patches of every frame to one token, with the softmax of the patch logits as weights.
 
-    A forgery fills a part of the picture only, and a plain mean drowns it. What the patch head learns is thus where the
-    segment head looks; before it has learnt anything, all patches weigh the same.
+    This pooling is our own, because a manipulation covers only a part of the frame and a plain mean would dilute it.
+    The segment head thus looks at the patches that the patch head finds suspicious. Before training, all patches have
+    nearly the same weight.
 
     Args:
-        tubes: Tokens.
-        logits: Of the change to each frame; the first one has those of the second. None for a single frame: a mean.
+        tubes: Tokens of the temporal stream.
+        logits: Patch logits of the change to each frame but the first. The first frame uses the logits of the second.
+            None for a single frame, which is pooled by a plain mean.
     """
     if logits is None:
         return tubes.mean(dim=(1, 2))
@@ -64,20 +66,20 @@ class FrameHead(nn.Module):
         self.project = nn.Linear(channels, embedding)
 
     def forward(self, pooled: Float[Tensor, "b t c"]) -> Float[Tensor, "b t e"]:
-        """Vectors of length 1, float32 at least."""
+        """Returns vectors of length 1, at least in float32."""
         return functional.normalize(full_precision(self.project(pooled)), dim=-1)
 
 
 class SegmentHead(nn.Module):
-    """One transformer layer over the frames, then a logit of each.
+    """One transformer layer over the frames, then a logit for each frame.
 
-    The layer's branches are scaled by factors that start at 0 [LayerScale, ICCV 2021]: at first every frame is judged
-    by itself.
+    The branches of the layer are scaled by factors that start at 0 [LayerScale, ICCV 2021]. At first, the logit of a
+    frame thus does not depend on other frames.
 
     Args:
-        channels: Channels of the pooled features that are put beside each other.
+        channels: Channels of the pooled features, which are concatenated.
         dim: Channels inside.
-        heads: Attention heads.
+        heads: Number of attention heads.
         mlp_ratio: Hidden width of the perceptron, in units of ``dim``.
     """
 
@@ -94,7 +96,7 @@ class SegmentHead(nn.Module):
         self.score = nn.Linear(dim, 1)
 
     def forward(self, pooled: Sequence[Float[Tensor, "b t _"]]) -> Float[Tensor, "b t"]:
-        """Logits of the frames; that of the segment is their mean."""
+        """Returns the logits of the frames. The logit of the segment is their mean."""
         tokens = self.project(torch.cat(list(pooled), dim=-1))
         normed = self.norm_attention(tokens)
         tokens = tokens + self.scale_attention * self.attention(normed, normed)
@@ -103,5 +105,5 @@ class SegmentHead(nn.Module):
 
 
 def full_precision(x: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
-    """Half-precision numbers as float32: losses and cosine distances need more than 8 bits of mantissa."""
+    """Converts half-precision numbers to float32: losses and cosine distances need more than 8 bits of mantissa."""
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x

@@ -1,4 +1,4 @@
-"""The field's usual baseline: a classifier of single frames."""
+"""The baseline: a classifier of single frames."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from mgst_model.networks.spatial import is_vision_transformer
 
 
 class ImageNetwork(nn.Module):
-    """A model of timm that judges every frame by itself; a segment is the mean of its frames.
+    """A timm model that classifies every frame separately. The logit of a segment is the mean over its frames.
 
     Args:
-        config: ``backbone``, ``pretrained`` and ``drop_path_rate`` are looked at.
+        config: Configuration; only ``backbone``, ``pretrained`` and ``drop_path_rate`` are used.
 
     Raises:
-        UsageError: if the backbone or its weights cannot be had.
+        UsageError: if the backbone is unknown or its weights are not available.
     """
 
     mean: Tensor
@@ -42,14 +42,14 @@ class ImageNetwork(nn.Module):
         self.register_buffer("std", torch.tensor(std)[:, None, None])
 
     def forward(self, frames: Float[Tensor, "b t 3 h w"]) -> SegmentOutput:
-        """Logits of segments and frames; there are no embeddings and no patches.
+        """Returns logits of segments and frames. There are no embeddings and no patch logits.
 
         Args:
             frames: RGB in [0, 1].
 
         Raises:
-            TypeError: for anything but a tensor of floating-point numbers.
-            ValueError: if the shape does not fit; on a CPU also for values far outside [0, 1].
+            TypeError: if ``frames`` is not a floating-point tensor.
+            ValueError: if the shape is wrong, or, on a CPU, if values are far outside [0, 1].
         """
         check_frames(frames, 5, kind="floating")
         rows = ((frames.flatten(0, 1) - self.mean) / self.std).contiguous(memory_format=torch.channels_last)

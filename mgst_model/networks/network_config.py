@@ -1,4 +1,4 @@
-"""Everything that shapes a network, as flat fields with defaults: a table of a configuration file fills it."""
+"""The options of a network, as flat fields with defaults. A table of a configuration file sets them."""
 
 from __future__ import annotations
 
@@ -13,32 +13,38 @@ Fusion = Literal["features", "scores"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NetworkConfig:
-    """What :func:`mgst_model.networks.build.build_network` builds. All numbers are ours; about 40 M parameters.
+    """Options of the network that :func:`mgst_model.networks.build.build_network` builds.
+
+    The default numbers are our own choice, because the method does not publish any. The default network has about 40 M
+    parameters.
 
     Attributes:
-        kind: ``parallel`` is the network of both streams; ``image`` is a classifier of single frames, the usual
-            baseline, which reads ``backbone``, ``pretrained`` and ``drop_path_rate`` only.
-        backbone: A model of timm, or a name in :data:`mgst_model.networks.spatial.BACKBONES`.
-        pretrained: Where the weights of the backbone come from. ``hub``: where timm has them; ``package``: an installed
-            package (for ``tf_efficientnet_lite0``); ``random``: nowhere; anything else is the path of a
-            ``.safetensors`` or ``.pth`` file.
-        streams: Both, or one of them alone.
-        guidance: Which stream guides which; without effect on a single stream.
-        fusion: How the streams come to one judgement; without effect on a single stream. ``features``: one head looks
-            at the features of both beside each other. ``scores``: each stream has a head of its own, and their log odds
-            add up, as those of two independent witnesses (ours).
+        kind: ``parallel`` is the network of both streams. ``image`` is the baseline, a classifier of single frames,
+            which only uses ``backbone``, ``pretrained`` and ``drop_path_rate``.
+        backbone: A timm model, or a name in :data:`mgst_model.networks.spatial.BACKBONES`.
+        pretrained: Source of the backbone weights. ``hub``: timm's download. ``package``: an installed package (for
+            ``tf_efficientnet_lite0``). ``random``: random values. Any other value is the path of a ``.safetensors`` or
+            ``.pth`` file.
+        streams: Both streams, or one of them alone.
+        guidance: Which stream guides which. No effect with a single stream.
+        fusion: How the scores of both streams become one score. No effect with a single stream. ``features``: one head
+            takes the concatenated features of both streams. ``scores``: each stream has its own head, and their logits
+            are added. The sum is our own choice: it is correct for two independent sources of evidence.
         dim: Width D of temporal tokens and of the segment heads.
-        blocks: Temporal blocks; a third of them runs beside each of the last three spatial stages.
-        heads: Attention heads; they divide ``dim``.
+        blocks: Number of temporal blocks; a third of them runs in parallel with each of the last three spatial stages.
+        heads: Number of attention heads; divides ``dim``.
         mlp_ratio: Hidden width of the perceptrons inside the blocks, in units of ``dim``.
         embedding_dim: Length E of frame embeddings.
-        drop_path_rate: Chance, in [0, 1), that the last temporal block is skipped for a segment in training; it grows
-            linearly from the first block on [stochastic depth, ECCV 2016]. In the parallel network the spatial
-            backbone has none: drawn per frame, it would make a steady segment flicker.
-        style_mix_p: How likely a segment's spatial features take on the style of another of the batch in training
-            (:class:`mgst_model.layers.style_mix.StyleMix`), [0, 1].
-        adapter_dim: Width of bottleneck adapters in the backbone. Above 0 they are what is trained of the backbone, and
-            its own parameters are frozen.
+        drop_path_rate: Probability, in [0, 1), that the last temporal block is skipped for a segment in training. It
+            grows linearly from the first block on [stochastic depth, ECCV 2016]. The spatial backbone of the parallel
+            network has no stochastic depth: it would be drawn per frame, so a still segment would flicker.
+        style_mix_p: Probability, in [0, 1], that a segment takes the feature statistics of another segment of the batch
+            in training (:class:`mgst_model.layers.style_mix.StyleMix`).
+        adapter_dim: Width of bottleneck adapters in the backbone. Above 0, only the adapters of the backbone are
+            trained and its own parameters are frozen.
+
+    Raises:
+        ValueError: if an option is unknown or out of range.
     """
 
     kind: Kind = "parallel"
@@ -61,25 +67,25 @@ class NetworkConfig:
         for name, choices in words:
             known = get_args(choices)
             if getattr(self, name) not in known:
-                raise ValueError(f"{name} is one of {', '.join(known)}, not {getattr(self, name)!r}")
+                raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
         for name in ("backbone", "pretrained"):
             if not getattr(self, name):
-                raise ValueError(f"{name} is empty")
+                raise ValueError(f"{name} must not be empty")
         for name in ("dim", "heads", "embedding_dim"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} is at least 1, not {getattr(self, name)}")
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.dim % self.heads or self.dim % 4:
-            raise ValueError(f"dim is a multiple of 4 and of heads ({self.heads}), not {self.dim}")
+            raise ValueError(f"dim must be a multiple of 4 and of heads ({self.heads}), got {self.dim}")
         if self.blocks < 3:
-            raise ValueError(f"blocks is at least 3, one beside each of three spatial stages, not {self.blocks}")
+            raise ValueError(f"blocks must be at least 3, one for each of three spatial stages, got {self.blocks}")
         if not self.mlp_ratio > 0:
-            raise ValueError(f"mlp_ratio is above 0, not {self.mlp_ratio}")
+            raise ValueError(f"mlp_ratio must be above 0, got {self.mlp_ratio}")
         if not 0 <= self.drop_path_rate < 1:
-            raise ValueError(f"drop_path_rate lies in [0, 1), not {self.drop_path_rate}")
+            raise ValueError(f"drop_path_rate must be in [0, 1), got {self.drop_path_rate}")
         if not 0 <= self.style_mix_p <= 1:
-            raise ValueError(f"style_mix_p lies in [0, 1], not {self.style_mix_p}")
+            raise ValueError(f"style_mix_p must be in [0, 1], got {self.style_mix_p}")
         if self.adapter_dim < 0:
-            raise ValueError(f"adapter_dim is a width or 0, not {self.adapter_dim}")
+            raise ValueError(f"adapter_dim must be at least 0, got {self.adapter_dim}")
         for name in ("adapter_dim", "style_mix_p"):
             if getattr(self, name) and self.kind == "image":
-                raise ValueError(f"{name} goes with kind 'parallel' only")
+                raise ValueError(f"{name} needs kind 'parallel', got kind 'image'")

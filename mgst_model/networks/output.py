@@ -1,4 +1,4 @@
-"""What every network of the library says about a batch of segments."""
+"""The output of every network for a batch of segments."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from torch import Tensor
 
 
 class SegmentOutput(NamedTuple):
-    """B segments of T frames, seen at three grains: segment, frame and patch.
+    """Output for b segments of t frames, at three grains: segment, frame and patch.
 
     Attributes:
-        logit: Above 0 where a segment looks fake; the mean of ``frame_logits``.
-        frame_logits: The same for every frame.
-        embedding: Frame embeddings of unit length, which the distance-based loss compares; None without a spatial
+        logit: Logit of each segment, above 0 for fake; the mean of ``frame_logits``.
+        frame_logits: Logit of each frame, above 0 for fake.
+        embedding: Frame embeddings of unit length, which the distance-based loss compares. None without a spatial
             stream.
-        patch_logits: Above 0 where a patch looks inconsistent between frames t and t + 1, so that s = t - 1; None
-            without a temporal stream and for single frames.
+        patch_logits: Logit of each patch, above 0 where it is inconsistent between frames t and t + 1, so that s = t -
+            1. None without a temporal stream and for single frames.
     """
 
     logit: Float[Tensor, " b"]

@@ -1,4 +1,4 @@
-"""The multi-grained parallel network: a spatial stream of frames beside a temporal stream of patches."""
+"""The multi-grained parallel network: a spatial stream of frames and a temporal stream of patches."""
 
 from __future__ import annotations
 
@@ -16,22 +16,24 @@ from mgst_model.networks.spatial import StagedBackbone, build_backbone
 from mgst_model.networks.temporal import PATCH, TemporalStream
 
 STAGES = 3
-# The stage after which feature maps have the stride of the patches, or are next to it: the middle one.
+# Cross-attention follows the middle stage, whose feature maps have the stride of the patches or one close to it.
 _CROSS_STAGE = 1
-# The stage after which feature maps still tell the style of a picture.
+# Style mixing follows the first stage, whose feature maps still represent the style of a picture.
 _STYLE_STAGE = 0
-# What segment heads look at.
+# Inputs of the segment heads.
 SPATIAL, TEMPORAL, BOTH = "spatial", "temporal", "both"
 
 
 class ParallelNetwork(nn.Module):
-    """Both streams, or one of them, with guidance after each of three stages. The numbers are ours.
+    """Both streams, or one of them, with cross-guidance after each of three stages.
+
+    The default numbers are our own choice, see :class:`~mgst_model.networks.network_config.NetworkConfig`.
 
     Args:
-        config: What to build; its ``kind`` is not looked at.
+        config: Configuration; ``kind`` is ignored.
 
     Raises:
-        UsageError: if the backbone or its weights cannot be had.
+        UsageError: if the backbone is unknown or its weights are not available.
     """
 
     def __init__(self, config: NetworkConfig) -> None:
@@ -67,46 +69,49 @@ class ParallelNetwork(nn.Module):
             for name, channels in looked_at.items()
         }
         if joined:
-            # The temporal stream joins as guidance does, from 0: what single frames have taught goes on as it is.
+            # The weights of the temporal stream start at 0, as in guidance. A spatial stream that was trained on single
+            # frames then keeps its output.
             nn.init.zeros_(segment_heads[BOTH].project.weight[:, -dim:])
         self.segment_heads = nn.ModuleDict(segment_heads)
 
     @property
     def backbone(self) -> nn.Module | None:
-        """What came pre-trained and learns more slowly than the rest; None for the temporal stream alone."""
+        """The pre-trained part, which has its own learning-rate factor; None for the temporal stream alone."""
         return None if self.spatial is None else self.spatial.model
 
     def begin_with(self, *streams: ParallelNetwork) -> None:
-        """Takes over what streams have learnt alone, each by itself.
+        """Copies the weights of streams that were trained alone, each by itself.
 
-        As guidance begins at 0, segments are then judged as the spatial stream judges their frames; where scores are
-        fused, the temporal stream's judgement is added.
+        Guidance starts at 0. The output then equals that of the spatial stream. With fusion of scores, the logit of the
+        temporal stream is added.
 
         Args:
-            streams: Networks of one stream each, of the same options but for ``streams``, ``guidance`` and ``fusion``.
+            streams: Networks of one stream each, with the same options except ``streams``, ``guidance`` and ``fusion``.
         """
         own = self.state_dict()
         for stream in streams:
             for name, learnt in stream.state_dict().items():
                 there = own.get(name, own.get(name.replace(f"heads.{SPATIAL}.", f"heads.{BOTH}.")))
                 if there is not None:
-                    # The joint head has columns for the temporal stream after those for the spatial one.
+                    # In the joint head, the columns of the temporal stream follow those of the spatial stream.
                     (there if there.shape == learnt.shape else there[:, : learnt.shape[1]]).copy_(learnt)
 
     def forward(self, frames: Float[Tensor, "b t 3 h w"]) -> SegmentOutput:
-        """Judges segments of any length. Of a single frame, the spatial stream judges alone: it has no time to look at.
+        """Computes the output for segments of any length.
+
+        For single frames only the spatial stream runs, because they have no temporal information.
 
         Args:
             frames: RGB in [0, 1]; h and w are multiples of 16. The grid of patches is h / 16 x w / 16.
 
         Raises:
-            TypeError: for anything but a tensor of floating-point numbers.
-            ValueError: if the shape does not fit; on a CPU also for values far outside [0, 1].
+            TypeError: if ``frames`` is not a floating-point tensor.
+            ValueError: if the shape is wrong, or, on a CPU, if values are far outside [0, 1].
         """
         check_frames(frames, 5, kind="floating")
         b, t, _, h, w = frames.shape
         if h % PATCH or w % PATCH:
-            raise ValueError(f"height and width of frames are multiples of {PATCH}, not {h} and {w}")
+            raise ValueError(f"height and width of frames must be multiples of {PATCH}, got {h} and {w}")
         maps, tubes = self._streams(frames)
         pooled: dict[str, Tensor] = {}
         embedding, patch_logits = None, None
@@ -116,11 +121,11 @@ class ParallelNetwork(nn.Module):
         if tubes is not None and self.patch_head is not None:
             patch_logits = self.patch_head(tubes) if t > 1 else None
             pooled[TEMPORAL] = pool_tubes(tubes, patch_logits)
-        frame_logits = self._judge(pooled)
+        frame_logits = self._frame_logits(pooled)
         return SegmentOutput(frame_logits.mean(dim=1), frame_logits, embedding, patch_logits)
 
-    def _judge(self, pooled: dict[str, Float[Tensor, "b t _"]]) -> Float[Tensor, "b t"]:
-        """Logits of frames, from the features of the streams that have looked."""
+    def _frame_logits(self, pooled: dict[str, Float[Tensor, "b t _"]]) -> Float[Tensor, "b t"]:
+        """Returns the logits of frames from the pooled features of the streams that ran."""
         if BOTH not in self.segment_heads:
             return torch.stack([self.segment_heads[name]([seen]) for name, seen in pooled.items()]).sum(dim=0)
         features = list(pooled.values())
@@ -130,7 +135,7 @@ class ParallelNetwork(nn.Module):
         return logits
 
     def _streams(self, frames: Float[Tensor, "b t 3 h w"]) -> tuple[Tensor | None, Tensor | None]:
-        """Last feature maps ``(b * t, c, h / 32, w / 32)`` or so, last tubes ``(b, gh, gw, t, d)``, normed."""
+        """Returns the last feature maps, about ``(b * t, c, h / 32, w / 32)``, and the last tubes, normalised."""
         maps = None if self.spatial is None else self.spatial.normalise(frames.flatten(0, 1))
         alone = frames.shape[1] == 1 and self.spatial is not None
         tubes = None if self.temporal is None or alone else self.temporal.start(frames)

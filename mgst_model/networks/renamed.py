@@ -1,11 +1,11 @@
-"""Names that options of a training had before; what was stored under them is still read."""
+"""Earlier names of training options. Files with earlier names can still be read."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-# By the earlier name, the name of now.
+# Earlier name: current name.
 RENAMED = {
     "network.embedding": "network.embedding_dim",
     "network.drop_path": "network.drop_path_rate",
@@ -38,7 +38,11 @@ RENAMED = {
 
 
 def present_names(tables: Mapping[str, Any]) -> dict[str, Any]:
-    """Tables of options that any version has stored, by the names of now; what is no table stays as it is."""
+    """Replaces earlier names of options by the current names.
+
+    Args:
+        tables: Tables of options of any version. A value that is not a table stays unchanged.
+    """
 
     def name(table: str, option: str) -> str:
         return RENAMED.get(f"{table}.{option}", f"{table}.{option}").removeprefix(f"{table}.")

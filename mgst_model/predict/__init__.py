@@ -1,6 +1,6 @@
-"""From a video to its score, in one object: ``load_detector(weights).predict("video.mp4").score``.
+"""Scores a video with one object: ``load_detector(weights).predict("video.mp4").score``.
 
-Nothing heavy is imported before a name is used: a process that extracts faces starts from here, too.
+Heavy modules are imported on first use of a name, because the process that extracts faces imports this package, too.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From a video to the scores of its faces: the one path from pixels to a score."""
+"""The detector: extracts the faces of a video and scores them."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ from mgst_model.predict.prediction import USUAL_FPS, Saw, TrackPrediction, Video
 Precision = Literal["auto", "fp32", "bf16"]
 Video = str | Path | np.ndarray | Tensor
 Videos = list[str] | list[Path] | list[str | Path] | tuple[str | Path, ...]
-# Runs that are extracted in a thread while the network is at one.
+# Runs that a thread extracts while the network scores one.
 _AHEAD = 2
-# Windows per call. On a CPU more of them only leave its caches.
+# Windows per call of the network. On a CPU, larger batches exceed its caches.
 _BATCH = {"cpu": 2, "cuda": 16}
 
 
@@ -57,16 +57,16 @@ def load_detector(
     """Loads a detector: ``load_detector("runs/base").predict("video.mp4").score``.
 
     Args:
-        weights: A training's folder, of which the best network is taken, or a file of weights.
-        device: "cpu", "cuda", or "auto" for CUDA where there is any.
-        precision: Number format of the network: "fp32", "bf16" (moves a score by about a hundredth), or "auto" for
-            bf16 where the device has instructions for it.
-        stride: Frames from one window to the next; None for windows that do not overlap.
-        batch: Windows per call of the network; None for what suits the device.
-        faces: Where faces come from; None to extract them in a thread on the same device.
+        weights: Folder of a training, of which ``best`` is used, or a weights file.
+        device: "cpu", "cuda", or "auto" for CUDA if available.
+        precision: Number format of the network: "fp32", "bf16" (changes a score by about 0.01), or "auto" for bf16 on
+            devices with bfloat16 instructions.
+        stride: Frames from the start of one window to the start of the next. None: windows do not overlap.
+        batch: Windows per call of the network; None for a number that suits the device.
+        faces: Source of faces; None to extract them in a thread on the same device.
 
     Raises:
-        UsageError: if the weights cannot be read, there is no such device, or the stride leaves frames out.
+        UsageError: if the weights cannot be read, the device does not exist, or the stride leaves out frames.
     """
     device = choose_device(device)
     loaded = load_network(weights, device=device)
@@ -77,7 +77,12 @@ def load_detector(
 
 
 def uses_bfloat16(precision: Precision, device: str) -> bool:
-    """Whether a network computes in bfloat16: "auto" does so where the device has instructions for it."""
+    """Whether a network computes in bfloat16. "auto" means yes on devices with bfloat16 instructions.
+
+    Args:
+        precision: "fp32", "bf16" or "auto".
+        device: Device of the network.
+    """
     if precision != "auto":
         return precision == "bf16"
     if device.startswith("cuda"):
@@ -86,18 +91,18 @@ def uses_bfloat16(precision: Precision, device: str) -> bool:
 
 
 class Detector:
-    """Scores videos, one after another, with the same network. Made by :func:`load_detector`.
+    """Scores videos one after another with the same network. :func:`load_detector` builds it.
 
     Args:
         loaded: The network, on the device.
-        device: Where the networks run.
+        device: Device of the network.
         half: Whether the network computes in bfloat16.
-        stride: Frames from one window to the next; None for windows that do not overlap.
+        stride: Frames from the start of one window to the start of the next. None: windows do not overlap.
         batch: Windows per call of the network.
-        faces: Where faces come from; None to extract them in a thread on the same device.
+        faces: Source of faces; None to extract them in a thread on the same device.
 
     Raises:
-        UsageError: if the stride leaves frames out.
+        UsageError: if the stride leaves out frames.
     """
 
     def __init__(
@@ -111,8 +116,8 @@ class Detector:
         faces: RunSource | None = None,
     ) -> None:
         if stride is not None and stride > loaded.frames:
-            what = f"windows of {loaded.frames} frames that begin every {stride} leave frames out"
-            raise UsageError(what, where="stride", hint=f"at most {loaded.frames}")
+            what = f"stride must be at most {loaded.frames}, the number of frames of a window, got {stride}"
+            raise UsageError(what, hint="a larger stride leaves out frames")
         self.loaded, self.device, self.half, self.stride, self.batch = loaded, device, half, stride, batch
         self.faces = faces or RunReader(input_of(loaded), face_extractor(device))
 
@@ -130,19 +135,19 @@ class Detector:
         """Scores all faces of a video.
 
         Args:
-            video: Path or URL of a video, a picture, or a folder with the frames of one video; its frames as a uint8
-                array (n, h, w, 3) or tensor (n, 3, h, w), RGB; or a list of paths, of which each is scored.
-            fps: Frames per second of frames in memory; times are counted at 25 where it is 0.
-            saw: Called now and then with the number of frames that have been read.
+            video: Path or URL of a video, a picture, or a folder with the frames of one video. Or frames as a uint8
+                array (n, h, w, 3) or tensor (n, 3, h, w), RGB. Or a list of paths, each of which is scored.
+            fps: Frames per second of frames in memory; 0 if unknown, and 25 is assumed.
+            saw: Called at intervals with the number of frames that have been read.
 
         Returns:
-            A prediction; a list of them for a list. The first video of a list that cannot be scored ends it: to go on,
-            call this for each and catch its errors.
+            A prediction; for a list, a list of predictions. The first video of a list that cannot be scored raises its
+                error. To continue with the other videos, call this method for each video and catch the errors.
 
         Raises:
             VideoError: if the video cannot be read, or is a picture and the network needs more than one frame.
-            NoFaceError: if no face in it can be scored.
-            TypeError: if frames are no uint8 array or tensor.
+            NoFaceError: if it has no face that can be scored.
+            TypeError: if frames are not a uint8 array or tensor.
             ValueError: if frames have another shape.
         """
         if isinstance(video, np.ndarray | Tensor):
@@ -155,7 +160,7 @@ class Detector:
         check_length(source, self.loaded)
         parts, rest = self._score(source, saw)
         if not parts:
-            what = "no face is seen in two frames on end"
+            what = "no face is visible in two consecutive frames"
             raise NoFaceError(what, where=name_of(source), hint=HINT, reason="faces_too_brief")
         order = sorted(parts)
         tracks = [_track(i, parts[i]) for i in order]
@@ -178,7 +183,11 @@ class Detector:
         )
 
     def _score(self, source: Source, saw: Saw) -> tuple[dict[int, _Parts], VideoSummary]:
-        """Runs the faces of a video through the network while the next ones are extracted."""
+        """Scores the faces of a video while a thread extracts the next ones.
+
+        Raises:
+            RuntimeError: if the source of faces yields no summary.
+        """
         waiting: deque[FaceRun] = deque()
         parts: dict[int, _Parts] = {}
         rest: VideoSummary | None = None
@@ -209,13 +218,13 @@ class Detector:
             mine.scores.append(scores._replace(patch=None if scores.patch is None else scores.patch.half()))
             mine.area += float((run.boxes[:, 2:] - run.boxes[:, :2]).prod(axis=1).sum())
         if rest is None:
-            raise RuntimeError(f"{name_of(source)}: its runs have no end")
+            raise RuntimeError(f"{name_of(source)}: the source of faces yielded no VideoSummary at its end")
         return parts, rest
 
 
 @dataclass(slots=True)
 class _Parts:
-    """What is known of one track so far, a part for each run."""
+    """Runs and scores of one track so far, with the sum of its face areas in pixels."""
 
     runs: list[FaceRun] = field(default_factory=list)
     scores: list[RunScores] = field(default_factory=list)
@@ -223,15 +232,23 @@ class _Parts:
 
 
 def check_length(source: Source, network: NetworkCard) -> None:
-    """Raises VideoError for a picture, if the network needs more than one frame."""
+    """Checks that the network can score the source: a picture needs a network for single frames.
+
+    Args:
+        source: The video or picture.
+        network: Card of the network.
+
+    Raises:
+        VideoError: if the source is a picture and the network needs more than one frame.
+    """
     if is_picture(source) and network.shortest > 1:
-        what = f"a single picture, and this network needs {network.frames} consecutive frames"
-        hint = "give a video, or weights of a network that looks at single frames"
+        what = f"is a single picture, but this network needs {network.frames} consecutive frames"
+        hint = "give a video, or the weights of a network for single frames"
         raise VideoError(what, where=name_of(source), hint=hint, reason="single_picture")
 
 
 def input_of(network: NetworkCard) -> InputSpec:
-    """What a network takes."""
+    """Returns the input that a network needs."""
     return InputSpec(frames=network.frames, min_frames=network.shortest, size=network.size)
 
 

@@ -1,4 +1,4 @@
-"""Faces of a video as a network is shown them: runs of crops, and where each of them was."""
+"""Faces of a video as the network input: runs of crops, and the positions of the crops."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from mgst_data.video import READERS
 from mgst_data.video.files import is_folder
 from mgst_data.video.images import IMAGE_SUFFIXES, NOMINAL_FPS
 
-# Frames with one crop, as the shards have them that networks are trained on; more only where a window needs them.
+# Frames with one crop, as in the shards of the training; more only if a window needs them.
 _RUN = 32
-# Shorter tracks are most often no faces.
+# Shorter tracks are usually false detections.
 _MIN_FRAMES = 8
 _CONFIG = ExtractConfig()
-HINT = "take a video in which a face can be seen clearly"
+HINT = "use a video in which a face is clearly visible"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frames:
-    """A video in memory; reads itself as a :class:`mgst_data.video.VideoReader` does.
+    """A video in memory. It has the methods of :class:`mgst_data.video.VideoReader`.
 
     Attributes:
-        pixels: RGB.
-        fps: Frames per second; 0 where unknown.
-        name: What to call it.
+        pixels: RGB frames.
+        fps: Frames per second; 0 if unknown.
+        name: Name of the video in messages and files.
     """
 
     pixels: UInt8[Tensor, "n 3 h w"]
@@ -47,29 +47,38 @@ class Frames:
 
     @staticmethod
     def of(frames: ndarray | Tensor, *, fps: float = 0.0) -> Frames:
-        """From an array (n, h, w, 3) or a tensor (n, 3, h, w), uint8.
+        """Builds a video from an array (n, h, w, 3) or a tensor (n, 3, h, w).
+
+        Args:
+            frames: RGB frames, uint8, at least one.
+            fps: Frames per second; 0 if unknown.
 
         Raises:
-            TypeError: for another dtype.
-            ValueError: for another shape, or no frame.
+            TypeError: if the dtype is not uint8.
+            ValueError: if the shape is wrong or there is no frame.
         """
         pixels = torch.from_numpy(frames) if isinstance(frames, ndarray) else frames
         wanted = "(n, h, w, 3)" if isinstance(frames, ndarray) else "(n, 3, h, w)"
         if pixels.dtype != torch.uint8:
-            raise TypeError(f"frames must be uint8, RGB of 0 to 255, not {frames.dtype}")
+            raise TypeError(f"frames must be uint8, RGB in [0, 255], got {frames.dtype}")
         colours = -1 if isinstance(frames, ndarray) else 1
         if pixels.ndim != 4 or pixels.shape[colours] != 3 or not pixels.numel():
-            raise ValueError(f"frames must be {wanted}, not {tuple(frames.shape)}")
+            raise ValueError(f"frames must have shape {wanted} with n >= 1, got {tuple(frames.shape)}")
         pixels = pixels.permute(0, 3, 1, 2) if isinstance(frames, ndarray) else pixels.cpu()
         return Frames(pixels, fps)
 
-    def chunks(self, path: str, size: int) -> Iterator[FrameBatch]:  # noqa: ARG002 - as readers are asked
-        """All frames, in batches."""
+    def chunks(self, path: str, size: int) -> Iterator[FrameBatch]:  # noqa: ARG002 - the interface of readers
+        """Yields all frames in batches.
+
+        Args:
+            path: Ignored; readers of files need it.
+            size: Largest number of frames of a batch.
+        """
         rate = self.fps or NOMINAL_FPS
         for begin in range(0, len(self.pixels), size):
             pixels = self.pixels[begin : begin + size]
             index = torch.arange(begin, begin + len(pixels))
-            # Stored channels-last, as batches are.
+            # Stored channels-last, as in the batches of all readers.
             stored = pixels.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
             yield FrameBatch(frames=stored, index=index, pts=index.double() / rate, fps=self.fps)
 
@@ -80,18 +89,18 @@ Source = str | Frames
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaceRun:
-    """Consecutive frames of one face, all with the same crop.
+    """Consecutive frames of one face, all with the same crop box.
 
     Attributes:
-        pixels: RGB crops, n of them; none once they were let go of.
+        pixels: RGB crops, n of them; none after :meth:`without_pixels`.
         track: Number of the face.
         frame: Numbers of the frames in the video.
-        time: Seconds.
-        boxes: Of the face, corners in pixels of the frames.
-        square: What was cropped, likewise.
-        fps: Of the video; 0 where unknown.
-        size: Of the video, width and height.
-        read: Frames of the video that had been read when it came out.
+        time: Times of the frames, in seconds.
+        boxes: Face boxes as corners, in pixels of the video frames.
+        square: Crop box as corners, in pixels of the video frames.
+        fps: Frames per second of the video; 0 if unknown.
+        size: Width and height of the video, in pixels.
+        read: Number of video frames that had been read when the run was yielded.
     """
 
     pixels: UInt8[ndarray, "_ s s 3"]
@@ -105,14 +114,20 @@ class FaceRun:
     read: int
 
     def without_pixels(self) -> FaceRun:
-        """The same without its pictures; an empty slice of them would hold all of them in memory."""
+        """Returns a copy without crops, which are a new empty array: an empty slice would keep all crops in memory."""
         return replace(self, pixels=np.empty((0, *self.pixels.shape[1:]), self.pixels.dtype))
 
     @staticmethod
     def of(chunk: FaceChunk, side: int, read: int) -> FaceRun:
-        """From a chunk, its crops scaled to a side of so many pixels."""
+        """Converts a chunk to a run.
+
+        Args:
+            chunk: Chunk of one face.
+            side: Side of the scaled crops, in pixels.
+            read: Number of video frames that have been read.
+        """
         back = invert_transform(chunk.crop_from_frame)
-        # Boxes are corners of areas; a crop reaches from half a pixel before its first pixel's middle on.
+        # Boxes are corners of areas: a crop begins half a pixel before the centre of its first pixel.
         end = chunk.crop_size - 0.5
         corners = apply_transform(back, torch.tensor([[-0.5, -0.5], [end, end]], dtype=torch.float64))
         return FaceRun(
@@ -130,12 +145,13 @@ class FaceRun:
 
 @dataclass(slots=True)
 class VideoSummary:
-    """What is known of a video once all its runs are out.
+    """Facts about a video that are known after all its runs.
 
     Attributes:
-        frames: That were read.
-        unscored: Frames with a face that are in no run, as they have too few neighbours with the same crop.
-        notes: What is amiss with the video.
+        frames: Number of frames that were read.
+        unscored: Number of frames with a face that are in no run, because they have too few neighbours with the same
+            crop.
+        notes: Defects of the video.
     """
 
     frames: int
@@ -145,12 +161,12 @@ class VideoSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputSpec:
-    """What a network takes.
+    """The input that a network needs.
 
     Attributes:
-        frames: Of a window.
-        min_frames: Of a run.
-        size: Side of the crops, pixels.
+        frames: Number of frames of a window.
+        min_frames: Smallest number of frames of a run.
+        size: Side of the crops, in pixels.
     """
 
     frames: int
@@ -160,7 +176,7 @@ class InputSpec:
 
 @runtime_checkable
 class RunSource(Protocol):
-    """Gives the runs of one video after another, and at the end of each what is left to say of it.
+    """Yields the runs of a video, then its summary. It is called for one video after another.
 
     Raises:
         VideoError: while iterating, if the video cannot be read.
@@ -168,7 +184,7 @@ class RunSource(Protocol):
     """
 
     def __call__(self, source: Source) -> Generator[FaceRun | VideoSummary]:
-        """Those of a file, URL, folder of frames, or of frames in memory."""
+        """Yields the runs of a file, a URL, a folder of frames, or frames in memory."""
         ...
 
 
@@ -176,26 +192,31 @@ class RunReader:
     """Extracts faces in the thread that iterates.
 
     Args:
-        spec: What the network takes.
-        extractor: Whose models to use; see :func:`face_extractor`.
+        spec: Input that the network needs.
+        extractor: Extractor whose models are used; see :func:`face_extractor`.
     """
 
     def __init__(self, spec: InputSpec, extractor: Extractor) -> None:
         self.spec = spec
-        # Runs of whole windows: none has to reach back.
+        # The length of a run is a multiple of the window, so that no window is moved back.
         run = spec.frames * max(1, _RUN // spec.frames)
         self._of_videos = extractor.with_config(replace(extractor.config, frames=run, min_frames=_MIN_FRAMES))
         # A picture has a single frame.
         self._of_pictures = extractor.with_config(replace(extractor.config, frames=run, min_frames=1))
 
     def __call__(self, source: Source) -> Generator[FaceRun | VideoSummary]:
-        """See :class:`RunSource`."""
+        """Yields runs and a summary, see :class:`RunSource`.
+
+        Raises:
+            VideoError: if the video cannot be read.
+            NoFaceError: if no face was found.
+        """
         extractor = self._of_pictures if is_picture(source) else self._of_videos
         record = VideoRecord.unlabelled(name_of(source), key=video_key(name_of(source)))
         extraction = extractor(record, reader=source if isinstance(source, Frames) else None)
         unscored = 0
         try:
-            # Closed at once, so that decoding ends where the network fails.
+            # Closed at once, so that decoding stops if the network fails.
             with closing(cast("Generator[FaceChunk]", iter(extraction))) as chunks:
                 for chunk in chunks:
                     if len(chunk) < self.spec.min_frames:
@@ -203,29 +224,34 @@ class RunReader:
                     else:
                         yield FaceRun.of(chunk, self.spec.size, extraction.frames)
         except NoFaceError as error:
-            # The options that an extraction would point to are not asked for here.
+            # The hint of the extraction names options that do not exist here.
             raise NoFaceError(error.what, where=error.where, hint=HINT, reason=error.reason) from error
         yield VideoSummary(extraction.frames, unscored, [text for _, text in extraction.notes])
 
 
 def face_extractor(device: str = "cpu") -> Extractor:
-    """An extractor for :class:`RunReader`."""
+    """Builds the extractor for :class:`RunReader`."""
     return Extractor(_CONFIG, device=device)
 
 
 def open_source(source: Source, size: int) -> Iterator[FrameBatch]:
-    """Reads a video as that extractor does, in batches of at most ``size`` frames."""
+    """Reads a video with the same reader as the extractor, in batches.
+
+    Args:
+        source: The video.
+        size: Largest number of frames of a batch.
+    """
     reader = source if isinstance(source, Frames) else READERS.get(_CONFIG.reader)()
     return reader.chunks(name_of(source), size)
 
 
 def name_of(source: Source) -> str:
-    """The path, or what frames in memory are called."""
+    """Returns the path, or the name of frames in memory."""
     return source.name if isinstance(source, Frames) else source
 
 
 def is_picture(source: Source) -> bool:
-    """Whether this is a single image, by its name or its number of frames."""
+    """Whether the source is a single picture, by its name or its number of frames."""
     if isinstance(source, Frames):
         return len(source.pixels) == 1
     return source.lower().endswith(IMAGE_SUFFIXES) and not is_folder(source)

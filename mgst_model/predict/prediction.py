@@ -1,4 +1,4 @@
-"""What a detector found in one video: scores of faces over time, as numbers, files and pictures."""
+"""The result of a detector for one video: scores of faces over time, as numbers, files and pictures."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from mgst_data.video.batches import ahead
 from mgst_model.predict.faces import Source, name_of, open_source
 
 SCORES, TIMELINE = "scores.json", "timeline.png"
-# Frames per second that a video without times is taken to have.
+# Assumed frames per second of a video without times.
 USUAL_FPS = 25.0
 _BATCH = 32
-# Pictures that are drawn while one is encoded.
+# Pictures that a thread draws while another one is encoded.
 _AHEAD = 4
 Saw = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
 class WindowScore:
-    """Consecutive frames that the network saw at once.
+    """Score of one window: consecutive frames that the network saw together.
 
     Attributes:
         first: Number of the first frame in the video.
-        last: Number of the last one.
-        score: Score of the window, [0, 1]; higher is more likely fake.
-        patches: The same of each of g x g parts; None if nothing is known of parts.
+        last: Number of the last frame.
+        score: Score of the window, [0, 1]; higher means more likely fake.
+        patches: Score of each of g x g patches; None if the network has no patch logits.
     """
 
     first: int
@@ -49,10 +49,10 @@ class WindowScore:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrackPrediction(ScoredTrack):
-    """One face through a video, with its scores.
+    """One face of a video, with its scores.
 
     Attributes:
-        windows: Scores of the windows that the network saw, in order.
+        windows: Scores of the windows, in order.
     """
 
     windows: tuple[WindowScore, ...] = ()
@@ -60,19 +60,19 @@ class TrackPrediction(ScoredTrack):
 
 @dataclass(slots=True, kw_only=True)
 class VideoPrediction:
-    """What was found in one video. A score lies in [0, 1]; higher means more likely fake. It is no probability.
+    """The result for one video. A score is in [0, 1]; higher means more likely fake. It is not a probability.
 
     Attributes:
-        source: What was scored, as it was given.
-        tracks: Faces, in order of first appearance; at least one.
-        main: Position of the main face: the one with the largest sum of areas over its frames.
+        source: The scored video, as it was given.
+        tracks: Faces in order of first appearance, at least one.
+        main: Position of the main face in ``tracks``: the face with the largest sum of areas over its frames.
         frames: Number of frames of the video.
-        fps: Frames per second; 0 where unknown.
-        size: Width and height of the video, pixels.
+        fps: Frames per second; 0 if unknown.
+        size: Width and height of the video, in pixels.
         seconds: Length of the video; 0 for a picture.
-        model: What is known of the network: its training, its input, its number format.
-        caution: What to know before the scores are used, or "".
-        unscored: Frames with a face that no window covers: those that have no neighbour in the same crop.
+        model: Facts about the network: training, input, number format.
+        caution: Warning about the use of the scores, or "".
+        unscored: Number of frames with a face that no window covers, because they have no neighbour with the same crop.
         notes: Defects of the video.
     """
 
@@ -90,12 +90,12 @@ class VideoPrediction:
 
     @property
     def video(self) -> str:
-        """Name of the video, as the user knows it."""
+        """Name of the video for messages."""
         return name_of(self.source)
 
     @property
     def score(self) -> float:
-        """The score of the main face: the mean over its windows."""
+        """Score of the main face: the mean over its windows."""
         return self.tracks[self.main].overall
 
     @property
@@ -108,10 +108,10 @@ class VideoPrediction:
         return f"VideoPrediction({self.video!r}, score {self.score:.3f}, {faces} in {self.frames} frames)"
 
     def to_json(self, *, threshold: float = 0.5) -> str:
-        """All scores: one line for each window and for each list of a track.
+        """Returns all scores as JSON, with one line per window and per list of a track.
 
         Args:
-            threshold: Scores above it are called fake.
+            threshold: A score above it counts as fake.
         """
         main = self.tracks[self.main]
         about = {
@@ -135,10 +135,10 @@ class VideoPrediction:
         return "{\n" + "".join(lines) + ' "tracks": [\n' + ",\n".join(tracks) + "\n ]\n}\n"
 
     def plot(self, *, threshold: float = 0.5) -> UInt8[np.ndarray, "h w 3"]:
-        """A picture of the scores of every face over time, RGB.
+        """Draws the scores of every face over time, as an RGB picture.
 
         Args:
-            threshold: Drawn as a dashed line.
+            threshold: Threshold, drawn as a dashed line.
         """
         title = f"{Path(self.video).name}: score over time (higher: more likely fake)"
         return timeline(self.tracks, seconds=self.seconds, threshold=threshold, title=title)
@@ -146,15 +146,15 @@ class VideoPrediction:
     def annotate(
         self, *, threshold: float = 0.5, saw: Saw = lambda _: None
     ) -> Generator[tuple[float, UInt8[np.ndarray, "h w 3"]]]:
-        """Every frame with boxes, heat maps of patches and curves drawn in. The video is read a second time.
+        """Yields every frame with boxes, patch heat maps and score curves. The video is read a second time.
 
         Args:
-            threshold: Scores above it are called fake.
-            saw: Called now and then with the number of frames that have been drawn.
+            threshold: A score above it counts as fake.
+            saw: Called at intervals with the number of frames that have been drawn.
 
         Yields:
-            When the frame is shown, seconds, and the picture, RGB. Its memory is used again for a later one as soon as
-            nobody holds it any more.
+            The time of the frame in seconds, and the RGB picture. The memory of a picture is reused for a later one as
+                soon as no reference to it is left.
 
         Raises:
             VideoError: while iterating, if the video can no longer be read.
@@ -180,17 +180,17 @@ class VideoPrediction:
         video: bool = True,
         saw: Saw = lambda _: None,
     ) -> list[Path]:
-        """Writes ``scores.json`` and, of a video, ``timeline.png`` and ``STEM.mp4``; of a picture ``STEM.png``.
+        """Writes ``scores.json``; for a video also ``timeline.png`` and ``STEM.mp4``, for a picture ``STEM.png``.
 
         Args:
-            folder: Made if it does not exist.
-            stem: Name of the annotated file without its ending; that of the video by default.
-            threshold: Scores above it are called fake.
+            folder: Folder to write to. It is created if needed.
+            stem: Name of the annotated file without suffix; "" for the name of the video.
+            threshold: A score above it counts as fake.
             video: Whether to write the annotated video or picture.
-            saw: Called now and then with the number of frames that have been drawn.
+            saw: Called at intervals with the number of frames that have been drawn.
 
         Returns:
-            The files.
+            The written files.
 
         Raises:
             OutputError: if the folder cannot be written.
@@ -206,7 +206,7 @@ class VideoPrediction:
         if not video:
             return files
         name = stem or Path(self.video).stem
-        # Drawn in a thread while others are encoded.
+        # A thread draws frames while others are encoded.
         drawn = ahead(self.annotate(threshold=threshold, saw=saw), _AHEAD)
         if self.seconds:
             files.append(folder / f"{name}.mp4")
@@ -219,7 +219,12 @@ class VideoPrediction:
 
 
 def rounded(score: float, digits: int = 4) -> float:
-    """A score as files have it."""
+    """Rounds a score for files.
+
+    Args:
+        score: Score, [0, 1].
+        digits: Number of decimal places.
+    """
     return round(score, digits)
 
 

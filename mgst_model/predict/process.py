@@ -1,7 +1,7 @@
-"""Extraction in a process of its own, beside the one that has the network.
+"""Extracts faces in a separate process, in parallel with the process of the network.
 
-Threads of one interpreter wait for each other wherever Python is at work, and a command imports one library after
-another. This module imports nothing heavy, so that a command can begin with it.
+Threads of one Python interpreter block each other, and a command imports libraries one after another. This module
+imports nothing heavy, so that a command can start the process first.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from mgst_data.processes import Failure, failures_sent, heavy_imports, start_qui
 if TYPE_CHECKING:
     from mgst_model.predict.faces import FaceRun, InputSpec, Source, VideoSummary
 
-# A process that begins afresh: no lock of a thread is inherited, and no CUDA context. To start it waits for nothing.
+# "spawn" starts a new interpreter: it inherits no locks of threads and no CUDA context, and starting does not block.
 _CONTEXT = multiprocessing.get_context("spawn")
 
 
 class RunProcess:
-    """A :class:`mgst_model.predict.faces.RunSource` whose videos are extracted in another process, one after another.
+    """A :class:`mgst_model.predict.faces.RunSource` that extracts videos in another process, one after another.
 
-    The process imports and loads what it needs as soon as this is made. Use it as a context: at its end the process is
-    ended.
+    The process imports and loads its modules as soon as this object is created. Use it as a context manager, which
+    stops the process at the end.
     """
 
     def __init__(self) -> None:
@@ -34,18 +34,18 @@ class RunProcess:
         with start_quietly():
             self._process.start()
         theirs.close()
-        # Videos that were asked for, and that have come to their end.
+        # Number of videos that were requested, and number of videos whose runs are complete.
         self._asked = self._ended = 0
 
     def begin(self, spec: InputSpec, paths: Sequence[str], *, threads: int) -> None:
-        """Begins to extract, and stays one run ahead.
+        """Starts the extraction, which stays one run ahead of the caller.
 
         Args:
-            spec: What the network takes.
-            paths: Of all videos, in the order in which they will be asked for.
-            threads: That face models may use.
+            spec: Input that the network needs.
+            paths: Paths of all videos, in the order in which they will be requested.
+            threads: Number of threads that face models may use.
         """
-        with suppress(OSError):  # a process that has ended is found so where runs are asked for
+        with suppress(OSError):  # a process that has ended is reported when runs are requested
             self._mine.send((spec, tuple(paths), threads))
 
     def __enter__(self) -> RunProcess:
@@ -55,21 +55,21 @@ class RunProcess:
         self.end()
 
     def kill(self) -> None:
-        """Ends the process without waiting for it: whoever waits for runs is told. For signal handlers."""
+        """Stops the process without waiting, for signal handlers. A caller that waits for runs gets an error."""
         self._process.terminate()
 
     def end(self) -> None:
-        """Ends the process, whatever it is at; may be called again."""
+        """Stops the process at once. It can be called again."""
         self._mine.close()
         self._process.terminate()
         self._process.join()
 
     def __call__(self, source: Source) -> Generator[FaceRun | VideoSummary]:
-        """The runs of the next video, which is this one; what is left of the one before is passed over.
+        """Yields the runs of the next video, and skips the remaining runs of the previous one.
 
         Raises:
-            VideoError: as the extraction does, or with the reason "worker_died" if its process has ended.
-            NoFaceError: as the extraction does.
+            VideoError: if the video cannot be read; or, with the reason "worker_died", if the process has ended.
+            NoFaceError: if no face was found.
         """
         from mgst_model.predict.faces import VideoSummary, name_of
 
@@ -94,7 +94,7 @@ class RunProcess:
             self._process.join()
             code = self._process.exitcode or 0
             what = f"the process that extracts faces ended with code {code}"
-            hint = "the memory may have run out: close other programs, or score a shorter video" if code < 0 else ""
+            hint = "memory may be exhausted: close other programs, or score a shorter video" if code < 0 else ""
             raise VideoError(what, where=path, hint=hint, reason="worker_died") from error
         return item
 
@@ -105,7 +105,7 @@ def _extract(pipe: Connection) -> None:
 
         from mgst_model.predict.faces import RunReader, face_extractor
 
-    with suppress(EOFError, OSError), failures_sent(pipe):  # an error of the pipe: the parent has gone
+    with suppress(EOFError, OSError), failures_sent(pipe):  # an error of the pipe: the parent process has ended
         extractor = face_extractor()
         spec, paths, threads = pipe.recv()
         torch.set_num_threads(threads)

@@ -1,4 +1,4 @@
-"""Training: what is learnt (task), when (trainer), on what (data), and how to continue (state)."""
+"""Training: examples and losses (task), schedule (trainer), batches (data) and resuming (state)."""
 
 from mgst_model.train.assemble import train
 from mgst_model.train.data import Loader, make_loaders

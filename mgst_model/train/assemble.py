@@ -1,4 +1,4 @@
-"""From an experiment and a folder of shards to a training."""
+"""Builds a training from an experiment and a folder of shards."""
 
 from __future__ import annotations
 
@@ -26,15 +26,18 @@ def train(
     """Trains the network of an experiment, or continues its training; see :meth:`Trainer.train`.
 
     Args:
-        experiment: What to train, and how.
+        experiment: Options of the training.
         shards: Folder of shards with the splits train and val, by path or URL.
         out: Folder of the training.
-        fabric: Launched; device, precision and processes.
-        watcher: Is told of every step.
+        fabric: Launched fabric: device, precision and processes.
+        watcher: Receives the progress.
+
+    Returns:
+        The best validation.
 
     Raises:
-        UsageError: if shards, weights or folder do not fit, or the training was begun in more or fewer processes.
-        MgstError: if the loss or its gradient is no number any more; with the chunks of the batch.
+        UsageError: if shards, weights or folder do not fit, or the training began with another number of processes.
+        MgstError: if the loss or its gradient is not finite; the error names the chunks of the batch.
         Stopped: after SIGTERM or SIGINT; the state is saved.
     """
     return make_trainer(experiment, shards, out, fabric=fabric, watcher=watcher).train()
@@ -48,8 +51,19 @@ def make_trainer(
     fabric: Fabric,
     watcher: TrainWatcher | None = None,
 ) -> Trainer:
-    """The trainer of an experiment; the arguments are those of :func:`train`."""
-    # One place has one name, however it is written; a URL stays as it is.
+    """Builds the trainer of an experiment.
+
+    Args:
+        experiment: Options of the training.
+        shards: Folder of shards with the splits train and val, by path or URL.
+        out: Folder of the training.
+        fabric: Launched fabric: device, precision and processes.
+        watcher: Receives the progress.
+
+    Raises:
+        UsageError: if shards or weights do not fit.
+    """
+    # Different spellings of a path must compare equal when a training continues. A URL stays unchanged.
     place = str(shards) if "://" in str(shards) else str(Path(shards))
     data = experiment.data
     loaders = make_loaders(place, data, seed=experiment.train.seed, fabric=fabric)

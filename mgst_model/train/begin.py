@@ -1,4 +1,4 @@
-"""The network as a training finds it."""
+"""The initial network of a training."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ from mgst_model.networks.checkpoint import load_network
 from mgst_model.networks.parallel import STAGES, ParallelNetwork
 from mgst_model.train.experiment import Experiment
 
-_HINT = "train.init_from takes weights of the same network, or of its streams, each trained alone"
+_HINT = "set train.init_from to weights of the same network, or of its streams, each trained alone"
 
 
 def begin(experiment: Experiment) -> nn.Module:
-    """The network with weights of earlier trainings, or as its configuration says.
+    """Builds the initial network: with weights of earlier trainings, or as its configuration says.
+
+    Args:
+        experiment: Options of the training.
 
     Raises:
-        UsageError: if these are of another shape, or cannot be had.
+        UsageError: if the weights of an earlier training are missing or have another shape.
     """
     if not experiment.train.init_from:
         return _drawn(experiment.network, experiment.train.seed)
@@ -44,17 +47,17 @@ def begin(experiment: Experiment) -> nn.Module:
 
 
 def _mismatch(given: NetworkConfig, asked: NetworkConfig) -> str:
-    """In what a network differs from the one that is to begin with its weights."""
+    """Describes how a network differs from the one that should start with its weights."""
     was, wanted = asdict(_shape(given)), asdict(_shape(asked))
     changes = [f"network.{name}: {was[name]} -> {wanted[name]}" for name in was if was[name] != wanted[name]]
-    return f"is a network of another shape: {'; '.join(changes) or 'this stream was given already'}"
+    return f"the network has another shape: {'; '.join(changes) or 'the same stream is given twice'}"
 
 
 def _shape(config: NetworkConfig) -> NetworkConfig:
-    """A configuration without what has no weights.
+    """Returns a configuration in which all options without weights have a fixed value.
 
-    That is mixing of styles and skipping of blocks; in a stream alone, guidance and fusion; in the spatial one alone,
-    the blocks of the temporal one.
+    These options are the mixing of styles and the skipping of blocks; for a single stream, guidance and fusion; for the
+    spatial stream alone, the number of temporal blocks.
     """
     config = replace(config, style_mix_p=0.0, drop_path_rate=0.0)
     if config.streams == "both":

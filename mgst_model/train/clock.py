@@ -1,4 +1,4 @@
-"""Where the time of a step goes."""
+"""Measures the time of the phases of a step."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ PHASES = ("data", "augmentation", "forward", "backward")
 
 
 class Clock:
-    """Adds up the seconds of each phase, as the device that trains has them.
+    """Sums the seconds of each phase on the device that trains.
 
-    Work on a GPU is timed by events that it passes itself: nothing waits for anything until the sums are asked for.
+    Work on a GPU is measured with CUDA events: the clock does not wait for the device until the sums are read.
 
     Args:
-        device: That trains.
+        device: Device that trains.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -27,7 +27,11 @@ class Clock:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Times what is done within; waiting for data is time of this process, all else time of the device."""
+        """Measures the time inside the context: time of this process for the phase "data", else time of the device.
+
+        Args:
+            name: A name in ``PHASES``.
+        """
         if self._cuda and name != "data":
             start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
             start.record()
@@ -40,7 +44,7 @@ class Clock:
             self._seconds[name] += time.perf_counter() - begin
 
     def take(self) -> dict[str, float]:
-        """Seconds of every phase since the last time; waits for the device."""
+        """Returns the seconds of every phase since the last call, and waits for the device."""
         if self._events:
             self._events[-1][2].synchronize()
             for name, start, end in self._events:

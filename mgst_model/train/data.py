@@ -1,4 +1,4 @@
-"""From a folder of shards to the batches that are trained and validated on."""
+"""Builds the batches for training and validation from a folder of shards."""
 
 from __future__ import annotations
 
@@ -26,42 +26,48 @@ from mgst_data.shards.report import latest
 from mgst_model.train.experiment import DataConfig
 
 TRAIN, VAL = "train", "val"
-# Reading processes beyond this number rarely make a training faster.
+# More reading processes rarely make a training faster.
 _MOST_WORKERS = 8
-# People are counted in at most so many videos: each costs one read.
+# Identities are counted in at most this number of videos, because each video costs one read.
 _COUNTED_VIDEOS = 500
 
 
 @runtime_checkable
 class Loader(Protocol):
-    """What :class:`~mgst_model.train.Trainer` needs of a loader; :class:`~mgst_data.shards.SegmentLoader` is one."""
+    """The methods of a loader that :class:`~mgst_model.train.Trainer` uses.
+
+    :class:`~mgst_data.shards.SegmentLoader` has them.
+    """
 
     def __len__(self) -> int:
-        """Batches that are left of the epoch, the same number in every whole epoch."""
+        """Number of batches that are left in the epoch; the same in every complete epoch."""
 
     def __iter__(self) -> Iterator[SegmentBatch]:
-        """The batches that are left of the epoch; at their end it stands at the beginning of the next epoch."""
+        """Yields the batches that are left in the epoch. The loader is then at the start of the next epoch."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Where it stands, as plain values; ``epoch`` among them, from 0."""
+        """Returns the position as plain values, with ``epoch`` (from 0) among them."""
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes to where it stood."""
+        """Sets the position."""
 
 
 def make_loaders(
     shards: str, data: DataConfig, *, seed: int = 0, fabric: Fabric | None = None
 ) -> tuple[SegmentLoader, SegmentLoader]:
-    """Batches of the splits train and val, for this process.
+    """Builds the loaders of the splits train and val for this process.
 
     Args:
         shards: Folder of shards, by path or URL.
-        data: Which segments are drawn.
-        seed: Seed of the draws.
-        fabric: That the training runs on: it knows how many processes share the draws. None for one process on a CPU.
+        data: Options of the data.
+        seed: Seed of the sampling.
+        fabric: Fabric of the training, which has the number of processes. None for one process on a CPU.
+
+    Returns:
+        The loader of the training and the loader of the validation.
 
     Raises:
-        UsageError: if a split holds too little, or no real or fake videos where these are learnt.
+        UsageError: if a split has too few videos, or lacks the real or fake videos that the training needs.
     """
     share: dict[str, Any] = {}
     if fabric is not None:
@@ -75,10 +81,15 @@ def make_loaders(
 
 
 def open_split(shards: str, data: DataConfig, split: str) -> ShardReader:
-    """The chunks of a split that a training reads: real ones, and fakes where those are learnt.
+    """Opens the chunks of a split that a training reads: real ones, and fakes if the training uses them.
+
+    Args:
+        shards: Folder of shards, by path or URL.
+        data: Options of the data.
+        split: "train" or "val".
 
     Raises:
-        UsageError: if there are none, or a method is not there.
+        UsageError: if there are no such chunks, or a method is unknown.
     """
     real = None if data.fakes != "blends" else REAL
     methods = ("real", *data.methods) if data.methods else None
@@ -92,20 +103,20 @@ def open_split(shards: str, data: DataConfig, split: str) -> ShardReader:
     missing = wanted - set(reader.label.tolist())
     if missing:
         kind = "real" if 0 in missing else "fake"
-        raise UsageError(f"has no {kind} videos in the split {split!r}", where=shards, hint=_splits_there(shards, data))
+        raise UsageError(f"no {kind} videos in the split {split!r}", where=shards, hint=_splits_there(shards, data))
     return reader
 
 
 def trained_on(shards: str, reader: ShardReader) -> dict[str, Any]:
-    """What a training learns from, for the card of its weights.
+    """Returns facts about the training set, for the card of the weights.
 
     Args:
         shards: Folder of shards.
         reader: The chunks of the split train.
 
     Returns:
-        ``real_videos`` by data set; ``people``, the number of different people in the real videos as far as the data
-        set names them, or None where they are not named or the videos are too many to look into.
+        ``real_videos``: number of real videos by data set. ``people``: number of identities in the real videos; None if
+            the data set does not name them, or if there are too many videos to read.
     """
     keys = set(reader.videos)
     real = [video for video in latest(ShardFolder.read(shards).reports()).values() if video.key in keys]
@@ -132,20 +143,20 @@ def make_loader(
     training: bool,
     pin: bool = False,
 ) -> SegmentLoader:
-    """Batches of segments for one of several processes.
+    """Builds the loader of one process.
 
     Args:
         reader: The chunks of a split.
-        data: Sizes and numbers.
-        seed: Seed of the draws.
-        rank: Number of this process.
+        data: Options of the data.
+        seed: Seed of the sampling.
+        rank: Number of this process, from 0.
         world: Number of processes.
-        training: Shuffled, of full batches, and with ``data.stride``; otherwise the draws of the first epoch in their
-            order, of consecutive frames, as videos are scored.
-        pin: Put batches into page-locked memory.
+        training: True: shuffled, only full batches, and with ``data.stride``. False: the samples of the first epoch in
+            their order, with consecutive frames, as in scoring.
+        pin: Whether batches are copied to page-locked memory.
 
     Raises:
-        UsageError: if there is not one full batch to train on, or if all videos of a label are too short.
+        UsageError: if there is no full batch to train on, or if all videos of a label are too short.
     """
     stride = data.stride if training else 1
     window = RandomWindow(data.frames, stride)
@@ -153,7 +164,7 @@ def make_loader(
     longest = {label: int(reader.frames[reader.label == label].max()) for label in sorted(set(reader.label.tolist()))}
     for label, frames in longest.items():
         if frames < window.span:
-            what = f"no {'fake' if label else 'real'} clip of the split {split} has {window.span} consecutive frames"
+            what = f"no {'fake' if label else 'real'} chunk of the split {split!r} has {window.span} consecutive frames"
             lower = "data.frames or data.stride" if stride > 1 else "data.frames"
             hint = f"the longest has {frames}: lower {lower} (--set data.frames={max(1, frames // stride)})"
             raise UsageError(what, where=reader.location, hint=hint)
@@ -170,7 +181,7 @@ def make_loader(
         drop_last=training,
     )
     if training and not len(sampler):
-        what = f"an epoch draws {sampler.draws} segments, too few for one batch in each of {world} processes"
+        what = f"an epoch has {sampler.draws} segments, too few for one batch in each of {world} processes"
         hint = f"lower data.batch_size ({data.batch_size}) or raise data.draws_per_video ({data.draws_per_video})"
         raise UsageError(what, where=reader.location, hint=hint)
     workers = _workers(world) if data.workers is None else data.workers
@@ -178,16 +189,16 @@ def make_loader(
 
 
 def _workers(world: int) -> int:
-    """Reading processes for each process that trains: they share the cores, and each leaves one to its training."""
+    """Returns the number of reading processes per training process. All processes share the cores."""
     here = int(os.environ.get("LOCAL_WORLD_SIZE", world))
     return max(1, min(_MOST_WORKERS, available_cores() // here - 1))
 
 
 def _splits_there(shards: str, data: DataConfig) -> str:
-    """What to do where a split that trainings read is missing."""
+    """Returns the hint for a missing split: the existing splits, and what to do."""
     kept = [video for video in latest(ShardFolder.read(shards).reports()).values() if not video.skipped]
     counts = Counter((video.split or "no split", "fake" if video.label else "real") for video in kept)
     there = ", ".join(f"{split}: {number:,} {kind}" for (split, kind), number in sorted(counts.items()))
     needed = "real videos" if data.fakes == "blends" else "real and fake videos"
-    where = f"here: {there}; " if there else "no video was kept here; "
-    return f"{where}a training needs {needed} in the splits train and val: give them when extracting, by a manifest"
+    where = f"videos here: {there}; " if there else "there are no videos here; "
+    return f"{where}a training needs {needed} in the splits train and val: extract again with a manifest that has them"

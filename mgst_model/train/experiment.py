@@ -1,4 +1,4 @@
-"""What a training depends on, as flat tables that a configuration file fills; they are written beside the weights."""
+"""The options of a training, as flat tables that a configuration file sets. They are stored next to the weights."""
 
 from __future__ import annotations
 
@@ -18,20 +18,23 @@ NONE = "none"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataConfig:
-    """Which segments are drawn.
+    """Options of the segments.
 
     Attributes:
-        fakes: What the network learns as fake: "blends" made of real videos, fake "videos", or "both".
-        frames: Frames per segment, T.
-        test_frames: Frames per segment where videos are scored; 0 for as many as in training.
-        stride: Frames of the video from one frame of a segment to the next, in training; scored are consecutive frames.
-        size: Side of the frames, pixels.
-        batch_size: Segments per process and step that are read; blends come on top.
-        draws_per_video: Draws from every video in an epoch, so that long videos do not dominate.
+        fakes: What the network learns as fake: "blends" that are made from real videos, fake "videos", or "both".
+        frames: Number of frames T of a segment.
+        test_frames: Number of frames of a segment for scoring; 0 for the same number as in training.
+        stride: Video frames from one frame of a segment to the next, in training. Scoring uses consecutive frames.
+        size: Side of the frames, in pixels; a multiple of 32.
+        batch_size: Segments that each process reads per step. Blends are added to them.
+        draws_per_video: Segments that are sampled from every video per epoch. The same number for all videos, so that
+            long videos do not dominate.
         val_draws_per_video: The same for validation.
-        workers: Processes that read shards, for each process that trains; None: as many as the machine has cores for,
-            at most 8.
-        methods: Only fakes of these methods; all of them by default.
+        workers: Reading processes per training process; None for a number that fits the cores, at most 8.
+        methods: Only fakes of these methods; () for all.
+
+    Raises:
+        UsageError: if an option is unknown or out of range.
     """
 
     fakes: Fakes = "blends"
@@ -52,26 +55,30 @@ class DataConfig:
         for name in ("test_frames", "workers"):
             _within(f"data.{name}", getattr(self, name) or 0, 0, 10**6)
         if self.size % 32 or self.size < 32:
-            raise UsageError(f"data.size is {self.size}", hint="a multiple of 32 pixels")
+            raise UsageError(f"data.size must be a multiple of 32, got {self.size}")
 
     @property
     def scored_frames(self) -> int:
-        """Frames per segment where videos are scored."""
+        """Number of frames of a segment for scoring."""
         return self.test_frames or self.frames
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AugmentConfig:
-    """What is done to segments, on the device that trains.
+    """Options of the augmentation, which runs on the device that trains.
 
     Attributes:
         blend_preset: Preset of :class:`mgst_data.augment.SelfBlend`.
-        donor_p: How likely the source of a blend is another segment of the batch (:class:`mgst_data.augment.Donor`).
-        temporal_p: How likely a pseudo-fake gets a temporal inconsistency on top
+        donor_p: Probability that the source of a blend is another segment of the batch
+            (:class:`mgst_data.augment.Donor`).
+        temporal_p: Probability that a pseudo-fake also gets a temporal inconsistency
             (:func:`mgst_data.augment.recipes.temporal_fakes`).
-        recipe: Label-preserving augmentations: a name in :data:`mgst_data.augment.RECIPES`; or one in
-            :data:`mgst_data.augment.AUGMENTATIONS`, for that alone, with its defaults; or "none". Other packages
-            register theirs under the entry points ``mgst_data.recipes`` and ``mgst_data.augmentations``.
+        recipe: Label-preserving augmentations. Either a name in :data:`mgst_data.augment.RECIPES`; or a name in
+            :data:`mgst_data.augment.AUGMENTATIONS` for one augmentation with its defaults; or "none". Other packages
+            can register theirs under the entry points ``mgst_data.recipes`` and ``mgst_data.augmentations``.
+
+    Raises:
+        UsageError: if an option is unknown or out of range.
     """
 
     blend_preset: str = "frame_random"
@@ -89,19 +96,23 @@ class AugmentConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LossConfig:
-    """Weights and constants of the losses of :mod:`mgst_model.losses`.
+    """Weights and constants of the losses in :mod:`mgst_model.losses`.
 
     Attributes:
-        patch_weight: Weight of the patch-temporal loss, lambda_p.
-        frame_weight: Weight of the distance-based frame loss, lambda_f.
+        patch_weight: Weight lambda_p of the patch-level temporal loss.
+        frame_weight: Weight lambda_f of the distance-based frame loss.
         ramp_epochs: Epochs over which both weights rise from 0.
-        focal_gamma: Focus of the patch loss on what is hard.
-        frame_margin: Of the frame loss: cosine distance that a fake frame is pushed to.
-        paired_weight: Weight, within the frame loss, of the margin between a fake frame and its twin.
-        single_centre: Use the single-centre loss as the frame loss.
-        patch_target: What the patch loss learns: whether a forgery "change"s, or the change of its "boundary".
-        change_threshold: Mean change of a forgery in a patch, from one frame to the next, that counts as an
-            inconsistency; in pixel values, [0, 1].
+        focal_gamma: Exponent of the patch loss; a higher value focuses it on difficult patches.
+        frame_margin: Margin of the frame loss: cosine distance at which fake frames have no loss.
+        paired_weight: Weight, within the frame loss, of the margin between a fake frame and its paired real frame.
+        single_centre: Whether the frame loss is the single-centre loss.
+        patch_target: Target of the patch loss: "change" for patches in which the manipulation changes, "boundary" for
+            the change of the blending boundary.
+        change_threshold: Smallest mean change of a manipulation in a patch, from one frame to the next, that counts as
+            an inconsistency; in pixel values, [0, 1].
+
+    Raises:
+        UsageError: if an option is unknown or out of range.
     """
 
     patch_weight: float = 1.0
@@ -123,30 +134,33 @@ class LossConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainConfig:
-    """How long and how fast.
+    """Options of the optimisation.
 
     Attributes:
         epochs: Passes over the videos.
-        lr: Highest learning rate, of AdamW.
-        backbone_lr_scale: Factor on the learning rate of the network's part ``backbone``, which was trained before.
-        guidance_lr_scale: Factor on the learning rate of the network's part ``guidance``, which joins the streams. Its
-            gates begin closed: in a short training, of streams that have learnt already, they hardly open at the rate
-            that suits the streams (ours).
-        weight_decay: Of all but biases and norms.
-        warmup_epochs: Epochs over which the learning rate rises; it then falls to 1 % as a cosine.
-        clip_norm: Largest norm of the gradient; 0 for no bound.
+        lr: Highest learning rate of AdamW.
+        backbone_lr_scale: Learning-rate factor of the part ``backbone`` of the network, which is pre-trained.
+        guidance_lr_scale: Learning-rate factor of the part ``guidance`` of the network, which connects the streams. Its
+            initial output is 0. In a short training that starts from trained streams, it hardly changes at the rate
+            that suits the streams. This factor is our own addition for that case.
+        weight_decay: Weight decay of all parameters except biases and norms.
+        warmup_epochs: Epochs over which the learning rate rises. It then falls to 1 % along a cosine.
+        clip_norm: Largest norm of the gradient; 0 for no limit.
         accumulate_batches: Batches per step.
-        ema_decay: Decay per step of the averaged weights that are validated and kept; 0 for no average. It is smaller
-            in the first steps.
-        sam_radius: Radius of sharpness-aware minimisation, which costs a second pass; 0 for none.
+        ema_decay: Decay per step of the averaged weights, which are validated and saved; 0 for no average. It is
+            smaller in the first steps.
+        sam_radius: Radius of sharpness-aware minimisation, which needs a second pass; 0 for none.
         precision: "32-true", "bf16-mixed" or "16-mixed".
-        seed: Seed of everything that is random.
-        save_every: Steps between saved states; every epoch is saved as well.
-        validate_every: Epochs between validations; the last one is always validated.
-        init_from: Weights of earlier trainings that the network begins with, in place of ``network.pretrained``: of
-            the same network; of its spatial stream alone, which the temporal stream then joins; or of each stream
-            alone; empty for none. Alone, each stream learns at its own pace: the spatial one sees many more faces for
-            the same time as single frames, and the temporal one is cheap, but takes many more steps (ours).
+        seed: Seed of all random numbers.
+        save_every: Steps between saved states. A state is also saved after every epoch.
+        validate_every: Epochs between validations. The last epoch is always validated.
+        init_from: Weights of earlier trainings that replace ``network.pretrained``; empty for none. Either weights of
+            the same network; or of its spatial stream alone, to which the temporal stream is added; or of both streams,
+            each trained alone. Separate training is our own design: the spatial stream sees many more faces in the same
+            time when it is trained on single frames, and the temporal stream is cheap, but needs many more steps.
+
+    Raises:
+        UsageError: if an option is unknown or out of range, or if two options cannot be combined.
     """
 
     epochs: int = 20
@@ -173,19 +187,23 @@ class TrainConfig:
                      "sam_radius"):  # fmt: skip
             _within(f"train.{name}", getattr(self, name), 0, 10**6)
         if not 0 <= self.ema_decay < 1:
-            raise UsageError(f"train.ema_decay is {self.ema_decay}", hint="at least 0 and below 1")
+            raise UsageError(f"train.ema_decay must be in [0, 1), got {self.ema_decay}")
         if self.sam_radius and self.accumulate_batches > 1:
-            what = "train.sam_radius does not go together with train.accumulate_batches"
+            what = "train.sam_radius and train.accumulate_batches cannot be combined"
             raise UsageError(what, hint="use larger batches")
         if self.sam_radius and self.precision == "16-mixed":
-            # Its first gradients overflow by design, and a step along them leads nowhere.
-            what = "train.sam_radius does not go together with train.precision 16-mixed"
+            # The first gradients of 16-mixed overflow by design, so a step along them is useless.
+            what = "train.sam_radius and train.precision 16-mixed cannot be combined"
             raise UsageError(what, hint="use bf16-mixed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Experiment:
-    """All tables of a training."""
+    """All tables of options of a training.
+
+    Raises:
+        UsageError: if options of different tables cannot be combined.
+    """
 
     network: NetworkConfig = field(default_factory=NetworkConfig)
     data: DataConfig = field(default_factory=DataConfig)
@@ -196,20 +214,22 @@ class Experiment:
     def __post_init__(self) -> None:
         if self.augment.temporal_p and self.data.frames == 2 and self.data.fakes != "videos":
             hint = "raise data.frames or use augment.temporal_p=0"
-            raise UsageError("augment.temporal_p makes nothing of segments of 2 frames", hint=hint)
+            raise UsageError("augment.temporal_p has no effect on segments of 2 frames", hint=hint)
         if self.augment.donor_p and self.data.batch_size == 1:
-            raise UsageError("augment.donor_p finds no other in a batch of 1", hint="raise data.batch_size")
+            raise UsageError(
+                "augment.donor_p needs a batch of at least 2 segments, got 1", hint="raise data.batch_size"
+            )
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """Returns the options as plain values for JSON."""
         return asdict(self)
 
 
 def _one_of(name: str, value: str, known: Collection[str]) -> None:
     if value not in known:
-        raise UsageError(f"{name} is {value!r}", hint=f"one of {', '.join(known)}")
+        raise UsageError(f"{name} must be one of {', '.join(known)}, got {value!r}")
 
 
 def _within(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
-        raise UsageError(f"{name} is {value}, outside {low} to {high:g}")
+        raise UsageError(f"{name} must be in [{low}, {high:g}], got {value}")

@@ -1,4 +1,4 @@
-"""How weights are changed: groups of parameters, the learning rate of a step, sharpness-aware minimisation."""
+"""Optimisation: parameter groups, the learning rate of a step, sharpness-aware minimisation."""
 
 from __future__ import annotations
 
@@ -13,14 +13,18 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mgst_model.train.experiment import TrainConfig
 
-# Share of the highest learning rate that is left at the end.
+# Final learning rate as a share of the highest one.
 FINAL = 0.01
 
 
 def parameter_groups(network: nn.Module, config: TrainConfig) -> list[dict[str, Any]]:
-    """Groups for AdamW: backbone and guidance learn at rates of their own; biases and norms do not decay.
+    """Returns the parameter groups of AdamW. Each group has its learning-rate factor as ``scale``.
 
-    Each group has its ``scale`` of the learning rate.
+    Backbone and guidance have their own factors. Biases and norms have no weight decay.
+
+    Args:
+        network: Network with its trainable parameters.
+        config: Options with the learning rate, the factors and the weight decay.
     """
     scales: dict[int, float] = {}
     for name, factor in (("backbone", config.backbone_lr_scale), ("guidance", config.guidance_lr_scale)):
@@ -39,13 +43,13 @@ def parameter_groups(network: nn.Module, config: TrainConfig) -> list[dict[str, 
 
 
 def learning_rate(step: int, *, steps: int, warmup: int, highest: float) -> float:
-    """A line up to ``highest`` over ``warmup`` steps, then half a cosine down to 1 % of it.
+    """Returns the learning rate of a step: a linear warm-up to ``highest``, then half a cosine down to 1 % of it.
 
     Args:
-        step: From 0.
-        steps: Of the whole training.
-        warmup: Steps of the line; the first step is not 0.
-        highest: Reached at its end.
+        step: Number of the step, from 0.
+        steps: Number of steps of the training.
+        warmup: Number of warm-up steps. The rate of the first step is above 0.
+        highest: Learning rate at the end of the warm-up.
     """
     if step < warmup:
         return highest * (step + 1) / warmup
@@ -54,20 +58,25 @@ def learning_rate(step: int, *, steps: int, warmup: int, highest: float) -> floa
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Gives every group its share."""
+    """Sets the learning rate of every group to ``rate`` times its factor.
+
+    Args:
+        optimizer: Optimizer with the groups of :func:`parameter_groups`.
+        rate: Learning rate for a factor of 1.
+    """
     for group in optimizer.param_groups:
         group["lr"] = rate * group["scale"]
 
 
 @contextmanager
 def climbed(network: nn.Module, radius: float) -> Iterator[None]:
-    """Within, the weights stand where the loss is worst in the neighbourhood; gradients start anew there.
+    """Moves the weights, inside the context, to the nearby point with the highest loss. Gradients are reset there.
 
-    The first half of sharpness-aware minimisation [Foret et al., ICLR 2021]: w + radius * g / |g|. Running means of
-    batch norms stay as the first pass left them.
+    This is the first half of sharpness-aware minimisation [Foret et al., ICLR 2021]: w + radius * g / |g|. Running
+    means of batch norms keep the values of the first pass. At the end, the weights return to their values from before.
 
     Args:
-        network: With the gradients g of the first pass.
+        network: Network with the gradients g of the first pass.
         radius: rho of the paper.
     """
     moved = [parameter for parameter in network.parameters() if parameter.grad is not None]

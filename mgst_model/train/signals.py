@@ -1,4 +1,4 @@
-"""Requests to stop: heard by the training, which saves first, and not by the processes that read for it."""
+"""Requests to stop: the training handles the signals and saves first; its reading processes ignore them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,17 @@ STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
 def workers_deaf_to_stopping(loader: Loader) -> Iterator[SegmentBatch]:
-    """The batches of a loader, whose processes start with the first of them and never see SIGTERM or SIGINT.
+    """Yields the batches of a loader whose reading processes never receive SIGTERM or SIGINT.
 
-    Schedulers and launchers send a signal to a whole group of processes; that of a batch that is being read would fail
-    the training before it could be saved.
+    Schedulers and launchers send a signal to a whole group of processes. A reading process that stops during a batch
+    would make the training fail before it is saved. The processes start with the first batch, so the signals are
+    blocked until then.
+
+    Args:
+        loader: Loader of a training.
     """
     batches = iter(loader)
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)  # processes inherit it
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)  # the reading processes inherit the mask
     try:
         first = next(batches, None)
     finally:
@@ -32,10 +36,15 @@ def workers_deaf_to_stopping(loader: Loader) -> Iterator[SegmentBatch]:
 
 @contextmanager
 def stop_requests(answer: Callable[[], None]) -> Iterator[threading.Event]:
-    """Within, SIGTERM and the first SIGINT ask for a stop; a second SIGINT interrupts at once.
+    """Turns SIGTERM and the first SIGINT, inside the context, into a request to stop.
+
+    A second SIGINT interrupts at once.
 
     Args:
-        answer: Called as soon as the signal arrives, whatever the training is doing: inside a signal handler.
+        answer: Called inside the signal handler as soon as the signal arrives.
+
+    Yields:
+        An event that is set when a stop is requested.
     """
     asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():

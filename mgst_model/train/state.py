@@ -1,4 +1,4 @@
-"""The folder of a training: what it was asked for, its curves, and a state from which it continues exactly."""
+"""The folder of a training: its options, its curves, and a state from which it continues bit-identically."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from mgst_model.train.experiment import Experiment
 
 STATE = "state.pt"
 STEPS, VALIDATIONS = "steps.csv", "validation.csv"
-_ELSEWHERE, _DELETE = "choose another output folder (--out)", "delete it to begin anew"
-# Options that change nothing of what is learnt, and may differ when a training goes on.
+_ELSEWHERE, _DELETE = "choose another output folder (--out)", "delete it to train again"
+# Options without effect on the result. They may differ when a training continues.
 _FREE = ("data.workers",)
-# What torch's reader, a small stack machine, raises when it is fed with something else.
+# Exceptions of torch's unpickler for files that are damaged or of another kind.
 _DAMAGE = (
     pickle.UnpicklingError, RuntimeError, EOFError, LookupError, ValueError, TypeError, AttributeError, AssertionError,
     struct.error,
@@ -34,16 +34,16 @@ _DAMAGE = (
 
 
 class TrainFolder:
-    """Files of one training, and the lock that keeps a second one out until :meth:`close`.
+    """Files of one training, and a lock against a second training in the same folder until :meth:`close`.
 
     Args:
-        path: The folder; made if it is not there.
-        asked: What the training depends on, as plain values; a tuple and a list of the same values are the same.
+        path: The folder. It is created if needed.
+        asked: Options of the training, as plain values. A tuple equals a list of the same values.
 
     Raises:
-        ConfigMismatchError: if a training of something else was begun here.
-        UsageError: if the folder holds other things.
-        OutputError: if it cannot be written, or another training writes into it (reason "locked").
+        ConfigMismatchError: if the folder has a training with other options.
+        UsageError: if the folder has other files.
+        OutputError: if the folder cannot be written, or another training writes to it (reason "locked").
     """
 
     def __init__(self, path: str | Path, asked: Mapping[str, Any]) -> None:
@@ -53,7 +53,7 @@ class TrainFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             strange = not settings.is_file() and any(file.name != LOCK for file in self.path.iterdir())
         if strange:
-            raise UsageError("not empty, and no folder of a training", where=path, hint=_ELSEWHERE)
+            raise UsageError("not a folder of a training, and not empty", where=path, hint=_ELSEWHERE)
         self._lock = FolderLock(self.path)
         try:
             if settings.is_file():
@@ -65,17 +65,17 @@ class TrainFolder:
             raise
 
     def close(self) -> None:
-        """Lets other trainings in; may be called again."""
+        """Releases the lock. It can be called again."""
         self._lock.release()
 
     def save(self, state: Mapping[str, Any]) -> None:
-        """Writes a state, whole or not at all."""
+        """Writes a state atomically."""
         buffer = io.BytesIO()
         torch.save(dict(state), buffer)
         write_atomic(self.path / STATE, buffer.getvalue())
 
     def rewind(self, step: int) -> None:
-        """Forgets what was logged after a step: it will be made and logged once more."""
+        """Removes the rows of the tables after a step, because the training will write them again."""
         for name in (STEPS, VALIDATIONS):
             path = self.path / name
             if path.exists():
@@ -89,7 +89,15 @@ class TrainFolder:
                 write_atomic(path, table.getvalue().encode())
 
     def log(self, name: str, row: Mapping[str, Any]) -> None:
-        """Adds a row to a table, under its header."""
+        """Appends a row to a table, with a header if the table is new.
+
+        Args:
+            name: File name of the table.
+            row: Values by column.
+
+        Raises:
+            OutputError: if the table cannot be written.
+        """
         path = self.path / name
         with output_errors(path):
             new = not path.exists()
@@ -101,13 +109,16 @@ class TrainFolder:
 
 
 def load_state(folder: str | Path) -> dict[str, Any] | None:
-    """The state that a training saved last; None before the first. Only tensors and plain values are unpickled.
+    """Reads the last saved state of a training. Only tensors and plain values are unpickled.
 
     Args:
-        folder: Of the training.
+        folder: Folder of the training.
+
+    Returns:
+        The state; None if no state has been saved yet.
 
     Raises:
-        UsageError: if it is damaged.
+        UsageError: if the file is damaged, or is not a state.
     """
     path = Path(folder, STATE)
     if not path.exists():
@@ -115,9 +126,9 @@ def load_state(folder: str | Path) -> dict[str, Any] | None:
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except _DAMAGE as error:
-        raise UsageError(f"is damaged: {first_line(error)}", where=path, hint=_DELETE) from error
+        raise UsageError(f"damaged: {first_line(error)}", where=path, hint=_DELETE) from error
     if not isinstance(state, dict) or "step" not in state:
-        raise UsageError("holds no state of a training", where=path, hint=_DELETE)
+        raise UsageError("not a state of a training", where=path, hint=_DELETE)
     return state
 
 
@@ -125,21 +136,21 @@ def _read_settings(path: Path) -> dict[str, Any]:
     try:
         settings = json.loads(path.read_bytes())
     except ValueError as error:
-        raise UsageError(f"is no valid JSON: {error}", where=path, hint=_ELSEWHERE) from error
+        raise UsageError(f"not valid JSON: {error}", where=path, hint=_ELSEWHERE) from error
     if not isinstance(settings, dict):
-        raise UsageError("is no config of a training", where=path, hint=_ELSEWHERE)
+        raise UsageError("not a config of a training", where=path, hint=_ELSEWHERE)
     return settings
 
 
 def _compare(was: Mapping[str, Any], asked: Mapping[str, Any], where: Path) -> None:
     was, asked = present_names(was), present_names(asked)
-    # An option that came later has had its default.
+    # An option that is newer than the training had its default then.
     for name, defaults in json.loads(json.dumps(Experiment().as_dict())).items():
         if isinstance(was.get(name), Mapping) and isinstance(asked.get(name), Mapping):
             was[name] = {option: value for option, value in defaults.items() if option in asked[name]} | was[name]
     changes = [f"{name}: {old} -> {new}" for name, old, new in _differences(was, asked) if name not in _FREE]
     if changes:
-        hint = "repeat the earlier options to continue it, or choose another output folder (--out)"
+        hint = "use the earlier options to continue the training, or choose another output folder (--out)"
         raise ConfigMismatchError(f"trained with another config: {'; '.join(changes)}", where=where, hint=hint)
 
 

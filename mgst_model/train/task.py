@@ -1,4 +1,4 @@
-"""What is learnt: segments become twins with labels at every grain, outputs become losses."""
+"""The detection task: makes examples with labels at every grain from segments, and computes the losses."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mgst_model.train.experiment import NONE, AugmentConfig, DataConfig, LossCon
 
 @runtime_checkable
 class TaskExamples(Protocol):
-    """What a network is shown, and what the training itself has to know of it: n segments, of any task."""
+    """Input of the network and labels for the trainer: n segments. Every task has its own class of examples."""
 
     @property
     def frames(self) -> Float[Tensor, "n t 3 h w"]:
@@ -33,61 +33,79 @@ class TaskExamples(Protocol):
 
     @property
     def valid(self) -> Bool[Tensor, "n t"]:
-        """False where a frame has no face; segments without any do not count in the validation."""
+        """False for frames without a face. Segments without any face are ignored in the validation."""
 
     def __len__(self) -> int:
-        """The number of segments, n."""
+        """Number of segments, n."""
 
 
 @runtime_checkable
 class Task(Protocol):
-    """What :class:`~mgst_model.train.Trainer` needs of a task; :class:`DetectionTask` is one.
+    """The methods of a task that :class:`~mgst_model.train.Trainer` uses. :class:`DetectionTask` has them.
 
-    Its examples are handed back to it as they are. The state of a task that is a :class:`torch.nn.Module` is saved with
-    the training, and moved to its device.
+    The trainer passes the examples of a task back to it unchanged. If a task is a :class:`torch.nn.Module`, its state
+    is saved with the training, and it is moved to the device of the training.
     """
 
     def examples(
         self, segment: Segment, generator: torch.Generator, *, has_mask: Bool[Tensor, " b"] | None = None
     ) -> TaskExamples:
-        """What to train on, made of a batch; everything random is drawn from ``generator``, on the CPU."""
+        """Makes training examples from a batch.
+
+        Args:
+            segment: Segments of the batch.
+            generator: Source of all random numbers, on the CPU.
+            has_mask: True for fakes with a known mask; None if no mask is known.
+        """
 
     def test_examples(
         self, segment: Segment, generator: torch.Generator, *, has_mask: Bool[Tensor, " b"] | None = None
     ) -> TaskExamples:
-        """What to validate with."""
+        """Makes validation examples from a batch.
+
+        Args:
+            segment: Segments of the batch.
+            generator: Source of all random numbers, on the CPU.
+            has_mask: True for fakes with a known mask; None if no mask is known.
+        """
 
     def losses(
         self, output: SegmentOutput, examples: Any, *, epoch: float = math.inf, average: Average = identity
     ) -> dict[str, Tensor]:
-        """Scalars by name; what is minimised is "total".
+        """Computes scalars by name; the training minimises "total".
 
         Args:
-            output: What the network said of the examples.
-            examples: What it was shown.
-            epoch: Epochs trained so far, with the fraction of this one; infinite in a validation.
-            average: The mean of a count over all processes: what a sum is divided by, so that several processes learn
-                what one with the whole batch does.
+            output: Output of the network for the examples.
+            examples: The examples.
+            epoch: Number of trained epochs, with the fraction of the current one; infinite in a validation.
+            average: Mean of a count over all processes. Sums are divided by it, so that several processes have the same
+                loss as one process with the whole batch.
         """
 
     def update(self, output: SegmentOutput, examples: Any, *, average: Average = identity) -> None:
-        """Learns from the output what is no weight, such as a running mean; before the losses of every batch."""
+        """Updates state that is not a weight, such as a running mean. It is called before the losses of every batch.
+
+        Args:
+            output: Output of the network for the examples.
+            examples: The examples.
+            average: Mean of a count over all processes.
+        """
 
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """What a network is shown, and what it should say: n segments, of which the first ``pairs`` are real twins.
+    """Input of the network and its labels: n segments. The first ``pairs`` of them are paired real segments.
 
     Attributes:
         frames: RGB in [0, 1].
         label: 0 real, 1 fake.
-        frame_label: The same for frames; of a fake, some may be real.
-        severity: Share of the face that is manipulated, [0, 1]; 1 for fakes whose mask is not known.
-        valid: False where a frame has no face.
-        boundary: Where both faces are mixed, [0, 1].
-        patch_target: Patches that change as forgeries do, from one frame to the next; s = t - 1.
-        patch_known: False for patches that are left out: of frames without a face, of fakes without masks.
-        pairs: Real twins; their fakes follow in the same order.
+        frame_label: 0 real, 1 fake, per frame. Some frames of a fake may be real.
+        severity: Share of the face that is manipulated, [0, 1]; 1 for fakes without a known mask.
+        valid: False for frames without a face.
+        boundary: Blending boundary, [0, 1].
+        patch_target: True for patches that change inconsistently from one frame to the next; s = t - 1.
+        patch_known: False for patches that are left out: of frames without a face, and of fakes without a known mask.
+        pairs: Number of real-fake pairs. Their real segments come first, then their pseudo-fakes in the same order.
     """
 
     frames: Float[Tensor, "n t 3 h w"]
@@ -105,15 +123,15 @@ class Examples:
 
 
 class DetectionTask(nn.Module):
-    """Makes its own fakes, and judges what a network says of them. Owns no network, no optimizer and no device.
+    """Makes pseudo-fakes and computes the losses. It owns no network, no optimizer and no device.
 
     Its state is the prototype of real frames.
 
     Args:
-        data: Which fakes are learnt, and the number of frames.
-        augment: What is done to segments.
-        loss: Weights and constants. Of a network without embeddings or patch logits, the others are taken.
-        network: Tells the length of embeddings.
+        data: Options of the data: which fakes are used, and the number of frames.
+        augment: Options of the augmentation.
+        loss: Weights and constants of the losses. Losses whose network output is None are skipped.
+        network: Options of the network, for the length of embeddings.
     """
 
     def __init__(
@@ -135,15 +153,15 @@ class DetectionTask(nn.Module):
     def examples(
         self, segment: Segment, generator: torch.Generator, *, has_mask: Bool[Tensor, " b"] | None = None
     ) -> Examples:
-        """Makes fakes of the real segments, and augments all of them.
+        """Makes pseudo-fakes from the real segments, and augments all segments.
 
         Args:
-            segment: Real ones, and fakes where those are learnt.
-            generator: On the CPU.
-            has_mask: Fakes whose mask is known; on the CPU. None: no mask is.
+            segment: Real segments, and fakes if the training uses them.
+            generator: Generator on the CPU.
+            has_mask: True for fakes with a known mask, on the CPU; None if no mask is known.
 
         Raises:
-            TypeError: for what is no generator on the CPU.
+            TypeError: if ``generator`` is not a generator on the CPU.
         """
         return self._make(segment, generator, has_mask, augmented=True)
 
@@ -151,19 +169,29 @@ class DetectionTask(nn.Module):
     def test_examples(
         self, segment: Segment, generator: torch.Generator, *, has_mask: Bool[Tensor, " b"] | None = None
     ) -> Examples:
-        """The same without the label-preserving augmentations: to validate with."""
+        """Makes validation examples: as in :meth:`examples`, without the label-preserving augmentations.
+
+        Args:
+            segment: Real segments, and fakes if the training uses them.
+            generator: Generator on the CPU.
+            has_mask: True for fakes with a known mask, on the CPU; None if no mask is known.
+
+        Raises:
+            TypeError: if ``generator`` is not a generator on the CPU.
+        """
         return self._make(segment, generator, has_mask, augmented=False)
 
     def losses(
         self, output: SegmentOutput, examples: Examples, *, epoch: float = math.inf, average: Average = identity
     ) -> dict[str, Tensor]:
-        """Every part of the loss, unweighted, and their weighted sum under "total".
+        """Computes every part of the loss, unweighted, and their weighted sum as "total".
 
         Args:
-            output: What the network said of the examples.
-            examples: What it was shown.
-            epoch: Epochs trained so far; the weights of patch and frame loss rise over the first ``ramp_epochs``.
-            average: The mean of a count over all processes.
+            output: Output of the network for the examples.
+            examples: The examples.
+            epoch: Number of trained epochs. The weights of the patch and frame losses rise over the first
+                ``ramp_epochs``.
+            average: Mean of a count over all processes.
         """
         weights = examples.valid.any(dim=1).float()
         ramp = min(1.0, epoch / self.loss.ramp_epochs) if self.loss.ramp_epochs else 1.0
@@ -178,7 +206,13 @@ class DetectionTask(nn.Module):
         return {"total": total, **parts}
 
     def update(self, output: SegmentOutput, examples: Examples, *, average: Average = identity) -> None:
-        """Moves the prototype of real frames; before the losses of the first step, which need one."""
+        """Updates the prototype of real frames, before the losses, which need it from the first step on.
+
+        Args:
+            output: Output of the network for the examples.
+            examples: The examples.
+            average: Mean of a count over all processes.
+        """
         if output.embedding is not None and self.loss.frame_weight:
             real = (examples.frame_label == REAL) & examples.valid
             self.prototype.update(output.embedding.detach(), real, average)
@@ -188,10 +222,10 @@ class DetectionTask(nn.Module):
     ) -> Examples:
         check_generator(generator)
         blended = (segment.label == REAL) if self.data.fakes != "videos" else torch.zeros_like(segment.valid[:, 0])
-        twins, others = blended.nonzero()[:, 0], (~blended).nonzero()[:, 0]
+        sources, others = blended.nonzero()[:, 0], (~blended).nonzero()[:, 0]
         parts = []
-        if len(twins) or not len(others):
-            parts.append(self._twins(segment[twins], generator, augmented=augmented))
+        if len(sources) or not len(others):
+            parts.append(self._pairs(segment[sources], generator, augmented=augmented))
         if len(others):
             known = torch.zeros_like(blended) if has_mask is None else has_mask.to(others.device)
             rest = segment[others]
@@ -200,7 +234,7 @@ class DetectionTask(nn.Module):
             parts.append(_of_videos(rest, known[others]))
         return _joined(parts)
 
-    def _twins(self, real: Segment, generator: torch.Generator, *, augmented: bool) -> Examples:
+    def _pairs(self, real: Segment, generator: torch.Generator, *, augmented: bool) -> Examples:
         pair = self.blend(real, generator=generator)
         if self.temporal is not None:
             pair = cast("RealFakePair", self.temporal(pair, generator=generator))
@@ -250,7 +284,7 @@ class DetectionTask(nn.Module):
 
 
 def _of_videos(segment: Segment, has_mask: Bool[Tensor, " b"]) -> Examples:
-    """Segments as they are. Of a fake whose mask is known, every manipulated patch counts as inconsistent."""
+    """Returns examples of unchanged segments. In a fake with a known mask, all manipulated patches are inconsistent."""
     fake, known = segment.label == FAKE, (segment.label == REAL) | has_mask
     share = labels.severity(segment.mask, segment.landmarks)
     manipulated = labels.binary_patches(segment.patch_label)

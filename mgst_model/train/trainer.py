@@ -1,4 +1,4 @@
-"""The training loop: schedules, saves, resumes, validates; knows nothing of what is learnt."""
+"""The training loop: schedules, saves, resumes and validates. It is independent of the task."""
 
 from __future__ import annotations
 
@@ -33,33 +33,33 @@ from mgst_model.train.task import Task, TaskExamples
 from mgst_model.train.watcher import StepReport, Stopped, TrainWatcher, Validation
 
 LAST, CURVES = "last", "tensorboard"
-# Characters of a long reason that are shown.
+# Largest number of characters of a reason in an error message.
 _SHOWN = 200
 
 
 class Trainer:
-    """Trains a network, of this toolkit or of your own.
+    """Trains a network of mgst or a custom network.
 
-    Weights are written as safetensors, ``best`` and ``last``. Those of any network are read by
+    Weights are written as safetensors, ``best`` and ``last``. The weights of any network can be read with
     ``network.load_state_dict(safetensors.torch.load_file("runs/mine/best.safetensors"))``. ``load_network``,
-    ``load_detector`` and the commands build the network themselves: they read only those of networks that
-    :func:`~mgst_model.networks.build_network` builds, and that were trained with a ``card``.
+    ``load_detector`` and the commands build the network themselves. They only read networks that
+    :func:`~mgst_model.networks.build_network` builds and that were trained with a ``card``.
 
     Args:
-        network: Takes frames ``(b, t, 3, h, w)``, RGB in [0, 1]; returns a :class:`~mgst_model.networks.SegmentOutput`,
-            or only logits of segments ``(b,)``, above 0 where a segment looks fake. Its parts named ``backbone`` and
-            ``guidance``, if it has them, learn at rates of their own.
-        task: Makes examples and losses; :class:`~mgst_model.train.DetectionTask`, or one of your own.
-        loaders: Batches to train on, and batches to validate with; see :func:`~mgst_model.train.make_loaders`.
-        config: How long and how fast. Its ``init_from`` is for :func:`~mgst_model.train.train`; load weights into your
-            network yourself.
-        out: Folder of the training. A training that was begun there continues.
-        fabric: Launched; device, precision and processes. None: the GPU if there is one, else the CPU. For several
-            processes, make it first, and the loaders with it: each process reads its own share.
-        watcher: Is told of every step.
-        card: What ``build_network`` has built the network from; None for a network of your own.
-        settings: What else the training depends on, as plain values for JSON: written to ``config.json``. A training
-            that was begun with others is not continued.
+        network: Takes frames ``(b, t, 3, h, w)``, RGB in [0, 1]. Returns a :class:`~mgst_model.networks.SegmentOutput`,
+            or only logits of segments ``(b,)``, above 0 for fake. Its parts named ``backbone`` and ``guidance``, if
+            any, have their own learning-rate factors.
+        task: Makes examples and losses: :class:`~mgst_model.train.DetectionTask` or a custom task.
+        loaders: Loader of the training and loader of the validation; see :func:`~mgst_model.train.make_loaders`.
+        config: Options of the optimisation. ``init_from`` has no effect here, only in :func:`~mgst_model.train.train`;
+            load weights into the network first.
+        out: Folder of the training. A training that began there continues.
+        fabric: Launched fabric: device, precision and processes. None: the GPU if there is one, else the CPU. For
+            several processes, build it first and pass it to the loaders, because each process reads its own share.
+        watcher: Receives the progress.
+        card: Description of a network that ``build_network`` built; None for a custom network.
+        settings: Other options of the training, as plain JSON values, which are written to ``config.json``. A training
+            with other settings is not continued.
 
     Raises:
         UsageError: if an epoch has too few batches.
@@ -88,7 +88,7 @@ class Trainer:
         self.per_epoch = batches // config.accumulate_batches
         if not self.per_epoch:
             hint = f"lower train.accumulate_batches ({config.accumulate_batches}) or raise data.draws_per_video"
-            raise UsageError(f"an epoch has {batches} batches, too few for a step", hint=hint)
+            raise UsageError(f"an epoch has {batches} batches, too few for one step", hint=hint)
         self.steps = self.per_epoch * config.epochs
         if isinstance(task, nn.Module):
             task.to(fabric.device)
@@ -98,26 +98,29 @@ class Trainer:
         self.averaged = ModelEmaV3(network, decay=config.ema_decay, use_warmup=True) if config.ema_decay else None
         self.clock = Clock(fabric.device)
         self.step, self.best = 0, Validation(0, 0, auc=-math.inf, loss=math.inf, best=False)
-        # An epoch that was trained, and whose validation was stopped.
+        # The epoch that is trained but whose validation was interrupted.
         self.unvalidated: int | None = None
         self.folder: TrainFolder | None = None
         self.curves: SummaryWriter | None = None
 
     @property
     def trained(self) -> nn.Module:
-        """The network with the weights that are validated and written: averaged ones, unless ``ema_decay`` is 0."""
+        """The network with the validated and saved weights: averaged weights, unless ``ema_decay`` is 0."""
         return self.plain if self.averaged is None else self.averaged.module
 
     def train(self) -> Validation:
-        """Trains, or continues a training, to its end; returns its best validation.
+        """Trains to the end, or continues a training.
 
-        The folder then holds ``best`` and ``last`` (weights), ``steps.csv`` and ``validation.csv``, TensorBoard's
-        curves and the state to continue from. With the same arguments, machine and number of processes, the result is
-        bit-identical on a CPU, also if the training was stopped in between.
+        The folder then has ``best`` and ``last`` (weights), ``steps.csv`` and ``validation.csv``, TensorBoard logs and
+        the state to continue from. With the same arguments, machine and number of processes, the result on a CPU is
+        bit-identical, even if the training was interrupted.
+
+        Returns:
+            The best validation.
 
         Raises:
-            ConfigMismatchError: if another training was begun in the folder.
-            MgstError: if the loss or its gradient is no number any more; with the chunks of the batch.
+            ConfigMismatchError: if the folder has another training.
+            MgstError: if the loss or its gradient is not finite; the error names the chunks of the batch.
             Stopped: after SIGTERM or SIGINT; the state is saved.
         """
         parameters = sum(parameter.numel() for parameter in self.plain.parameters())
@@ -176,7 +179,7 @@ class Trainer:
 
     def _step(self, waiting: list[tuple[SegmentBatch, TaskExamples]], epoch: int) -> None:
         self.network.train()
-        # Layers that drop things draw from the global generator, which is set anew for every step, to resume exactly.
+        # Dropout and similar layers draw from the global generator. It is seeded at every step, to resume exactly.
         torch.manual_seed(seed_for(self.seed, "layers", self.step, self.fabric.global_rank))
         rate = learning_rate(
             self.step,
@@ -197,7 +200,7 @@ class Trainer:
                 self._pass(waiting[0][1], waiting[0][0], update=False)
         with self.clock.phase("backward"):
             norm = self._clip()
-            # In float16 some overflow: that step is left out, and the next losses are scaled by less.
+            # float16 gradients may overflow: the step is then skipped, and the loss scale is reduced.
             if not math.isfinite(norm) and self.config.precision != "16-mixed":
                 raise self._not_finite("gradient", norm, [key for batch, _ in waiting for key in batch.keys])
             self.optimizer.step()
@@ -210,13 +213,13 @@ class Trainer:
         self._log(StepReport(self.step, epoch, sums, rate, shown, self.clock.take()))
 
     def _pass(self, examples: TaskExamples, batch: SegmentBatch, *, update: bool) -> dict[str, float]:
-        """Adds the gradients of a batch; returns the loss and its parts."""
+        """Adds the gradients of a batch. Returns the loss and its parts."""
         with self.clock.phase("forward"):
-            output = _judged(self.network, examples.frames)
+            output = _output_of(self.network, examples.frames)
             if update:
                 self.task.update(output, examples, average=self._average)
             parts = self.task.losses(output, examples, epoch=self.step / self.per_epoch, average=self._average)
-        # Of the whole batch: every process sees a loss that is no number in any of them, and none waits for another.
+        # Values of the whole batch: if the loss of one process is not finite, all processes stop, and none waits.
         shared = self._average(torch.stack([part.detach() for part in parts.values()]))
         values = dict(zip(parts, shared.tolist(), strict=True))
         if not math.isfinite(values["total"]):
@@ -226,7 +229,7 @@ class Trainer:
         return values
 
     def _clip(self) -> float:
-        """Bounds the gradient, where asked for; returns its norm before, the same in all processes."""
+        """Clips the gradient if requested. Returns its norm before clipping, which is the same in all processes."""
         if self.config.clip_norm:
             norm = self.fabric.clip_gradients(
                 self.network, self.optimizer, max_norm=self.config.clip_norm, error_if_nonfinite=False
@@ -236,19 +239,19 @@ class Trainer:
         return float(torch.nn.utils.get_total_norm(given))
 
     def _not_finite(self, name: str, value: float, keys: Sequence[str]) -> MgstError:
-        at = f"at step {self.step + 1}, of chunks {', '.join(keys)}" if keys else f"after step {self.step}"
+        at = f"at step {self.step + 1}, chunks {', '.join(keys)}" if keys else f"after step {self.step}"
         ways = [f"lower train.lr ({self.config.lr:g})"]
         ways += [] if self.config.clip_norm else ["set train.clip_norm=1"]
         ways += [] if self.config.precision == "32-true" else ["set train.precision=32-true"]
-        hint = f"{', or '.join(ways)}; it continues from the last saved state"
+        hint = f"{', or '.join(ways)}; the training continues from the last saved state"
         reason = f"non_finite_{name.replace(' ', '_')}"
         return MgstError(f"the {name} is {value} {at}", where=self.out, hint=hint, reason=reason)
 
     @torch.no_grad()
     def _share_statistics(self) -> None:
-        """Gives every process the running means of batch norms that the first one has.
+        """Copies the running means of batch norms from the first process to all processes.
 
-        Each has its own after a step; averaged, validated and resumed from, they are to be the same everywhere.
+        They differ after a step. Averaging, validation and resuming need the same values in all processes.
         """
         running = [buffer for buffer in self.plain.buffers() if buffer.is_floating_point()]
         if self.fabric.world_size == 1 or not running:
@@ -260,7 +263,7 @@ class Trainer:
 
     @torch.no_grad()
     def _validate(self, epoch: int, asked: threading.Event) -> None:
-        """Measures the averaged weights; where a stop is asked for, saves that this is still to be done.
+        """Validates the averaged weights. If a stop is requested, saves that the validation is still to do.
 
         Raises:
             Stopped: as soon as any process is asked to stop.
@@ -269,20 +272,20 @@ class Trainer:
         network = self.trained.eval()
         auc = BinaryAUROC().to(self.fabric.device)
         sums = torch.zeros(2, device=self.fabric.device)
-        _count(auc, sums[:0], sums[:0])  # a process may have nothing to validate
-        self.validation_loader.load_state_dict(self._first_draws)  # the same draws every time
+        _count(auc, sums[:0], sums[:0])  # a process may have no validation batch
+        self.validation_loader.load_state_dict(self._first_draws)  # the same segments in every validation
         batches = workers_deaf_to_stopping(self.validation_loader)
         for number in range(self._most(len(self.validation_loader))):
             if self._everywhere(asked.is_set()):
                 self._save()
                 raise Stopped
             batch = next(batches, None)
-            if batch is None:  # other processes have more of them
+            if batch is None:  # other processes have more batches
                 continue
             generator = generator_for(self.seed, "validation", number, self.fabric.global_rank)
             examples = self.task.test_examples(self._segment(batch), generator, has_mask=batch.has_mask)
             with self.fabric.autocast():
-                output = _judged(network, examples.frames)
+                output = _output_of(network, examples.frames)
             parts = self.task.losses(output, examples)
             seen = examples.valid.any(dim=1)
             _count(auc, output.logit[seen], examples.label[seen])
@@ -341,27 +344,27 @@ class Trainer:
         self.fabric.barrier()
 
     def _resume(self) -> None:
-        # Every process reads the state; only the first one has the folder, whose check came before.
+        # Every process reads the state. Only the first process has the folder, which was checked before.
         state = load_state(self.out)
         if state is None:
             return
         processes = state.get("processes", self.fabric.world_size)
         if processes != self.fabric.world_size:
-            what = f"trained in {processes} processes, not in {self.fabric.world_size}"
-            hint = "steps and learning rates depend on it: ask for as many again, or choose another output folder"
+            what = f"the number of processes must be {processes}, as before, got {self.fabric.world_size}"
+            hint = "steps and learning rates depend on it: use the same number, or choose another output folder (--out)"
             raise ConfigMismatchError(what, where=self.out, hint=hint)
         self.step, self.best, self.unvalidated = state["step"], Validation(*state["best"]), state.get("unvalidated")
         try:
             self.plain.load_state_dict(state["network"])
         except RuntimeError as error:
-            what = f"the state is of another network: {' '.join(str(error).split())[:_SHOWN]}"
-            raise ConfigMismatchError(what, where=self.out, hint="choose another output folder") from error
+            what = f"the state belongs to another network: {' '.join(str(error).split())[:_SHOWN]}"
+            raise ConfigMismatchError(what, where=self.out, hint="choose another output folder (--out)") from error
         if self.averaged is not None:
             self.averaged.module.load_state_dict(state["averaged"])
         if isinstance(self.task, nn.Module):
             self.task.load_state_dict(state["task"])
         self.optimizer.load_state_dict(state["optimizer"])
-        if state.get("precision"):  # of float16 alone: the scale of the loss
+        if state.get("precision"):  # only float16 has this state: the loss scale
             self.fabric.strategy.precision.load_state_dict(state["precision"])
         self.loader.load_state_dict(state["loader"])
         if self.folder is not None:
@@ -374,29 +377,33 @@ class Trainer:
         return cast("Tensor", self.fabric.all_reduce(value.clone(), reduce_op="mean"))
 
     def _most(self, number: int) -> int:
-        """The largest of the numbers that the processes have."""
+        """Returns the largest of the numbers of all processes."""
         if self.fabric.world_size == 1:
             return number
         largest = self.fabric.all_reduce(torch.tensor(float(number), device=self.fabric.device), reduce_op="max")
         return int(cast("Tensor", largest))
 
     def _everywhere(self, stop: bool) -> bool:
-        """Whether any process is to stop: all of them do so after the same step."""
+        """Whether any process was asked to stop. All processes then stop after the same step."""
         return bool(self._average(torch.tensor(float(stop), device=self.fabric.device)) > 0)
 
 
-def _judged(network: nn.Module, frames: Tensor) -> SegmentOutput:
-    """What a network says of segments, also one that says logits only."""
+def _output_of(network: nn.Module, frames: Tensor) -> SegmentOutput:
+    """Runs the network. Converts logits to a :class:`SegmentOutput` if the network returns only logits.
+
+    Raises:
+        TypeError: if the network returns neither.
+    """
     output = network(frames)
     if isinstance(output, SegmentOutput):
         return output
     if not isinstance(output, Tensor) or output.shape != frames.shape[:1]:
         given = f"a tensor of shape {tuple(output.shape)}" if isinstance(output, Tensor) else type(output).__name__
-        raise TypeError(f"the network returned {given}, not a SegmentOutput or logits of shape ({len(frames)},)")
+        raise TypeError(f"the network must return a SegmentOutput or logits of shape ({len(frames)},), got {given}")
     logit = output.float()
     return SegmentOutput(logit, logit[:, None].expand(frames.shape[:2]), None, None)
 
 
 def _count(auc: BinaryAUROC, logit: Tensor, label: Tensor) -> None:
-    # As probabilities: the metric takes a batch of logits for such if they all happen to lie in [0, 1].
+    # Passed as probabilities: if all logits of a batch were in [0, 1], the metric would treat them as probabilities.
     auc.update(logit.double().sigmoid(), label.long())

@@ -1,4 +1,4 @@
-"""What a training tells whoever watches it."""
+"""Progress reports of a training."""
 
 from __future__ import annotations
 
@@ -8,7 +8,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class StepReport:
-    """One step: its number from 1, the loss and its parts, learning rate, segments seen, seconds of each phase."""
+    """Report of one step.
+
+    Attributes:
+        step: Number of the step, from 1.
+        epoch: Number of the epoch, from 0.
+        losses: The loss ("total") and its parts.
+        rate: Learning rate.
+        segments: Number of segments of the step, with the pseudo-fakes.
+        seconds: Seconds of each phase.
+    """
 
     step: int
     epoch: int
@@ -20,7 +29,15 @@ class StepReport:
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """How good the averaged weights are on the videos held out: area under the ROC curve of segments, and loss."""
+    """Result of the averaged weights on the validation videos.
+
+    Attributes:
+        step: Number of training steps so far.
+        epoch: Number of the epoch, from 0.
+        auc: AUC of segments.
+        loss: Mean loss.
+        best: Whether it is the best validation so far.
+    """
 
     step: int
     epoch: int
@@ -30,20 +47,28 @@ class Validation:
 
 
 class TrainWatcher:
-    """Is told how a training goes on; this one takes no notice."""
+    """Receives the progress of a training. This base class ignores it."""
 
     def begin(self, *, steps: int, done: int, epochs: int, parameters: int) -> None:
-        """It begins, or goes on after ``done`` steps."""
+        """Is called when the training begins or continues.
+
+        Args:
+            steps: Number of steps of the whole training.
+            done: Number of steps that are done already.
+            epochs: Number of epochs of the whole training.
+            parameters: Number of parameters of the network.
+        """
 
     def see(self, report: StepReport | Validation) -> None:
-        """A step, or a validation, is done."""
+        """Is called after a step or a validation."""
 
     def stopping(self) -> None:
-        """The training was asked to stop, and does so after the step or the batch it is at.
+        """Is called when a stop is requested. The training stops after the current step or batch.
 
-        Called in a signal handler, at once: it may interrupt any line of the main thread, also one of this watcher.
+        The call comes from a signal handler: it can interrupt any line of the main thread, including a line of this
+        watcher.
         """
 
 
 class Stopped(Exception):  # noqa: N818 - nothing went wrong
-    """A training was asked to stop; its state is saved."""
+    """Raised after a request to stop the training. The state is saved."""

@@ -1,4 +1,4 @@
-"""What the tests of augmentations share."""
+"""Fixtures of the tests of augmentations."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ ROUNDING = 1e-6
 
 
 class Blend(NamedTuple):
-    """Twins of 8 bits, (h, w, 3) RGB, and the weight of the source, (h, w) in [0, 1]."""
+    """Real and fake picture of 8 bits, (h, w, 3) RGB, and the weight of the source, (h, w) in [0, 1]."""
 
     real: ndarray
     fake: ndarray

@@ -1,4 +1,4 @@
-"""What every augmentation promises, checked on a batch of segments."""
+"""The contract of augmentations, checked on a batch of segments."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def assert_same(a: Segment, b: Segment, atol: float = 0.0) -> None:
 
 
 def forged(segment: Segment, *, seed: int = 0) -> Segment:
-    """A fake whose mask is a soft blob that wanders from frame to frame; labels say what the mask says."""
+    """A fake whose mask is a soft blob that moves from frame to frame; labels agree with the mask."""
     b, t, _, h, w = segment.frames.shape
     place = torch.rand(b, t, 2, generator=generator_for(seed, "blob")) * 0.4 + 0.3
     y, x = torch.meshgrid((torch.arange(h) + 0.5) / h, (torch.arange(w) + 0.5) / w, indexing="ij")
@@ -41,18 +41,18 @@ def forged(segment: Segment, *, seed: int = 0) -> Segment:
 
 
 def twins(real: Segment, *, seed: int = 0) -> RealFakePair:
-    """A real segment and its :func:`forged` twin, whose pixels turn into their negative with the mask."""
+    """A real-fake pair: the pixels of the :func:`forged` segment become their negative with the mask."""
     fake = forged(real, seed=seed)
     return RealFakePair(real, fake.replace(frames=torch.lerp(real.frames, 1 - real.frames, fake.mask)))
 
 
 def some_valid(b: int, t: int, seed: int, *, share: float = 0.7) -> Bool[Tensor, "b t"]:
-    """About so many of the frames show a face."""
+    """Marks about this share of the frames as valid."""
     return torch.rand(b, t, generator=generator_for(seed, "valid")) < share
 
 
 def check(step: Augmentation, segment: Segment, seed: int = 0) -> None:
-    """The contract of augmentations; that the global random state stays is checked for every test."""
+    """Checks the contract of augmentations. Every test also checks that the global random state is unchanged."""
     before = Segment(**{name: value.clone() for name, value in fields(segment).items()})
     params = step.sample(segment, generator_for(seed, "draw"))
     out = step.apply(segment, params)
@@ -71,7 +71,7 @@ def check(step: Augmentation, segment: Segment, seed: int = 0) -> None:
             assert value.dtype == (fields(segment)[name].dtype if name in ("landmarks", "valid") else dtype), name
         torch.testing.assert_close(half.frames.float(), out.frames, rtol=0, atol=0.02)
         torch.testing.assert_close(half.mask.float(), out.mask, rtol=0, atol=0.02)
-    # Tensors on this device have no values: whoever looks at one fails.
+    # Tensors on this device have no values, so reading a value fails.
     assert step.apply(segment.to("meta"), params).frames.shape == out.frames.shape
     leaf = segment.frames.clone().requires_grad_()
     (step.apply(segment.replace(frames=leaf), params).frames ** 2).sum().backward()

@@ -1,4 +1,4 @@
-"""What deriving from Step sees to, whoever derives: no autocast, and generators that draw on the CPU."""
+"""Subclasses of Step compute without autocast and refuse generators that are not on the CPU."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Drawn(Params):
 
 
 class Watcher(Augmentation[Drawn]):
-    """Notes in which of its methods autocast was on."""
+    """Records in which of its methods autocast is on."""
 
     def __init__(self):
         self.called = []
@@ -47,7 +47,7 @@ class Watcher(Augmentation[Drawn]):
         self.called.append((name, any(torch.is_autocast_enabled(kind) for kind in KINDS.values() if kind)))
 
     def sample(self, segment, generator):
-        """Words about it."""
+        """Its docstring."""
         self.note("sample")
         return Drawn(torch.zeros(len(segment)))
 
@@ -69,7 +69,7 @@ class Watcher(Augmentation[Drawn]):
 
 
 class Blend(Step[Drawn]):
-    """Derived from the base of all, as blends are."""
+    """Derived from Step itself, as blends are."""
 
     called: list
 
@@ -82,7 +82,7 @@ class Blend(Step[Drawn]):
 
 
 class Mixed:
-    """A class that is no step, and brings a method along."""
+    """A class that is not a step and provides a method."""
 
     def apply(self, segment, params):
         self.note("mixed")
@@ -95,7 +95,7 @@ class WithMixin(Mixed, Watcher):
 
 @pytest.fixture(params=["cpu", "accelerator"])
 def autocast(request):
-    """The state of a step in mixed precision; no GPU is needed to be in it, but a torch that is built for one."""
+    """Autocast as in training with mixed precision. It needs no GPU, but a torch that is built for one."""
     device = KINDS[request.param]
     if device is None:
         pytest.skip("this torch is built for no accelerator")
@@ -105,7 +105,7 @@ def autocast(request):
     torch.set_autocast_enabled(device, before)
 
 
-def test_no_method_of_a_step_sees_autocast(make_segment, generator, autocast):
+def test_methods_of_a_step_run_without_autocast(make_segment, generator, autocast):
     segment, watcher = make_segment(size=16), Watcher()
     params = watcher.sample(segment, generator)
     pair = RealFakePair(segment, segment)
@@ -121,7 +121,7 @@ def test_no_method_of_a_step_sees_autocast(make_segment, generator, autocast):
     assert torch.is_autocast_enabled(autocast)
 
 
-def test_a_blend_of_somebody_sees_no_autocast(make_segment, generator):
+def test_a_step_of_another_package_runs_without_autocast(make_segment, generator):
     segment, blend = make_segment(size=16), Blend()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         blend.apply_any(segment, blend.sample(segment, generator))
@@ -129,14 +129,14 @@ def test_a_blend_of_somebody_sees_no_autocast(make_segment, generator):
     assert blend.called == [("apply_any", False)]
 
 
-def test_signatures_and_descriptions_stay():
+def test_wrapped_methods_keep_signature_and_docstring():
     assert list(inspect.signature(Watcher.sample).parameters) == ["self", "segment", "generator"]
-    assert (Watcher.sample.__name__, Watcher.sample.__doc__) == ("sample", "Words about it.")
+    assert (Watcher.sample.__name__, Watcher.sample.__doc__) == ("sample", "Its docstring.")
     assert list(inspect.signature(SelfBlend.apply).parameters) == ["self", "segment", "params"]
-    assert SelfBlend.apply.__doc__ == "Blends as was drawn."
+    assert SelfBlend.apply.__doc__.startswith("Blends segments with drawn parameters.")
 
 
-def test_a_blend_is_the_same_to_the_bit_inside_autocast(make_segment):
+def test_a_blend_is_bit_identical_inside_autocast(make_segment):
     blend = SelfBlend(donor=Donor(p=0.5), pyramid=0.5, match_colour=0.5)
     segment = make_segment(3, 3, 96)
     exact = blend(segment, generator=torch.Generator().manual_seed(1))
@@ -177,7 +177,7 @@ print(torch.equal(plain, exact), torch.equal(cast, exact))
 
 
 def test_it_compiles_to_one_graph_inside_autocast_too():
-    # Not in this process: the checks of annotations cannot be compiled.
+    # In another process, because the annotation checks of the tests cannot be compiled.
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", COMPILED], capture_output=True, text=True)
     assert done.stdout.strip() == "True True", done.stderr
 
@@ -194,7 +194,7 @@ STEPS = [
 
 @pytest.fixture
 def no_shape_checks():
-    """As users run it: without the checks that the tests add, the library's own must speak."""
+    """Switches off the annotation checks that only the tests have, so that the checks of the library are tested."""
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
@@ -202,25 +202,25 @@ def no_shape_checks():
 
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: type(step).__name__)
 @pytest.mark.parametrize("wrong", [None, 3, np.random.default_rng(0)], ids=["None", "number", "numpy"])
-def test_what_is_no_generator_is_refused_and_nothing_is_drawn(no_shape_checks, make_segment, step, wrong):
+def test_values_that_are_not_generators_are_refused(no_shape_checks, make_segment, step, wrong):
     segment = make_segment(size=32)
     for draw in (lambda: step.sample(segment, wrong), lambda: step(segment, generator=wrong)):
-        with pytest.raises(TypeError, match=r"such as torch\.Generator\(\)\.manual_seed\(0\), not "):
+        with pytest.raises(TypeError, match=r"for example torch\.Generator\(\)\.manual_seed\(0\), got "):
             draw()
 
 
 @pytest.mark.gpu
 def test_a_generator_of_a_gpu_is_refused(make_segment, cuda):
-    with pytest.raises(TypeError, match="not one on cuda"):
+    with pytest.raises(TypeError, match="got one on cuda"):
         HorizontalFlip()(make_segment(size=16), generator=torch.Generator(cuda))
 
 
 @pytest.mark.parametrize("at_once", [False, True])
-def test_a_blend_hands_an_empty_batch_back_on_either_path(monkeypatch, make_segment, generator, at_once):
+def test_a_blend_of_an_empty_batch_is_empty(monkeypatch, make_segment, generator, at_once):
     blend = SelfBlend(donor=Donor(p=1.0), pyramid=0.5, match_colour=0.5)
     empty = make_segment(2, 3, 64)[:0]
     params = blend.sample(empty, generator)
-    # Where nothing is known of the values, as to a compiler, a batch is blended at once.
+    # Without values, for example while torch compiles, a batch is blended at once.
     monkeypatch.setattr(torch.compiler, "is_compiling", lambda: at_once)
     pair = blend.apply(empty, params)
     assert pair.fake.frames.shape == pair.real.frames.shape == (0, 3, 3, 64, 64)
@@ -228,7 +228,7 @@ def test_a_blend_hands_an_empty_batch_back_on_either_path(monkeypatch, make_segm
 
 
 @pytest.mark.parametrize("recipe", tuple(RECIPES))
-def test_a_recipe_hands_an_empty_batch_back(make_segment, generator, recipe):
+def test_a_recipe_on_an_empty_batch_gives_an_empty_batch(make_segment, generator, recipe):
     empty = make_segment(2, 8, 64)[:0]
     pair = SelfBlend(donor=Donor(p=1.0))(empty, generator=generator)
     assert pair.both().frames.shape == (0, 8, 3, 64, 64)

@@ -1,4 +1,4 @@
-"""Colour spaces agree with OpenCV and scikit-image, come back, keep their type, and have finite gradients."""
+"""Colour spaces agree with OpenCV and scikit-image, are invertible, keep their dtype, and have finite gradients."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_greys_have_no_chroma():
 
 
 @pytest.mark.parametrize(("there", "back"), [(rgb_to_lab, lab_to_rgb), (rgb_to_ycbcr, ycbcr_to_rgb)])
-def test_colours_come_back(there, back, device):
+def test_colour_conversions_are_inverses(there, back, device):
     rgb = pictures(2, 3).to(device)
     torch.testing.assert_close(back(there(rgb)), rgb, atol=2e-5, rtol=0)
 
@@ -135,7 +135,7 @@ def test_half_precision_is_accepted_and_kept(dtype, device):
     torch.testing.assert_close(shifted.float(), shift_hsv(half.float(), shift, shift, shift), atol=4e-3, rtol=0)
 
 
-def test_nothing_is_written_into_what_is_given():
+def test_inputs_are_not_modified():
     rgb, weight = pictures(2, 3), torch.rand(2, 3, 1, 16, 16, generator=torch.Generator().manual_seed(0))
     before = rgb.clone(), weight.clone()
     for convert in CONVERSIONS:
@@ -182,7 +182,7 @@ def statistics(rgb: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     return mean, ((lab - mean).square() * share).sum(dim=(-2, -1)).sqrt()
 
 
-def test_matched_colours_have_the_statistics_of_the_target_where_it_counts(device):
+def test_matched_colours_have_the_weighted_statistics_of_the_target(device):
     source, target = muted(1).to(device), (muted(2) * 0.8 + 0.1).to(device)
     weight = torch.zeros(2, 3, 1, 16, 16, device=device)
     weight[..., 4:12, 3:14] = 0.7

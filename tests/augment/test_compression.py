@@ -1,4 +1,4 @@
-"""JPEG is that of libjpeg, the approximation of H.264 behaves as it says, and codecs can be handed in."""
+"""JPEG agrees with libjpeg, the approximation of H.264 has the documented properties, and codecs can be passed in."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from PIL import Image
 from skimage import data
 from torch import Tensor
 
+from mgst_data.augment import compression
 from mgst_data.augment.compression import H264, BlockCodec, Jpeg, from_blocks, quantisation_tables, to_blocks
 from mgst_data.core import Segment
 from mgst_data.video.h264 import encode_h264
@@ -56,7 +57,7 @@ def test_jpeg_is_that_of_libjpeg(quality, height, width, subsample, portrait, ge
     ours, theirs = step(segment, generator=generator).frames[0, 0].cpu(), libjpeg(picture, quality, subsample=subsample)
     original = segment.frames[0, 0].cpu()
     assert (ours - theirs).abs().mean() < 1.2 / 255
-    # libjpeg rounds samples to whole levels, too, which costs it most where little else is lost.
+    # libjpeg also rounds samples to integers, which matters most at high quality.
     assert abs(psnr(ours, original) - psnr(theirs, original)) < (0.4 if quality <= 90 else 4.5)
 
 
@@ -79,7 +80,7 @@ def test_coefficients_are_those_of_opencv(portrait):
 
 
 @pytest.mark.parametrize(("height", "width"), [(32, 48), (21, 34), (1, 1)])
-def test_blocks_come_back(height, width, generator):
+def test_blocks_are_converted_back(height, width, generator):
     frames = torch.rand(2, 3, 3, height, width, generator=generator)
     torch.testing.assert_close(
         from_blocks(*to_blocks(frames, subsample=False), height, width), frames, atol=1e-5, rtol=0
@@ -98,7 +99,7 @@ def test_every_segment_has_its_own_quality(portrait):
     assert kept[-1] > kept[0] + 10
 
 
-def test_a_second_time_hardly_changes_a_picture(portrait, generator):
+def test_a_second_compression_hardly_changes_a_picture(portrait, generator):
     step = Jpeg(quality_range=(50, 50), subsample=False)
     once = step(segment_of(portrait), generator=generator)
     twice = step(once, generator=generator)
@@ -122,14 +123,14 @@ def with_params(step: BlockCodec, segment: Segment, qp: int, phase: int) -> Tens
     return step.apply(segment, dataclasses.replace(params, **values)).frames
 
 
-def test_less_is_left_the_higher_the_quantiser(portrait):
+def test_a_higher_quantiser_loses_more(portrait):
     segment = panned(portrait)
     kept = [psnr(with_params(BlockCodec(), segment, qp, 0), segment.frames) for qp in (0, 15, 23, 32, 40, 51)]
     assert kept == sorted(kept, reverse=True)
     assert kept[0] > 36 > 30 > kept[-2] > 20
 
 
-def test_a_quantiser_loses_about_what_the_rate_of_the_same_number_does(portrait):
+def test_a_quantiser_loses_about_as_much_as_the_same_crf(portrait):
     segment = panned(portrait, size=80)
     for value in (23, 32, 40):
         h264 = H264(encode_h264, crf_range=(value, value))(segment, generator=torch.Generator().manual_seed(0)).frames
@@ -137,7 +138,7 @@ def test_a_quantiser_loses_about_what_the_rate_of_the_same_number_does(portrait)
         assert abs(psnr(ours, segment.frames) - psnr(h264, segment.frames)) < 3
 
 
-def test_what_hardly_moves_stands_still_until_the_next_key_frame(portrait, generator):
+def test_nearly_still_blocks_stay_still_until_the_next_key_frame(portrait, generator):
     still = segment_of(portrait, frames=9)
     noisy = still.replace(frames=still.frames + 0.004 * torch.randn(still.frames.shape, generator=generator))
     coded = with_params(BlockCodec(key_every=4), noisy, 32, 3)[0]
@@ -160,7 +161,7 @@ def test_only_the_blocks_that_move_are_coded(portrait):
     assert torch.equal(coded[0], coded[3])
 
 
-def test_key_frames_are_coded_for_themselves(portrait):
+def test_key_frames_are_coded_independently(portrait):
     segment = panned(portrait, frames=6)
     coded = with_params(BlockCodec(key_every=4), segment, 30, 1)
     for key in (1, 5):
@@ -187,7 +188,7 @@ def test_the_gradient_goes_to_the_key_frame_where_that_was_copied(portrait):
     torch.testing.assert_close(frames.grad.sum(), torch.tensor(float(frames.numel())), rtol=0.01, atol=0)
 
 
-def test_a_codec_gets_levels_and_the_rate_of_each_segment_that_was_drawn(generator):
+def test_a_codec_gets_8_bit_frames_and_the_rate_of_each_drawn_segment(generator):
     seen: list[tuple[Tensor, int]] = []
 
     def codec(frames: Tensor, crf: int) -> Tensor:
@@ -207,14 +208,14 @@ def test_a_codec_gets_levels_and_the_rate_of_each_segment_that_was_drawn(generat
         torch.testing.assert_close(coded[row], frames.flip(0) / 255)
 
 
-def test_the_real_codec_fits_in(portrait, generator):
+def test_the_real_codec_works(portrait, generator):
     segment = panned(portrait)
     coded = H264(encode_h264)(segment, generator=generator).frames
     assert 22 < psnr(coded, segment.frames) < 45
 
 
-def test_a_codec_that_loses_frames_is_refused(make_segment, generator):
-    with pytest.raises(ValueError, match=r"\(3, 3, 64, 64\) for \(4, 3, 64, 64\)"):
+def test_a_codec_that_drops_frames_is_refused(make_segment, generator):
+    with pytest.raises(ValueError, match=r"must return frames of shape \(4, 3, 64, 64\), got \(3, 3, 64, 64\)"):
         H264(lambda frames, crf: frames[1:])(make_segment(), generator=generator)
 
 
@@ -229,6 +230,19 @@ def test_a_codec_that_loses_frames_is_refused(make_segment, generator):
         lambda: Jpeg(p=-0.1),
     ],
 )
-def test_values_that_make_no_sense_are_refused(build):
-    with pytest.raises(ValueError, match=r"is in|is at least|within"):
+def test_invalid_values_are_refused(build):
+    with pytest.raises(ValueError, match="must be"):
         build()
+
+
+def test_the_quantisers_of_chroma_are_those_of_the_standard():
+    # ITU-T H.264, table 8-15: QP of chroma for luma QP 30 to 51, as (value, number of times).
+    runs = ((29, 1), (30, 1), (31, 1), (32, 2), (33, 1), (34, 2), (35, 2), (36, 2), (37, 3), (38, 3), (39, 4))
+    assert tuple(value for value, times in runs for _ in range(times)) == compression._CHROMA_QP
+
+
+@pytest.mark.parametrize("crf_range", [(-1, 20), (40, 52)])
+def test_a_rate_factor_outside_that_of_the_codec_is_refused(crf_range):
+    with pytest.raises(ValueError, match="crf_range"):
+        H264(encode_h264, crf_range=crf_range)
+    assert repr(H264(encode_h264, crf_range=(0, 51)))

@@ -1,4 +1,4 @@
-"""Augmentations made of augmentations, and the parameters they pass on."""
+"""Containers of augmentations, and their parameters."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def offset_of(segment, before):
     return (segment.frames - before.frames).mean(dim=(1, 2, 3, 4))
 
 
-def test_a_sequence_does_what_its_steps_do(make_segment, generator):
+def test_a_sequence_equals_its_steps(make_segment, generator):
     segment = make_segment(3)
     both = SegmentSequential(Light(), Light(0.5))
     params = both.sample(segment, generator)
@@ -73,9 +73,9 @@ def test_a_sequence_does_what_its_steps_do(make_segment, generator):
     assert torch.equal(both.apply_any(segment, params).frames, expected.frames)
 
 
-def test_steps_after_a_blend_treat_twins_alike(make_segment, generator):
+def test_steps_after_a_blend_change_both_segments_alike(make_segment, generator):
     segment = make_segment(3, size=96)
-    pair = SegmentSequential(SelfBlend(gate={"all": 1.0}), Light())(segment, generator=generator)
+    pair = SegmentSequential(SelfBlend(frame_mask={"all": 1.0}), Light())(segment, generator=generator)
     assert isinstance(pair, RealFakePair)
     outside = (pair.fake.mask == 0).expand_as(pair.fake.frames)
     assert torch.equal(pair.fake.frames[outside], pair.real.frames[outside])
@@ -116,7 +116,7 @@ def test_apply_leaves_the_others_as_they_are(make_segment, device):
         assert ((offset_of(after, segment) > 0.4) == expected).all()
 
 
-def test_twins_are_taken_together(make_segment):
+def test_apply_selects_both_segments_of_a_pair(make_segment):
     segment = make_segment(40, 2, 32)
     pair = RealFakePair(segment, segment)
     for step in (Apply(Mark(0.5), p=0.5), OneOf(Mark(0.5), Mark(0.5))):
@@ -129,7 +129,7 @@ def test_twins_are_taken_together(make_segment):
     assert isinstance(paste(pair, generator=generator_for(0)), RealFakePair)
 
 
-def test_one_of_does_what_was_chosen(make_segment, device):
+def test_one_of_applies_the_chosen_option(make_segment, device):
     segment = make_segment(90, 1, 16).to(device)
     one = OneOf(Light(0.0), Light(0.3), Light(0.6), weights=(1, 1, 2))
     params = one.sample(segment, generator_for(0))
@@ -150,22 +150,22 @@ def test_a_part_of_a_batch_gives_a_part_of_the_result(make_segment, generator):
     json.dumps(params.as_dict())
 
 
-def test_what_does_not_fit_is_refused(make_segment, generator):
+def test_invalid_combinations_are_refused(make_segment, generator):
     with pytest.raises(ValueError, match="at least one step"):
         SegmentSequential()
-    with pytest.raises(ValueError, match="no option"):
+    with pytest.raises(ValueError, match="at least one option"):
         OneOf()
-    with pytest.raises(ValueError, match="2 weights for 1 options"):
+    with pytest.raises(ValueError, match=r"one value per option \(1\), got 2"):
         OneOf(Light(), weights=(1, 2))
-    with pytest.raises(ValueError, match="cannot take each other's place"):
+    with pytest.raises(ValueError, match="all label-making or all label-preserving"):
         OneOf(Light(), Mark())
-    with pytest.raises(ValueError, match="p is in"):
+    with pytest.raises(ValueError, match="p must be in"):
         Apply(Light(), p=2.0)
-    with pytest.raises(ValueError, match="applied to all of a batch"):
+    with pytest.raises(ValueError, match="to the whole batch"):
         Apply(Halve(), p=1.0)(make_segment(2, 4), generator=generator)
 
 
-def test_they_say_what_they_are():
+def test_repr_shows_the_options():
     chain = SegmentSequential(Apply(Light(), p=0.5), OneOf(Light(0.3), Light(0.6)))
     assert (
         repr(chain) == "SegmentSequential(Apply(Light(0.0), p=0.5), OneOf(Light(0.3), Light(0.6), weights=(1.0, 1.0)))"

@@ -1,4 +1,4 @@
-"""Faces of others as sources: who is chosen, where the face lands, which colours it gets."""
+"""Donors: which segment is chosen, where its face is placed, and which colours it gets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mgst_data.augment import BlendMask, Donor, SelfBlend
 from mgst_data.augment.blend.donor import DonorParams
 from mgst_data.core import Segment, generator_for
 
-PLAIN = {"gate": {"all": 1.0}, "drift": 0.0, "mask": BlendMask(regions={"hull": 1.0}, ratios=(1.0,))}
+PLAIN = {"frame_mask": {"all": 1.0}, "drift": 0.0, "mask": BlendMask(regions={"hull": 1.0}, ratios=(1.0,))}
 ALWAYS = Donor(p=1.0)
 
 
@@ -83,7 +83,7 @@ def test_frames_without_a_face_do_not_choose_the_donor(make_segment, generator):
 
 
 @pytest.mark.parametrize("fit", [0.0, 1.0])
-def test_features_land_where_the_target_has_them(fit, make_segment, device):
+def test_features_move_to_those_of_the_target(fit, make_segment, device):
     size = 128
     landmarks = make_segment(2, 1, size).landmarks.clone()
     landmarks[0, :, 17:27, 1] -= 8.0  # brows of the target are higher
@@ -109,7 +109,7 @@ def test_features_land_where_the_target_has_them(fit, make_segment, device):
         assert (off[:, 0].abs() < 2.0).all()
 
 
-def test_colours_are_matched_to_the_share_that_was_drawn(make_segment, device):
+def test_colours_are_matched_by_the_drawn_share(make_segment, device):
     segment = make_segment(2, 3, 64).to(device)
     frames = segment.frames * torch.tensor([0.4, 1.0], device=device).reshape(2, 1, 1, 1, 1)
     points, mask = (segment.landmarks[1:], segment.landmarks[:1]), torch.ones(1, 3, 1, 64, 64, device=device)
@@ -121,14 +121,14 @@ def test_colours_are_matched_to_the_share_that_was_drawn(make_segment, device):
     assert (means[2] - frames[0].mean()).abs() < 0.1 * (means[0] - frames[0].mean())
 
 
-def test_the_fake_shows_the_donor_and_the_twin_does_not(make_segment, generator, device):
+def test_only_the_fake_shows_the_donor(make_segment, generator, device):
     segment = make_segment(2, 3, 96, still=True)
     frames = torch.stack((torch.full_like(segment.frames[0], 0.3), segment.frames[1]))
     segment = Segment.of(frames, segment.landmarks).to(device)
     pair = SelfBlend(**PLAIN, donor=ALWAYS, recolour_source=1.0)(segment, generator=generator)
     assert torch.equal(pair.real.frames, segment.frames)
     assert (pair.fake.label == 1).all()
-    # What was flat has the donor's structure within the mask, and only there.
+    # The flat area has the donor's structure within the mask, and only there.
     inside = (pair.fake.mask[0] > 0.9).expand_as(pair.fake.frames[0])
     outside = (pair.fake.mask[0] == 0).expand_as(pair.fake.frames[0])
     assert pair.fake.frames[0][inside].std() > 0.001
@@ -140,7 +140,7 @@ def test_without_donors_nothing_changes(make_segment):
     alone = SelfBlend()(segment, generator=generator_for(5))
     none = SelfBlend(donor=Donor(p=0.0, candidates=2))(segment, generator=generator_for(5))
     assert torch.equal(alone.fake.frames, none.fake.frames)
-    # Nor does what is drawn afterwards, so that trainings without donors are what they were before there were any.
+    # Later draws do not change either, so a training without donors equals one of a version without this option.
     generator = generator_for(5)
     before = generator.get_state()
     Donor().sample(4, generator)
@@ -150,7 +150,7 @@ def test_without_donors_nothing_changes(make_segment):
     assert torch.equal(donated.fake.frames, SelfBlend()(one, generator=generator_for(5)).fake.frames)
 
 
-def test_a_frame_whose_donor_has_no_face_is_not_blended_and_said_so(make_segment, generator, device):
+def test_a_frame_whose_donor_has_no_face_is_not_blended_and_not_valid(make_segment, generator, device):
     segment = make_segment(2, 3, 96)
     landmarks = segment.landmarks.clone()
     landmarks[1, 2] = float("nan")
@@ -163,6 +163,6 @@ def test_a_frame_whose_donor_has_no_face_is_not_blended_and_said_so(make_segment
 
 
 @pytest.mark.parametrize("options", [{"p": 1.5}, {"candidates": 0}, {"fit_range": (0.5, 0.2)}, {"match_range": (0, 2)}])
-def test_options_that_make_no_sense_are_refused(options):
+def test_invalid_options_are_refused(options):
     with pytest.raises(ValueError):
         Donor(**options)

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from mgst_data.augment.blend.drift import autoregressive
+from mgst_data.augment.blend.drift import autoregressive, sample_frame_mask
 from mgst_data.augment.blend.mask_edge import elastic_field, field_nodes, soften
 from mgst_data.augment.functional import draw
 from mgst_data.augment.functional.scale import enlarge, mean_of_nine, reduce
@@ -60,7 +60,7 @@ def test_one_kernel_for_all_frames_is_the_same_kernel_for_each(generator, device
     torch.testing.assert_close(soften(mask, shrink, reach, sigma), each)
 
 
-def test_a_mask_goes_on_beyond_the_picture():
+def test_a_mask_is_repeated_outside_the_picture():
     one = torch.ones(1, 1)
     torch.testing.assert_close(soften(torch.ones(1, 1, 32, 32), 5 * one, 5 * one, 9 * one), torch.ones(1, 1, 32, 32))
 
@@ -78,7 +78,7 @@ def test_softening_a_window_is_a_window_of_softening(generator, device):
         torch.testing.assert_close(part, whole[:, :, window[0], window[1]], rtol=0, atol=1e-5)
 
 
-def test_a_mask_smaller_than_the_kernel_is_gone():
+def test_a_mask_smaller_than_the_kernel_becomes_empty():
     mask = torch.zeros(1, 1, 32, 32)
     mask[..., 14:18, 14:18] = 1
     one = torch.ones(1, 1)
@@ -87,7 +87,7 @@ def test_a_mask_smaller_than_the_kernel_is_gone():
 
 @pytest.mark.parametrize("factor", [2, 3, 4])
 @pytest.mark.parametrize("size", [(24, 36), (25, 34)])
-def test_scaling_by_whole_factors_is_what_torch_does(factor, size, generator):
+def test_scaling_by_integer_factors_agrees_with_torch(factor, size, generator):
     picture = torch.rand(2, 3, *size, generator=generator)
     small = reduce(picture, factor)
     if size == (24, 36):
@@ -103,7 +103,7 @@ def test_the_mean_of_nine_pixels(generator):
     torch.testing.assert_close(mean_of_nine(picture), torch.nn.functional.avg_pool2d(padded, 3, stride=1))
 
 
-def test_draws_have_the_ranges_they_are_given(generator):
+def test_draws_are_in_their_ranges(generator):
     odd = draw.odd((2000,), 5, 25, generator)
     assert sorted(set(odd.tolist())) == list(range(5, 26, 2))
     chosen = draw.choose((4000,), (1, 0, 3), generator)
@@ -111,5 +111,21 @@ def test_draws_have_the_ranges_they_are_given(generator):
     assert float((chosen == 2).float().mean()) == pytest.approx(0.75, abs=0.04)
     assert set(draw.pick((200,), (0.25, 1.0), generator).tolist()) == {0.25, 1.0}
     assert math.isclose(float(draw.uniform((4000,), -1, 3, generator).mean()), 1, abs_tol=0.1)
-    with pytest.raises(ValueError, match="weights are at least 0"):
+    with pytest.raises(ValueError, match="weights must be at least 0"):
         draw.choose((3,), (0, 0), generator)
+
+
+@pytest.mark.parametrize("t", [4, 7])
+def test_a_scatter_has_half_of_the_frames_but_never_all_or_none(t, generator):
+    _, blended = sample_frame_mask(4000, t, {"scatter": 1.0}, generator)
+    count = blended.sum(dim=1)
+    assert set(count.tolist()) == set(range(1, t))
+    assert float(blended.float().mean()) == pytest.approx(0.5, abs=0.02)
+    torch.testing.assert_close(blended.float().mean(dim=0), torch.full((t,), 0.5), rtol=0, atol=0.04)
+
+
+@pytest.mark.parametrize("t", [4, 7])
+def test_runs_have_every_length_and_position(t, generator):
+    _, blended = sample_frame_mask(4000, t, {"run": 1.0}, generator)
+    found = {tuple(row.nonzero()[:, 0].tolist()) for row in blended}
+    assert found == {tuple(range(i, i + n)) for n in range(2, t - 1) for i in range(t - n + 1)}

@@ -1,4 +1,4 @@
-"""Geometry: pixels, masks, patch labels and landmarks go together."""
+"""Geometric augmentations: pixels, masks, patch labels and landmarks move together."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_half_a_patch_and_odd_sizes_work(step: Augmentation, t: int) -> None:
 @pytest.mark.parametrize("step", STEPS, ids=repr)
 @given(seed=st.integers(0, 10**6))
 @drawn
-def test_masks_and_patch_labels_go_with_the_pixels(make_segment: Make, step: Augmentation, seed: int) -> None:
+def test_masks_and_patch_labels_move_with_the_pixels(make_segment: Make, step: Augmentation, seed: int) -> None:
     segment = forged(make_segment(2, 3, 48), seed=seed)
     segment = segment.replace(frames=segment.mask.expand_as(segment.frames).contiguous())
     out = step(segment, generator=generator_for(seed))
@@ -48,7 +48,7 @@ def test_masks_and_patch_labels_go_with_the_pixels(make_segment: Make, step: Aug
 @pytest.mark.parametrize("step", STEPS, ids=repr)
 @given(seed=st.integers(0, 10**6))
 @drawn
-def test_landmarks_go_with_the_pixels(step: Augmentation, seed: int) -> None:
+def test_landmarks_move_with_the_pixels(step: Augmentation, seed: int) -> None:
     h, w = 60, 72
     generator = generator_for(seed)
     points = torch.rand(2, 2, 5, 2, generator=generator) * torch.tensor((24.0, 20.0)) + torch.tensor((24.0, 20.0))
@@ -67,7 +67,7 @@ def test_landmarks_go_with_the_pixels(step: Augmentation, seed: int) -> None:
 
 
 @pytest.mark.parametrize("k", [5, 68, 81])
-def test_mirrored_twice_is_nothing(make_segment: Make, generator: torch.Generator, k: int) -> None:
+def test_mirroring_twice_changes_nothing(make_segment: Make, generator: torch.Generator, k: int) -> None:
     segment = forged(make_segment(2, 3, 33, k=k))
     flip = HorizontalFlip(p=1.0)
     params = flip.sample(segment, generator)
@@ -76,7 +76,7 @@ def test_mirrored_twice_is_nothing(make_segment: Make, generator: torch.Generato
     assert torch.equal(once.mask, segment.mask.flip(-1))
     assert torch.equal(once.patch_label, segment.patch_label.flip(-1))
     torch.testing.assert_close(once.patch_label, patches(once.mask, 14))
-    # Both sides of the face change places, so what was on the left by name still is.
+    # The landmarks are renumbered, so a landmark of the left side is still on the left side.
     assert_same(flip.apply(once, params), segment, atol=1e-5)
 
 
@@ -91,7 +91,7 @@ def test_only_those_drawn_are_mirrored(make_segment: Make, generator: torch.Gene
         assert torch.equal(out.frames[i], segment.frames[i].flip(-1) if flipped else segment.frames[i])
 
 
-def test_a_quarter_turn_is_a_quarter_turn(make_segment: Make) -> None:
+def test_a_rotation_by_90_degrees_is_exact(make_segment: Make) -> None:
     segment = make_segment(1, 2, 28)
     segment = segment.replace(patch_label=torch.rand(1, 2, 14, 14, generator=generator_for(0)))
     params = AffineParams(torch.tensor([90.0]), torch.tensor([1.0]), torch.zeros(1, 2))
@@ -115,7 +115,7 @@ def test_a_shift_by_two_patches_moves_labels_without_a_mask() -> None:
 
 
 @pytest.mark.parametrize("step", STEPS, ids=repr)
-def test_a_fake_without_a_mask_stays_one(make_segment: Make, generator: torch.Generator, step: Augmentation) -> None:
+def test_a_fake_without_a_mask_stays_fake(make_segment: Make, generator: torch.Generator, step: Augmentation) -> None:
     segment = make_segment(2, 2, 28)
     fake = Segment.of(segment.frames, segment.landmarks, label=torch.ones(2))
     out = step(fake, generator=generator)
@@ -124,7 +124,7 @@ def test_a_fake_without_a_mask_stays_one(make_segment: Make, generator: torch.Ge
     assert out.label.min() == out.frame_label.min() == 1
 
 
-def test_a_forgery_that_is_cropped_away_is_none(make_segment: Make) -> None:
+def test_a_segment_whose_forgery_is_cropped_away_is_real(make_segment: Make) -> None:
     segment = make_segment(2, 2, 40)
     mask = torch.zeros(2, 2, 1, 40, 40)
     mask[:, 0, :, :4, :4] = 1.0
@@ -169,7 +169,9 @@ def test_grids_agree_with_those_of_torch(generator: torch.Generator) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_is_looked_up_where_full_precision_is(dtype: torch.dtype, generator: torch.Generator) -> None:
+def test_half_precision_reads_the_same_positions_as_full_precision(
+    dtype: torch.dtype, generator: torch.Generator
+) -> None:
     ramp = torch.linspace(0, 1, 256).expand(1, 1, 4, 256).to(dtype)
     matrix = torch.tensor([[[1.0, 0, 0.25], [0, 1, 0]]])
     out = resample(ramp, affine_grid(matrix.to(dtype), (4, 256)))
@@ -181,7 +183,7 @@ def test_half_precision_is_looked_up_where_full_precision_is(dtype: torch.dtype,
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (lambda: HorizontalFlip(p=1.5), "p is in"),
+        (lambda: HorizontalFlip(p=1.5), "p must be in"),
         (lambda: CropMargin(side_range=(0.8, 1.2)), "side_range"),
         (lambda: Affine(scale_range=(0.0, 1.0)), "scale_range"),
         (lambda: Affine(degrees_range=(5.0, -5.0)), "degrees_range"),

@@ -1,4 +1,4 @@
-"""The preset ``sbi`` does what image-level self-blending in OpenCV does: figures of many draws are alike."""
+"""The preset ``sbi`` has the same statistics over many draws as image-level self-blending in OpenCV."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ALIKE = 0.1
 
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
-    """Small pictures are not worked off sooner by threads, and much later where other processes want the cores too."""
+    """One thread: with small pictures, threads save nothing, and are much slower if other processes use the cores."""
     before = torch.get_num_threads(), cv2.getNumThreads()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
@@ -116,7 +116,7 @@ def theirs(faces: list[Face]) -> Iterator[dict[str, float]]:
 
 
 @pytest.mark.slow
-def test_figures_of_many_draws_are_distributed_as_those_of_the_reference(faces: list[Face]):
+def test_statistics_of_many_draws_have_the_distribution_of_the_reference(faces: list[Face]):
     mine, others = list(ours(faces)), list(theirs(faces))
     apart = {name: distance([row[name] for row in mine], [row[name] for row in others]) for name in mine[0]}
     assert max(apart.values()) < ALIKE, apart

@@ -1,4 +1,4 @@
-"""Patches: what is erased is no longer forged, and tubes change exactly what they mark."""
+"""Patches: erased pixels are no longer forged, and tubes change exactly the patches that they mark."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_steps_keep_the_contract(make_segment: Make, device: torch.device, step:
 @pytest.mark.parametrize("step", ERASING, ids=repr)
 @given(seed=st.integers(0, 10**6))
 @drawn
-def test_labels_say_what_erasing_leaves(step: Augmentation, seed: int) -> None:
+def test_labels_match_what_erasing_leaves(step: Augmentation, seed: int) -> None:
     segment = noisy(2, 4, 40, 52, seed=seed)
     # The mask's own picture, raised so that no colour looks like it.
     segment = forged(segment, seed=seed)
@@ -84,7 +84,7 @@ def test_cut_out_stays_where_it_is(generator: torch.Generator) -> None:
     assert not torch.equal(erased[0], erased[1])
 
 
-def test_a_box_is_where_it_says() -> None:
+def test_a_box_erases_its_pixels() -> None:
     segment = noisy(1, 2, 20, 40, grid=4)
     params = ErasedParams(
         torch.tensor([[[0.25, 0.5, 0.5, 1.0]]]), torch.tensor([[[False, True]]]), torch.tensor([[0.1, 0.2, 0.3]])
@@ -95,7 +95,7 @@ def test_a_box_is_where_it_says() -> None:
     assert torch.equal(out.frames, expected)
 
 
-def test_boxes_and_colours_keep_to_their_ranges() -> None:
+def test_boxes_and_colours_are_in_their_ranges() -> None:
     segment = noisy(200, 1, 4, 4, grid=2)
     colour = CutOut(p_colour=0.3).sample(segment, generator_for(0)).colour
     black = (colour == 0).all(dim=1).float().mean()
@@ -125,7 +125,7 @@ def test_a_fake_without_a_mask_loses_what_is_erased() -> None:
     assert out.label.min() == out.frame_label.min() == 1, "the rest of the face is still forged"
 
 
-def test_a_fake_known_in_part_is_still_one_when_that_part_is_erased() -> None:
+def test_a_partly_masked_fake_stays_fake_if_the_masked_part_is_erased() -> None:
     segment = noisy(1, 2)
     whole = Segment.of(segment.frames, label=torch.ones(1))
     mask = torch.zeros_like(whole.mask)
@@ -164,7 +164,7 @@ def test_patch_labels_mark_exactly_the_patches_that_change(step: Tubes, h: int, 
 
 
 @pytest.mark.parametrize("kind", [TubeSwap, TubeFreeze, TubeLag])
-def test_tubes_add_to_what_is_forged_already(kind: type[Tubes], generator: torch.Generator) -> None:
+def test_tubes_add_to_an_existing_forgery(kind: type[Tubes], generator: torch.Generator) -> None:
     segment = forged(noisy(h=84, w=84))
     out = kind(count_range=(90, 120))(segment, generator=generator)
     marked = changed_patches(segment.frames, out.frames, 14)
@@ -181,7 +181,7 @@ def one_tube(patch: list[int], source: list[int], shown: list[int]) -> TubesPara
     )
 
 
-def test_swapped_patches_are_each_others() -> None:
+def test_swapped_patches_show_each_other() -> None:
     segment = noisy(1, 3, 24, 32, grid=4)
     out = TubeSwap(feather=0.0).apply(segment, one_tube([1, 14], [14, 1], [-1, 1, -1]))
     expected = segment.frames.clone()
@@ -225,7 +225,7 @@ def test_frames_without_a_face_are_neither_changed_nor_shown(valid: list[bool]) 
         assert_same(out, segment)
 
 
-def test_draws_keep_to_their_ranges() -> None:
+def test_draws_are_in_their_ranges() -> None:
     segment = noisy(300, 10, 28, 28)
     order = torch.arange(10)
     for step in TUBES[:3]:
@@ -278,7 +278,7 @@ def test_pasted_patches_are_real(seed: int) -> None:
     torch.testing.assert_close(out.fake.patch_label, patches(out.fake.mask, 14), rtol=0, atol=1e-6)
 
 
-def test_a_fake_pasted_all_over_is_real() -> None:
+def test_a_fake_that_is_fully_pasted_is_real() -> None:
     pair = twins(noisy(2, 2, 32, 32, grid=4))
     step = PatchPaste(count_range=(16, 16), share_range=(1.0, 1.0), feather=0.0)
     out = step(pair, generator=generator_for(0))
@@ -310,18 +310,18 @@ def test_pasting_keeps_the_contract(device: torch.device) -> None:
     assert torch.equal(same.frames, invalid.frames)
 
 
-def test_pasting_happens_as_often_as_asked_for() -> None:
+def test_pasting_happens_with_its_probability() -> None:
     active = PatchPaste(p=0.3).sample(noisy(500, 1), generator_for(0)).active.any(dim=1)
     assert 0.2 < active.float().mean() < 0.4
 
 
-def test_a_segment_has_no_twin_to_paste_from(generator: torch.Generator) -> None:
-    with pytest.raises(TypeError, match="needs twins"):
+def test_pasting_needs_a_pair(generator: torch.Generator) -> None:
+    with pytest.raises(TypeError, match="must be a RealFakePair"):
         PatchPaste()(noisy(), generator=generator)
 
 
 @pytest.mark.parametrize("step", [*ERASING, TubeSwap(), PatchPaste()], ids=repr)
-def test_twins_and_single_pictures_work(step: Augmentation, generator: torch.Generator) -> None:
+def test_pairs_of_single_pictures_work(step: Augmentation, generator: torch.Generator) -> None:
     pair = twins(noisy(2, 1, 56, 56))
     out = step(pair, generator=generator)
     untouched = (out.fake.mask == 0).expand_as(out.fake.frames)
@@ -333,13 +333,13 @@ def test_twins_and_single_pictures_work(step: Augmentation, generator: torch.Gen
 @pytest.mark.parametrize(
     ("step", "segment", "message"),
     [
-        (TubeFreeze(), (1, 1, 28, 28), "2 frames or more, not 1"),
-        (TubeLag(lag_range=(3, 3)), (1, 3, 28, 28), "4 frames or more, not 3"),
-        (TubeSwap(), (1, 2, 28, 27), "at least 2 x 2 pixels, not 14 x 14 in 28 x 27"),
-        (TubeSwap(count_range=(200, 200)), (1, 2, 28, 28), "needs 200 patches"),
+        (TubeFreeze(), (1, 1, 28, 28), "at least 2 frames, got 1"),
+        (TubeLag(lag_range=(3, 3)), (1, 3, 28, 28), "at least 4 frames, got 3"),
+        (TubeSwap(), (1, 2, 28, 27), "at least 2 x 2 pixels, got 14 x 14 patches in 28 x 27 pixels"),
+        (TubeSwap(count_range=(200, 200)), (1, 2, 28, 28), "at least 200 patches"),
     ],
 )
-def test_what_does_not_fit_is_refused(
+def test_invalid_combinations_are_refused(
     step: Augmentation, segment: tuple[int, int, int, int], message: str, generator: torch.Generator
 ) -> None:
     with pytest.raises(ValueError, match=message):
@@ -356,9 +356,16 @@ def test_what_does_not_fit_is_refused(
         (lambda: TubeSwap(count_range=(1, 2)), "count_range"),
         (lambda: TubeLag(lag_range=(0, 1)), "lag_range"),
         (lambda: TubeFreeze(feather=0.6), "feather"),
-        (lambda: PatchPaste(p=-1.0), "p is in"),
+        (lambda: PatchPaste(p=-1.0), "p must be in"),
     ],
 )
 def test_wrong_options_are_refused(wrong: Callable[[], Augmentation], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         wrong()
+
+
+@pytest.mark.parametrize("side_range", [(-0.1, 0.5), (0.1, 1.01)])
+def test_sides_outside_the_picture_are_refused(side_range: tuple[float, float]) -> None:
+    with pytest.raises(ValueError, match="side_range"):
+        CutOut(side_range=side_range)
+    assert repr(CutOut(side_range=(0.0, 1.0)))

@@ -1,4 +1,4 @@
-"""What every change of pictures has in common, and what each does."""
+"""Photometric augmentations: common properties, and the result of each."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from mgst_data.core import RealFakePair, Segment
 
 
 def invert(frames: Tensor, crf: int) -> Tensor:
-    """A codec that needs no codec."""
+    """Stands in for a codec."""
     return 255 - frames.clamp_min(crf)
 
 
@@ -97,7 +97,7 @@ def test_a_change_is_drawn_once_and_replays(step, make_segment, device):
 
 
 @every
-def test_each_segment_is_changed_as_if_alone(step, make_segment, generator):
+def test_the_result_of_a_segment_does_not_depend_on_the_batch(step, make_segment, generator):
     segment = make_segment(b=3, size=48)
     params = step.sample(segment, generator)
     whole = step.apply(segment, params).frames
@@ -107,7 +107,7 @@ def test_each_segment_is_changed_as_if_alone(step, make_segment, generator):
 
 
 @sometimes
-def test_only_those_who_were_drawn_are_changed(step, make_segment, device):
+def test_only_the_drawn_segments_are_changed(step, make_segment, device):
     segment = make_segment(b=8, t=2, size=32).to(device)
     params = step.sample(segment, torch.Generator().manual_seed(1))
     changed = (step.apply(segment, params).frames != segment.frames).flatten(1).any(dim=1)
@@ -116,14 +116,14 @@ def test_only_those_who_were_drawn_are_changed(step, make_segment, device):
 
 
 @every
-def test_never_means_never(step, make_segment, generator):
+def test_probability_0_changes_nothing(step, make_segment, generator):
     segment = make_segment(size=32)
     params = dataclasses.replace(step.sample(segment, generator), active=torch.zeros(2, dtype=torch.bool))
     assert step.apply(segment, params) is segment
 
 
 @every
-def test_twins_get_the_same(step, make_segment, generator):
+def test_both_segments_of_a_pair_change_alike(step, make_segment, generator):
     real = make_segment(size=32)
     fake = real.replace(label=torch.ones(2), frame_label=torch.ones(2, 4))
     pair = step(RealFakePair(real, fake), generator=generator)
@@ -200,12 +200,12 @@ def test_steps_are_registered_and_show_their_options(step):
         lambda: GaussianNoise(sigma_range=(-0.1, 0.1)),
     ],
 )
-def test_values_that_make_no_sense_are_refused(build):
-    with pytest.raises(ValueError, match=r"is in|are at least|within"):
+def test_invalid_values_are_refused(build):
+    with pytest.raises(ValueError, match=r"must be|must have"):
         build()
 
 
-def test_autocast_does_not_reach_the_arithmetic(make_segment, generator):
+def test_autocast_changes_nothing(make_segment, generator):
     segment = make_segment(size=32)
     for step in steps():
         params = step.sample(segment, generator)
@@ -297,7 +297,7 @@ def mixed(place: int, one: int, two: int) -> int:
     return x ^ x >> 16
 
 
-def test_noise_is_the_hash_that_it_says(device):
+def test_noise_is_the_documented_hash(device):
     seed = torch.tensor([(12345, 678910), (2**31 - 1, 2**31 - 1)], device=device)
     noise = hash_noise(seed, 1001).cpu()
     for row, (one, two) in enumerate(seed.tolist()):

@@ -1,4 +1,4 @@
-"""Self-blending: what the twins share, what the labels say, what a preset means."""
+"""Self-blending: equality of real and fake outside the mask, labels, presets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mgst_data.augment import PRESETS, REGIONS, BlendMask, Donor, Recolour, Self
 from mgst_data.core import RealFakePair, Segment, generator_for
 from mgst_data.core.geometry import flip_landmarks
 
-ALWAYS = {"gate": {"all": 1.0}, "drift": 0.0}
+ALWAYS = {"frame_mask": {"all": 1.0}, "drift": 0.0}
 WHOLE = {"mask": BlendMask(regions={"hull": 1.0})}
 
 
@@ -30,7 +30,7 @@ def outside(pair):
 @pytest.mark.parametrize("name", PRESETS)
 @pytest.mark.parametrize("k", [68, 81])
 @pytest.mark.parametrize("t", [1, 5])
-def test_outside_the_mask_the_twins_are_the_same_to_the_bit(name, k, t, make_segment, generator, device):
+def test_real_and_fake_are_bit_identical_outside_the_mask(name, k, t, make_segment, generator, device):
     segment = make_segment(4, t, 96, k=k).to(device)
     pair = SelfBlend.preset(name)(segment, generator=generator)
     assert outside(pair).any()
@@ -68,20 +68,20 @@ def test_matched_colours_are_those_of_the_target(make_segment):
 
 
 def test_a_still_segment_stays_still_without_drift(make_segment, generator):
-    pair = SelfBlend(drift=0.0, gate={"all": 1.0})(make_segment(4, 5, 96, still=True), generator=generator)
+    pair = SelfBlend(drift=0.0, frame_mask={"all": 1.0})(make_segment(4, 5, 96, still=True), generator=generator)
     for frames in (pair.fake.frames, pair.fake.mask, pair.real.frames):
         torch.testing.assert_close(frames, frames[:, :1].expand_as(frames), rtol=0, atol=1e-6)
 
 
 def test_drift_moves_a_still_segment(make_segment, generator):
-    blend = SelfBlend(steady_p=0.0, gate={"all": 1.0})
+    blend = SelfBlend(steady_p=0.0, frame_mask={"all": 1.0})
     pair = blend(make_segment(4, 5, 96, still=True), generator=generator)
     assert ((pair.fake.mask - pair.fake.mask[:, :1]).abs().amax(dim=(1, 2, 3, 4)) > 0).all()
 
 
-def test_what_drifts_is_the_source_and_never_the_real_twin(make_segment):
+def test_drift_changes_the_source_and_not_the_real_segment(make_segment):
     for seed in range(4):
-        blend = SelfBlend(steady_p=0.0, colour_drift=0.1, recolour_source=seed % 2, gate={"all": 1.0})
+        blend = SelfBlend(steady_p=0.0, colour_drift=0.1, recolour_source=seed % 2, frame_mask={"all": 1.0})
         pair = blend(make_segment(3, 5, 64, still=True), generator=generator_for(seed))
         torch.testing.assert_close(pair.real.frames, pair.real.frames[:, :1].expand_as(pair.real.frames))
 
@@ -91,31 +91,31 @@ def test_no_drift_changes_no_other_draw(make_segment):
     with_drift, without = (SelfBlend(drift=d).sample(segment, generator_for(5)) for d in (1.0, 0.0))
     for name in ("region", "size", "shrink", "soften", "sigma", "ratio", "elastic"):
         assert torch.equal(getattr(with_drift.mask, name), getattr(without.mask, name))
-    assert torch.equal(with_drift.gate, without.gate)
+    assert torch.equal(with_drift.frame_mask, without.frame_mask)
     assert without.mask.landmark_noise.abs().sum() == 0
 
 
-def test_frames_with_a_closed_gate_are_real(make_segment, device):
+def test_frames_outside_the_frame_mask_are_real(make_segment, device):
     segment = make_segment(12, 8, 64).to(device)
-    blend = SelfBlend(gate={"run": 1.0, "scatter": 1.0, "single": 1.0}, mask=BlendMask(shrink_range=(5, 5)))
+    blend = SelfBlend(frame_mask={"run": 1.0, "scatter": 1.0, "single": 1.0}, mask=BlendMask(shrink_range=(5, 5)))
     params = blend.sample(segment, generator_for(2))
     pair = blend.apply(segment, params)
-    gate = params.gate.to(device)
-    assert gate.any()
-    assert not gate.all()
-    assert torch.equal(pair.fake.frames[~gate], pair.real.frames[~gate])
-    assert (pair.fake.mask[~gate] == 0).all()
-    assert (pair.fake.frame_label[~gate] == 0).all()
-    assert torch.equal(pair.fake.frame_label > 0, gate & pair.fake.valid)
+    frame_mask = params.frame_mask.to(device)
+    assert frame_mask.any()
+    assert not frame_mask.all()
+    assert torch.equal(pair.fake.frames[~frame_mask], pair.real.frames[~frame_mask])
+    assert (pair.fake.mask[~frame_mask] == 0).all()
+    assert (pair.fake.frame_label[~frame_mask] == 0).all()
+    assert torch.equal(pair.fake.frame_label > 0, frame_mask & pair.fake.valid)
 
 
-def test_gates_are_what_they_are_called(make_segment):
+def test_frame_masks_have_the_documented_form(make_segment):
     segment = make_segment(400, 10, 16)
     blend = SelfBlend()
     params = blend.sample(segment, generator_for(1))
-    opened = params.gate.sum(dim=1)
-    runs = (params.gate[:, 1:] & ~params.gate[:, :-1]).sum(dim=1) + params.gate[:, 0].long()
-    every, run, scatter, single = (params.gate_mode == i for i in range(4))
+    opened = params.frame_mask.sum(dim=1)
+    runs = (params.frame_mask[:, 1:] & ~params.frame_mask[:, :-1]).sum(dim=1) + params.frame_mask[:, 0].long()
+    every, run, scatter, single = (params.frame_mask_kind == i for i in range(4))
     assert (opened[every] == 10).all()
     assert ((opened[run] >= 2) & (opened[run] <= 8) & (runs[run] == 1)).all()
     assert ((opened[scatter] >= 1) & (opened[scatter] <= 9)).all()
@@ -124,8 +124,8 @@ def test_gates_are_what_they_are_called(make_segment):
     torch.testing.assert_close(shares, torch.tensor([0.5, 0.25, 0.15, 0.1]), rtol=0, atol=0.07)
 
 
-def test_one_frame_is_blended_whatever_the_gate(make_segment, generator):
-    pair = SelfBlend(gate={"single": 1.0}, **WHOLE)(make_segment(3, 1, 96), generator=generator)
+def test_a_segment_of_one_frame_is_always_blended(make_segment, generator):
+    pair = SelfBlend(frame_mask={"single": 1.0}, **WHOLE)(make_segment(3, 1, 96), generator=generator)
     assert (pair.fake.frame_label == 1).all()
     assert pair.transition.shape == (3, 0)
     assert pair.temporal_patches.shape == (3, 0, 14, 14)
@@ -152,8 +152,8 @@ def test_a_part_of_a_batch_gives_a_part_of_the_result(make_segment, generator, d
         torch.testing.assert_close(alone.fake.mask, whole.fake.mask[i : i + 1], rtol=0, atol=1e-5)
 
 
-def test_tiles_give_what_the_whole_batch_gives(make_segment, generator):
-    # Where something is differentiated the batch is worked off at once.
+def test_tiles_give_the_result_of_the_whole_batch(make_segment, generator):
+    # With gradients, the batch is blended at once.
     segment = make_segment(3, 6, 192)
     blend = SelfBlend(pyramid=0.5, match_colour=0.5, donor=Donor(p=0.5))
     params = blend.sample(segment, generator)
@@ -165,7 +165,7 @@ def test_tiles_give_what_the_whole_batch_gives(make_segment, generator):
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_masks_made_one_by_one_are_those_made_at_once(name, make_segment, generator, monkeypatch):
-    # Where nothing is known of the values, as to a compiler, masks of a batch are made at once.
+    # Without values, for example while torch compiles, the masks of a batch are made at once.
     segment = make_segment(6, 4, 192)
     shifts = torch.tensor([[0, 0], [-60, 0], [0, 70], [90, 90], [400, 0], [0, -20]], dtype=torch.float32)
     segment = segment.replace(landmarks=segment.landmarks + shifts[:, None, None])
@@ -182,7 +182,6 @@ def test_masks_made_one_by_one_are_those_made_at_once(name, make_segment, genera
 @given(st.integers(0, 2**40), st.integers(1, 40), st.sampled_from(["spread", "line", "point", "grid"]))
 def test_points_left_out_of_the_rim_are_no_corners_of_the_hull(seed, k, kind):
     from mgst_data.augment.blend.regions import rim
-    from mgst_data.core.polygons import hull_mask
 
     points = 2 + 20 * torch.rand(3, k, 2, generator=generator_for(seed))
     if kind == "line":
@@ -225,8 +224,8 @@ def test_frames_without_a_face_stay_untouched_and_are_marked(make_segment, devic
         assert pair.fake.frames.isfinite().all()
 
 
-def test_a_mask_wiped_out_is_reported(make_segment, device):
-    # Kernels larger than the face leave nothing of it.
+def test_an_empty_mask_is_reported(make_segment, device):
+    # Kernels larger than the face leave an empty mask.
     tiny = {"mask": BlendMask(regions={"parts": 1.0}, shrink_range=(199, 199))}
     pair = SelfBlend(**ALWAYS, **tiny)(make_segment(2, 3, 64).to(device), generator=generator_for(0))
     assert torch.equal(pair.fake.frames, pair.real.frames)
@@ -236,7 +235,7 @@ def test_a_mask_wiped_out_is_reported(make_segment, device):
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_comes_out_as_it_went_in(dtype, make_segment, device):
+def test_half_precision_is_kept(dtype, make_segment, device):
     segment = make_segment(4, 3, 64).to(device)
     blend = SelfBlend(match_colour=0.5, pyramid=0.5, donor=Donor(p=0.5))
     params = blend.sample(segment, generator_for(4))
@@ -247,8 +246,8 @@ def test_half_precision_comes_out_as_it_went_in(dtype, make_segment, device):
     assert (half.fake.frames.float() - full.fake.frames).abs().mean() < 0.01
 
 
-def test_labels_say_what_the_mask_says(make_segment, generator):
-    pair = SelfBlend(**WHOLE, gate={"scatter": 1.0})(make_segment(4, 6, 70), generator=generator)
+def test_labels_agree_with_the_mask(make_segment, generator):
+    pair = SelfBlend(**WHOLE, frame_mask={"scatter": 1.0})(make_segment(4, 6, 70), generator=generator)
     fake = pair.fake
     assert torch.equal(fake.frame_label > 0, fake.mask.flatten(2).amax(dim=2) > 0)
     assert torch.equal(fake.label, fake.frame_label.amax(dim=1))
@@ -266,13 +265,13 @@ def test_labels_say_what_the_mask_says(make_segment, generator):
 def test_a_moving_head_is_no_change_of_the_mask(make_segment):
     moving = make_segment(6, 4, 112)
     steady = SelfBlend(**ALWAYS, **WHOLE)(moving, generator=generator_for(0))
-    gated = SelfBlend(drift=0.0, gate={"scatter": 1.0}, **WHOLE)(moving, generator=generator_for(0))
+    gated = SelfBlend(drift=0.0, frame_mask={"scatter": 1.0}, **WHOLE)(moving, generator=generator_for(0))
     plain = (steady.fake.patch_label.diff(dim=1)).abs()
     assert steady.temporal_patches.amax() < 0.5 * plain.amax()
     assert gated.temporal_patches.amax() > 5 * steady.temporal_patches.amax()
 
 
-def test_both_holds_real_twins_then_fakes(make_segment, generator):
+def test_both_has_real_segments_then_fakes(make_segment, generator):
     pair = SelfBlend(**WHOLE, **ALWAYS)(make_segment(2, 3, 64), generator=generator)
     both = pair.both()
     assert both.label.tolist() == [0, 0, 1, 1]
@@ -316,7 +315,7 @@ def test_the_extended_hull_holds_the_hull_and_more(make_segment):
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_presets_are_plain_values_to_be_changed(name, make_segment, generator):
+def test_presets_can_be_changed(name, make_segment, generator):
     preset = SelfBlend.preset(name)
     changed = dataclasses.replace(preset, recolour_source=1.0)
     assert changed.sample(make_segment(50, 1, 16), generator).recolour_source.all()
@@ -341,29 +340,29 @@ def test_options_are_written_as_python_and_as_plain_values(name):
 def test_parameters_can_be_written_down(make_segment, generator):
     params = SelfBlend().sample(make_segment(), generator)
     written = json.loads(json.dumps(params.as_dict()))
-    assert len(written["gate"]) == 2
+    assert len(written["frame_mask"]) == 2
     assert {field.name for field in dataclasses.fields(params)} == set(written)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (lambda: BlendMask(regions={"ears": 1.0}), "no region is called 'ears'; known: hull, extended"),
-        (lambda: SelfBlend(gate={"always": 1.0}), "no gate mode is called 'always'; known: all, run"),
-        (lambda: SelfBlend(recolour_source=1.5), "recolour_source is in"),
-        (lambda: BlendMask(ratios=(0.0, 1.0)), "ratios are in"),
-        (lambda: SourceWarp(scale_range=(1.1, 0.9)), "scale_range is"),
-        (lambda: SelfBlend(rho_range=(0.0, 1.0)), "rho_range is"),
-        (lambda: SelfBlend(gate={"all": 0.0}), "chances of gate modes"),
-        (lambda: SelfBlend(gate={}), "chances of gate modes .* not {}"),
-        (lambda: BlendMask(regions={}), "chances of regions .* not {}"),
-        (lambda: BlendMask(regions={"hull": -1.0}), "chances of regions"),
-        (lambda: BlendMask(elastic=(50.0, 0.0)), "elastic is"),
-        (lambda: Recolour(factors=()), "factors are at least 1"),
-        (lambda: dataclasses.replace(SelfBlend(), steady_p=-1), "steady_p is in"),
+        (lambda: BlendMask(regions={"ears": 1.0}), "unknown region 'ears'; known: hull, extended"),
+        (lambda: SelfBlend(frame_mask={"always": 1.0}), "unknown frame mask 'always'; known: all, run"),
+        (lambda: SelfBlend(recolour_source=1.5), "recolour_source must be in"),
+        (lambda: BlendMask(ratios=(0.0, 1.0)), "ratios must have"),
+        (lambda: SourceWarp(scale_range=(1.1, 0.9)), "scale_range must be"),
+        (lambda: SelfBlend(rho_range=(0.0, 1.0)), "rho_range must be"),
+        (lambda: SelfBlend(frame_mask={"all": 0.0}), "probabilities of frame masks"),
+        (lambda: SelfBlend(frame_mask={}), "probabilities of frame masks .* got {}"),
+        (lambda: BlendMask(regions={}), "probabilities of regions .* got {}"),
+        (lambda: BlendMask(regions={"hull": -1.0}), "probabilities of regions"),
+        (lambda: BlendMask(elastic=(50.0, 0.0)), "elastic must be"),
+        (lambda: Recolour(factors=()), "factors must have at least one value"),
+        (lambda: dataclasses.replace(SelfBlend(), steady_p=-1), "steady_p must be in"),
     ],
 )
-def test_options_that_make_no_sense_are_refused(options, message):
+def test_invalid_options_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         options()
 
@@ -371,14 +370,14 @@ def test_options_that_make_no_sense_are_refused(options, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"mask": {"ratios": (1.0,)}}, r"mask is a BlendMask\(...\), not a dict"),
-        ({"warp": None}, r"warp is a SourceWarp\(...\), not a NoneType"),
-        ({"recolour": Donor()}, r"recolour is a Recolour\(...\), not a Donor"),
-        ({"donor": 0.5}, r"donor is a Donor\(...\), not a float"),
+        ({"mask": {"ratios": (1.0,)}}, r"mask must be a BlendMask\(...\), got a dict"),
+        ({"warp": None}, r"warp must be a SourceWarp\(...\), got a NoneType"),
+        ({"recolour": Donor()}, r"recolour must be a Recolour\(...\), got a Donor"),
+        ({"donor": 0.5}, r"donor must be a Donor\(...\), got a float"),
     ],
 )
-def test_a_part_of_another_type_is_refused(options, message):
-    # The checks of annotations would say so too, in their own words.
+def test_an_option_of_another_type_is_refused(options, message):
+    # The annotation checks of the tests would raise first, with another message.
     jaxtyping.config.update("jaxtyping_disable", True)
     try:
         with pytest.raises(TypeError, match=message):
@@ -387,17 +386,17 @@ def test_a_part_of_another_type_is_refused(options, message):
         jaxtyping.config.update("jaxtyping_disable", False)
 
 
-def test_what_cannot_be_blended_is_refused(make_segment, generator):
-    with pytest.raises(ValueError, match="needs 68 or 81 landmarks, not 5"):
+def test_input_that_cannot_be_blended_is_refused(make_segment, generator):
+    with pytest.raises(ValueError, match="must have 68 or 81 landmarks for self-blending, got 5"):
         SelfBlend()(make_segment(k=5), generator=generator)
     with pytest.raises(ValueError, match="known: sbi"):
         SelfBlend.preset("fancy")
     pair = SelfBlend()(make_segment(), generator=generator)
-    with pytest.raises(TypeError, match="twins already"):
+    with pytest.raises(TypeError, match="must be a Segment, got a RealFakePair"):
         SelfBlend().apply_any(pair, SelfBlend().sample(make_segment(), generator))
 
 
-# Not in this process: the checks of annotations cannot be compiled.
+# In another process, because the annotation checks of the tests cannot be compiled.
 COMPILED = """
 import sys, torch
 sys.path.insert(0, sys.argv[1])
@@ -422,7 +421,7 @@ def test_it_compiles_to_one_graph(device):
 
 
 @pytest.mark.gpu
-def test_nothing_waits_for_the_device(make_segment, generator, cuda):
+def test_a_blend_does_not_wait_for_the_device(make_segment, generator, cuda):
     segment = make_segment(4, 4, 64).to(cuda)
     blend = SelfBlend(pyramid=0.5, match_colour=0.5, donor=Donor(p=0.5))
     params = blend.sample(segment, generator)
@@ -435,7 +434,7 @@ def test_nothing_waits_for_the_device(make_segment, generator, cuda):
     assert isinstance(pair, RealFakePair)
 
 
-def test_importing_it_touches_nothing_but_torch():
+def test_importing_it_imports_torch_only():
     code = (
         "import sys, mgst_data.augment;"
         "heavy = {'cv2', 'dlib', 'webdataset', 'av', 'facenet_pytorch', 'torchvision', 'skimage', 'ray', 'click'};"

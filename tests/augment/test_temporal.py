@@ -1,4 +1,4 @@
-"""Time: everything known of a frame goes with it, and frames that show another one are marked."""
+"""Temporal augmentations: all fields of a frame move with it, and frames that show another frame are marked."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ MAKING = [ShuffleWindow(), SpliceLag(), BoundaryJitter(), BoundaryJitter(weight_
 
 
 def counted(b: int, t: int, *, valid: Tensor | None = None) -> Segment:
-    """Segments that know the number of each frame in every field: frames, mask and labels are number / 100."""
+    """Segments whose fields encode the frame number: frames, mask and labels are number / 100."""
     number = torch.arange(t).float()
     share = (number / 100).expand(b, t)
     return Segment(
@@ -63,7 +63,7 @@ def test_steps_keep_the_contract(make_segment: Make, device: torch.device, step:
 @pytest.mark.parametrize("step", KEEPING[:4], ids=repr)
 @given(seed=st.integers(0, 10**6), t=st.integers(5, 12))
 @drawn
-def test_everything_known_of_a_frame_goes_with_it(step: FrameIndex, seed: int, t: int) -> None:
+def test_all_fields_of_a_frame_move_with_it(step: FrameIndex, seed: int, t: int) -> None:
     segment = counted(3, t, valid=some_valid(3, t, seed))
     params = step.sample(segment, generator_for(seed))
     out = step.apply(segment, params)
@@ -112,7 +112,7 @@ def test_a_stride_takes_one_frame_of_segments_of_one(generator: torch.Generator)
     assert shown(Stride(1)(counted(2, 1), generator=generator)).tolist() == [[0], [0]]
 
 
-def test_reversed_twice_is_nothing(make_segment: Make, generator: torch.Generator) -> None:
+def test_reversing_twice_changes_nothing(make_segment: Make, generator: torch.Generator) -> None:
     segment = forged(make_segment(2, 5, 16))
     step = Reverse(p=1.0)
     once = step(segment, generator=generator)
@@ -164,7 +164,7 @@ def test_jitter_mixes_the_neighbours_across_a_cut(seed: int, t: int) -> None:
     torch.testing.assert_close(out.frames[:, :, 0, 0, 0], expected / 100)
 
 
-def test_every_place_can_be_drawn() -> None:
+def test_every_position_can_be_drawn() -> None:
     segment = counted(400, 8)
     for step, reached in ((Freeze(), range(1, 8)), (ShuffleWindow(), range(8)), (SpliceLag(), range(8))):
         index = step.sample(segment, generator_for(1)).index
@@ -193,7 +193,7 @@ def test_frames_that_show_another_one_are_marked(step: Augmentation, seed: int) 
 @pytest.mark.parametrize("step", MAKING[:2], ids=repr)
 @given(seed=st.integers(0, 10**6))
 @drawn
-def test_frames_without_a_face_neither_change_nor_spread(step: FrameIndex, seed: int) -> None:
+def test_frames_without_a_face_neither_change_nor_are_shown_elsewhere(step: FrameIndex, seed: int) -> None:
     valid = some_valid(4, 9, seed, share=0.6)
     segment = counted(4, 9, valid=valid)
     params = step.sample(segment, generator_for(seed))
@@ -220,7 +220,7 @@ def test_jitter_leaves_unusable_frames(make_segment: Make) -> None:
     torch.testing.assert_close(out.frames[:, 2], segment.frames[:, 2:].mean(dim=1))
 
 
-def test_masked_frames_show_nobody(make_segment: Make) -> None:
+def test_masked_frames_are_black_and_not_valid(make_segment: Make) -> None:
     segment = forged(make_segment(2, 5, 16))
     masked = torch.zeros(2, 5, dtype=torch.bool)
     masked[0, 1:3] = True
@@ -253,7 +253,7 @@ def test_time_masks_are_runs_of_at_most_12_of_25_frames(t: int, most: int) -> No
         (Freeze(), [[0, 1, 2, 2]], [0, 0, 1, 1], 1.0),
     ],
 )
-def test_labels_fall_with_the_last_forged_frame(
+def test_labels_become_0_with_the_last_forged_frame(
     make_segment: Make, step: FrameIndex, index: list[list[int]], frame_label: list[int], label: float
 ) -> None:
     only = torch.tensor([[0.0, 0, 1, 0]])
@@ -263,14 +263,14 @@ def test_labels_fall_with_the_last_forged_frame(
     assert out.label.tolist() == [label]
 
 
-def test_labels_fall_with_the_last_forged_frame_masked(make_segment: Make) -> None:
+def test_labels_become_0_if_the_last_forged_frame_is_masked(make_segment: Make) -> None:
     fake = make_segment(1, 4, 16).replace(frame_label=torch.tensor([[0.0, 0, 1, 0]]), label=torch.ones(1))
     assert TimeMask().apply(fake, TimeMaskParams(torch.tensor([[False, False, True, True]]))).label.tolist() == [0]
     assert TimeMask().apply(fake, TimeMaskParams(torch.tensor([[True, True, False, True]]))).label.tolist() == [1]
 
 
 @pytest.mark.parametrize("step", KEEPING + MAKING, ids=repr)
-def test_twins_stay_twins(make_segment: Make, generator: torch.Generator, step: Augmentation) -> None:
+def test_pairs_stay_pairs(make_segment: Make, generator: torch.Generator, step: Augmentation) -> None:
     pair = twins(make_segment(2, 8, 32))
     out = step(pair, generator=generator)
     if step.makes_fakes:
@@ -300,7 +300,7 @@ def test_single_pictures_work(make_segment: Make, generator: torch.Generator, st
 )
 def test_segments_that_are_too_short_are_refused(generator: torch.Generator, step: Augmentation, needed: int) -> None:
     step.sample(counted(2, needed), generator)
-    with pytest.raises(ValueError, match=f"{needed} frames or more, not {needed - 1}"):
+    with pytest.raises(ValueError, match=f"at least {needed} frames, got {needed - 1}"):
         step.sample(counted(2, needed - 1), generator)
 
 
@@ -308,10 +308,10 @@ def test_segments_that_are_too_short_are_refused(generator: torch.Generator, ste
     ("wrong", "message"),
     [
         (lambda: Freeze(length_range=(1, 3)), "length_range"),
-        (lambda: DropFrames(0), "count is 1 or more"),
-        (lambda: Stride(0), "length is 1 or more"),
+        (lambda: DropFrames(0), "count must be at least 1"),
+        (lambda: Stride(0), "length must be at least 1"),
         (lambda: Stride(4, stride_range=(3, 1)), "stride_range"),
-        (lambda: Reverse(p=-0.1), "p is in"),
+        (lambda: Reverse(p=-0.1), "p must be in"),
         (lambda: TimeMask(share_range=(0.0, 1.1)), "share_range"),
         (lambda: ShuffleWindow(window_range=(1, 5)), "window_range"),
         (lambda: SpliceLag(lag_range=(0, 3)), "lag_range"),

@@ -1,4 +1,4 @@
-"""Running the command as a user does, but in this process."""
+"""Fixtures that run ``mgst-data`` in this process."""
 
 from __future__ import annotations
 

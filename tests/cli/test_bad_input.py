@@ -1,4 +1,4 @@
-"""Bad input gets a clear answer: one line with what, where and what to do, and nothing else is lost."""
+"""Bad input gives one line with the place, the problem and the next step, and does not stop other videos."""
 
 import json
 import os
@@ -46,7 +46,7 @@ def lie(path):
 
 
 def spoil(path):
-    """Forty frames with a key frame every ten; some bytes of the packet of frame 25 are others."""
+    """Forty frames with a key frame every ten; some bytes of the packet of frame 25 are changed."""
     encode(path, faces(40))
     with av.open(str(path)) as container:
         packet = [packet for packet in container.demux(video=0) if packet.size][25]
@@ -88,7 +88,7 @@ SKIPPED = {
     "text.mp4": ("not_a_video", "not a video"),
     "sound.mp4": ("no_video_stream", "no video stream"),
     "no_frames.mp4": ("no_(frames|video_stream)", ""),
-    "cut_index.mp4": ("truncated", "cut off before its index"),
+    "cut_index.mp4": ("truncated", "truncated before its index"),
     "gone.mp4": ("missing", "no such file"),
     "pipe.mp4": ("not_a_file", "not a regular file"),
     "dot.avi": ("no_face", "no face in 10 frames"),
@@ -102,7 +102,7 @@ NOTED = {"cut_frames.mp4": "truncated", "lie.avi": "wrong_frame_count", "spoilt.
 
 @pytest.fixture(scope="module")
 def outcome(mgst_data, tmp_path_factory):
-    """Every bad video next to good ones, extracted at one go."""
+    """Extracts bad and good videos in one run."""
     root, out = tmp_path_factory.mktemp("bad") / "set", tmp_path_factory.mktemp("out")
     for name, make in MAKE.items():
         path = root / "real" / name
@@ -116,7 +116,7 @@ def outcome(mgst_data, tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", SKIPPED)
-def test_a_video_that_cannot_be_used_is_skipped_and_says_why(outcome, name):
+def test_unusable_video_is_skipped_with_reason_and_message(outcome, name):
     root, summary, videos = outcome
     reason, words = SKIPPED[name]
     video = videos[name]
@@ -130,7 +130,7 @@ def test_a_video_that_cannot_be_used_is_skipped_and_says_why(outcome, name):
 
 
 @pytest.mark.parametrize("name", sorted(MAKE.keys() - SKIPPED.keys(), key=str))
-def test_everything_else_is_kept_and_its_damage_noted(outcome, name):
+def test_usable_video_is_kept_and_damage_is_noted(outcome, name):
     _, summary, videos = outcome
     shown = name.replace("\udce9", r"\xe9")
     video = videos[shown]
@@ -143,7 +143,7 @@ def test_everything_else_is_kept_and_its_damage_noted(outcome, name):
 def test_frames_from_damaged_data_are_left_out_and_counted(outcome):
     video = outcome[2]["spoilt.mp4"]
     ((_, words),) = video["notes"]
-    found = re.search(r"damaged, 40 frames could be read, (\d+) of them from damaged data \(left out\)", words)
+    found = re.search(r"damaged; 40 frames were decoded, (\d+) of them from damaged data \(dropped\)", words)
     assert found
     assert 1 <= int(found[1]) < 15
     assert video["images"] == 40 - int(found[1])
@@ -158,17 +158,17 @@ def test_damaged_frames_are_kept_on_request(mgst_data, tmp_path):
     assert json.loads(result.stdout)["totals"]["overall"]["images"] == 40
 
 
-def test_nobody_in_a_crowd_is_lost(outcome):
+def test_every_face_of_a_crowd_is_tracked(outcome):
     assert outcome[2]["crowd.mp4"]["tracks"] == 50
 
 
-def test_names_that_are_the_same_stay_apart(outcome):
+def test_videos_of_the_same_name_have_different_keys(outcome):
     _, _, videos = outcome
     assert videos["one/same.mp4"]["key"] != videos["two/same.mp4"]["key"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_video_that_may_not_be_read_is_skipped(mgst_data, tmp_path):
+def test_video_without_read_permission_is_skipped(mgst_data, tmp_path):
     path = tmp_path / "set" / "real" / "a.mp4"
     path.parent.mkdir(parents=True)
     encode(path, faces(10)).chmod(0)
@@ -177,7 +177,7 @@ def test_a_video_that_may_not_be_read_is_skipped(mgst_data, tmp_path):
 
 
 def source(root, kind):
-    """A source that no run can be made of."""
+    """A data set that cannot be extracted."""
     root.mkdir()
     if kind == "missing":
         return root / "nowhere"
@@ -203,14 +203,14 @@ def source(root, kind):
     ("kind", "message"),
     [
         ("missing", "nowhere: no such file or directory (check the path)"),
-        ("empty", "is empty (give the data set's folder)"),
-        ("without videos", "holds no video"),
-        ("malformed splits", "splits/train.json: is no valid JSON"),
+        ("empty", "the folder is empty (give the folder of the data set)"),
+        ("without videos", "no video found"),
+        ("malformed splits", "splits/train.json: not valid JSON"),
         ("no metadata", "metadata.json"),
         ("named twice", "list.csv:3: 'a.mp4' is also in"),
     ],
 )
-def test_a_source_that_cannot_be_understood_is_refused(mgst_data, tmp_path, kind, message):
+def test_invalid_data_set_is_rejected(mgst_data, tmp_path, kind, message):
     result = mgst_data("extract", "--src", source(tmp_path / "set", kind), "--out", tmp_path / "out")
     assert result.exit_code == 2
     line = result.stderr.splitlines()[-1]
@@ -220,7 +220,7 @@ def test_a_source_that_cannot_be_understood_is_refused(mgst_data, tmp_path, kind
     assert not (tmp_path / "out").exists()
 
 
-def test_an_output_folder_that_cannot_be_one_is_refused(mgst_data, face_set, tmp_path):
+def test_invalid_output_folder_is_rejected(mgst_data, face_set, tmp_path):
     (tmp_path / "file").write_text("")
     for out in (tmp_path / "file", tmp_path / "file" / "below"):
         result = mgst_data("extract", "--src", face_set, "--out", out, "--executor", "serial")
@@ -236,15 +236,15 @@ def test_an_output_folder_that_cannot_be_one_is_refused(mgst_data, face_set, tmp
         (("--detector", "mtcn"), "unknown detector 'mtcn' (did you mean 'mtcnn'?"),
         (("--layout", "foldr"), "unknown layout 'foldr' (did you mean 'folder'?"),
         (("--executor", "proces"), "unknown executor 'proces' (did you mean 'process'?"),
-        (("--workers", "0"), "0 workers do no work"),
+        (("--workers", "0"), "workers must be at least 1, got 0"),
         (("--masks",), "the layout 'folder' has no option 'masks'"),
         (("--splits", "."), "the layout 'folder' has no option 'splits'"),
-        (("--size", "5"), "size is 5, outside 16 to 4096"),
+        (("--size", "5"), "size must be in [16, 4096], got 5"),
         (("--config", "none.toml"), "none.toml: no such file"),
         (("--set", "extract.sise=3"), "did you mean 'size'"),
     ],
 )
-def test_an_option_that_cannot_be_followed_is_refused(mgst_data, face_set, tmp_path, arguments, message):
+def test_invalid_option_is_rejected(mgst_data, face_set, tmp_path, arguments, message):
     out = tmp_path / "out"
     result = mgst_data("extract", "--src", face_set, "--out", out, "--layout", "folder", *arguments)
     assert result.exit_code == 2
@@ -252,12 +252,12 @@ def test_an_option_that_cannot_be_followed_is_refused(mgst_data, face_set, tmp_p
     assert not out.exists()
 
 
-def test_a_full_disk_ends_the_run_in_one_line_and_keeps_what_is_complete(mgst_data, face_set, tmp_path):
+def test_full_disk_gives_one_line_and_keeps_complete_shards(mgst_data, face_set, tmp_path):
     out = tmp_path / "out"
     options = ["extract", "--src", face_set, "--out", out, "--executor", "serial", "--frames", "4", "--size", "64"]
     assert mgst_data(*options, "--split", "test").exit_code == 0
     before = {path.name for path in out.glob("*.tar")}
-    # A limit on the size of files stands in for a disk that is full.
+    # A limit on the file size simulates a full disk.
     command = ["bash", "-c", 'ulimit -f 20; exec "$@"', "bash", sys.executable, "-c"]
     command += ["from mgst_cli.data import main; main()", *map(str, options), "--split", "train"]
     full = subprocess.run(command, capture_output=True, text=True, check=False)

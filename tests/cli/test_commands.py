@@ -17,13 +17,13 @@ from mgst_data.shards import ShardReader, VideoReport
 
 @pytest.fixture(scope="module")
 def shards(mgst_data, face_set, tmp_path_factory):
-    """The folder that extracting ``face_set`` gives, and what the command said."""
+    """The folder of shards of ``face_set``, and the result of the command."""
     out = tmp_path_factory.mktemp("out") / "shards"
     return out, mgst_data("extract", "--src", face_set, "--out", out, "--executor", "serial", "--frames", 8)
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["extract", "--help"], ["inspect", "-h"], ["sheet", "-h"]])
-def test_help_comes_at_once_and_names_examples(mgst_data, arguments):
+def test_help_is_fast_and_has_examples(mgst_data, arguments):
     heavy = "{'torch', 'numpy', 'cv2', 'av', 'rich'} & set(sys.modules)"
     code = f"import sys; from mgst_cli.data import data; data({arguments}, standalone_mode=False); print({heavy})"
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
@@ -35,7 +35,7 @@ def test_version(mgst_data):
     assert mgst_data("--version").stdout == f"mgst-data, version {version('mgst')}\n"
 
 
-def test_extract_ends_with_a_table_of_what_is_there(shards):
+def test_extract_prints_a_table_of_counts(shards):
     out, result = shards
     assert result.exit_code == 0
     rows = [line.split() for line in result.stdout.splitlines() if line.strip()]
@@ -53,10 +53,10 @@ def test_the_second_run_has_nothing_to_do(mgst_data, face_set, shards):
     out, _ = shards
     result = mgst_data("extract", "--src", face_set, "--out", out, "--frames", 8)
     assert result.exit_code == 0
-    assert "nothing to do: all 2 shards complete" in result.stderr
+    assert "nothing to do: all 2 shards are complete" in result.stderr
 
 
-def test_json_is_all_there_is_on_stdout(mgst_data, face_set, shards):
+def test_json_is_the_only_output_on_stdout(mgst_data, face_set, shards):
     out, _ = shards
     run = json.loads(mgst_data("extract", "--src", face_set, "--out", out, "--frames", 8, "--json").stdout)
     assert (run["complete"], run["shards"], run["totals"]["overall"]["videos"], run["videos"]) == (True, 2, 4, 0)
@@ -80,7 +80,7 @@ def test_inspect_shows_sums_and_finds_damage(mgst_data, shards, tmp_path):
     rows = [line.split() for line in result.stdout.splitlines()]
     for name in ("train", "real", "fake", "swap"):
         assert [name, "2", "0", "24", "2", "4", "24"] in rows
-    assert "verified 8 samples: all sound" in result.stdout
+    assert "verified 8 samples: no problems" in result.stdout
 
     copy = tmp_path / "copy"
     copy.mkdir()
@@ -93,7 +93,7 @@ def test_inspect_shows_sums_and_finds_damage(mgst_data, shards, tmp_path):
     result = mgst_data("inspect", copy, "--verify")
     assert result.exit_code == 1
     assert f"  {tar}: its content has changed" in result.stdout
-    assert "to mend a shard: copy this shard again, or delete it and run the same extraction again" in result.stdout
+    assert "to repair a shard: copy this shard again, or delete it and run the same extraction again" in result.stdout
 
     tar.unlink()
     result = mgst_data("inspect", copy)
@@ -116,7 +116,7 @@ def test_a_dry_run_counts_and_writes_nothing(mgst_data, face_set, shards, tmp_pa
     result = mgst_data("extract", "--src", face_set, "--out", tmp_path / "new", "--dry-run")
     assert result.exit_code == 0
     rows = [line.split() for line in result.stdout.splitlines()]
-    assert rows[0] == ["videos", "train", "test", "all"]
+    assert rows[0] == ["videos", "by", "method", "train", "test", "all"]
     assert ["real", "1", "1", "2"] in rows
     assert ["swap", "1", "1", "2"] in rows
     assert "shards: 2 to do, 0 complete; nothing was written" in result.stdout
@@ -127,7 +127,7 @@ def test_a_dry_run_counts_and_writes_nothing(mgst_data, face_set, shards, tmp_pa
     assert mgst_data("extract", "--src", face_set).exit_code == 2
 
 
-def test_a_url_to_write_to_is_refused_and_not_taken_for_a_path(mgst_data, face_set, tmp_path, monkeypatch):
+def test_url_as_output_is_rejected(mgst_data, face_set, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     result = mgst_data("extract", "--src", face_set, "--out", "s3://bucket/shards")
     assert result.exit_code == 2
@@ -135,7 +135,7 @@ def test_a_url_to_write_to_is_refused_and_not_taken_for_a_path(mgst_data, face_s
     assert list(tmp_path.iterdir()) == []
 
 
-def test_videos_are_chosen(mgst_data, face_set):
+def test_split_method_and_limit_select_videos(mgst_data, face_set):
     def counts(*arguments):
         result = mgst_data("extract", "--src", face_set, "--dry-run", "--json", *arguments)
         return {(row["method"], row["split"]): row["videos"] for row in json.loads(result.stdout)["videos"]}
@@ -183,12 +183,12 @@ def test_skips_are_listed_counted_and_tried_again(mgst_data, tmp_path):
     assert mgst_data(*run, "--retry-skipped").exit_code == 0
     result = mgst_data(*run, "--retry-skipped", "no_fce")
     assert result.exit_code == 2
-    assert "no video was skipped for 'no_fce'" in result.stderr
+    assert "no video was skipped for the reason 'no_fce'" in result.stderr
     seen = json.loads(mgst_data("inspect", out, "--json").stdout)
     assert list(seen["skipped"]) == ["fake/text.mp4"]
 
 
-def test_videos_that_are_kept_with_a_note_are_said_wherever_skips_are(mgst_data, tmp_path):
+def test_videos_kept_with_a_note_are_listed_like_skipped_videos(mgst_data, tmp_path):
     source, out = tmp_path / "set", tmp_path / "shards"
     for folder in ("real", "fake"):
         (source / folder).mkdir(parents=True)
@@ -198,8 +198,8 @@ def test_videos_that_are_kept_with_a_note_are_said_wherever_skips_are(mgst_data,
     run = ("extract", "--src", source, "--out", out, "--executor", "serial")
     result = mgst_data(*run)
     assert result.exit_code == 0
-    [*_, text] = [line for line in result.stderr.splitlines() if "real/cut.mp4: damaged" in line]
-    assert text.startswith("kept, with a note (truncated): real/cut.mp4: damaged, ")
+    [*_, text] = [line for line in result.stderr.splitlines() if "real/cut.mp4: the video is damaged" in line]
+    assert text.startswith("kept, with a note (truncated): real/cut.mp4: the video is damaged; ")
     reason, _, what = text.partition(": ")
     listed = f"{reason}: 1 video\n  {what}\n"
     assert listed in result.stdout
@@ -212,7 +212,7 @@ def test_videos_that_are_kept_with_a_note_are_said_wherever_skips_are(mgst_data,
     assert mgst_data(*run, "--strict").exit_code == 1
 
 
-def test_every_reason_is_shown_and_long_lists_end_with_where_to_see_them(capsys):
+def test_every_reason_is_shown_and_long_lists_name_the_command_for_all(capsys):
     about = {"dataset": "set", "split": "", "label": 0, "method": "real"}
     videos = [
         VideoReport(key=f"v{i}", video=f"{i}.mp4", status="skipped", reason=reason, message=f"{i}.mp4: bad", **about)
@@ -225,7 +225,7 @@ def test_every_reason_is_shown_and_long_lists_end_with_where_to_see_them(capsys)
     assert lines[-3:] == [
         "skipped (truncated): 1 video",
         "  30.mp4: bad",
-        "  and 11 more, listed by: mgst-data inspect 'my shards'",
+        "  and 11 more; to list all: mgst-data inspect 'my shards'",
     ]
     assert sum(line.endswith(": bad") for line in lines) == show.SHOWN
     show.skipped(videos)
@@ -239,7 +239,7 @@ def test_notes_of_the_scan_are_shown_by_reason(mgst_data, face_set, tmp_path):
     rows = [f"{face_set}/train/real/a.mp4,real", "x.mp4,real", "y.mp4,fake"]
     manifest.write_text("\n".join(["path,label", *rows]))
     result = mgst_data("extract", "--src", manifest, "--dry-run")
-    assert "note (missing_video): x.mp4: in list.csv, but not there (and 1 more)" in result.stderr
+    assert "note (missing_video): x.mp4: listed in list.csv, but not found (and 1 more)" in result.stderr
     assert "note (no_train_split): .: no video is in the split train" in result.stderr
     for some in (("--src", manifest, "--split", "test"), ("--src", face_set)):
         assert "no_train_split" not in mgst_data("extract", *some, "--dry-run").stderr
@@ -260,14 +260,16 @@ def test_debug_shows_where_an_error_comes_from(mgst_data, tmp_path):
     assert sys.excepthook is sys.__excepthook__
 
 
-def test_an_error_that_nobody_foresaw_is_one_line(capsys):
+def test_unexpected_error_is_one_line(capsys):
     show_unexpected(ZeroDivisionError, ZeroDivisionError("division by zero"), None)
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
-    assert lines[0].startswith("error: ZeroDivisionError: division by zero (the same command with --debug ")
+    assert lines[0].startswith(
+        "error: ZeroDivisionError: division by zero (unexpected error; run the command again with --debug "
+    )
 
 
-def test_a_pipe_that_is_closed_early_is_no_error(shards):
+def test_closed_pipe_is_not_an_error(shards):
     command = [sys.executable, "-c", "from mgst_cli.data import main; main()", "inspect", shards[0]]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
         run.stdout.close()
@@ -291,6 +293,6 @@ def test_demo_says_what_to_do_next(mgst_data, tmp_path, monkeypatch):
     monkeypatch.setattr("mgst_data.demo.render_demo", render_demo)
     result = mgst_data("demo", "--out", tmp_path / "my demo", "--seed", 3)
     assert result.stdout.splitlines() == [
-        f"{tmp_path}/my demo: 3 videos in the layout of FaceForensics++",
+        f"{tmp_path}/my demo: 3 videos in the directory layout of FaceForensics++",
         f"next: mgst-data extract --src '{tmp_path}/my demo' --out shards",
     ]

@@ -25,14 +25,14 @@ def test_the_default_file_names_every_option_with_its_default():
         assert not [field.name for field in fields(kind) if f"{field.name} = " not in text]
 
 
-def test_every_option_has_a_flag_that_tells_its_default():
+def test_every_option_has_a_flag_whose_help_names_the_default():
     flags = {parameter.name: parameter for parameter in extract.params}
     for field in (*fields(ExtractConfig), *fields(SourceConfig)):
         flag = flags[field.name]
         assert flag.default in (None, ()), "defaults belong to the library"
         shown = field.default
         if (shown is not MISSING and type(shown) in (int, float)) or field.name in ("tracks", "layout", "reader"):
-            assert f"[{shown}]" in flag.help, field.name
+            assert f"[default: {shown}]" in flag.help, field.name
 
 
 def test_flags_override_the_file_and_set_overrides_flags(tmp_path):
@@ -48,23 +48,23 @@ def test_flags_override_the_file_and_set_overrides_flags(tmp_path):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("extract.sise=2", r"--set extract.sise=2: there is no option extract.sise \(did you mean 'size'\?\)"),
-        ("extrct.size=2", r"there is no table extrct \(did you mean 'extract'\?\)"),
-        ("train.lr=2", r"there is no table train \(there are: source, extract\)"),
-        ("size=2", r"is not TABLE.NAME=VALUE \(such as --set extract.size=2\)"),
-        ("limit", r"is not TABLE.NAME=VALUE \(such as --set source.limit=VALUE\)"),
-        ("extract.size", r"is not TABLE.NAME=VALUE \(such as --set source.layout=VALUE\)"),
-        ("extract.size=big", "extract.size is 'big', not a whole number"),
-        ("extract.size=true", "extract.size is True, not a whole number"),
-        ("extract.margin=wide", "extract.margin is 'wide', not a number"),
-        ("extract.masks=1", "extract.masks is 1, not true or false"),
-        ("extract.reader=1", "extract.reader is 1, not text"),
-        ("source.split=[1]", r"source.split is \[1\], not a list of names"),
-        ("extract.size=1", "size is 1, outside 16 to 4096"),
-        ("extract.tracks=some", "extract.tracks is 'some', not one of all, main"),
+        ("extract.sise=2", r"--set extract.sise=2: unknown option 'extract.sise' \(did you mean 'size'\?\)"),
+        ("extrct.size=2", r"unknown table 'extrct' \(did you mean 'extract'\?\)"),
+        ("train.lr=2", r"unknown table 'train'; known: source, extract"),
+        ("size=2", r"not of the form TABLE.NAME=VALUE \(example: --set extract.size=2\)"),
+        ("limit", r"not of the form TABLE.NAME=VALUE \(example: --set source.limit=VALUE\)"),
+        ("extract.size", r"not of the form TABLE.NAME=VALUE \(example: --set source.layout=VALUE\)"),
+        ("extract.size=big", "extract.size must be an integer, got 'big'"),
+        ("extract.size=true", "extract.size must be an integer, got True"),
+        ("extract.margin=wide", "extract.margin must be a number, got 'wide'"),
+        ("extract.masks=1", "extract.masks must be true or false, got 1"),
+        ("extract.reader=1", "extract.reader must be text, got 1"),
+        ("source.split=[1]", r"source.split must be a list of names, got \[1\]"),
+        ("extract.size=1", r"size must be in \[16, 4096\], got 1"),
+        ("extract.tracks=some", "extract.tracks must be one of all, main, got 'some'"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_with_what_may_be(override, message):
+def test_invalid_override_is_rejected_with_a_suggestion(override, message):
     with pytest.raises(UsageError, match=message):
         build_config(None, {}, [override])
 
@@ -72,13 +72,13 @@ def test_what_cannot_be_meant_is_refused_with_what_may_be(override, message):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"[extract\n", "is no valid TOML"),
-        (b"\xff\xfe", "is no valid TOML"),
-        (b"extract = 3\n", r"'extract' is 3, not a table .write \[extract\]"),
+        (b"[extract\n", "not valid TOML"),
+        (b"\xff\xfe", "not valid TOML"),
+        (b"extract = 3\n", r"extract must be a table, got 3 .write \[extract\]"),
         (b"[extract]\nsze = 3\n", "did you mean 'size'"),
     ],
 )
-def test_a_bad_file_is_refused_with_its_name(tmp_path, content, message):
+def test_invalid_file_is_rejected_with_its_path(tmp_path, content, message):
     path = tmp_path / "bad.toml"
     path.write_bytes(content)
     with pytest.raises(UsageError, match=message) as caught:

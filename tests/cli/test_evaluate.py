@@ -1,4 +1,4 @@
-"""``mgst-eval``: what it measures and writes, that it never scores twice, and what it says of bad input."""
+"""``mgst-eval``: metrics, result files, reuse of scores, and messages for bad input."""
 
 import csv
 import json
@@ -26,7 +26,7 @@ FAST = ("--device", "cpu", "--segments", "1", "--resamples", "20")
 
 
 def write_shards(out, *, dataset="ffpp", fakes=("Deepfakes", "Face2Face"), faceless=True, labels=(0, 1)):
-    """Two real test videos and two of each method; one more in which no face was found; and one of train."""
+    """Two real test videos, two of each method, one without a face, and one of the split train."""
     records = [record_of(f"{dataset}r{i}", split="test") for i in range(2) if 0 in labels]
     records += [record_of(f"{dataset}{m}{i}", label=1, split="test", method=m) for m in fakes for i in range(2)]
     records += [record_of(f"{dataset}none", split="test")] if faceless else []
@@ -78,7 +78,7 @@ def mgst_eval(*arguments):
 
 
 def refused(*arguments):
-    """The one line that it ends with."""
+    """Returns the single line of the error."""
     result = mgst_eval(*arguments)
     assert (result.exit_code, result.stdout) == (2, "")
     (line,) = result.stderr.splitlines()
@@ -102,9 +102,9 @@ def test_scores_tables_and_plots_are_written_and_shown(shards, weights, tmp_path
         *[("methods", way, name) for way in ("leave_out", "half") for name in ("Deepfakes", "Face2Face", "average")],
     ]
     assert [row["real"] for row in rows[:2]] == ["2", "3"]
-    # All videos without a face are told of, in both ways of counting them.
-    assert "videos without a face left out" in result.stdout
-    assert "videos without a face count 0.5" in result.stdout
+    # Videos without a face are reported in both ways.
+    assert "videos without a face excluded" in result.stdout
+    assert "videos without a face scored 0.5" in result.stdout
 
 
 def test_tables_outside_a_terminal_are_not_cut_off(shards, weights, tmp_path):
@@ -114,7 +114,7 @@ def test_tables_outside_a_terminal_are_not_cut_off(shards, weights, tmp_path):
     assert head.split() == ["group", "auc", "ap", "eer", "accuracy", "real", "fake", "no", "face"]
 
 
-def test_what_is_scored_is_not_scored_again(shards, make_weights, tmp_path, monkeypatch):
+def test_scores_are_reused(shards, make_weights, tmp_path, monkeypatch):
     weights = make_weights("once/best")
     robust = ("--robustness", "--kind", "contrast", "--kind", "pixelation", "--severity", "5")
     first = mgst_eval(shards, "--weights", weights, *FAST, *robust, "--out", tmp_path)
@@ -127,10 +127,10 @@ def test_what_is_scored_is_not_scored_again(shards, make_weights, tmp_path, monk
     second = mgst_eval(shards, "--weights", weights, *FAST, *robust, "--batch", "3", "--out", tmp_path)
     assert second.stdout == first.stdout
     assert second.stderr == (
-        "3 of 3 sets of scores made before, of the same weights, shards and options (--again makes them anew)\n"
+        "reusing 3 of 3 sets of scores: same weights, shards and options (--again scores them again)\n"
     )
     assert {path: path.read_bytes() for path in made} == made
-    # Anything that scores depend on makes others, and so does asking for it.
+    # Changing an option that affects scores, or --again, scores again.
     other = make_weights("once/last", seed=1)
     for changed in (["--again"], ["--segments", "2"], ["--tracks", "max"], ["--split", "all"], ["--weights", other]):
         with pytest.raises(AssertionError, match="scored again"):
@@ -139,7 +139,7 @@ def test_what_is_scored_is_not_scored_again(shards, make_weights, tmp_path, monk
         mgst_eval(shards, "--weights", weights, *FAST, *robust, "--seed", "1", "--out", tmp_path)
 
 
-def test_an_interrupted_run_goes_on_where_it_was(shards, weights, tmp_path, monkeypatch):
+def test_interrupted_run_continues(shards, weights, tmp_path, monkeypatch):
     other = write_shards(tmp_path / "other", dataset="other", faceless=False)
     calls, forward = [], ImageNetwork.forward
 
@@ -154,12 +154,12 @@ def test_an_interrupted_run_goes_on_where_it_was(shards, weights, tmp_path, monk
     stopped = mgst_eval(*command)
     assert stopped.exit_code == 130
     assert stopped.stderr.splitlines() == [
-        "1 of 2 sets of scores are there; the same command goes on",
+        "1 of 2 sets of scores are complete; run the same command again to continue",
         "interrupted",
     ]
     result = mgst_eval(*command)
     assert result.exit_code == 0
-    assert result.stderr.startswith("1 of 2 sets of scores made before")
+    assert result.stderr.startswith("reusing 1 of 2 sets of scores")
     assert len(Predictions.load(tmp_path / "out" / "predictions" / "net")) == 7 + 6
 
 
@@ -175,7 +175,7 @@ def test_tables_made_again_from_saved_scores_are_the_same(shards, make_weights, 
     value, low, high = differences["rows"][0]["auc"][found["evaluations"][0]["groups"][0]["group"]]
     assert low <= value == pytest.approx(areas[1] - areas[0])
     assert value <= high
-    assert "AUC minus that of a" in (tmp_path / "out" / "table.md").read_text()
+    assert "AUC minus the AUC of a" in (tmp_path / "out" / "table.md").read_text()
     assert redone.pop("files") != found.pop("files")
     assert redone == found
     names = ("table.md", "table.csv", "roc.png", "histogram-a.png", "histogram-b.png")
@@ -197,13 +197,13 @@ def test_saved_scores_are_narrowed_to_a_split(tmp_path):
         assert found["groups"][0]["real"] == found["groups"][0]["fake"] == count
     none = mgst_eval(*given, "--split", "val")
     assert none.exit_code == 2
-    assert "has no scores of the split 'val'" in none.stderr
+    assert "no scores of the split 'val'" in none.stderr
     other = mgst_eval(*given, "--segments", "3")
     assert other.exit_code == 2
-    assert "--segments has no effect on --predictions" in other.stderr
+    assert "--segments has no effect with --predictions" in other.stderr
 
 
-def test_robustness_is_measured_from_the_clean_videos_on(shards, weights, tmp_path):
+def test_robustness_has_clean_auc_mean_and_drop(shards, weights, tmp_path):
     kinds = ("--kind", "saturation", "--kind", "h264", "--severity", "5", "--severity", "1")
     result = mgst_eval(shards, "--weights", weights, *FAST, "--robustness", *kinds, "--json", "--out", tmp_path)
     found = json.loads(result.stdout)
@@ -221,7 +221,7 @@ def test_robustness_is_measured_from_the_clean_videos_on(shards, weights, tmp_pa
     assert {"robustness.md", "robustness.png"} <= {path.name for path in tmp_path.iterdir()}
 
 
-def test_several_folders_are_one_test(shards, weights, tmp_path):
+def test_several_folders_are_combined(shards, weights, tmp_path):
     other = write_shards(tmp_path / "other", dataset="other", fakes=("Swap",), faceless=False)
     fakes = write_shards(tmp_path / "fakes", dataset="bare", fakes=("Swap",), faceless=False, labels=(1,))
     protocol = tmp_path / "mine.toml"
@@ -243,10 +243,10 @@ def test_several_folders_are_one_test(shards, weights, tmp_path):
         ("two", 2, 2),
         ("three", None, None),
     ]
-    assert "note: net, three: there are no real videos and fake videos" in result.stderr
-    # Without one, every data set is measured against its own real videos.
+    assert "note: net, three: not measured, no real videos and fake videos" in result.stderr
+    # Without a protocol, every data set is compared with its own real videos.
     result = mgst_eval(*command)
-    assert "note: net, bare: there are no real videos" in result.stderr
+    assert "note: net, bare: not measured, no real videos" in result.stderr
 
 
 def test_frames_can_be_counted_in_place_of_videos(shards, weights, tmp_path):
@@ -261,71 +261,69 @@ def test_frames_can_be_counted_in_place_of_videos(shards, weights, tmp_path):
     assert "intervals" not in group
 
 
-def test_what_does_not_go_together_is_refused(shards, weights, tmp_path):
+def test_arguments_that_exclude_each_other_are_rejected(shards, weights, tmp_path):
     out = ("--out", tmp_path / "out")
-    assert refused(*out).startswith("folders of shards missing (")
-    assert refused(shards, *out).startswith("--weights missing (")
+    assert refused(*out).startswith("missing SHARDS (")
+    assert refused(shards, *out).startswith("missing --weights (")
     assert refused(shards, "--weights", weights, "--kind", "h264", *out).endswith("(add --robustness)")
     for more in ([shards], ["--weights", weights], ["--robustness"]):
-        assert "exclude each other" in refused("--predictions", tmp_path, *more, *out)
+        assert "cannot be combined" in refused("--predictions", tmp_path, *more, *out)
     assert not (tmp_path / "out").exists()
 
 
 def test_bad_shards_are_named(shards, weights, tmp_path):
     given = ("--weights", weights, *FAST, "--out", tmp_path / "out")
     assert refused(tmp_path / "none", *given).startswith(f"{tmp_path}/none: no shards here (")
-    hint = "its splits: test (6 videos), train (1 videos); choose with --split, or --split all"
-    assert refused(shards, "--split", "val", *given) == f"{shards}: has no videos in the split 'val' ({hint})"
-    assert f"{shards}: there are no fake videos in the split 'train' (" in refused(shards, "--split", "train", *given)
-    assert "is there twice (give folders that share no video)" in refused(shards, shards, *given)
+    hint = "splits here: test (6 videos), train (1 videos); choose one with --split, or use --split all"
+    assert refused(shards, "--split", "val", *given) == f"{shards}: no videos in the split 'val' ({hint})"
+    assert f"{shards}: no fake videos in the split 'train' (" in refused(shards, "--split", "train", *given)
+    assert "appears twice (give folders that share no video)" in refused(shards, shards, *given)
 
 
 def test_bad_weights_and_protocols_are_named(shards, weights, tmp_path):
     given = (shards, *FAST, "--out", tmp_path / "out")
     (tmp_path / "theirs.pth").write_bytes(b"weights")
-    assert "theirs.pth: is no file of weights of this toolkit (" in refused(
-        *given, "--weights", tmp_path / "theirs.pth"
-    )
-    assert "is given more than once" in refused(*given, "--weights", weights, "--weights", weights.with_suffix(".json"))
+    assert "theirs.pth: not a weights file of mgst (" in refused(*given, "--weights", tmp_path / "theirs.pth")
+    assert "given more than once" in refused(*given, "--weights", weights, "--weights", weights.with_suffix(".json"))
     given = (*given, "--weights", weights)
-    assert refused(*given, "--protocol", "domain").startswith("there is no protocol 'domain' (there are: in_domain,")
+    assert refused(*given, "--protocol", "domain").startswith("unknown protocol 'domain'; known: in_domain,")
     file = tmp_path / "p.toml"
     assert refused(*given, "--protocol", file) == f"{file}: no such file or directory (check the path)"
     file.write_text('name = "p"\ndescription = ""\n[groups.a]\ndatset = "ffpp"\n')
     hint = "(did you mean 'dataset'?)"
-    assert refused(*given, "--protocol", file) == f"{file}: there is no option groups.a.datset {hint}"
+    assert refused(*given, "--protocol", file) == f"{file}: unknown option 'groups.a.datset' {hint}"
     file.write_text('name = "p"\ndescription = ""\n[groups.a]\ndataset = "dfdc"\n')
-    assert "net: no group of p is in the predictions: a has no real videos and fake videos" in refused(
+    assert "net: the predictions have no videos for any group of p: a has no real videos and fake videos" in refused(
         *given, "--protocol", file
     )
 
 
 def test_bad_predictions_are_named(tmp_path):
     out = ("--out", tmp_path / "out")
-    assert refused("--predictions", tmp_path, *out).startswith(f"{tmp_path}: holds no predictions (")
+    assert refused("--predictions", tmp_path, *out).startswith(f"{tmp_path}: no predictions in this folder (")
     assert "nowhere: no such file or directory" in refused("--predictions", tmp_path / "nowhere", *out)
 
 
-def test_detectors_have_names_that_tell_them_apart(tmp_path):
+def test_detectors_have_different_names(tmp_path):
     paths = [tmp_path / name for name in ("x/a/best.f", "y/a/best.f", "x/c.f", "y/a/last.f")]
     assert unique_names(["a", "a", "c", "a"], paths)[2] == "c"
     assert unique_names(["a", "a", "c", "a"], paths)[:2] == ["x-a-best", "y-a-best"]
     assert len(set(unique_names(["a"] * 4, paths))) == 4
 
 
-def test_the_best_network_of_a_training_has_the_name_of_its_folder(shards, make_weights, tmp_path):
+def test_weights_called_best_are_named_after_their_folder(shards, make_weights, tmp_path):
     folder = make_weights("run/best").parent
     mgst_eval(shards, "--weights", folder, *FAST, "--out", tmp_path)
     assert Predictions.load(tmp_path / "predictions" / "run").model == "run"
 
 
-def test_every_protocol_that_comes_along_is_one():
+def test_every_installed_protocol_is_valid():
     assert [read_protocol(name, PROTOCOLS).name for name in PROTOCOLS] == list(PROTOCOLS)
-    with pytest.raises(UsageError, match="there is no protocol"):
+    with pytest.raises(UsageError, match="unknown protocol"):
         read_protocol("default", PROTOCOLS)
 
 
-def test_the_kinds_to_choose_from_are_those_that_there_are():
+def test_kinds_are_those_of_the_library():
     assert tuple(PERTURBATIONS) == KINDS
 
 

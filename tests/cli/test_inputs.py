@@ -1,4 +1,4 @@
-"""What the arguments of a command stand for."""
+"""Arguments of a command are resolved to inputs."""
 
 import os
 from pathlib import Path
@@ -23,20 +23,20 @@ def paths(*arguments):
     return [(item.path, item.problem.reason if item.problem else None) for item in find_inputs(arguments, results="s")]
 
 
-def test_a_folder_stands_for_its_videos_or_for_the_frames_of_one(folder):
+def test_folder_means_its_videos_or_the_frames_of_one_video(folder):
     assert paths("c") == [("c/d.avi", None)]
     assert paths("frames") == [("frames", None)]
     assert paths("text") == [("text", "missing")]
     assert paths(".") == [("a.mp4", None), ("b.MKV", None), ("empty.mp4", "empty_file"), ("c/d.avi", None)]
 
 
-def test_folders_of_results_are_passed_over(folder):
+def test_result_folders_are_skipped(folder):
     (folder / "c" / "s").touch()
     assert ("c/d.avi", None) not in paths(".")
-    assert paths("c") == [("c/d.avi", None)]  # what is named is meant
+    assert paths("c") == [("c/d.avi", None)]  # a result folder that is named directly is used
 
 
-def test_a_pattern_stands_for_what_matches_it(folder):
+def test_pattern_means_all_matches(folder):
     assert paths("*.mp4") == [("a.mp4", None), ("empty.mp4", "empty_file")]
     assert paths("**/*.avi") == [("c/d.avi", None)]
     assert paths(f"{folder}/*.MKV") == [(f"{folder}/b.MKV", None)]
@@ -45,7 +45,7 @@ def test_a_pattern_stands_for_what_matches_it(folder):
     assert paths("odd[1].mp4") == [("odd[1].mp4", None)]
 
 
-def test_a_list_names_paths_from_where_it_lies(folder):
+def test_paths_in_a_list_are_relative_to_the_list(folder):
     lines = ["# mine", "", "../a.mp4", "  d.avi ", "s3://bucket/e.mp4", "gone.mp4", "../frames"]
     (folder / "c" / "list.txt").write_text("\n".join(lines))
     wanted = [("c/../a.mp4", None), ("c/d.avi", None), ("s3://bucket/e.mp4", None), ("c/gone.mp4", "missing")]
@@ -54,11 +54,11 @@ def test_a_list_names_paths_from_where_it_lies(folder):
     assert paths("none.txt") == [("none.txt", "missing")]
 
 
-def test_each_path_comes_once_and_keeps_its_place(folder):
+def test_each_path_appears_once_in_order(folder):
     assert paths("c/d.avi", "a.mp4", ".", "a.mp4")[:3] == [("c/d.avi", None), ("a.mp4", None), ("b.MKV", None)]
 
 
-def test_a_name_that_is_no_text_is_found(folder):
+def test_name_that_is_not_utf8_is_found(folder):
     name = os.fsdecode(b"caf\xe9.mp4")
     (folder / name).write_text("something")
     assert (name, None) in paths("caf*")
@@ -72,7 +72,7 @@ def test_a_name_that_is_no_text_is_found(folder):
         ("s3://bucket/shards/", "shards-scores"),
     ],
 )
-def test_results_lie_beside_what_they_are_of(location, folder):
+def test_result_folder_is_next_to_the_input(location, folder):
     assert beside(location, "scores") == Path(folder)
 
 

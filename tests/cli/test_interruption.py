@@ -1,4 +1,4 @@
-"""Whole runs in processes of their own: stopped in the middle, gone on with, and with any number of workers."""
+"""Complete runs in separate processes: killed, interrupted, terminated and continued."""
 
 import os
 import signal
@@ -26,7 +26,7 @@ def source(tmp_path_factory):
 def start(source, out):
     command = [sys.executable, "-c", "from mgst_cli.data import main; main()", "extract", "--videos-per-shard", "3"]
     command += ["--src", source, "--out", out, "--workers", "2"]
-    # A session of its own, to which a signal goes as Ctrl-C in a terminal goes to all processes of a command.
+    # A separate session: like Ctrl-C in a terminal, a signal reaches all processes of the command.
     return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True)
 
 
@@ -38,7 +38,7 @@ def wait_for(condition, seconds=60):
 
 
 def session(leader):
-    """Processes of the session that are not dead."""
+    """Returns the running processes of the session."""
     alive = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -60,13 +60,13 @@ def names(out):
 
 
 def finished(out):
-    """Videos that are finished, those of complete shards with them."""
+    """Number of finished videos, in complete and in open shards."""
     return 3 * len(list(out.glob("all-*.json"))) + sum(
         path.read_bytes().count(b"\n") for path in out.glob("*.progress")
     )
 
 
-def test_a_run_that_is_killed_and_interrupted_keeps_its_videos_and_ends_in_the_same_bytes(mgst_data, source, tmp_path):
+def test_killed_and_interrupted_run_keeps_its_videos_and_gives_the_same_bytes(mgst_data, source, tmp_path):
     whole, out = tmp_path / "whole", tmp_path / "out"
     mgst_data("extract", "--videos-per-shard", 3, "--src", source, "--out", whole, "--executor", "serial")
     assert len(tars(whole)) == SHARDS
@@ -87,7 +87,7 @@ def test_a_run_that_is_killed_and_interrupted_keeps_its_videos_and_ends_in_the_s
     assert before < kept < VIDEOS
     there = f"{complete} of {SHARDS} shards complete, {kept - 3 * complete} video"
     assert messages.splitlines()[-1].startswith(f"interrupted: {there}")
-    assert messages.endswith(" of others kept; the same command goes on from there\n")
+    assert messages.endswith(" of other shards kept; run the same command again to continue\n")
     assert "Traceback" not in messages
     assert wait_for(lambda: not session(run.pid), seconds=10)
 

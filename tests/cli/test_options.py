@@ -1,4 +1,4 @@
-"""What holds for the options of every command."""
+"""Rules for the options of all commands."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ from mgst_cli.train import train
 from mgst_data.core.errors import MgstWarning
 
 COMMANDS = {**data.commands, "mgst-train": train, "mgst-eval": evaluate, "mgst-predict": predict}
-# Values that pass as long as nothing is opened.
+# Values that are valid until a file is opened.
 GIVEN = {
     "--src": "videos",
     "--weights": "weights",
@@ -36,7 +36,7 @@ def words(parameter):
 @pytest.mark.parametrize(
     ("name", "missing"), REQUIRED, ids=lambda value: value if isinstance(value, str) else value.name
 )
-def test_what_is_required_and_missing_is_named(name, missing):
+def test_missing_required_parameter_is_named(name, missing):
     rest = [word for owner, other in REQUIRED if owner == name and other is not missing for word in words(other)]
     result = CliRunner().invoke(COMMANDS[name], rest)
     assert result.exit_code == 2
@@ -44,7 +44,7 @@ def test_what_is_required_and_missing_is_named(name, missing):
     assert "Missing" in result.stderr
 
 
-def test_what_each_command_cannot_do_without():
+def test_required_parameters_of_each_command():
     required = {name: {it.opts[0] for owner, it in REQUIRED if owner == name} for name in COMMANDS}
     assert required == {
         "extract": {"--src"},
@@ -60,9 +60,9 @@ def test_what_each_command_cannot_do_without():
 
 @pytest.mark.parametrize(
     ("arguments", "named"),
-    [(["extract", "--src", "x"], "--out"), (["shards"], "--weights"), (["--weights", "w"], "folders of shards")],
+    [(["extract", "--src", "x"], "--out"), (["shards"], "--weights"), (["--weights", "w"], "SHARDS")],
 )
-def test_what_is_required_together_with_others_is_named(arguments, named):
+def test_missing_parameter_of_a_combination_is_named(arguments, named):
     command = data if arguments[0] == "extract" else evaluate
     result = CliRunner().invoke(command, arguments)
     assert result.exit_code == 2
@@ -70,13 +70,13 @@ def test_what_is_required_together_with_others_is_named(arguments, named):
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_option_says_what_it_is(name):
+def test_every_option_has_a_help_text(name):
     for parameter in COMMANDS[name].params:
         if isinstance(parameter, click.Option):
             assert parameter.help, parameter.name
 
 
-def test_the_first_interrupt_is_answered_and_the_second_ends_the_process(capfd):
+def test_first_ctrl_c_raises_and_second_ends_the_process(capfd):
     before, released = signal.getsignal(signal.SIGINT), []
 
     def work():
@@ -87,11 +87,11 @@ def test_the_first_interrupt_is_answered_and_the_second_ends_the_process(capfd):
     with pytest.raises(KeyboardInterrupt):
         work()
     assert released == [signal.SIG_DFL]
-    assert capfd.readouterr().err == "stopping; press Ctrl-C again to end at once\n"
+    assert capfd.readouterr().err == "stopping; press Ctrl-C again to quit immediately\n"
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_the_warnings_of_other_libraries_are_hidden_and_ours_are_one_line(capsys):
+def test_only_warnings_of_this_toolkit_are_shown_as_one_line(capsys):
     show_warning(UserWarning("8 workers are too many"), UserWarning, "torch.py", 1)
     show_warning(MgstWarning("a chunk is damaged"), MgstWarning, "loader.py", 1)
     assert capsys.readouterr().err == "warning: a chunk is damaged\n"

@@ -1,4 +1,4 @@
-"""``mgst-predict``: what it finds and writes, and what it says of bad input. The network is a stand-in."""
+"""``mgst-predict``: scores, result files, and messages for bad input. Most tests use a fake network."""
 
 import json
 import os
@@ -31,7 +31,7 @@ load_once = cache(Extractor)
 
 
 class LeftIsFake(nn.Module):
-    """A stand-in: what it says grows with the brightness of the crop; its patches grow hot to the right."""
+    """A fake network: the score grows with the brightness of the crop, patch scores grow to the right."""
 
     def forward(self, frames):
         assert frames.shape[-2:] == (SIZE, SIZE)
@@ -50,7 +50,7 @@ def loaded(frames=4):
 
 @pytest.fixture(autouse=True)
 def _models_are_loaded_once(monkeypatch):
-    """Loading them takes longer than most tests; an extractor keeps nothing of the videos it has seen."""
+    """Loading the models takes longer than most tests. An extractor keeps no state between videos."""
     monkeypatch.setattr("mgst_model.predict.faces.Extractor", load_once)
 
 
@@ -59,7 +59,7 @@ _STAND_IN = ("--weights", "stand-in", "--device", "cpu", "--precision", "fp32")
 
 @pytest.fixture
 def mgst_predict(monkeypatch):
-    """``mgst_predict(video, frames=4)`` runs the command with the stand-in for a network."""
+    """``mgst_predict(video, frames=4)`` runs the command with the fake network."""
 
     def run(*arguments, frames=4, card=None):
         card = card or loaded(frames)
@@ -112,7 +112,7 @@ def test_two_faces_are_scored_written_and_shown(mgst_predict, talk, tmp_path):
     assert long["spans"] == [{"frames": [0, 21], "seconds": [0.0, 0.84]}]
     assert (long["verdict"], short["verdict"]) == ("fake", "real")
     assert (scores["main_track"], scores["verdict"], scores["score"]) == (long["track"], "fake", long["score"])
-    # 22 frames are five windows and one that reaches back.
+    # 22 frames give five windows of 4, and a last one that overlaps.
     assert [window["frames"] for window in long["windows"]] == [[0, 3], [4, 7], [8, 11], [12, 15], [16, 19], [18, 21]]
     assert long["score"] == pytest.approx(np.mean([window["score"] for window in long["windows"]]), abs=1e-3)
     assert np.mean(long["frame_score"]) == pytest.approx(long["score"], abs=0.02)
@@ -130,8 +130,8 @@ def test_two_faces_are_scored_written_and_shown(mgst_predict, talk, tmp_path):
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 2e-4), ("bf16", 0.02)])
-def test_a_network_in_a_file_says_what_it_says_of_the_crops(talk, tmp_path, precision, tolerance):
-    """From weights on disk to scores on disk, with nothing in between replaced."""
+def test_scores_of_saved_weights_equal_those_of_the_network(talk, tmp_path, precision, tolerance):
+    """Real weights, real network: nothing is replaced."""
     config = NetworkConfig(
         backbone="test_efficientnet", pretrained="random", dim=16, heads=2, blocks=3, embedding_dim=8
     )
@@ -156,7 +156,7 @@ def test_a_network_in_a_file_says_what_it_says_of_the_crops(talk, tmp_path, prec
     assert len(pictures_of(tmp_path / "scores" / "talk.mp4")) == 22
 
 
-def test_the_main_face_is_the_large_one_and_the_highest_score_is_shown(mgst_predict, tmp_path):
+def test_main_face_is_the_largest_and_the_highest_score_is_shown(mgst_predict, tmp_path):
     frames = faces(10, (0, 10), size=(460, 260), side=240)
     for frame in frames:
         frame[:] //= 2
@@ -169,16 +169,16 @@ def test_the_main_face_is_the_large_one_and_the_highest_score_is_shown(mgst_pred
     scores = {track["track"]: track["score"] for track in video["tracks"]}
     assert video["score"] == scores[video["main_track"]] < 0.5 < scores[video["highest_track"]]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["scores.json", "timeline.png"]
-    assert "highest: face" in mgst_predict(path, "--no-video", "--out", tmp_path / "out").stdout
+    assert "highest score: face" in mgst_predict(path, "--no-video", "--out", tmp_path / "out").stdout
 
 
-def test_every_video_gets_a_folder_beside_it_and_a_bad_one_stops_no_other(mgst_predict, talk, tmp_path):
+def test_each_video_has_a_result_folder_and_a_bad_video_stops_no_other(mgst_predict, talk, tmp_path):
     good = tmp_path / "good.mp4"
     good.write_bytes(talk.read_bytes())
     room = encode(tmp_path / "room.mp4", empty_rooms(10))
     result = mgst_predict(room, good, "--no-video", "--json")
     assert result.exit_code == 3
-    assert result.stderr == f"error: {room}: no face in 10 frames (take a video in which a face can be seen clearly)\n"
+    assert result.stderr == f"error: {room}: no face in 10 frames (use a video in which a face is clearly visible)\n"
     bad, fine = json.loads(result.stdout)["videos"]
     assert (bad["reason"], fine["tracks"][0]["frames"]) == ("no_face", 22)
     assert (tmp_path / "good-scores" / "scores.json").exists()
@@ -203,28 +203,29 @@ def test_videos_of_one_name_do_not_overwrite_each_other(mgst_predict, talk, tmp_
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["talk-scores", "talk-scores-2"]
 
 
-def test_windows_may_overlap_but_leave_nothing_out(mgst_predict, talk, tmp_path):
+def test_windows_may_overlap_but_not_skip_frames(mgst_predict, talk, tmp_path):
     mgst_predict(talk, "--no-video", "--stride", "2", "--out", tmp_path)
     tracks = json.loads((tmp_path / "scores.json").read_text())["tracks"]
     assert max(len(track["windows"]) for track in tracks) == 10
     result = mgst_predict(talk, "--stride", "5")
     assert result.exit_code == 2
-    assert result.stderr == "error: stride: windows of 4 frames that begin every 5 leave frames out (at most 4)\n"
+    message = "stride must be at most 4, the number of frames of a window, got 5 (a larger stride leaves out frames)"
+    assert result.stderr == f"error: {message}\n"
 
 
-def test_a_face_seen_for_less_than_a_window_is_scored_over_what_there_is(mgst_predict, tmp_path):
+def test_track_shorter_than_a_window_is_scored(mgst_predict, tmp_path):
     path = encode(tmp_path / "brief.mp4", faces(9))
     mgst_predict(path, "--no-video", "--out", tmp_path, frames=16)
     (track,) = json.loads((tmp_path / "scores.json").read_text())["tracks"]
     assert [window["frames"] for window in track["windows"]] == [[0, 8]]
 
 
-def test_pictures_are_for_networks_that_look_at_pictures(mgst_predict, tmp_path):
+def test_picture_needs_a_network_for_single_frames(mgst_predict, tmp_path):
     path = tmp_path / "face.png"
     cv2.imwrite(str(path), faces(1)[0][..., ::-1])
     result = mgst_predict(path)
     assert result.exit_code == 1
-    assert result.stderr.startswith(f"error: {path}: a single picture, and this network needs 4 consecutive frames (")
+    assert result.stderr.startswith(f"error: {path}: is a single picture, but this network needs 4 consecutive frames")
     out = tmp_path / "out"
     result = mgst_predict(path, "--out", out, frames=1)
     assert result.exit_code == 0
@@ -235,7 +236,7 @@ def test_pictures_are_for_networks_that_look_at_pictures(mgst_predict, tmp_path)
     assert cv2.imread(str(out / "face.png")).shape == (240, 240, 3)
 
 
-def test_what_cannot_be_scored_is_reported_and_the_others_are_scored(mgst_predict, tmp_path):
+def test_inputs_that_cannot_be_scored_do_not_stop_the_others(mgst_predict, tmp_path):
     nod = encode(tmp_path / "nod.mp4", faces(9))
     picture, empty = tmp_path / "face.png", tmp_path / "empty.mp4"
     cv2.imwrite(str(picture), faces(1)[0][..., ::-1])
@@ -253,7 +254,7 @@ def test_what_cannot_be_scored_is_reported_and_the_others_are_scored(mgst_predic
     assert tally in ("2 inputs: 1 fake, 1 empty_file", "2 inputs: 1 real, 1 empty_file")
 
 
-def test_a_folder_of_videos_is_scored_beside_it_and_its_results_are_no_input(mgst_predict, tmp_path):
+def test_results_of_a_folder_are_next_to_it_and_are_not_inputs(mgst_predict, tmp_path):
     clips = tmp_path / "clips"
     (clips / "b").mkdir(parents=True)
     for path in (clips / "one.mp4", clips / "b" / "two.mp4"):
@@ -288,7 +289,7 @@ def test_two_runs_cannot_write_one_folder(mgst_predict, tmp_path):
         ("nonsense", ""),
     ],
 )
-def test_a_network_that_has_seen_few_people_says_so(mgst_predict, monkeypatch, tmp_path, trained_on, words):
+def test_network_trained_on_few_people_gives_a_note(mgst_predict, monkeypatch, tmp_path, trained_on, words):
     nod = encode(tmp_path / "nod.mp4", faces(9))
     known = replace(loaded(), info={"trained_on": trained_on})
     result = mgst_predict(nod, "--no-video", card=known)
@@ -301,7 +302,7 @@ def test_a_network_that_has_seen_few_people_says_so(mgst_predict, monkeypatch, t
 
 
 @pytest.mark.parametrize(("name", "more"), [("nod.mp4", ()), ("scores.png", ("--no-video",)), ("face.png", ())])
-def test_what_was_given_is_never_overwritten(name, more, mgst_predict, tmp_path):
+def test_inputs_are_never_overwritten(name, more, mgst_predict, tmp_path):
     path = tmp_path / name
     if path.suffix == ".mp4":
         encode(path, faces(6))
@@ -314,18 +315,18 @@ def test_what_was_given_is_never_overwritten(name, more, mgst_predict, tmp_path)
         assert result.exit_code == 0
     else:
         assert result.exit_code == 2
-        assert f"{name}: this input would be overwritten by the results (choose another --out)" in result.stderr
+        assert f"{name}: the results would overwrite this input (choose another --out)" in result.stderr
 
 
-def test_a_video_is_scored_frame_by_frame_by_such_a_network(mgst_predict, tmp_path):
+def test_network_for_single_frames_scores_each_frame(mgst_predict, tmp_path):
     path = encode(tmp_path / "nod.mp4", faces(10))
     assert mgst_predict(path, frames=1).exit_code == 0
     (track,) = json.loads((tmp_path / "nod-scores" / "scores.json").read_text())["tracks"]
     assert [window["frames"] for window in track["windows"]] == [[n, n] for n in range(10)]
 
 
-def test_the_crop_that_was_scored_is_where_it_is_said_to_be(talk):
-    # A square around the face's box, with a margin of 0.3 of its longer side all round.
+def test_squares_are_the_scored_crops(talk):
+    # A square around the face box, with a margin of 0.3 of its longer side on each side.
     found = Detector(loaded()).predict(str(talk))
     track = found.tracks[found.main]
     x0, y0, x1, y1 = track.squares[0]
@@ -337,18 +338,18 @@ def test_the_crop_that_was_scored_is_where_it_is_said_to_be(talk):
 
 
 def test_a_stride_is_checked_before_models_are_loaded():
-    with pytest.raises(UsageError, match="leave frames out"):
+    with pytest.raises(UsageError, match="stride must be at most"):
         Detector(loaded(), stride=9)
 
 
-def test_input_that_is_not_there_is_named(mgst_predict, tmp_path):
+def test_missing_input_is_named(mgst_predict, tmp_path):
     result = mgst_predict(tmp_path / "nowhere.mp4")
     assert result.exit_code == 1
     assert result.stderr == f"error: {tmp_path}/nowhere.mp4: no such file (check the path)\n"
     assert mgst_predict().exit_code == 2
 
 
-def test_an_output_that_is_no_folder_is_refused(mgst_predict, talk, tmp_path):
+def test_output_that_is_not_a_folder_is_rejected(mgst_predict, talk, tmp_path):
     (tmp_path / "file").write_text("")
     result = mgst_predict(talk, "--out", tmp_path / "file")
     assert result.exit_code == 1
@@ -364,7 +365,7 @@ class Malice:
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".pt", ".safetensors"])
-def test_weights_of_others_are_refused_and_never_unpickled(talk, tmp_path, suffix):
+def test_foreign_weights_are_rejected_and_never_unpickled(talk, tmp_path, suffix):
     mark, weights = tmp_path / "mark", tmp_path / f"best{suffix}"
     torch.save({"weights": Malice(str(mark))}, weights)
     for card in (None, "{}"):

@@ -1,4 +1,4 @@
-"""``mgst-data preview-blend``: what it writes, that it does so again, and what it says of bad input."""
+"""``mgst-data preview-blend``: result files, reproducibility, and messages for bad input."""
 
 import dataclasses
 import json
@@ -33,7 +33,7 @@ def video(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def written(mgst_data, video, tmp_path_factory):
-    """The folder that a run gives, and what the command said."""
+    """The output folder of a run, and the result of the command."""
     out = tmp_path_factory.mktemp("out") / "new" / "preview"
     return out, mgst_data("preview-blend", video, *SMALL, "--out", out)
 
@@ -58,7 +58,7 @@ def test_it_writes_three_files_and_says_where(written):
     assert lines[-3:] == [str(path) for path in files]
     assert sorted(out.iterdir()) == sorted(files)
     assert lines[0].endswith("talk.mp4: frames 4 to 7")
-    assert lines[1].split() == ["draw", "region", "ratio", "gate", "drift", "recoloured", "mask"]
+    assert lines[1].split() == ["blend", "region", "ratio", "frame", "mask", "drift", "recoloured", "severity"]
     assert [line.split()[0] for line in lines[2:-3]] == ["0", "1"]
     picture = cv2.imread(str(files[1]))
     assert picture.shape[1] >= 4 * 192
@@ -68,7 +68,7 @@ def test_it_writes_three_files_and_says_where(written):
         assert sum(1 for _ in film.decode(stream)) == 2 * 32
 
 
-def test_the_json_tells_how_to_draw_again(written):
+def test_json_reproduces_the_parameters(written):
     record = record_of(written[0])
     assert (record["preset"], record["seed"]) == ("frame_random", 0)
     assert record["options"] == json.loads(json.dumps(dataclasses.asdict(PRESETS["frame_random"])))
@@ -96,65 +96,65 @@ def test_the_same_seed_gives_the_same_bytes_and_another_one_other_draws(mgst_dat
 
 
 def test_options_are_set_by_name(mgst_data, video, tmp_path):
-    changes = ("--set", "mask.ratios=[1.0]", "--set", "gate.single=1", "--set", "mask.regions={inner = 1}")
+    changes = ("--set", "mask.ratios=[1.0]", "--set", "frame_mask.single=1", "--set", "mask.regions={inner = 1}")
     result = mgst_data("preview-blend", video, *SMALL, "--preset", "strong_drift", *changes, "--out", tmp_path)
     assert result.exit_code == 0
     for draw in record_of(tmp_path, "talk-strong_drift")["draws"]:
         facts = draw["facts"]
-        assert (facts["ratio"], facts["gate"], facts["blended"], facts["region"]) == (1.0, "single", 1, "inner")
+        assert (facts["ratio"], facts["frame_mask"], facts["blended"], facts["region"]) == (1.0, "single", 1, "inner")
         assert facts["jumps"]
         assert sum(draw["blended"]) == 1
 
 
-def test_set_changes_what_it_names_and_nothing_else():
+def test_set_changes_only_the_named_options():
     assert blend_options("strong_drift", []) == PRESETS["strong_drift"]
     sbi = PRESETS["sbi"]
     changes = ["mask.ratios=[1, 0.5]", "warp.scale_range=[1, 1]", "drift=1", "recolour={rgb_p = 0}"]
     blend = blend_options("sbi", changes)
     assert blend.mask == BlendMask(regions=sbi.mask.regions, ratios=(1.0, 0.5))
     assert blend.warp == dataclasses.replace(sbi.warp, scale_range=(1.0, 1.0))
-    assert (blend.recolour, blend.gate) == (Recolour(rgb_p=0.0), sbi.gate)
+    assert (blend.recolour, blend.frame_mask) == (Recolour(rgb_p=0.0), sbi.frame_mask)
     assert type(blend.drift) is float
     assert blend_options("sbi", ["recolour.factors=[4]"]).recolour == Recolour(factors=(4,))
 
 
-def test_chances_that_are_named_replace_those_of_the_preset():
-    blend = blend_options("frame_random", ["gate.single=1", "gate.run=2", "mask.regions.lower=1"])
-    assert blend.gate == {"single": 1.0, "run": 2.0}
+def test_named_probabilities_replace_those_of_the_preset():
+    blend = blend_options("frame_random", ["frame_mask.single=1", "frame_mask.run=2", "mask.regions.lower=1"])
+    assert blend.frame_mask == {"single": 1.0, "run": 2.0}
     assert blend.mask.regions == {"lower": 1.0}
-    assert blend_options("sbi", ["gate.all=0", "gate.single=1"]).gate == {"all": 0.0, "single": 1.0}
-    assert PRESETS["frame_random"].gate["all"] == 0.5
+    assert blend_options("sbi", ["frame_mask.all=0", "frame_mask.single=1"]).frame_mask == {"all": 0.0, "single": 1.0}
+    assert PRESETS["frame_random"].frame_mask["all"] == 0.5
 
 
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("mask.ratio=[1.0]", r"--set mask.ratio=\[1.0\]: there is no option mask.ratio \(did you mean 'ratios'\?\)"),
-        ("drfit=0", r"there is no option drfit \(did you mean 'drift'\?\)"),
-        ("gate.singel=1", "no gate mode is called 'singel'; known: all, run, scatter, single"),
-        ("mask.regions={iner = 1}", "no region is called 'iner'; known: hull, extended, inner, parts, lower"),
-        ("donor.p=1", "there is no option donor"),
-        ("makes_fakes=false", "there is no option makes_fakes"),
-        ("drift", "is not name=value"),
-        ("drift=fast", "drift is 'fast', not a number"),
-        ("drift=true", "drift is True, not a number"),
-        ("drift=nan", "drift is nan, not a number"),
-        ("drift.x=1", "drift is {'x': 1}, not a number"),
-        ("mask=3", "mask is 3, not a table"),
-        ("mask.ratios=1", "mask.ratios is 1, not a list of numbers"),
-        ("mask.elastic=[1]", r"mask.elastic is \[1\], not a list of 2 numbers"),
-        ("mask.size_range=[1.5, 2]", "mask.size_range is 1.5, not a whole number"),
-        ("mask.ratios=[2.0]", r"ratios are in \(0, 1\]"),
-        ("gate.single=0", "chances of gate modes are at least 0, and one of them more"),
-        ("gate.single=-1", "chances of gate modes are at least 0, and one of them more"),
-        ("gate=1", "gate is 1, not a table"),
-        ("mask.regions.hull=big", "mask.regions.hull is 'big', not a number"),
-        ("mask.regions={}", "chances of regions are at least 0"),
-        ("steady_p=2", r"steady_p is in \[0, 1\]"),
-        ("=3", "there is no option"),
+        ("mask.ratio=[1.0]", r"--set mask.ratio=\[1.0\]: unknown option 'mask.ratio' \(did you mean 'ratios'\?\)"),
+        ("drfit=0", r"unknown option 'drfit' \(did you mean 'drift'\?\)"),
+        ("frame_mask.singel=1", "unknown frame mask 'singel'; known: all, run, scatter, single"),
+        ("mask.regions={iner = 1}", "unknown region 'iner'; known: hull, extended, inner, parts, lower"),
+        ("donor.p=1", "unknown option 'donor'"),
+        ("makes_fakes=false", "unknown option 'makes_fakes'"),
+        ("drift", "not of the form NAME=VALUE"),
+        ("drift=fast", "drift must be a number, got 'fast'"),
+        ("drift=true", "drift must be a number, got True"),
+        ("drift=nan", "drift must be a number, got nan"),
+        ("drift.x=1", "drift must be a number, got {'x': 1}"),
+        ("mask=3", "mask must be a table, got 3"),
+        ("mask.ratios=1", "mask.ratios must be a list of numbers, got 1"),
+        ("mask.elastic=[1]", r"mask.elastic must be a list of 2 numbers, got \[1\]"),
+        ("mask.size_range=[1.5, 2]", "mask.size_range must be an integer, got 1.5"),
+        ("mask.ratios=[2.0]", r"ratios must have at least one value, all in \(0, 1\]"),
+        ("frame_mask.single=0", "probabilities of frame masks must be at least 0 and not all 0"),
+        ("frame_mask.single=-1", "probabilities of frame masks must be at least 0 and not all 0"),
+        ("frame_mask=1", "frame_mask must be a table, got 1"),
+        ("mask.regions.hull=big", "mask.regions.hull must be a number, got 'big'"),
+        ("mask.regions={}", "probabilities of regions must be at least 0"),
+        ("steady_p=2", r"steady_p must be in \[0, 1\]"),
+        ("=3", "unknown option ''"),
     ],
 )
-def test_an_option_that_cannot_be_meant_is_refused(override, message):
+def test_invalid_option_of_set_is_rejected(override, message):
     with pytest.raises(UsageError, match=message):
         blend_options("frame_random", [override])
 
@@ -164,23 +164,23 @@ def test_a_picture_is_a_segment_of_one_frame(mgst_data, tmp_path):
     result = mgst_data("preview-blend", tmp_path / "face.png", *SMALL, "--preset", "sbi", "--out", tmp_path)
     assert result.exit_code == 0
     assert "face.png: frame 0\n" in result.stdout
-    assert "face.png: 1 frame instead of 4: there are no more" in result.stderr
+    assert "face.png: 1 frame instead of 4: the source has no more" in result.stderr
     for draw in record_of(tmp_path, "face-sbi")["draws"]:
-        assert (draw["frames"], draw["blended"], draw["facts"]["gate"]) == ([0], [True], "all")
+        assert (draw["frames"], draw["blended"], draw["facts"]["frame_mask"]) == ([0], [True], "all")
 
 
-def test_a_short_video_of_any_name_is_used_as_far_as_it_goes(mgst_data, video, tmp_path):
+def test_short_video_gives_fewer_frames(mgst_data, video, tmp_path):
     path = tmp_path / os.fsdecode(b"caf\xe9.v2.mp4")
     path.write_bytes(video.read_bytes())
     result = mgst_data("preview-blend", path, *SMALL, "--frames", 20, "--out", tmp_path / "out")
     assert result.exit_code == 0
-    assert r"caf\xe9.v2.mp4: 13 frames instead of 20: there are no more" in result.stderr
+    assert r"caf\xe9.v2.mp4: 13 frames instead of 20: the source has no more" in result.stderr
     assert r"caf\xe9.v2-frame_random.mp4" in result.stdout
     draws = record_of(tmp_path / "out", os.fsdecode(b"caf\xe9.v2-frame_random"))["draws"]
     assert [len(draw["frames"]) for draw in draws] == [13, 13]
 
 
-def test_the_main_face_is_the_largest_and_the_search_ends(tmp_path):
+def test_main_face_is_the_largest_and_the_search_is_limited(tmp_path):
     small, large = faces(8, (20, 0), size=(440, 240), side=150), faces(8, (200, 20), size=(440, 240))
     for frame, other in zip(small, large, strict=True):
         frame[:, 200:] = other[:, 200:]
@@ -225,11 +225,11 @@ def test_shards_that_cannot_be_used_are_refused(mgst_data, shards, tmp_path):
 
     chunks = list(ShardReader.open(shards))
     fakes = tar_of(tmp_path / "fakes.tar", [chunk for chunk in chunks if chunk.record.label])
-    assert "fakes.tar: holds no chunk of a real video (self-blends are made of real faces)" in refused(fakes)
+    assert "fakes.tar: no chunk of a real video (self-blends are made from real faces; give shards" in refused(fakes)
     real = next(chunk for chunk in chunks if not chunk.record.label)
     few = {name: getattr(real, name)[:, :5] for name in ("landmarks", "landmarks_raw", "valid")}
     five = tar_of(tmp_path / "five.tar", [dataclasses.replace(real, **few)])
-    assert f"{real.key}: has 5 landmarks of a face, not 68 or 81" in refused(five)
+    assert f"{real.key}: has 5 landmarks, not 68 or 81" in refused(five)
     torn = {**encode_chunk(real)}
     del torn["landmarks.npy"]
     with pytest.raises(Exception, match="landmarks"):
@@ -239,7 +239,7 @@ def test_shards_that_cannot_be_used_are_refused(mgst_data, shards, tmp_path):
     (tmp_path / "text.tar").write_text("no tar" * 200)
     assert "text.tar: not a tar file, or damaged" in refused(tmp_path / "text.tar", code=1)
     assert "gone.tar: no such file or directory (check the path)" in refused(tmp_path / "gone.tar")
-    assert "no shards here (give the folder that mgst-data extract has written" in refused(tmp_path)
+    assert "no shards here (give a folder that mgst-data extract has written" in refused(tmp_path)
     assert not (tmp_path / "out").exists()
 
 
@@ -250,11 +250,14 @@ def test_a_video_that_cannot_be_used_is_refused(mgst_data, shards, tmp_path):
     cases = {
         tmp_path / "nowhere.mp4": (1, "nowhere.mp4: no such file (check the path)"),
         tmp_path / "text.mp4": (1, "text.mp4: not a video"),
-        tmp_path / "room.mp4": (1, "room.mp4: no face in 6 frames (take one in which a face can be seen clearly)"),
-        tmp_path / "small.mp4": (1, "small.mp4: all faces are smaller than 40 pixels (take one"),
-        tmp_path: (2, "is a folder (give one video or picture, or add --shard if it holds shards)"),
-        shards: (2, "looks like shards (add --shard"),
-        next(shards.glob("*.tar")): (2, "looks like shards (add --shard"),
+        tmp_path / "room.mp4": (
+            1,
+            "room.mp4: no face in 6 frames (use a video or picture with a clearly visible face)",
+        ),
+        tmp_path / "small.mp4": (1, "small.mp4: all faces are smaller than 40 pixels (use a video"),
+        tmp_path: (2, "not a video but a folder (give one video or picture, or add --shard if"),
+        shards: (2, "not a video but shards (add --shard"),
+        next(shards.glob("*.tar")): (2, "not a video but shards (add --shard"),
     }
     for path, (code, message) in cases.items():
         result = mgst_data("preview-blend", path, "--out", tmp_path / "out")
@@ -268,20 +271,20 @@ def test_a_video_that_cannot_be_used_is_refused(mgst_data, shards, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--preset", "sbii"), "error: --preset: there is no preset sbii (did you mean 'sbi'?)"),
+        (("--preset", "sbii"), "error: --preset: unknown preset 'sbii' (did you mean 'sbi'?)"),
         (("--set", "mask.rations=[1]"), "did you mean 'ratios'"),
         (("--count", 0), "Invalid value for '--count': 0 is not in the range"),
         (("--frames", 0), "Invalid value for '--frames': 0 is not in the range"),
         (("--size", 5), "Invalid value for '--size': 5 is not in the range"),
     ],
 )
-def test_a_call_that_cannot_be_followed_is_refused_before_anything_is_read(mgst_data, tmp_path, arguments, message):
+def test_invalid_option_is_rejected_before_the_video_is_read(mgst_data, tmp_path, arguments, message):
     result = mgst_data("preview-blend", tmp_path / "nowhere.mp4", *arguments, "--out", tmp_path / "out")
     assert result.exit_code == 2
     assert message in result.stderr.splitlines()[-1]
 
 
-def test_an_output_folder_that_cannot_be_one_is_refused(mgst_data, video, tmp_path):
+def test_invalid_output_folder_is_rejected(mgst_data, video, tmp_path):
     (tmp_path / "file").write_text("")
     result = mgst_data("preview-blend", video, *SMALL, "--out", tmp_path / "file")
     assert result.exit_code == 1
@@ -293,7 +296,7 @@ def test_debug_shows_where_an_error_comes_from(mgst_data, tmp_path):
         mgst_data("preview-blend", tmp_path / "nowhere.mp4", "--debug")
 
 
-def test_help_comes_at_once_and_names_the_presets():
+def test_help_is_fast_and_names_the_presets():
     heavy = "{'torch', 'numpy', 'cv2', 'av', 'rich'} & set(sys.modules)"
     run = "data(['preview-blend', '-h'], standalone_mode=False)"
     code = f"import sys; from mgst_cli.data import data; {run}; print({heavy})"
@@ -301,5 +304,5 @@ def test_help_comes_at_once_and_names_the_presets():
     assert output.endswith("set()\n")
     named = next(parameter for parameter in preview_blend.params if parameter.name == "preset")
     assert not [preset for preset in PRESETS if preset not in named.help]
-    assert f"[{named.default}]" in named.help
+    assert f"[default: {named.default}]" in named.help
     assert named.default in PRESETS

@@ -23,13 +23,13 @@ def report_of(number, reason="", notes=()):
     return VideoReport(**about, method="real", status=status, reason=reason, message=message, frames=250, notes=notes)
 
 
-NOTE = (("truncated", "videos/5.mp4: damaged, 17 frames could be read"),)
+NOTE = (("truncated", "videos/5.mp4: the video is damaged; 17 frames were decoded"),)
 TASKS = [ShardTask("train-000000", tuple(map(record_of, range(10))))]
 
 
 @pytest.fixture
 def clock(monkeypatch):
-    """A clock that stands still until it is moved: ``clock(seconds)``."""
+    """A clock that only moves when ``clock(seconds)`` is called."""
     now = [100.0]
     monkeypatch.setattr(progress.time, "perf_counter", lambda: now[0])
 
@@ -43,7 +43,7 @@ def told(course):
     return "  ".join(course.words())
 
 
-def test_rates_are_of_what_is_done_and_the_time_left_runs_down(clock):
+def test_rates_count_finished_videos_and_the_time_left_counts_down(clock):
     pace = Pace()
     pace.begin(TASKS, 0)
     assert told(pace) == "0/10 videos  starting"
@@ -57,7 +57,7 @@ def test_rates_are_of_what_is_done_and_the_time_left_runs_down(clock):
     assert "0:00:00 left" in told(pace)
 
 
-def test_videos_that_were_finished_before_count_as_done_and_not_as_work(clock):
+def test_videos_of_an_earlier_run_count_as_done_but_not_for_the_rates(clock):
     pace = Pace()
     pace.begin(TASKS, 4)
     assert told(pace) == "4/10 videos  starting"
@@ -66,7 +66,7 @@ def test_videos_that_were_finished_before_count_as_done_and_not_as_work(clock):
     assert told(pace) == "5/10 videos  0.2/s  62 frames/s  0:00:20 left  1 noted"
 
 
-def test_outside_a_terminal_lines_come_now_and_then_and_one_for_whatever_is_wrong_with_a_video(clock):
+def test_without_a_terminal_there_are_regular_lines_and_one_per_skip_or_note(clock):
     file = io.StringIO()
     pace = Pace()
     watcher = ExtractWatcher(Display(pace, Console(file=file, width=20), None, 5), pace)
@@ -76,10 +76,10 @@ def test_outside_a_terminal_lines_come_now_and_then_and_one_for_whatever_is_wron
         watcher.see(report_of(number, "no_face" if number == 3 else "", NOTE if number == 5 else ()))
     watcher.see(ShardReport("train-000000", ()))
     assert file.getvalue().splitlines() == [
-        "extracting 10 videos into 1 shard; 2 of 3 are complete",
+        "extracting 10 videos into 1 shard; 2 of 3 shards are complete",
         "3/10 videos  0.5/s  125 frames/s  0:00:14 left",
         "skipped (no_face): videos/3.mp4: no face",
-        "kept, with a note (truncated): videos/5.mp4: damaged, 17 frames could be read",
+        "kept, with a note (truncated): videos/5.mp4: the video is damaged; 17 frames were decoded",
         "6/10 videos  0.5/s  125 frames/s  0:00:08 left  1 skipped  1 noted",
         "9/10 videos  0.5/s  125 frames/s  0:00:02 left  1 skipped  1 noted",
     ]
@@ -89,10 +89,14 @@ def test_outside_a_terminal_lines_come_now_and_then_and_one_for_whatever_is_wron
     ("planned", "kept", "words"),
     [
         (1, 0, "extracting 10 videos into 1 shard"),
-        (3, 4, "extracting 6 videos into 1 shard; 2 of 3 are complete; 4 videos of this shard kept from before"),
+        (
+            3,
+            4,
+            "extracting 6 videos into 1 shard; 2 of 3 shards are complete; 4 videos of this shard already extracted",
+        ),
     ],
 )
-def test_it_is_said_what_is_to_be_done_and_what_is_there(planned, kept, words):
+def test_first_line_has_planned_and_finished_work(planned, kept, words):
     assert beginning(TASKS, planned, kept) == words
 
 
@@ -114,7 +118,7 @@ def test_the_bar_fits_the_terminal(monkeypatch, clock, width):
     assert not any("skipped (no_face)" in line for line in shown)
 
 
-def test_nothing_is_shown_outside_a_terminal_where_no_lines_are_wanted(capsys):
+def test_without_a_terminal_and_interval_nothing_is_shown(capsys):
     work = Work("scoring", unit="frames")
     with display(work, interval=None) as shown:
         work.tell("scoring", done=3, total=8)

@@ -1,4 +1,4 @@
-"""``mgst-train``: stopped by a signal to all of its processes and gone on with, and what it says of bad input."""
+"""``mgst-train``: interruption and continuation, and messages for bad input."""
 
 import csv
 import json
@@ -72,20 +72,20 @@ def steps_of(out):
 
 
 def refused(result):
-    """The one line of an error of use."""
+    """Returns the error line of a usage error."""
     assert result.exit_code == 2
     assert not result.stdout
     lines = result.stderr.splitlines()
-    assert all("; folder of the training: " in line for line in lines[:-1])
+    assert all("; output folder: " in line for line in lines[:-1])
     assert lines[-1].startswith("error: ")
     return lines[-1]
 
 
-def test_a_training_that_was_stopped_goes_on_with_the_same_command(mgst_train, shards, config, tmp_path):
+def test_stopped_training_continues_with_the_same_command(mgst_train, shards, config, tmp_path):
     out = tmp_path / "out"
     arguments = [shards, "--config", config, "--out", out]
     command = [sys.executable, "-m", "mgst_cli.train", *map(str, arguments), "--device", "cpu"]
-    # A session of its own: schedulers and torchrun send SIGTERM to all processes, those that read shards as well.
+    # A separate session: schedulers and torchrun send SIGTERM to all processes, also to the workers that read shards.
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     run = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True, env=environment)
     try:
@@ -97,7 +97,7 @@ def test_a_training_that_was_stopped_goes_on_with_the_same_command(mgst_train, s
     finally:
         run.kill()
     assert run.returncode == 130, messages
-    assert messages.splitlines()[-1] == f"stopped; the same command continues this training: {out}"
+    assert messages.splitlines()[-1] == f"stopped: {out}; run the same command again to continue"
     assert "stopping after this step; press Ctrl-C again" in messages
     assert "Traceback" not in messages
     done = len(steps_of(out))
@@ -119,7 +119,7 @@ def test_a_training_that_was_stopped_goes_on_with_the_same_command(mgst_train, s
     assert any((out / "tensorboard").iterdir())
 
     result = mgst_train(*arguments)
-    assert "this training is finished: all 40 steps are done (choose another --out to train anew)" in result.stderr
+    assert "this training is complete: all 40 steps are done (to train again, choose another --out)" in result.stderr
     assert result.stdout.splitlines()[0] == f"best validation AUC {told['auc']:.4f}: {out / 'best.safetensors'}"
     assert steps_of(out) == list(range(1, 41))
     assert "train.lr: 0.0001 -> 0.5" in refused(mgst_train(*arguments, "--set", "train.lr=0.5"))
@@ -128,22 +128,25 @@ def test_a_training_that_was_stopped_goes_on_with_the_same_command(mgst_train, s
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--set", "train.epoch=1"], "there is no option train.epoch (did you mean 'epochs'?)"),
-        (["--set", "lr=3"], "--set lr=3: is not TABLE.NAME=VALUE (such as --set train.lr=3)"),
-        (["--set", "data.fakes=both"], "has no fake videos in the split 'train' (here: train: 4 real, val: 2 real; "),
+        (["--set", "train.epoch=1"], "unknown option 'train.epoch' (did you mean 'epochs'?)"),
+        (["--set", "lr=3"], "--set lr=3: not of the form TABLE.NAME=VALUE (example: --set train.lr=3)"),
+        (
+            ["--set", "data.fakes=both"],
+            "no fake videos in the split 'train' (videos here: train: 4 real, val: 2 real; ",
+        ),
         (
             ["--set", "data.fakes=both", "--set", "data.methods=Deepfakse"],
-            "data.methods: there is no fake method Deepfakse",
+            "data.methods: unknown fake method 'Deepfakse'",
         ),
-        (["--set", "data.batch_size=400"], "an epoch draws 80 segments, too few for one batch in each of 1 processes"),
+        (["--set", "data.batch_size=400"], "an epoch has 80 segments, too few for one batch in each of 1 processes"),
         (
             ["--set", "data.frames=64"],
-            "no real clip of the split train has 64 consecutive frames (the longest has 8: lower data.frames ",
+            "no real chunk of the split 'train' has 64 consecutive frames (the longest has 8: lower data.frames ",
         ),
-        (["--backbone-weights", "nowhere.pth"], "nowhere.pth: no such file of weights"),
+        (["--backbone-weights", "nowhere.pth"], "nowhere.pth: no such file"),
     ],
 )
-def test_what_cannot_be_trained_is_said_in_one_line(mgst_train, shards, config, tmp_path, options, message):
+def test_invalid_training_is_rejected_in_one_line(mgst_train, shards, config, tmp_path, options, message):
     out = tmp_path / "out"
     assert message in refused(mgst_train(shards, "--config", config, "--out", out, *options))
     assert not out.exists()
@@ -160,27 +163,25 @@ def test_a_folder_without_shards_and_a_missing_config_are_named(mgst_train, shar
 def test_a_preset_and_a_file_exclude_each_other(mgst_train, shards, config, tmp_path):
     result = mgst_train(shards, "--config", config, "--preset", "small", "--out", tmp_path / "out")
     assert result.exit_code == 2
-    assert "--preset and --config exclude each other" in result.stderr
+    assert "--preset and --config cannot be combined" in result.stderr
 
 
-def test_weights_are_those_of_the_backbone(mgst_train, shards):
+def test_unknown_option_weights_suggests_backbone_weights(mgst_train, shards):
     result = mgst_train(shards, "--weights", "random")
     assert result.exit_code == 2
     assert "No such option '--weights'" in result.stderr
     assert "--backbone-weights" in result.stderr
 
 
-def test_without_options_the_preset_suits_the_machine_and_names_the_folder(mgst_train, shards, tmp_path, monkeypatch):
+def test_default_preset_depends_on_the_machine_and_names_the_folder(mgst_train, shards, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     tiny = ["--epochs", 1, "--set", "data.frames=3", "--set", "data.size=32", "--set", "data.draws_per_video=1"]
     result = mgst_train(shards, *tiny)
     assert result.exit_code == 0, result.stderr
     first = result.stderr.splitlines()[0]
-    assert first == (
-        "preset small (it trains on a CPU; --preset base is for a GPU); folder of the training: runs/small"
-    )
+    assert first == ("preset small (device is the CPU; for a GPU, use --preset base); output folder: runs/small")
     assert (tmp_path / "runs" / "small" / "best.safetensors").exists()
-    assert "this training is finished" in mgst_train(shards, *tiny).stderr
+    assert "this training is complete" in mgst_train(shards, *tiny).stderr
     line = refused(mgst_train(shards, *tiny, "--seed", 1))
     assert line.startswith("error: runs/small: trained with another config: train.seed: 0 -> 1 (")
     assert "--out" in line
@@ -195,11 +196,11 @@ def test_the_preset_is_for_a_gpu_where_there_is_one(monkeypatch, there, wanted):
     assert preset_for("cpu")[0] == "small"
 
 
-def test_a_hub_out_of_reach_is_said_at_once_with_what_can_be_done(mgst_train, shards, tmp_path, monkeypatch):
+def test_unreachable_hub_is_reported_quickly_with_next_steps(mgst_train, shards, tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     begin = time.monotonic()
     line = refused(mgst_train(shards, "--preset", "base", "--set", "data.frames=8", "--out", tmp_path / "out"))
     assert time.monotonic() - begin < 10  # models and shards are opened as well
-    assert "http://127.0.0.1:9: the weights of backbone 'convnext_tiny' have to be downloaded" in line
+    assert "http://127.0.0.1:9: the weights of backbone 'convnext_tiny' must be downloaded" in line
     assert all(word in line for word in ("--preset small", "--backbone-weights FILE", "--backbone-weights random"))
     assert not (tmp_path / "out").exists()

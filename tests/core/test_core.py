@@ -1,4 +1,4 @@
-"""Types that refuse nonsense, errors of one line, randomness by name, a registry that helps."""
+"""Records and segments refuse invalid values, errors have one line, random streams have names, registries suggest."""
 
 from __future__ import annotations
 
@@ -53,26 +53,26 @@ def test_core_imports_torch_and_little_else():
 
 
 @pytest.mark.parametrize("change", [{"label": 2}, {"split": "dev"}, {"key": "a.b"}, {"key": ""}, {"key": "x" * 121}])
-def test_a_record_refuses_nonsense(change):
+def test_a_record_refuses_invalid_values(change):
     with pytest.raises(ValueError):
         record(**change)
 
 
-def test_a_record_knows_whose_faces_it_shows():
+def test_a_record_lists_its_identities():
     assert record().identities == frozenset()
     assert record(source_key="ffpp/003", target_key="ffpp/000").identities == {"ffpp/003", "ffpp/000"}
 
 
 @pytest.fixture
 def no_shape_checks():
-    """As users run it: without the checks that the tests add, the library's own must speak."""
+    """Switches off the annotation checks that only the tests have, so that the checks of the library are tested."""
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def test_columns_of_different_length_are_refused(no_shape_checks):
-    with pytest.raises(ValueError, match="differ in length"):
+    with pytest.raises(ValueError, match="must have the same length"):
         Detections(torch.zeros(2, dtype=torch.long), torch.zeros(1, 4), torch.zeros(2), torch.zeros(2, 5, 2))
 
 
@@ -118,7 +118,7 @@ def test_landmarks_may_be_left_out_and_say_which_frames_have_a_face():
     assert Segment.of(torch.zeros(1, 3, 3, 8, 8), landmarks).valid.tolist() == [[True, False, True]]
 
 
-def test_an_error_is_one_line_and_survives_a_process():
+def test_an_error_is_one_line_and_can_be_pickled():
     error = VideoError("no video stream", where="a\nb\udcff.mp4", hint="convert it", reason="no_video_stream")
     line = str(error)
     assert line == r"a\nb\xff.mp4: no video stream (convert it)"
@@ -128,7 +128,7 @@ def test_an_error_is_one_line_and_survives_a_process():
     assert (VideoError("x").exit_code, UsageError("x").exit_code) == (1, 2)
 
 
-def test_whatever_is_printed_is_valid_text():
+def test_printable_gives_valid_text_for_any_bytes():
     for text in ("plain", "é", "\x1b[31m", "a\tb", "\udc80", "\ud800"):
         assert printable(text).encode("utf-8").isascii() or text == "é"
         assert printable(text).isprintable()
@@ -141,12 +141,12 @@ def test_streams_of_one_seed_are_independent():
     assert torch.equal(*draws)
 
 
-def test_a_seed_is_the_same_whatever_kind_of_whole_number_it_is(no_shape_checks):
+def test_integers_of_any_type_give_the_same_seed(no_shape_checks):
     assert seed_for(3, "a") == seed_for(np.int64(3), "a")
     assert seed_for(1, "a") == seed_for(True, "a")
 
 
-def test_a_registry_names_what_it_knows(monkeypatch):
+def test_a_registry_lists_known_names(monkeypatch):
     things: Registry[str] = Registry("mgst_data.layouts")
     things.register("faceforensics")("ours")
     plugged = EntryPoint("celebdf", "sys:platform", "mgst_data.layouts")

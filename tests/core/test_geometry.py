@@ -81,7 +81,7 @@ def test_overlap_of_known_boxes():
     torch.testing.assert_close(paired_iou(b, b), torch.tensor([1.0, 1.0, 1.0, 0.0]))
 
 
-def test_boxes_keep_their_middle():
+def test_boxes_keep_their_centre():
     box = torch.tensor([[2.0, 4.0, 12.0, 8.0]])
     for changed in (square(box), enlarge(box, 0.3), box_around(box_centre(box), box_size(box))):
         torch.testing.assert_close(box_centre(changed), box_centre(box))

@@ -1,4 +1,4 @@
-"""What is carried along with the head stays on the face; only what the forgery itself does is change."""
+"""Maps move with the head, and only changes of the forgery itself count as change."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mgst_data.core.labels import carried, residual_change, severity, temporal_patches
+from mgst_data.core.labels import binary_patches, carried, patches, residual_change, severity, temporal_patches
 
 sys.path.append(str(Path(__file__).parents[1] / "augment"))
 import faces68
@@ -34,12 +34,12 @@ def blob(steps: list[tuple[int, int]], strength: list[float] | None = None) -> T
 WALK = [(0, 0), (3, -2), (-4, 1)]
 
 
-def test_maps_are_carried_to_where_the_head_goes():
+def test_maps_move_with_the_head():
     spot = blob(WALK)
     torch.testing.assert_close(carried(spot, moving(WALK)), spot[:, 1:], rtol=0, atol=1e-3)
 
 
-def test_maps_turn_and_grow_with_the_head():
+def test_maps_rotate_and_scale_with_the_head():
     turn = torch.tensor([[0.9, -0.5], [0.5, 0.9]]) * 1.1
     centre = (SIZE - 1) / 2
     here = moving([(0, 0)])[0, 0]
@@ -91,7 +91,7 @@ def test_unknown_landmarks_are_refused():
         carried(torch.zeros(1, 1, 1, 8, 8), torch.zeros(1, 1, 5, 2))
 
 
-def test_nothing_of_it_depends_on_autocast():
+def test_labels_do_not_depend_on_autocast():
     mask, points = blob(WALK)[:, :, :1], moving(WALK)
     exact = severity(mask, points), temporal_patches(mask, points, 14), carried(mask, points)
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -103,3 +103,18 @@ def test_an_empty_batch_has_labels_of_its_shape():
     mask, points = blob(WALK)[:0, :, :1], moving(WALK)[:0]
     assert severity(mask, points).shape == (0, 3)
     assert temporal_patches(mask, points, 14).shape == (0, 2, 14, 14)
+
+
+def test_a_patch_is_manipulated_if_more_than_four_percent_of_it_is():
+    mask = torch.zeros(1, 1, 1, 20, 20)
+    for pixels, row, column in ((3, 0, 0), (4, 0, 10), (5, 10, 0)):
+        mask[..., row, column : column + pixels] = 1
+    share = patches(mask, 2)
+    torch.testing.assert_close(share[0, 0], torch.tensor([[0.03, 0.04], [0.05, 0.0]]))
+    assert binary_patches(share).tolist() == [[[[False, False], [True, False]]]]
+
+
+def test_the_threshold_of_patches_is_exclusive():
+    exact = torch.tensor(0.04)
+    share = torch.stack([torch.nextafter(exact, torch.tensor(0.0)), exact, torch.nextafter(exact, torch.tensor(1.0))])
+    assert binary_patches(share[:, None, None, None]).flatten().tolist() == [False, False, True]

@@ -49,12 +49,12 @@ def test_exact_for_a_rectangle():
     torch.testing.assert_close(hull_mask(points, (8, 8)), expected)
 
 
-def test_a_part_of_a_pixel_counts_as_such():
+def test_partly_covered_pixels_have_their_share():
     points = torch.tensor([[1.25, 1.5], [3.5, 1.5], [3.5, 2.5], [1.25, 2.5]])
     assert float(hull_mask(points, (4, 4))[2, 1]) == pytest.approx(0.25)
 
 
-def test_segments_stay_in_the_hull_and_hold_its_edges(generator):
+def test_line_segments_stay_in_the_hull_and_contain_its_edges(generator):
     points = torch.rand(50, 2, generator=generator)
     ends = hull_edges(points)
     pairs = {frozenset((i, j)) for i, j in enumerate(ends.tolist())}
@@ -62,14 +62,14 @@ def test_segments_stay_in_the_hull_and_hold_its_edges(generator):
     assert {frozenset(edge) for edge in zip(hull, hull[1:] + hull[:1], strict=True)} <= pairs
 
 
-def test_points_twice_and_points_on_a_line_are_no_trouble():
+def test_duplicate_and_collinear_points_work():
     corners = torch.tensor([[8.0, 8.0], [24.0, 8.0], [24.0, 24.0], [8.0, 24.0]])
     middles = (corners + corners.roll(1, 0)) / 2
     plain = hull_mask(corners, (32, 32))
     torch.testing.assert_close(hull_mask(torch.cat((corners, corners, middles)), (32, 32)), plain)
 
 
-def test_a_batch_gives_what_its_members_give(generator, device):
+def test_a_batch_gives_the_results_of_its_members(generator, device):
     points = (torch.rand(2, 3, 9, 2, generator=generator) * 32).to(device)
     masks = hull_mask(points, (32, 24))
     assert masks.shape == (2, 3, 32, 24)
@@ -77,11 +77,11 @@ def test_a_batch_gives_what_its_members_give(generator, device):
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_points_that_are_no_numbers_give_an_empty_mask(value):
+def test_points_that_are_not_finite_give_an_empty_mask(value):
     assert float(hull_mask(torch.full((68, 2), value), (16, 16)).abs().sum()) == 0
 
 
-def test_rows_that_the_hull_does_not_reach_are_empty():
+def test_rows_outside_the_hull_are_empty():
     left, right = hull_spans(torch.tensor([[0.0, 2.0], [4.0, 2.0], [2.0, 6.0]]), torch.tensor([1.0, 4.0, 7.0]))
     assert torch.isinf(left[[0, 2]]).all()
     torch.testing.assert_close(torch.stack((left[1], right[1])), torch.tensor([1.0, 3.0]))

@@ -1,6 +1,6 @@
-"""What users may hand in by mistake, by name; prints as JSON what comes of each.
+"""Calls with invalid input, by name. The script prints the result of each call as JSON.
 
-For a process without the checks of annotations that the tests add: the library's own must speak.
+It runs in its own process, without the annotation checks of the tests, so that the checks of the library are tested.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ OTHERS = {
     "seed: None": lambda: generator_for(None),
     "seed: text": lambda: generator_for("7"),
 }
-# Unusual, and right.
+# Unusual, but valid.
 TAKEN = {
     "overshoot": lambda: Segment.of(frames * 1.4 - 0.2, points),
     "float64": lambda: Segment.of(frames.double(), points.double()),

@@ -1,4 +1,4 @@
-"""Celeb-DF v1 and v2."""
+"""The layout of Celeb-DF v1 and v2."""
 
 import pytest
 
@@ -43,17 +43,17 @@ def test_one_means_real_in_the_list(make_tree):
 
 def test_a_list_in_which_one_means_fake_is_refused(make_tree):
     inverted = LISTED.replace("1 Celeb-real", "0 Celeb-real")
-    with pytest.raises(LayoutError, match=r"txt:1: calls a video of celeb-real fake .*1 means real"):
+    with pytest.raises(LayoutError, match=r"txt:1: labels a video of celeb-real as fake .*1 means real"):
         scan_dataset(make_tree(names(), {LIST: inverted}))
 
 
 @pytest.mark.parametrize("line", ["Celeb-real/id0_0000.mp4", "2 Celeb-real/id0_0000.mp4", "1 real/a.mp4", "\x7fELF"])
-def test_a_malformed_list_is_named_with_its_line(make_tree, line):
-    with pytest.raises(LayoutError, match=f"{LIST}:4: cannot read"):
+def test_an_error_in_the_list_names_the_line(make_tree, line):
+    with pytest.raises(LayoutError, match=f"{LIST}:4: cannot parse"):
         scan_dataset(make_tree(names(), {LIST: LISTED + line}))
 
 
-def test_people_are_told_apart(make_tree):
+def test_identities_come_from_file_names(make_tree):
     records = {record.video: record for record in scan_dataset(make_tree(names(), {LIST: LISTED})).records}
     fake = records["Celeb-synthesis/id0_id1_0000.mp4"]
     assert (fake.target_key, fake.source_key) == ("celeb_df/id0", "celeb_df/id1")
@@ -61,11 +61,11 @@ def test_people_are_told_apart(make_tree):
     assert records["YouTube-real/00170.mp4"].target_key != records["YouTube-real/00171.mp4"].target_key
 
 
-def test_recurring_celebrities_are_no_leak_because_nothing_is_train(make_tree):
+def test_celebrities_in_several_videos_are_not_leakage_because_train_is_empty(make_tree):
     check_leakage(scan_dataset(make_tree(names(), {LIST: LISTED})).records)
 
 
-def test_a_missing_list_is_told_and_can_be_elsewhere(make_tree):
+def test_a_missing_list_gives_a_note_and_can_be_in_another_folder(make_tree):
     root = make_tree(names())
     scan = scan_dataset(root)
     assert {record.split for record in scan.records} == {""}
@@ -76,7 +76,7 @@ def test_a_missing_list_is_told_and_can_be_elsewhere(make_tree):
         scan_dataset(root, splits=root)
 
 
-def test_listed_but_absent_and_missing_folders_are_told(make_tree):
+def test_missing_videos_and_folders_give_notes(make_tree):
     found = [name for name in names() if "YouTube" not in name]
     scan = scan_dataset(make_tree(found, {LIST: LISTED}))
     assert {(note.where, note.reason) for note in scan.notes} == {
@@ -84,7 +84,7 @@ def test_listed_but_absent_and_missing_folders_are_told(make_tree):
     }  # fmt: skip
 
 
-def test_version_1_is_known_by_its_list_or_its_name(make_tree):
+def test_version_1_is_recognised_by_its_list_or_its_name(make_tree):
     reals = [f"Celeb-real/id0_{number:04}.mp4" for number in range(100)]
     listed = "".join(f"1 {name}\n" for name in reals)
     assert {r.dataset for r in scan_dataset(make_tree(reals, {LIST: listed}, at="a")).records} == {"celeb_df_v1"}
@@ -92,12 +92,12 @@ def test_version_1_is_known_by_its_list_or_its_name(make_tree):
     assert {r.dataset for r in scan_dataset(make_tree(names(), {LIST: LISTED}, at="b")).records} == {"celeb_df_v2"}
 
 
-def test_videos_beside_a_folder_of_videos_are_told(make_tree):
+def test_videos_next_to_a_folder_of_videos_give_a_note(make_tree):
     scan = scan_dataset(make_tree([*names(videos="videos/"), "Celeb-real/id5_0000.mp4"], {LIST: LISTED}))
     assert len(scan.records) == 6
     assert [(note.where, note.reason) for note in scan.notes] == [("Celeb-real", "beside_videos")]
 
 
-def test_a_fake_among_the_reals_is_told(make_tree):
+def test_a_fake_in_the_folder_of_real_videos_gives_a_note(make_tree):
     scan = scan_dataset(make_tree([*names(), "Celeb-real/id0_id1_0000.mp4"], {LIST: LISTED}))
     assert [(note.where, note.reason) for note in scan.notes] == [("Celeb-real/id0_id1_0000.mp4", "unknown_name")]

@@ -1,8 +1,8 @@
-"""DeeperForensics-1.0, whose targets and reals are those of FaceForensics++."""
+"""The layout of DeeperForensics-1.0, whose targets and real videos are those of FaceForensics++."""
 
 import pytest
 
-from mgst_data.core import LayoutError, LeakageError
+from mgst_data.core import LayoutError, LeakageError, UsageError
 from mgst_data.datasets import check_leakage, find_layout, scan_dataset, select
 
 VARIANTS = (
@@ -30,7 +30,7 @@ def originals(compression="c23"):
     return [f"original_sequences/youtube/{compression}/videos/{name}.mp4" for name in ("000", "071", "720", "999")]
 
 
-def test_fakes_only_unless_told_where_the_reals_are(make_tree):
+def test_only_fakes_are_found_without_the_folder_of_real_videos(make_tree):
     root = make_tree([*fakes(), "source_videos/M101/BlendShape/camera_front/x.mp4"], SPLITS)
     assert find_layout(root) == "deeperforensics"
     scan = scan_dataset(root)
@@ -40,7 +40,7 @@ def test_fakes_only_unless_told_where_the_reals_are(make_tree):
     assert [(note.where, note.reason) for note in scan.notes] == [(".", "no_reals")]
 
 
-def test_reals_are_the_c23_targets_in_the_split_of_their_fakes(make_tree):
+def test_real_videos_are_the_c23_targets_in_the_split_of_their_fakes(make_tree):
     ffpp = make_tree([*originals(), *originals("c40")], FFPP_SPLITS, at="ffpp")
     scan = scan_dataset(make_tree(fakes(), SPLITS), reals=ffpp)
     assert not scan.notes
@@ -62,12 +62,12 @@ def test_targets_seen_in_training_on_faceforensics_are_found(make_tree):
     assert "ffpp/000" not in str(caught.value)
 
 
-def test_a_folder_without_c23_originals_is_no_source_of_reals(make_tree):
+def test_a_folder_without_c23_originals_is_an_error(make_tree):
     with pytest.raises(LayoutError, match="c23"):
         scan_dataset(make_tree(fakes(), SPLITS), reals=make_tree(originals("c40"), FFPP_SPLITS, at="ffpp"))
 
 
-def test_absent_variants_and_absent_videos_are_told(make_tree):
+def test_missing_variants_and_videos_give_notes(make_tree):
     root = make_tree(fakes(["end_to_end"])[1:], SPLITS)
     notes = scan_dataset(root).notes
     assert {note.where for note in notes if note.reason == "missing_video"} == {
@@ -76,7 +76,7 @@ def test_absent_variants_and_absent_videos_are_told(make_tree):
     assert len([note for note in notes if note.reason == "missing_folder"]) == 10
 
 
-def test_fakes_outside_the_lists_and_odd_names_are_told(make_tree):
+def test_fakes_outside_the_lists_and_unknown_names_give_notes(make_tree):
     odd = ["manipulated_videos/end_to_end/999_M101.mp4", "manipulated_videos/end_to_end/source.mp4"]
     notes = scan_dataset(make_tree([*fakes(), *odd], SPLITS)).notes
     assert {(note.where, note.reason) for note in notes if note.where in odd} == {
@@ -88,10 +88,18 @@ def test_missing_and_malformed_lists(make_tree):
     scan = scan_dataset(make_tree(fakes(), at="a"))
     assert "no_split_files" in {note.reason for note in scan.notes}
     assert {record.split for record in scan.records} == {""}
-    with pytest.raises(LayoutError, match=r"val\.txt: cannot read '071'"):
+    with pytest.raises(LayoutError, match=r"val\.txt: cannot parse '071'"):
         scan_dataset(make_tree(fakes(), SPLITS | {"lists/splits/val.txt": "071.mp4\n"}, at="b"))
 
 
 def test_lists_may_leave_out_the_suffix(make_tree):
     contents = {name: text.replace(".mp4", "") for name, text in SPLITS.items()}
     assert {r.split for r in scan_dataset(make_tree(fakes(), contents)).records} == {"train", "val", "test"}
+
+
+def test_a_compression_level_that_leaves_out_all_fakes_is_an_error(make_tree):
+    ffpp = make_tree(originals(), FFPP_SPLITS, at="ffpp")
+    scan = scan_dataset(make_tree(fakes(), SPLITS), reals=ffpp)
+    with pytest.raises(UsageError, match=r"no fake video has the compression 'c23'.*leave out the compression"):
+        select(scan, compression=("c23",))
+    assert {record.label for record in select(scan, method=("real",), compression=("c23",)).records} == {0}

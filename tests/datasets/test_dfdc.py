@@ -1,4 +1,4 @@
-"""DFDC and its preview."""
+"""The layouts of DFDC and its preview."""
 
 import pytest
 
@@ -13,7 +13,7 @@ def fake(original):
 
 
 def part(folder, stem="a"):
-    """One part: a real video and two fakes of it."""
+    """Returns one part: a real video and two fakes of it."""
     metadata = {f"{stem}.mp4": REAL, f"{stem}1.mp4": fake(f"{stem}.mp4"), f"{stem}2.mp4": fake(f"{stem}.mp4")}
     return [f"{folder}/{name}" for name in metadata], {f"{folder}/metadata.json": metadata}
 
@@ -27,7 +27,7 @@ def all_parts():
     return names, contents
 
 
-def test_all_fifty_parts_are_train_and_nothing_is_amiss(make_tree):
+def test_all_fifty_parts_are_train_and_give_no_notes(make_tree):
     scan = scan_dataset(make_tree(*all_parts()))
     assert len(scan.records) == 150
     assert not scan.notes
@@ -49,7 +49,7 @@ def test_fakes_are_grouped_with_their_original(make_tree):
         "train/dfdc_train_part_07/dfdc_train_part_7",
     ],
 )
-def test_parts_are_found_however_they_were_unpacked(make_tree, folder):
+def test_parts_are_found_at_any_depth(make_tree, folder):
     root = make_tree(*part(folder))
     assert find_layout(root) == "dfdc"
     scan = scan_dataset(root)
@@ -68,12 +68,12 @@ def test_the_root_may_be_one_part(make_tree, name):
 
 def test_a_part_without_metadata_is_an_error_that_names_it(make_tree):
     root = make_tree([*part("dfdc_train_part_0")[0], "dfdc_train_part_1/b.mp4"], part("dfdc_train_part_0")[1])
-    with pytest.raises(LayoutError, match=r"dfdc_train_part_1: holds videos, but no metadata\.json") as caught:
+    with pytest.raises(LayoutError, match=r"dfdc_train_part_1: contains videos, but neither metadata\.json") as caught:
         scan_dataset(root)
     assert caught.value.exit_code == 2
 
 
-def test_entries_without_file_and_files_without_entry_are_told(make_tree):
+def test_entries_without_file_and_files_without_entry_give_notes(make_tree):
     names, contents = part("dfdc_train_part_0")
     scan = scan_dataset(make_tree([*names[1:], "dfdc_train_part_0/b.mp4"], contents))
     notes = {(note.where, note.reason) for note in scan.notes if note.reason != "missing_folder"}
@@ -81,17 +81,17 @@ def test_entries_without_file_and_files_without_entry_are_told(make_tree):
 
 
 @pytest.mark.parametrize(
-    ("metadata", "said"),
+    ("metadata", "message"),
     [
-        ("{", "no valid JSON"),
-        ([], "no table"),
+        ("{", "not valid JSON"),
+        ([], "not a JSON object"),
         ({"a.mp4": {"label": "MAYBE"}}, "'a.mp4'"),
         ({"a.mp4": "FAKE"}, "'a.mp4'"),
     ],
 )
-def test_malformed_metadata_is_named(make_tree, metadata, said):
+def test_an_error_in_the_metadata_names_the_file(make_tree, metadata, message):
     root = make_tree(["dfdc_train_part_0/a.mp4"], {"dfdc_train_part_0/metadata.json": metadata})
-    with pytest.raises(LayoutError, match=said) as caught:
+    with pytest.raises(LayoutError, match=message) as caught:
         scan_dataset(root)
     assert "metadata.json" in str(caught.value)
 
@@ -115,15 +115,15 @@ def test_released_sets_have_labels_in_either_file(make_tree, videos, folder, lab
         assert not [note for note in scan.notes if note.reason != "no_identity"]
 
 
-def test_a_malformed_label_is_named_with_its_line(make_tree):
+def test_an_error_in_a_label_names_the_line(make_tree):
     root = make_tree(["test/a.mp4"], {"test/labels.csv": "filename,label\na.mp4,0\nb.mp4,\n"})
     with pytest.raises(LayoutError, match=r"labels\.csv:3"):
         scan_dataset(root)
 
 
-def test_test_videos_without_labels_are_not_dropped_in_silence(make_tree):
+def test_test_videos_without_labels_are_an_error(make_tree):
     names, contents = part("dfdc_train_part_0")
-    with pytest.raises(LayoutError, match="test: holds videos, but no"):
+    with pytest.raises(LayoutError, match="test: contains videos, but neither"):
         scan_dataset(make_tree([*names, "test/b.mp4"], contents))
 
 
@@ -153,7 +153,7 @@ def test_the_preview_is_read_from_its_index(make_tree):
     ]
 
 
-def test_what_index_and_disk_disagree_about_is_told(make_tree):
+def test_differences_between_index_and_files_give_notes(make_tree):
     names = ["method_A/1224068/1224068_A_001_1767194.mp4", "method_A/9/9.mp4"]
     scan = scan_dataset(make_tree(names, {"dataset.json": INDEX, "method_B/x.txt": "", "original_videos/x.txt": ""}))
     assert len(scan.records) == 1
@@ -165,7 +165,7 @@ def test_what_index_and_disk_disagree_about_is_told(make_tree):
 
 
 @pytest.mark.parametrize("entry", [{}, "fake", {"label": "fake", "set": "valid"}, {"label": None, "set": "test"}])
-def test_a_malformed_index_entry_is_named(make_tree, entry):
+def test_an_error_in_the_index_names_the_entry(make_tree, entry):
     root = make_tree(["method_A/a.mp4"], {"dataset.json": {"method_A/a.mp4": entry}})
     with pytest.raises(LayoutError, match=r"dataset\.json.*'method_A/a\.mp4'"):
         scan_dataset(root)

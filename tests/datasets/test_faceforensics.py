@@ -1,4 +1,4 @@
-"""FaceForensics++ with FaceShifter and DeepFakeDetection."""
+"""The layout of FaceForensics++ with FaceShifter and DeepFakeDetection."""
 
 import pytest
 
@@ -15,7 +15,7 @@ PAIRS = (("071", "054"), ("087", "081"), ("720", "672"), ("000", "003"))
 
 
 def names(compression="c23", methods=METHODS, videos="videos/"):
-    """Every video of the four pairs: eight originals, eight fakes a method."""
+    """Yields every video of the four pairs: eight originals, and eight fakes per method."""
     for a, b in PAIRS:
         for name in (a, b):
             yield f"original_sequences/youtube/{compression}/{videos}{name}.mp4"
@@ -40,7 +40,7 @@ def reasons(scan):
 
 
 @pytest.mark.parametrize("videos", ["videos/", ""])
-def test_both_ids_decide_the_split(make_tree, videos):
+def test_both_ids_determine_the_split(make_tree, videos):
     scan = scan_dataset(make_tree(names(videos=videos), SPLITS))
     assert len(scan.records) == 8 + 8 * len(METHODS)
     assert not scan.notes
@@ -53,7 +53,7 @@ def test_both_ids_decide_the_split(make_tree, videos):
     )  # fmt: skip
 
 
-def test_a_fake_across_two_splits_belongs_to_neither(make_tree):
+def test_a_fake_with_ids_of_two_splits_has_no_split(make_tree):
     extra = "manipulated_sequences/Deepfakes/c23/videos/000_071.mp4"
     scan = scan_dataset(make_tree([*names(), extra], SPLITS))
     assert by_video(scan)[extra].split == ""
@@ -67,7 +67,7 @@ def test_every_compression_is_found(make_tree):
     assert {record.compression for record in select(scan, compression=("c40",)).records} == {"c40"}
 
 
-def test_a_split_without_split_files_is_refused_with_the_place_they_are_expected_in(make_tree):
+def test_the_error_for_missing_split_files_names_their_expected_place(make_tree):
     root = make_tree(names())
     scan = scan_dataset(root)
     assert {record.split for record in scan.records} == {""}
@@ -78,7 +78,7 @@ def test_a_split_without_split_files_is_refused_with_the_place_they_are_expected
 
 
 @pytest.mark.parametrize("folder", ["splits", "."])
-def test_split_files_are_found_beside_the_data(make_tree, folder):
+def test_split_files_are_found_in_the_data_set(make_tree, folder):
     contents = {f"{folder}/{name.partition('/')[2]}": pairs for name, pairs in SPLITS.items()}
     assert {r.split for r in scan_dataset(make_tree(names(), contents)).records} == {"train", "val", "test"}
 
@@ -91,7 +91,7 @@ def test_split_files_are_taken_from_the_folder_given(make_tree):
         scan_dataset(make_tree(names()), splits=elsewhere.parent)
 
 
-def test_a_missing_split_file_is_told(make_tree):
+def test_a_missing_split_file_gives_a_note(make_tree):
     contents = {name: pairs for name, pairs in SPLITS.items() if "val" not in name}
     scan = scan_dataset(make_tree(names(), contents))
     assert "missing_split_file" in reasons(scan)
@@ -99,21 +99,21 @@ def test_a_missing_split_file_is_told(make_tree):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
-        ("", "no valid JSON"),
-        ('[["000", "003"]', "no valid JSON"),
-        ({"000": "003"}, "no list"),
+        ("", "not valid JSON"),
+        ('[["000", "003"]', "not valid JSON"),
+        ({"000": "003"}, "not a JSON list"),
         ([["000", "003"], ["071"]], "entry 2"),
         ([["000", 3]], "entry 1"),
         ([["000", "0003"]], "entry 1"),
-        ("[" * 100_000, "no valid JSON"),
-        ("\0\0", "no UTF-8"),
+        ("[" * 100_000, "not valid JSON"),
+        ("\0\0", "not UTF-8"),
     ],
 )
-def test_a_malformed_split_file_is_named(make_tree, content, said):
+def test_an_error_in_a_split_file_names_the_file(make_tree, content, message):
     root = make_tree(names(), SPLITS | {"splits/val.json": content})
-    with pytest.raises(LayoutError, match=said) as caught:
+    with pytest.raises(LayoutError, match=message) as caught:
         scan_dataset(root)
     assert str(root / "splits/val.json") in str(caught.value)
     assert caught.value.exit_code == 2
@@ -125,7 +125,7 @@ def test_an_id_in_two_split_files_is_refused(make_tree):
         scan_dataset(make_tree(names(), contents))
 
 
-def test_a_listed_video_that_is_absent_is_told(make_tree):
+def test_a_missing_video_gives_a_note(make_tree):
     absent = "manipulated_sequences/Deepfakes/c23/videos/000_003.mp4"
     scan = scan_dataset(make_tree([name for name in names() if name != absent], SPLITS))
     assert [(note.where, note.reason) for note in scan.notes] == [
@@ -133,7 +133,7 @@ def test_a_listed_video_that_is_absent_is_told(make_tree):
     ]
 
 
-def test_missing_methods_and_missing_reals_are_told(make_tree):
+def test_missing_methods_and_missing_real_videos_give_notes(make_tree):
     found = [name for name in names(methods=("Deepfakes",)) if "original" not in name]
     where = {note.where for note in scan_dataset(make_tree(found, SPLITS)).notes if note.reason == "missing_folder"}
     assert where == {
@@ -144,7 +144,7 @@ def test_missing_methods_and_missing_reals_are_told(make_tree):
     }
 
 
-def test_deepfakedetection_is_all_test_and_has_its_own_people(make_tree):
+def test_deepfakedetection_is_in_test_and_has_its_own_identities(make_tree):
     scan = scan_dataset(make_tree([*names(), *DFD], SPLITS))
     dfd = select(scan, dataset=("dfd",)).records
     assert {record.split for record in dfd} == {"test"}
@@ -154,11 +154,11 @@ def test_deepfakedetection_is_all_test_and_has_its_own_people(make_tree):
     assert {record.target_key for record in dfd if not record.label} == {"dfd/01", "dfd/02"}
 
 
-def test_deepfakedetection_alone_asks_for_no_split_files(make_tree):
+def test_deepfakedetection_alone_needs_no_split_files(make_tree):
     assert not scan_dataset(make_tree(DFD)).notes
 
 
-def test_masks_are_carried_along_on_request(make_tree):
+def test_masks_are_added_on_request(make_tree):
     masks = [f"manipulated_sequences/Deepfakes/masks/videos/{a}_{b}.mp4" for a, b in PAIRS]
     root = make_tree([*names(methods=("Deepfakes", "FaceShifter")), *masks], SPLITS)
     assert not any(record.mask_path for record in scan_dataset(root).records)
@@ -168,12 +168,12 @@ def test_masks_are_carried_along_on_request(make_tree):
         root / "manipulated_sequences/Deepfakes/masks/videos/000_003.mp4"
     )
     assert sum(bool(record.mask_path) for record in scan.records) == len(masks)
-    told = {note.where for note in scan.notes if note.reason == "missing_mask"}
-    assert "manipulated_sequences/FaceShifter/masks" in told
-    assert "manipulated_sequences/Deepfakes/c23/videos/003_000.mp4" in told
+    noted = {note.where for note in scan.notes if note.reason == "missing_mask"}
+    assert "manipulated_sequences/FaceShifter/masks" in noted
+    assert "manipulated_sequences/Deepfakes/c23/videos/003_000.mp4" in noted
 
 
-def test_files_that_are_no_videos_of_the_set_are_told(make_tree):
+def test_files_that_are_not_videos_of_the_data_set_give_notes(make_tree):
     folder = "manipulated_sequences/Deepfakes/c23/videos"
     odd = [f"{folder}/000_003 (1).mp4", f"{folder}/000.mp4", f"{folder}/Thumbs.db", f"{folder}/._000_003.mp4"]
     scan = scan_dataset(make_tree([*names(), *odd], SPLITS))
@@ -183,7 +183,7 @@ def test_files_that_are_no_videos_of_the_set_are_told(make_tree):
     }  # fmt: skip
 
 
-def test_a_method_that_has_only_images_is_told(make_tree):
+def test_a_method_with_only_images_gives_a_note(make_tree):
     scan = scan_dataset(make_tree([*names(), "manipulated_sequences/Mine/faces/000_003/1.png"], SPLITS))
     assert [(note.where, note.reason) for note in scan.notes] == [("manipulated_sequences/Mine", "missing_folder")]
 
@@ -194,19 +194,19 @@ def test_a_tree_without_videos_is_an_error(make_tree):
         scan_dataset(root)
     assert (caught.value.exit_code, caught.value.reason) == (2, "empty_source")
     root = make_tree(["original_sequences/youtube/c23/videos/000.mp4.part"], at="half")
-    with pytest.raises(LayoutError, match=r"videos: 000\.mp4\.part: no video by name"):
+    with pytest.raises(LayoutError, match=r"videos: 000\.mp4\.part: file name without the suffix of a video"):
         scan_dataset(root)
-    with pytest.raises(LayoutError, match="neither"):
+    with pytest.raises(LayoutError, match="none of the folders"):
         FaceForensics().scan(make_tree(["real/a.mp4"], at="other"))
 
 
-def test_the_folder_above_is_recognised_as_such(make_tree):
+def test_the_error_for_a_parent_folder_names_the_data_set_in_it(make_tree):
     make_tree(names(), SPLITS, at="data/FaceForensics++")
-    with pytest.raises(LayoutError, match=r"FaceForensics\+\+/ in it looks like faceforensics"):
+    with pytest.raises(LayoutError, match=r"subfolder FaceForensics\+\+/ has the layout faceforensics"):
         find_layout(make_tree([], at="data"))
 
 
-def test_links_count_as_what_they_point_to(make_tree, tmp_path):
+def test_links_to_videos_are_videos(make_tree, tmp_path):
     real = make_tree(["clip.mp4"], at="clips") / "clip.mp4"
     root = make_tree([], SPLITS)
     folder = root / "original_sequences/youtube/c23/videos"

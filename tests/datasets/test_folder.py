@@ -1,4 +1,4 @@
-"""Any folder with real/ and fake/, and names as bad as they come."""
+"""The general layout with real/ and fake/, and difficult file names."""
 
 import os
 from pathlib import Path
@@ -37,11 +37,11 @@ def test_split_folders_above_and_names_in_any_case(make_tree):
     assert [note.reason for note in scan.notes] == ["no_identity"]
 
 
-def test_one_class_alone_is_told(make_tree):
+def test_a_missing_class_gives_a_note(make_tree):
     assert [(n.where, n.reason) for n in scan_dataset(make_tree(["fake/a.mp4"])).notes] == [("real", "missing_folder")]
 
 
-def test_what_lies_outside_the_classes_is_told(make_tree):
+def test_files_outside_the_class_folders_give_notes(make_tree):
     names = ["real/a.mp4", "fake/b.mp4", "odd/c.mp4", "d.mp4", "train/real/e.mp4", "train/f.mp4", "train/x/g.mp4"]
     scan = scan_dataset(make_tree(names))
     assert len(scan.records) == 3
@@ -50,7 +50,7 @@ def test_what_lies_outside_the_classes_is_told(make_tree):
     }  # fmt: skip
 
 
-def test_duplicated_names_keep_their_own_keys(make_tree):
+def test_videos_with_similar_names_have_different_keys(make_tree):
     names = [
         f"{top}{name}" for top in ("real/", "fake/", "fake/x/") for name in ("a.mp4", "a.avi", "A.mp4", "a.mp4.mp4")
     ]
@@ -58,7 +58,7 @@ def test_duplicated_names_keep_their_own_keys(make_tree):
     assert len({record.key for record in records}) == len(names)
 
 
-def test_names_that_are_no_utf8_can_be_opened_and_printed(make_tree):
+def test_names_that_are_not_utf8_can_be_opened_and_printed(make_tree):
     root = make_tree(["real/ok.mp4"])
     (root / "real" / os.fsdecode(b"caf\xe9\n.mp4")).write_bytes(b"content")
     odd = next(record for record in scan_dataset(root).records if record.video != "real/ok.mp4")
@@ -75,7 +75,7 @@ def test_very_long_names_and_names_full_of_dots(make_tree):
     assert all(len(record.key) <= 120 for record in scan.records)
 
 
-def test_links_in_a_circle_end(make_tree):
+def test_circular_links_are_followed_once(make_tree):
     root = make_tree(["real/a.mp4", "fake/b.mp4"])
     (root / "real" / "again").symlink_to(root / "real")
     scan = scan_dataset(root)
@@ -102,7 +102,7 @@ def test_order_does_not_depend_on_the_file_system(make_tree, monkeypatch):
     assert Folder().scan(root) == forward
 
 
-def test_a_folder_that_may_not_be_read_is_an_error(make_tree, monkeypatch):
+def test_an_unreadable_folder_is_an_error(make_tree, monkeypatch):
     root = make_tree(["real/a.mp4", "fake/b.mp4"])
     scandir = os.scandir
 

@@ -1,4 +1,4 @@
-"""Keys are safe, unique and depend on nothing but the path."""
+"""Keys are valid file names, unique, and depend only on the path."""
 
 import os
 import re
@@ -19,7 +19,7 @@ PATHS = st.one_of(
 
 @settings(deadline=None)
 @given(PATHS, st.sampled_from(["", ".mp4", ".tar.gz"]))
-def test_a_key_is_safe_as_a_file_name(path, suffix):
+def test_a_key_is_a_valid_file_name(path, suffix):
     key = video_key(path, suffix)
     assert SAFE.fullmatch(key)
     assert VideoRecord(key=key, path="", video="", dataset="", split="", label=0, method="real").key == key
@@ -33,7 +33,7 @@ def test_no_two_paths_share_a_key(paths, suffix):
 
 @settings(deadline=None)
 @given(PATHS)
-def test_a_path_that_looks_like_a_key_is_told_from_it(path):
+def test_a_path_that_looks_like_a_key_gets_another_key(path):
     key = video_key(path)
     assert key == path or video_key(key) != key
 
@@ -43,7 +43,7 @@ def test_plain_paths_stay_readable():
     assert video_key("real_train/12.tar.gz", ".tar.gz") == "real_train__12"
 
 
-def test_what_cannot_be_read_back_carries_a_hash():
+def test_keys_from_which_the_path_cannot_be_recovered_have_a_hash():
     names = ("a.b.mp4", "a_b.avi", "a__b.mp4", "é.mp4", "x" * 130 + ".mp4", ".mp4", os.fsdecode(b"caf\xe9.mp4"))
     for name in names:
         assert re.search(r"-[0-9a-f]{12}$", video_key(name, ".mp4")), name
@@ -56,5 +56,5 @@ def test_long_names_that_differ_at_the_end_only_have_different_keys():
 
 
 def test_keys_never_change_between_versions():
-    # Shards made last year are found by their keys.
+    # The samples of existing shards are found by their keys.
     assert video_key("fake/my video.mp4", ".mp4") == "fake__my_video-340f353d6580"

@@ -1,4 +1,4 @@
-"""Tables of videos."""
+"""Manifests: tables of videos."""
 
 import json
 import os
@@ -26,7 +26,7 @@ def as_jsonl(rows):
 
 
 @pytest.mark.parametrize(("name", "write"), [("list.csv", as_csv), ("list.jsonl", as_jsonl)])
-def test_every_column_finds_its_field(make_tree, name, write):
+def test_every_column_sets_its_field(make_tree, name, write):
     root = make_tree(["a.mp4", "sub/b.mp4"], {name: write(ROWS)})
     assert find_layout(root / name) == "manifest"
     scan = scan_dataset(root / name)
@@ -45,13 +45,13 @@ def test_absolute_paths_byte_order_mark_and_quoted_commas(make_tree, tmp_path):
     assert [record.path for record in scan_dataset(root / "list.csv").records] == [str(elsewhere)]
 
 
-def test_masks_are_carried_along_on_request(make_tree):
+def test_masks_are_added_on_request(make_tree):
     root = make_tree(["a.mp4"], {"list.csv": "path,label,mask\na.mp4,fake,m.mp4\n"})
     assert scan_dataset(root / "list.csv").records[0].mask_path == ""
     assert scan_dataset(root / "list.csv", masks=True).records[0].mask_path == str(root / "m.mp4")
 
 
-def test_absent_files_and_unknown_columns_are_told(make_tree):
+def test_missing_files_and_unknown_columns_give_notes(make_tree):
     root = make_tree(["a.mp4"], {"list.csv": "path,label,spilt\na.mp4,real,train\ngone/b.mp4,fake,test\n"})
     assert {(note.where, note.reason) for note in scan_dataset(root / "list.csv").notes} == {
         ("list.csv", "unknown_column"), ("gone/b.mp4", "missing_video"),
@@ -59,56 +59,56 @@ def test_absent_files_and_unknown_columns_are_told(make_tree):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
-        ("", "no column path"),
-        ("path,lable\na.mp4,real\n", "no column label"),
-        ("path,label\na.mp4,maybe\n", r"csv:2: label 'maybe'"),
-        ("path,label\n,real\n", "csv:2: has no usable path"),
-        ("path,label,split\na.mp4,real,dev\n", "csv:2: split 'dev'"),
+        ("", "missing columns: path, label"),
+        ("path,lable\na.mp4,real\n", "missing columns: label"),
+        ("path,label\na.mp4,maybe\n", r"csv:2: unknown label 'maybe'"),
+        ("path,label\n,real\n", "csv:2: missing or invalid path"),
+        ("path,label,split\na.mp4,real,dev\n", "csv:2: unknown split 'dev'"),
         ("path,label\na.mp4,real\nb,c.mp4,real\n", "csv:3: has 3 values for 2 columns"),
         ("path,label\na.mp4,real\n./a.mp4,real\na.mp4,fake\n", r"csv:4: 'a\.mp4' is also in .*csv:2"),
-        ('path,label\n"a.mp4,real\n', "no valid CSV"),
-        ("path,label\na.mp4,\0\n", "no UTF-8"),
+        ('path,label\n"a.mp4,real\n', "not valid CSV"),
+        ("path,label\na.mp4,\0\n", "not UTF-8"),
     ],
 )
-def test_a_malformed_table_is_named_with_its_line(make_tree, text, said):
+def test_an_error_in_a_csv_file_names_the_line(make_tree, text, message):
     root = make_tree(["a.mp4"], {"list.csv": text})
-    with pytest.raises(LayoutError, match=said) as caught:
+    with pytest.raises(LayoutError, match=message) as caught:
         scan_dataset(root / "list.csv")
     assert caught.value.exit_code == 2
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
-        ('{"path": "a.mp4", "label": 0}\n{"path"\n', "jsonl:2: is no valid JSON"),
-        ('["a.mp4", 0]\n', "jsonl:1: is no JSON object"),
-        ('{"path": "a\\u0000.mp4", "label": 0}\n', "jsonl:1: has no usable path"),
-        ('{"path": "\\ud800.mp4", "label": 0}\n', "jsonl:1: has no usable path"),
-        ('{"path": "a.mp4", "label": null}\n', "jsonl:1: label ''"),
-        ("", "no column path"),
+        ('{"path": "a.mp4", "label": 0}\n{"path"\n', "jsonl:2: not valid JSON"),
+        ('["a.mp4", 0]\n', "jsonl:1: not a JSON object"),
+        ('{"path": "a\\u0000.mp4", "label": 0}\n', "jsonl:1: missing or invalid path"),
+        ('{"path": "\\ud800.mp4", "label": 0}\n', "jsonl:1: missing or invalid path"),
+        ('{"path": "a.mp4", "label": null}\n', "jsonl:1: unknown label ''"),
+        ("", "missing columns: path, label"),
     ],
 )
-def test_malformed_lines_of_json_are_named(make_tree, text, said):
+def test_an_error_in_a_jsonl_file_names_the_line(make_tree, text, message):
     root = make_tree(["a.mp4"], {"list.jsonl": text})
-    with pytest.raises(LayoutError, match=said):
+    with pytest.raises(LayoutError, match=message):
         scan_dataset(root / "list.jsonl")
 
 
-def test_a_manifest_of_absent_videos_is_an_error(make_tree):
+def test_a_manifest_of_missing_videos_is_an_error(make_tree):
     root = make_tree([], {"list.csv": "path,label\na.mp4,real\n"})
-    with pytest.raises(LayoutError, match=r"a\.mp4: in list\.csv, but not there"):
+    with pytest.raises(LayoutError, match=r"a\.mp4: listed in list\.csv, but not found"):
         scan_dataset(root / "list.csv")
 
 
-def test_a_pipe_instead_of_a_table_is_refused_without_waiting_for_a_writer(tmp_path):
+def test_a_pipe_as_manifest_is_an_error_and_does_not_block(tmp_path):
     os.mkfifo(tmp_path / "list.csv")
     with pytest.raises(LayoutError, match="not a regular file"):
         scan_dataset(tmp_path / "list.csv", layout="manifest")
 
 
-def test_a_video_that_is_a_pipe_is_there(tmp_path):
+def test_a_pipe_in_a_manifest_is_an_existing_video(tmp_path):
     os.mkfifo(tmp_path / "pipe.mp4")
     (tmp_path / "list.csv").write_text("path,label\npipe.mp4,real\n")
     assert [record.video for record in scan_dataset(tmp_path / "list.csv").records] == ["pipe.mp4"]

@@ -1,4 +1,4 @@
-"""Choosing videos, evenly and with clear refusals, and the leakage check."""
+"""Selection of videos, its errors, and the leakage check."""
 
 import dataclasses
 from collections import Counter
@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from mgst_data.core import LeakageError, UsageError, VideoRecord
 from mgst_data.datasets import Scan, check_leakage, select
+from mgst_data.datasets.layout import Note
 from mgst_data.datasets.selection import even_shares
 
 
@@ -36,28 +37,28 @@ def test_filters_combine_and_keep_the_order(scan):
 
 
 @pytest.mark.parametrize(
-    ("wanted", "said"),
+    ("wanted", "message"),
     [
-        ({"method": ("DeepFake",)}, r"method 'DeepFake' \(did you mean 'Deepfakes'\? there are: Deepfakes \(40\)"),
-        ({"method": ("real", "xyz")}, r"there are: Deepfakes \(40\), Face2Face \(2\), FaceSwap \(40\), real \(40\)"),
-        ({"split": ("val",)}, r"no video has the split 'val' \(.*there are: test \(31\), train \(91\)"),
+        ({"method": ("DeepFake",)}, r"method 'DeepFake' \(did you mean 'Deepfakes'\? available: Deepfakes \(40\)"),
+        ({"method": ("real", "xyz")}, r"available: Deepfakes \(40\), Face2Face \(2\), FaceSwap \(40\), real \(40\)"),
+        ({"split": ("val",)}, r"no video has the split 'val' \(.*available: test \(31\), train \(91\)"),
         ({"compression": ("c40",)}, r"c23 \(122\)"),
         ({"dataset": ("dfd",)}, r"set \(122\)"),
-        ({"limit": 0}, "a limit of 0"),
+        ({"limit": 0}, "limit must be at least 1, got 0"),
     ],
 )
-def test_what_is_not_there_is_refused_with_what_is(scan, wanted, said):
-    with pytest.raises(UsageError, match=said):
+def test_the_error_for_a_missing_value_lists_the_available_values(scan, wanted, message):
+    with pytest.raises(UsageError, match=message):
         select(scan, **wanted)
 
 
-def test_a_value_is_looked_for_among_what_the_other_filters_left(scan):
+def test_a_filter_is_checked_after_the_other_filters(scan):
     records = [r for r in scan.records if r.method != "FaceSwap" or r.split == "train"]
-    with pytest.raises(UsageError, match=r"'FaceSwap' .*there are: Deepfakes \(10\), Face2Face \(1\), real \(10\)"):
+    with pytest.raises(UsageError, match=r"'FaceSwap' .*available: Deepfakes \(10\), Face2Face \(1\), real \(10\)"):
         select(Scan.of(records), split=("test",), method=("FaceSwap",))
 
 
-def test_a_limit_spreads_over_labels_then_methods_then_videos(scan):
+def test_a_limit_is_distributed_over_labels_then_methods_then_videos(scan):
     chosen = select(scan, limit=24).records
     assert Counter(r.method for r in chosen) == {"real": 12, "Deepfakes": 5, "FaceSwap": 5, "Face2Face": 2}
     numbers = [int(r.video[-7:-4]) for r in chosen if r.method == "real"]
@@ -68,7 +69,7 @@ def test_a_limit_spreads_over_labels_then_methods_then_videos(scan):
 
 @settings(deadline=None)
 @given(st.integers(1, 130))
-def test_a_limit_gives_that_many_and_the_same_each_time(limit):
+def test_a_limit_gives_this_number_of_videos_and_is_deterministic(limit):
     made = Scan.of(record(n, method=method) for method in ("real", "A", "B") for n in range(40))
     chosen = select(made, limit=limit).records
     assert len({r.key for r in chosen}) == min(limit, 120)
@@ -86,18 +87,18 @@ def test_shares_are_even_and_complete(total, sizes):
     assert not unfilled or max(shares) <= max(unfilled) + 1
 
 
-def test_notes_survive_a_selection(scan):
+def test_a_selection_keeps_the_notes(scan):
     noted = dataclasses.replace(scan, notes=())
     assert select(noted, limit=3).notes is noted.notes
 
 
-def test_no_leak_where_identities_keep_to_their_split():
+def test_identities_in_one_split_are_not_leakage():
     check_leakage(
         [record(1, split="train", target="x/1"), record(2, split="test", target="x/2"), record(3, target="x/1")]
     )
 
 
-def test_offenders_are_named_with_splits_and_videos():
+def test_the_leakage_error_names_identity_splits_and_videos():
     records = [
         record(1, split="train", target="x/1"),
         record(2, method="Swap", split="test", target="x/2", source="x/1"),
@@ -111,9 +112,20 @@ def test_offenders_are_named_with_splits_and_videos():
     assert caught.value.exit_code == 2
 
 
-def test_many_offenders_are_counted():
+def test_the_leakage_error_counts_many_identities():
     records = [
         record(n, method=split, split=split, target=f"x/{n:02}") for n in range(20) for split in ("train", "test")
     ]
     with pytest.raises(LeakageError, match=r"20 identities are in more than one split: x/00 .*; and 15 more"):
         check_leakage(records)
+
+
+def test_a_split_without_videos_is_explained_by_missing_split_files_only(scan):
+    other, missing = Note("real/", "no train split", "no_reals"), Note("splits/", "get the lists", "no_split_files")
+    with pytest.raises(UsageError, match="get the lists") as caught:
+        select(dataclasses.replace(scan, notes=(other, missing)), split=("val",))
+    assert caught.value.where == "splits/"
+    with pytest.raises(UsageError, match=r"test \(31\), train \(91\)"):
+        select(dataclasses.replace(scan, notes=(other,)), split=("val",))
+    with pytest.raises(UsageError, match=r"c23 \(122\)"):
+        select(dataclasses.replace(scan, notes=(missing,)), compression=("c40",))

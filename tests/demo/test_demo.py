@@ -1,4 +1,4 @@
-"""The demo data set: laid out, repeatable, alive, and swapped where its masks say."""
+"""The demo data set: directory layout, reproducibility, motion, and fakes that agree with their masks."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def digest(root: Path) -> dict[str, str]:
     return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def test_it_is_laid_out_like_faceforensics(demo):
+def test_the_directory_layout_is_that_of_faceforensics(demo):
     assert sorted(digest(demo)) == sorted(
         [f"original_sequences/youtube/c23/videos/00{n}.mp4" for n in range(6)]
         + [
@@ -59,7 +59,7 @@ def test_it_is_laid_out_like_faceforensics(demo):
     )
 
 
-def test_it_does_not_pass_for_faceforensics(demo):
+def test_the_data_set_is_named_demo(demo):
     scan = scan_dataset(demo)
     assert {record.dataset for record in scan.records} == {"demo"}
     (demo / "mgst_demo.json").rename(demo / "aside")
@@ -67,17 +67,17 @@ def test_it_does_not_pass_for_faceforensics(demo):
     (demo / "aside").rename(demo / "mgst_demo.json")
 
 
-def test_splits_are_pairs_and_share_nobody(demo):
+def test_splits_are_pairs_and_have_no_common_identity(demo):
     pairs = {name: json.loads((demo / "splits" / f"{name}.json").read_text()) for name in ("train", "val", "test")}
     assert pairs == {"train": [["000", "001"]], "val": [["002", "003"]], "test": [["004", "005"]]}
 
 
-def test_videos_have_the_size_and_length_asked_for(demo):
+def test_videos_have_the_requested_size_and_length(demo):
     for path in demo.rglob("*.mp4"):
         assert read(path).shape == (8, 3, 96, 128)
 
 
-def test_the_same_seed_gives_the_same_bytes_and_another_does_not(demo, tmp_path):
+def test_the_same_seed_gives_bit_identical_files_and_another_seed_does_not(demo, tmp_path):
     render_demo(tmp_path / "again", **SMALL)
     render_demo(tmp_path / "other", seed=1, **SMALL)
     again, other = digest(tmp_path / "again"), digest(tmp_path / "other")
@@ -102,21 +102,21 @@ def test_the_head_moves_and_the_background_does_not(demo):
     assert change[30:70, 40:90].mean() > 4 * change[:20, :20].mean()
 
 
-def test_progress_is_told(tmp_path):
-    told: list[tuple[int, int]] = []
-    videos = render_demo(tmp_path, progress=lambda done, total: told.append((done, total)), **SMALL)
-    assert told == [(6, 18), (12, 18), (18, 18)]
+def test_progress_is_reported(tmp_path):
+    calls: list[tuple[int, int]] = []
+    videos = render_demo(tmp_path, progress=lambda done, total: calls.append((done, total)), **SMALL)
+    assert calls == [(6, 18), (12, 18), (18, 18)]
     assert len(videos) == 18
     assert all(video.is_file() for video in videos)
 
 
 @pytest.mark.parametrize("people", [0, 4, 7])
-def test_people_who_cannot_be_paired_are_refused(tmp_path, people):
-    with pytest.raises(UsageError, match="paired"):
+def test_an_invalid_number_of_people_is_an_error(tmp_path, people):
+    with pytest.raises(UsageError, match="even number of at least 6"):
         render_demo(tmp_path, people=people)
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path):
+def test_a_folder_that_is_not_writable_is_an_error(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OutputError):
         render_demo(tmp_path / "file" / "below", **SMALL)
@@ -138,7 +138,7 @@ def test_landmarks_follow_the_face(number):
     assert mouth[:, 1].min() > eyes[:, 1].max()
 
 
-def test_a_mouth_opens_dark_and_closes_over_the_teeth(sheet):
+def test_an_open_mouth_is_dark_and_a_closed_mouth_hides_the_teeth(sheet):
     lip = sheet.landmarks[66]
     column, row = round((float(lip[0]) - 60) * 2), round(float(lip[1]) * 2)
     closed, still, wide = (

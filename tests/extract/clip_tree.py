@@ -1,4 +1,4 @@
-"""The real clips, linked into the layout of FaceForensics++."""
+"""Links the real clips into the directory layout of FaceForensics++."""
 
 from __future__ import annotations
 

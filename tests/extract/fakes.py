@@ -1,4 +1,4 @@
-"""Stand-ins that cost nothing: an extractor without models, and works that behave badly on purpose."""
+"""Fast mocks: an extractor without models, and works with errors."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def chunk_of(record: VideoRecord, number: int, *, t: int = 3, size: int = 16) ->
 
 
 class FakeExtractor(Extractor):
-    """Extracts two chunks of every video; what the key begins with says what goes wrong."""
+    """Extracts two chunks of every video. The first part of the key selects an error."""
 
     made = 0
 
@@ -71,7 +71,7 @@ class FakeExtractor(Extractor):
 
 class FakeExtraction(Extraction):
     def __init__(self, record):
-        self.record, self.frames, self.tracks, self.notes = record, 0, 0, []  # loads and opens nothing
+        self.record, self.frames, self.tracks, self.notes = record, 0, 0, []  # loads no models and opens no file
 
     def __iter__(self):
         kind, path = self.record.key.split("_")[0], self.record.path
@@ -131,7 +131,7 @@ class FakeWork:
 
 @dataclass(frozen=True)
 class DeadOnArrival:
-    """Ends every process it comes to."""
+    """Ends every process that runs it."""
 
     def __call__(self, task, lost):
         os.kill(os.getpid(), signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""The real clips, laid out as FaceForensics++, through the whole extraction."""
+"""The whole extraction of real clips in the directory layout of FaceForensics++."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_real_clips_in_the_layout_of_faceforensics(clips: Path, tmp_path: Path):
     scan = scan_dataset(tmp_path / "ff")
     assert {Path(record.video).stem for record in scan.records} == set(linked)
 
-    # Two short clips and a swap of 90 frames: the whole set takes minutes.
+    # Only two short clips and a swap of 90 frames, because all clips take minutes.
     wanted = {"vretalk_5.mp4", "intel_eat.mkv", "gfxswap_lp_d9__from_lp_d18.mp4"}
     records = tuple(record for record in scan.records if linked[Path(record.video).stem] in wanted)
     summary = extract(Scan(records, ()), ExtractConfig(), tmp_path / "out", executor="serial", device="cpu")

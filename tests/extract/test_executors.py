@@ -41,7 +41,7 @@ def test_every_video_is_reported_once_and_before_its_shard(tmp_path, executor):
     assert not multiprocessing.active_children()
 
 
-def test_a_killed_worker_costs_nothing_but_its_time(tmp_path):
+def test_a_killed_worker_does_not_change_the_result(tmp_path):
     tasks = [task_of("train-000000", "a", "dieonce", "b"), task_of("train-000001", "c")]
     events = list(ProcessExecutor(workers=1).map(FakeWork(tmp_path), tasks))
     assert videos(events) == ["a", "dieonce", "b", "c"]
@@ -50,7 +50,7 @@ def test_a_killed_worker_costs_nothing_but_its_time(tmp_path):
 
 @dataclass(frozen=True)
 class WrittenWork(FakeWork):
-    """The same, and keeps what is finished as the real work does; every video it touches leaves a line in a file."""
+    """Keeps finished videos like the real work, and appends a line to a file for every video that it opens."""
 
     def __call__(self, task, lost):
         with ShardWriter(self.folder, task.name, [record.key for record in task.records]) as shard:
@@ -65,7 +65,7 @@ class WrittenWork(FakeWork):
         yield shard.report
 
 
-def test_the_worker_that_replaces_a_killed_one_goes_on_after_the_last_finished_video(tmp_path):
+def test_the_replacement_of_a_killed_worker_continues_after_the_last_finished_video(tmp_path):
     tasks = [task_of("train-000000", "a", "dieonce", "b", "die", "dieonce_c", "d")]
     events = list(ProcessExecutor(workers=1).map(WrittenWork(tmp_path), tasks))
     assert (tmp_path / "touched").read_text().split() == [
@@ -107,7 +107,7 @@ def wait_for(condition, seconds=60):
 
 
 def alive(group):
-    """Processes of a group that have not ended."""
+    """Returns the running processes of a group."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
@@ -116,7 +116,7 @@ def alive(group):
     return found
 
 
-def test_a_video_that_kills_every_worker_is_left_out_and_named(tmp_path):
+def test_a_video_that_kills_every_worker_is_skipped_and_named(tmp_path):
     events = list(ProcessExecutor(workers=1).map(FakeWork(tmp_path), [task_of("train-000000", "a", "die", "b")]))
     assert videos(events) == ["a", "die", "b"]
     skipped = [video for video in shards(events)["train-000000"].videos if video.skipped]
@@ -124,18 +124,20 @@ def test_a_video_that_kills_every_worker_is_left_out_and_named(tmp_path):
     assert "SIGKILL, 2 times" in skipped[0].message
 
 
-def test_workers_that_cannot_even_start_end_the_run(tmp_path):
-    killed = r"train-000000: a worker was killed by SIGKILL as it started, .*fewer --workers"
+def test_workers_that_cannot_start_end_the_run(tmp_path):
+    killed = r"train-000000: a worker process was killed by SIGKILL while it started, .*fewer --workers"
     with pytest.raises(MgstError, match=killed):
         list(ProcessExecutor(workers=1).map(DeadOnArrival(), TASKS))
-    with pytest.raises(MgstError, match=r"train-000000: a worker ended with code 1 as it started, .*__main__"):
+    with pytest.raises(
+        MgstError, match=r"train-000000: a worker process ended with exit code 1 while it started, .*__main__"
+    ):
         list(ProcessExecutor(workers=1).map(Exit(), TASKS))
     assert not multiprocessing.active_children()
 
 
 @dataclass(frozen=True)
 class Exit:
-    """Ends every process it comes to as Python does after an error."""
+    """Ends every process that runs it, with the exit code of a Python error."""
 
     def __call__(self, task, lost):
         sys.exit(1)
@@ -143,18 +145,18 @@ class Exit:
 
 
 @pytest.mark.parametrize(("kind", "error"), [("raise", OutputError), ("bug", ZeroDivisionError)])
-def test_an_error_of_the_work_stops_all_and_arrives_whole(tmp_path, kind, error):
+def test_an_error_of_the_work_stops_all_workers_and_is_raised_with_its_traceback(tmp_path, kind, error):
     tasks = [task_of("train-000000", "wait"), task_of("train-000001", kind)]
     with pytest.raises(error) as caught:
         list(ProcessExecutor(workers=2).map(FakeWork(tmp_path), tasks))
-    assert "fakes.py" in "".join(caught.value.__notes__)  # where it happened, for --debug
+    assert "fakes.py" in "".join(caught.value.__notes__)  # the traceback, for --debug
     if kind == "raise":
         assert (caught.value.where, caught.value.hint) == ("train-000001", "free some")
     assert not multiprocessing.active_children()
 
 
 @pytest.mark.parametrize("elsewhere", [False, True], ids=["here", "in another thread"])
-def test_an_interrupt_ends_the_workers_at_once_whatever_they_do(tmp_path, elsewhere):
+def test_an_interrupt_ends_all_workers_at_once(tmp_path, elsewhere):
     def interrupt():
         while not (tmp_path / "wait").exists():
             time.sleep(0.05)
@@ -171,7 +173,7 @@ def test_an_interrupt_ends_the_workers_at_once_whatever_they_do(tmp_path, elsewh
     assert not multiprocessing.active_children()
 
 
-def test_the_environment_and_the_signals_are_left_as_they_were(tmp_path, monkeypatch):
+def test_the_environment_and_the_signal_handlers_do_not_change(tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
     with closing(ProcessExecutor(workers=1).map(FakeWork(tmp_path), TASKS)) as events:
@@ -182,11 +184,11 @@ def test_the_environment_and_the_signals_are_left_as_they_were(tmp_path, monkeyp
     assert not multiprocessing.active_children()
 
 
-def test_workers_are_as_many_as_asked_for_or_one_per_core():
+def test_the_number_of_workers_is_the_given_one_or_one_per_core():
     assert ProcessExecutor().workers == available_cores() <= len(os.sched_getaffinity(0))
-    with pytest.raises(UsageError, match="0 workers"):
+    with pytest.raises(UsageError, match="workers must be at least 1"):
         ProcessExecutor(workers=0)
-    with pytest.raises(UsageError, match="1 worker, not 2"):
+    with pytest.raises(UsageError, match=r"workers must be 1 .*, got 2"):
         SerialExecutor(workers=2)
 
 
@@ -213,9 +215,9 @@ print(sorted(videos(events)), sorted(shards(events)))
 
 
 @pytest.mark.slow
-def test_ray_does_the_same(tmp_path):
+def test_ray_gives_the_same_events(tmp_path):
     pytest.importorskip("ray")
-    # In a process of its own: Ray takes no generator for one that is wrapped in a check of its types.
+    # In a separate process without run-time type checks: Ray does not accept a generator that they wrap.
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     run = subprocess.run(
         [sys.executable, "-c", RAY], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True

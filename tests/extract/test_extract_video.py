@@ -1,4 +1,4 @@
-"""One video, extracted into memory in one line."""
+"""Extraction of one video into memory."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from mgst_data.core.geometry import apply_transform
 
 @pytest.fixture(scope="module")
 def tracks(tmp_path_factory):
-    """Two faces beside each other."""
+    """Tracks of a video with two faces."""
     frames = faces(40, (0, 20), (220, 40), size=(460, 280))
     return mgst_data.extract_video(encode(tmp_path_factory.mktemp("video") / "two.mp4", frames), size=96, device="cpu")
 
 
-def test_every_face_comes_with_all_that_is_known_of_it(tracks):
+def test_every_face_has_boxes_scores_landmarks_and_crops(tracks):
     assert [track.id for track in tracks] == [0, 1]
     assert [len(track) for track in tracks] == [40, 40]
     for track in tracks:
@@ -33,7 +33,7 @@ def test_every_face_comes_with_all_that_is_known_of_it(tracks):
         assert "crops of 96" in repr(track)
 
 
-def test_the_matrix_leads_back_to_the_frame(tracks):
+def test_the_transform_maps_the_crop_to_the_frame(tracks):
     for track in tracks:
         marks = apply_transform(track.frame_from_crop, track.landmarks.double())
         corner, end = track.boxes[:, None, :2], track.boxes[:, None, 2:]
@@ -43,8 +43,8 @@ def test_the_matrix_leads_back_to_the_frame(tracks):
         torch.testing.assert_close(there.float(), track.landmarks, atol=1e-3, rtol=0)
 
 
-def test_what_cannot_be_extracted_says_why(tmp_path):
+def test_an_extraction_that_fails_gives_the_reason(tmp_path):
     with pytest.raises(NoFaceError, match="no face in 5 frames"):
         mgst_data.extract_video(encode(tmp_path / "room.mp4", empty_rooms(5)))
-    with pytest.raises(UsageError, match="size is 3"):
+    with pytest.raises(UsageError, match=r"size must be in .* got 3"):
         mgst_data.extract_video(tmp_path / "room.mp4", size=3)

@@ -1,4 +1,4 @@
-"""A video goes in, chunks come out: every frame once, stable crops, landmarks on the face."""
+"""Extraction of a video into chunks: every frame once, stable crops, landmarks on the face."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Write = Callable[..., Path]
 
 @pytest.fixture(scope="module")
 def write(tmp_path_factory) -> Write:
-    """Writes frames as a video without loss of position."""
+    """Writes frames as a video that keeps their positions."""
     folder = tmp_path_factory.mktemp("videos")
 
     def write(name: str, frames: list[np.ndarray], aspect: Fraction = Fraction(1)) -> Path:
@@ -47,7 +47,7 @@ def write(tmp_path_factory) -> Write:
 
 @pytest.fixture(scope="module")
 def talking(write: Write) -> Path:
-    """44 frames of the portrait drifting right by a pixel a frame."""
+    """44 frames of the portrait, which moves to the right by one pixel per frame."""
     portrait = skimage.data.astronaut()
     return write("talking.mp4", [np.roll(portrait, i, axis=1)[:320, :400] for i in range(44)])
 
@@ -66,7 +66,7 @@ def chunks(talking: Path) -> list[FaceChunk]:
     return extract(talking)
 
 
-def test_every_frame_of_the_face_comes_out_once(chunks):
+def test_every_frame_of_the_face_is_extracted_once(chunks):
     assert [len(chunk) for chunk in chunks] == [32, 12]
     assert torch.cat([chunk.frame_indices for chunk in chunks]).tolist() == list(range(44))
     assert [(chunk.track, chunk.chunk) for chunk in chunks] == [(0, 0), (0, 1)]
@@ -78,13 +78,13 @@ def test_every_sample_follows_the_schema(chunks):
         assert verify_sample(encode_chunk(chunk)) == []
 
 
-def test_a_crop_shows_the_pixels_its_map_says(chunks, talking):
+def test_the_pixels_of_a_crop_match_its_transform(chunks, talking):
     with av.open(str(talking)) as container:
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     chunk = chunks[0]
     for i in (0, 17, 31):
         crop = next(chunk.frames([i])).astype(float)
-        # Some points of the crop, looked up in the frame.
+        # Compare some points of the crop with the frame.
         points = torch.tensor([[20.0, 30.0], [70.0, 50.0], [100.0, 110.0]], dtype=torch.float64)
         there = apply_transform(invert_transform(chunk.crop_from_frame), points).round().long()
         for (x, y), (u, v) in zip(points.long().tolist(), there.tolist(), strict=True):
@@ -113,12 +113,12 @@ def test_chunks_are_smoothed_as_one_track(talking, chunks):
     assert error < 1e-4
 
 
-def test_the_same_video_gives_the_same_bytes(talking, chunks):
+def test_the_same_video_gives_bit_identical_chunks(talking, chunks):
     again = extract(talking)
     assert [encode_chunk(chunk) for chunk in again] == [encode_chunk(chunk) for chunk in chunks]
 
 
-def test_crops_are_not_enlarged_unless_asked(talking, chunks):
+def test_crops_are_not_enlarged_by_default(talking, chunks):
     assert chunks[0].crop_size < 320
     large = extract(talking, ExtractConfig(upsample=True))
     assert {chunk.crop_size for chunk in large} == {320}
@@ -144,7 +144,7 @@ def test_some_chunks_are_spaced_evenly(talking, count, expected):
     assert middles == pytest.approx(expected, abs=3)
 
 
-def test_selected_chunks_keep_their_pictures(chunks):
+def test_selected_chunks_keep_their_images(chunks):
     chosen = list(select_chunks(iter(chunks), count=1))
     assert [encode_chunk(chunk) for chunk in chosen] == [encode_chunk(chunks[0])]
 
@@ -163,7 +163,7 @@ def test_the_main_face_is_the_largest_over_time(write):
     assert width[main[0].track] == max(width.values())
 
 
-def test_masks_are_cut_like_the_frames_and_may_end_early(write, talking):
+def test_masks_are_cropped_like_the_frames_and_may_end_early(write, talking):
     masks = []
     for i in range(20):
         mask = np.zeros((320, 400, 3), np.uint8)
@@ -181,7 +181,7 @@ def test_masks_are_cut_like_the_frames_and_may_end_early(write, talking):
     assert mask[2, 2] < 50
 
 
-def test_no_face_tells_why(write, talking):
+def test_a_video_without_faces_gives_the_reason(write, talking):
     empty = write("empty.mp4", [np.full((120, 160, 3), 128, np.uint8)] * 12)
     with pytest.raises(NoFaceError) as none:
         extract(empty)
@@ -194,7 +194,7 @@ def test_no_face_tells_why(write, talking):
 
 
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (30, 1), (1, 30), (4000, 2), (2, 4000), (3, 12)])
-def test_a_video_of_a_few_pixels_shows_no_face(tmp_path, width, height):
+def test_a_video_of_a_few_pixels_has_no_face(tmp_path, width, height):
     path = tmp_path / "tiny.mov"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("rawvideo", rate=25)
@@ -208,7 +208,7 @@ def test_a_video_of_a_few_pixels_shows_no_face(tmp_path, width, height):
 
 
 class Marking:
-    """Reads as another reader does, and says that some frames come from damaged data."""
+    """Wraps a reader, and marks some frames as decoded from damaged data."""
 
     def __init__(self, reader: VideoReader, damaged: range) -> None:
         self.reader, self.damaged = reader, torch.tensor(list(damaged))
@@ -224,13 +224,13 @@ def extraction_of(path: Path, marked: range, **options) -> Extraction:
     return extractor(record(path))
 
 
-def test_chunks_leave_out_damaged_frames_and_the_track_goes_on(talking):
+def test_damaged_frames_are_dropped_and_the_track_continues(talking):
     extraction = extraction_of(talking, range(13, 30))
     chunks = list(extraction)
     assert [chunk.frame_indices.tolist() for chunk in chunks] == [[*range(13)], [*range(30, 44)]]
     assert [(chunk.track, chunk.chunk) for chunk in chunks] == [(0, 0), (0, 1)]
     assert not any(chunk.damaged.any() for chunk in chunks)
-    words = "talking.mp4: damaged, 44 frames could be read, 17 of them from damaged data (left out)"
+    words = "talking.mp4: the video is damaged; 44 frames were decoded, 17 of them from damaged data (dropped)"
     assert extraction.notes == [("corrupt_frames", words)]
 
 
@@ -240,12 +240,12 @@ def test_damaged_frames_are_kept_and_marked_on_request(talking, chunks):
     assert [chunk.frame_indices.tolist() for chunk in kept] == [chunk.frame_indices.tolist() for chunk in chunks]
     assert [i for chunk in kept for i in chunk.frame_indices[chunk.damaged].tolist()] == [*range(13, 30)]
     assert [json.loads(encode_chunk(chunk)["json"])["damaged"] for chunk in kept] == [[*range(13, 30)], []]
-    words = "talking.mp4: damaged, 44 frames could be read, 17 of them from damaged data (kept)"
+    words = "talking.mp4: the video is damaged; 44 frames were decoded, 17 of them from damaged data (kept)"
     assert extraction.notes == [("corrupt_frames", words)]
 
 
 @pytest.mark.parametrize(("damaged", "reason"), [(range(44), "only_damaged_frames"), (range(3, 44), "faces_too_brief")])
-def test_a_video_without_enough_sound_frames_says_how_to_keep_the_others(talking, damaged, reason):
+def test_the_error_for_too_few_undamaged_frames_names_the_option_to_keep_damaged_ones(talking, damaged, reason):
     with pytest.raises(NoFaceError) as caught:
         list(extraction_of(talking, damaged))
     assert caught.value.reason == reason
@@ -253,8 +253,8 @@ def test_a_video_without_enough_sound_frames_says_how_to_keep_the_others(talking
     assert list(extraction_of(talking, damaged, damaged="keep"))
 
 
-def test_pixels_that_are_not_square_do_not_squeeze_the_face(write, talking, chunks):
-    """The same film, stored at half its width: boxes and frame size are those of the displayed picture."""
+def test_non_square_pixels_do_not_distort_the_face(write, talking, chunks):
+    """The same video, stored at half its width. Boxes and frame size refer to the displayed picture."""
     with av.open(str(talking)) as container:
         frames = [frame.to_ndarray(format="rgb24")[:, ::2] for frame in container.decode(video=0)]
     narrow = extract(write("narrow.mp4", frames, aspect=Fraction(2)))

@@ -21,7 +21,7 @@ def _fake_extractor(monkeypatch):
 
 @pytest.fixture
 def extracted(monkeypatch):
-    """Keys of the videos that were extracted, in order."""
+    """Keys of the extracted videos, in order."""
     keys = []
     call = FakeExtractor.__call__
     monkeypatch.setattr(FakeExtractor, "__call__", lambda self, record: keys.append(record.key) or call(self, record))
@@ -47,20 +47,20 @@ def test_bad_videos_are_skipped_with_their_reason_and_the_others_kept(tmp_path):
     assert tuple(videos.values()) == shard.videos
 
 
-def test_a_message_is_one_line_that_names_the_video_by_its_place_in_the_data_set(tmp_path):
+def test_a_message_is_one_line_with_the_path_of_the_video_in_the_data_set(tmp_path):
     videos, _ = run(tmp_path, task_of("train-000000", "empty", "bug"))
     assert videos["empty"].message == "videos/empty.mp4: the file is empty (copy it again)"
     assert videos["bug"].message.startswith("videos/bug.mp4: ZeroDivisionError: division\\nby zero (")
 
 
-def test_a_lost_video_is_not_touched(tmp_path):
+def test_a_lost_video_is_not_opened(tmp_path):
     videos, shard = run(tmp_path, task_of("train-000000", "a", "b"), lost={"a": "its worker was killed"})
     assert videos["a"].reason == "worker_died"
     assert videos["a"].message.startswith("videos/a.mp4: its worker was killed (")
     assert {sample.key for sample in shard.samples} == {"b-00-0000", "b-00-0001"}
 
 
-def test_debug_raises_what_nobody_foresaw_and_skips_the_rest_as_ever(tmp_path):
+def test_debug_raises_unexpected_errors_and_still_skips_bad_videos(tmp_path):
     with pytest.raises(ZeroDivisionError):
         run(tmp_path, task_of("train-000000", "bug"), debug=True)
     assert not list(tmp_path.iterdir())
@@ -72,7 +72,7 @@ def test_debug_raises_what_nobody_foresaw_and_skips_the_rest_as_ever(tmp_path):
     ("key", "error", "options"),
     [("full", OutputError, {}), ("stop", KeyboardInterrupt, {}), ("bug", ZeroDivisionError, {"debug": True})],
 )
-def test_what_ends_a_job_keeps_the_finished_videos(tmp_path, key, error, options, extracted):
+def test_an_error_that_ends_a_job_keeps_the_finished_videos(tmp_path, key, error, options, extracted):
     task = task_of("train-000000", "a", "noface", key, "b")
     with pytest.raises(error):
         run(tmp_path, task, **options)
@@ -80,10 +80,10 @@ def test_what_ends_a_job_keeps_the_finished_videos(tmp_path, key, error, options
     videos, shard = run(tmp_path, task, lost={key: "its worker was killed"})
     assert extracted == ["a", "noface", key, "b"]
     assert [video.reason for video in shard.videos] == ["", "no_face", "worker_died", ""]
-    assert tuple(videos.values()) == shard.videos  # those that were finished before are reported with the others
+    assert tuple(videos.values()) == shard.videos  # videos that were finished before are reported too
 
 
-def test_a_job_that_is_abandoned_keeps_the_finished_videos(tmp_path, extracted):
+def test_a_closed_job_keeps_the_finished_videos(tmp_path, extracted):
     task = task_of("train-000000", "a", "b")
     events = ExtractJob(ExtractConfig(), tmp_path)(task, {})
     assert isinstance(next(events), VideoReport)
@@ -95,14 +95,14 @@ def test_a_job_that_is_abandoned_keeps_the_finished_videos(tmp_path, extracted):
     assert run(other, task)[1].files == shard.files
 
 
-def test_models_are_loaded_once_per_process_and_a_job_can_be_sent_to_another(tmp_path):
+def test_models_are_loaded_once_per_process_and_a_job_can_be_pickled(tmp_path):
     for name in ("train-000000", "train-000001"):
         copy = pickle.loads(pickle.dumps(ExtractJob(ExtractConfig(), tmp_path)))
         list(copy(task_of(name, "a"), {}))
     assert FakeExtractor.made == 1
 
 
-def test_work_is_done_on_one_thread_and_the_settings_come_back(tmp_path):
+def test_a_job_uses_one_thread_and_restores_the_settings(tmp_path):
     before = torch.get_num_threads(), cv2.getNumThreads(), torch.backends.cudnn.deterministic
     torch.set_num_threads(2)
     events = ExtractJob(ExtractConfig(), tmp_path)(task_of("train-000000", "a"), {})

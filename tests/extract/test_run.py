@@ -47,7 +47,7 @@ class Notebook(Watcher):
         self.events.append(event)
 
 
-def test_a_run_extracts_everything_once_and_the_next_does_nothing(tmp_path):
+def test_a_run_extracts_all_videos_once_and_the_next_run_none(tmp_path):
     first, second = Notebook(), Notebook()
     summary = go(scan_of("a", "b", "empty", "c", "noface"), tmp_path / "out", watcher=first)
     assert summary.complete
@@ -64,7 +64,7 @@ def test_a_run_extracts_everything_once_and_the_next_does_nothing(tmp_path):
     assert (len(second.tasks), second.planned, second.events) == (0, 3, [])
 
 
-def test_an_interrupted_run_keeps_what_is_complete_and_goes_on_to_the_same_bytes(tmp_path, monkeypatch):
+def test_an_interrupted_run_keeps_complete_shards_and_resumes_to_bit_identical_ones(tmp_path, monkeypatch):
     scan = scan_of(*"abcdef")
     go(scan, tmp_path / "whole")
 
@@ -109,19 +109,19 @@ def test_skipped_videos_are_tried_again_on_request(tmp_path, monkeypatch):
         go(scan, tmp_path, retry="nope")
 
 
-def test_another_config_is_refused_and_the_difference_named(tmp_path):
+def test_another_config_is_an_error_that_names_the_difference(tmp_path):
     go(scan_of("a"), tmp_path)
     with pytest.raises(ConfigMismatchError, match=r"extract\.size: 320 -> 256"):
         go(scan_of("a"), tmp_path, config=ExtractConfig(size=256))
 
 
-def test_another_split_of_the_same_video_is_refused(tmp_path):
+def test_another_split_of_a_video_is_an_error(tmp_path):
     go(scan_of("a", "b", split="train"), tmp_path)
-    with pytest.raises(UsageError, match=r"videos/a\.mp4: is in the split 'test' now, but in 'train'"):
+    with pytest.raises(UsageError, match=r"videos/a\.mp4: is now in the split 'test', but in 'train'"):
         go(scan_of("a", "b", split="test"), tmp_path)
 
 
-def test_notes_of_the_scan_are_stored_beside_the_shards(tmp_path):
+def test_notes_of_the_scan_are_stored_with_the_shards(tmp_path):
     scan = Scan((record_of("a"),), (Note("x.mp4", "listed, but not there", "missing_video"),))
     go(scan, tmp_path)
     stored = json.loads((tmp_path / "notes.json").read_text())
@@ -129,7 +129,7 @@ def test_notes_of_the_scan_are_stored_beside_the_shards(tmp_path):
     assert stored == {"notes": [note], "videos": []}
 
 
-def test_videos_that_are_kept_with_a_note_are_in_the_summary_and_beside_the_shards(tmp_path):
+def test_videos_kept_with_a_note_are_in_the_summary_and_stored_with_the_shards(tmp_path):
     class Interrupt(Watcher):
         def see(self, event):
             if isinstance(event, ShardReport):
@@ -150,14 +150,14 @@ def test_videos_that_are_kept_with_a_note_are_in_the_summary_and_beside_the_shar
     ]
 
 
-def test_what_cannot_be_done_is_found_out_before_anything_is_written(tmp_path, monkeypatch):
+def test_invalid_options_are_an_error_before_any_file_is_written(tmp_path, monkeypatch):
     def no_model(config):
         raise UsageError("no such landmark file", where=config.landmark_model)
 
     monkeypatch.setattr(run, "Extractor", no_model)
     for options, message in (
         ({"executor": "proces"}, "did you mean 'process'"),
-        ({"workers": 3}, "1 worker, not 3"),
+        ({"workers": 3}, "workers must be 1 for the executor 'serial', got 3"),
         ({"config": ExtractConfig(landmark_model="typo.dat")}, "typo.dat: no such landmark file"),
     ):
         with pytest.raises(UsageError, match=message):

@@ -1,4 +1,4 @@
-"""The batched cascade finds what facenet-pytorch's own MTCNN finds."""
+"""The batched cascade finds the same faces as MTCNN of facenet-pytorch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mgst_data.faces.detect import MTCNNDetector, crop_area, integral_image, res
 
 @pytest.fixture
 def facenet() -> Iterator[type[MTCNN]]:
-    """Their detector; making one draws from the global generator."""
+    """MTCNN of facenet-pytorch; its constructor draws from the global generator."""
     with torch.random.fork_rng(devices=[]):
         yield MTCNN
 
@@ -43,7 +43,7 @@ def test_area_crops_equal_torch(generator, box):
     torch.testing.assert_close(crop, expected)
 
 
-def test_finds_what_facenet_pytorch_finds_in_the_portrait(portrait, device, facenet):
+def test_the_faces_in_the_portrait_are_those_of_facenet_pytorch(portrait, device, facenet):
     found = MTCNNDetector(device=device)(as_batch(portrait[None]))
     boxes, scores, points = facenet(keep_all=True).detect(portrait, landmarks=True)
     assert len(found) == len(boxes) == 1
@@ -52,7 +52,7 @@ def test_finds_what_facenet_pytorch_finds_in_the_portrait(portrait, device, face
     torch.testing.assert_close(found.scores, torch.tensor(scores.astype(np.float32)), atol=1e-3, rtol=0)
 
 
-def test_a_batch_gives_what_its_frames_give(portrait):
+def test_a_batch_gives_the_same_faces_as_its_frames(portrait):
     frames = np.stack([portrait, np.zeros_like(portrait), portrait[:, ::-1], np.roll(portrait, 60, axis=0)])
     detector = MTCNNDetector(min_face=30.0)
     together = detector(as_batch(frames))
@@ -67,7 +67,7 @@ def test_frames_without_a_face_give_nothing(size):
     assert len(MTCNNDetector()(torch.full((2, 3, *size), 127, dtype=torch.uint8))) == 0
 
 
-def test_finds_what_facenet_pytorch_finds_in_the_clips(clips: Path, facenet):
+def test_the_faces_in_the_clips_are_those_of_facenet_pytorch(clips: Path, facenet):
     theirs, ours = facenet(keep_all=True, min_face_size=40), MTCNNDetector(min_face=40.0)
     overlaps: list[float] = []
     for name in ("real/ghost_dirtydancing.mp4", "real/lp_d0.mp4", "real/hamilton_short_hamilton_clip.mp4"):
@@ -83,3 +83,9 @@ def test_finds_what_facenet_pytorch_finds_in_the_clips(clips: Path, facenet):
                 overlaps += iou(torch.tensor(boxes.astype(np.float32)), mine).amax(dim=1).tolist()
     assert len(overlaps) >= 6
     assert np.median(overlaps) >= 0.98
+
+
+@pytest.mark.parametrize("options", [{"min_face": 0.0}, {"factor": 1.0}])
+def test_impossible_options_are_refused(options):
+    with pytest.raises(ValueError, match=next(iter(options))):
+        MTCNNDetector(**options)

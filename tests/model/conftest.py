@@ -1,4 +1,4 @@
-"""What the tests of training share: shards with faces, a tiny experiment, a fabric on the CPU."""
+"""Fixtures of the training tests: shards with faces, a tiny experiment, a fabric on the CPU."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TRAIN = {"epochs": 2, "lr": 1e-3, "backbone_lr_scale": 1.0, "ema_decay": 0.9}
 
 @pytest.fixture(scope="session")
 def make_experiment() -> Callable[..., Experiment]:
-    """``make_experiment(train={"epochs": 1})``: everything tiny but for the changes."""
+    """Builds a tiny experiment with changes: ``make_experiment(train={"epochs": 1})``."""
 
     def make(
         network: Mapping[str, Any] | None = None,
@@ -50,13 +50,13 @@ def make_experiment() -> Callable[..., Experiment]:
 
 @pytest.fixture(scope="session")
 def real_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four real videos to train on, two to validate with."""
+    """Four real videos in the split train, two in the split val."""
     return write_face_shards(tmp_path_factory.mktemp("real") / "shards")
 
 
 @pytest.fixture(scope="session")
 def mixed_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As many fakes as real videos, with masks: four of each to train on, two to validate with."""
+    """The same numbers of real and fake videos, with masks: four of each in the split train, two in val."""
     return write_face_shards(tmp_path_factory.mktemp("mixed") / "shards", fakes=True, masks=True)
 
 

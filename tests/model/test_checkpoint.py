@@ -1,4 +1,4 @@
-"""Weights on disk: what was saved comes back, and whatever else lies there is refused in one line."""
+"""Weights in files: saving and loading keeps the network, and other files are rejected with one line."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def built(name="parallel"):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         network = build_network(config)
-        network.train()(torch.rand(2, 3, 3, 64, 64))  # moves the statistics of batch norms
+        network.train()(torch.rand(2, 3, 3, 64, 64))  # changes the statistics of batch norms
     return config, network.eval()
 
 
@@ -50,7 +50,7 @@ def assert_refused(path, message):
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_a_network_that_comes_back_says_the_same(tmp_path, name, device):
+def test_a_loaded_network_gives_the_same_output(tmp_path, name, device):
     config, network = built(name)
     written = save_network(tmp_path / "a.v1", network, config, frames=3, size=64, info={"auc": 0.5})
     assert written == tmp_path / "a.v1.safetensors"
@@ -66,14 +66,14 @@ def test_a_network_that_comes_back_says_the_same(tmp_path, name, device):
                 assert torch.equal(said, wanted)
 
 
-def test_a_network_is_found_by_either_file_by_both_and_by_folder(saved):
+def test_a_network_is_found_by_each_file_name_and_by_folder(saved):
     weights = load_network(saved).network.state_dict()
     for path in (saved.with_suffix(".json"), saved.with_suffix(""), saved.parent, str(saved)):
         again = load_network(path).network.state_dict()
         assert all(torch.equal(again[name], value) for name, value in weights.items())
 
 
-def test_a_card_of_earlier_names_is_read(tmp_path):
+def test_a_card_with_earlier_option_names_is_read(tmp_path):
     config = NetworkConfig(**OPTIONS, embedding_dim=8, drop_path_rate=0.5, style_mix_p=0.25)
     with torch.random.fork_rng(devices=[]):
         network = build_network(config)
@@ -86,8 +86,8 @@ def test_a_card_of_earlier_names_is_read(tmp_path):
     assert load_network(path).config == config
 
 
-def test_what_is_loaded_does_not_depend_on_the_state_of_torch(saved):
-    # A fixture of all tests sees to it that the state does not depend on loading either.
+def test_loading_does_not_depend_on_the_random_state_of_torch(saved):
+    # A fixture of all tests checks that loading does not change the state of torch.
     first = load_network(saved).network.state_dict()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(99)
@@ -98,24 +98,24 @@ def test_what_is_loaded_does_not_depend_on_the_state_of_torch(saved):
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".pth", ".ckpt", ".bin"])
-def test_a_pickle_is_refused_and_not_run(tmp_path, suffix):
+def test_a_pickle_is_rejected_and_not_run(tmp_path, suffix):
     trace = tmp_path / "trace"
     path = tmp_path / f"weights{suffix}"
     torch.save({"state_dict": Attack(trace)}, path)
-    assert_refused(path, "is no file of weights of this toolkit .*never unpickled")
+    assert_refused(path, "not a weights file of mgst .*never unpickled")
     assert not trace.exists()
 
 
-def test_a_pickle_under_the_name_of_weights_is_damage(saved, tmp_path):
+def test_a_pickle_named_safetensors_is_rejected(saved, tmp_path):
     trace = tmp_path / "trace"
     saved.write_bytes(pickle.dumps(Attack(trace)))
-    assert_refused(saved, "best.safetensors: is damaged")
+    assert_refused(saved, "best.safetensors: damaged")
     torch.save({"x": Attack(trace)}, saved)
-    assert_refused(saved, "best.safetensors: is damaged")
+    assert_refused(saved, "best.safetensors: damaged")
     assert not trace.exists()
 
 
-def test_nothing_but_the_weights_is_read_whatever_the_card_says(saved, tmp_path):
+def test_the_card_cannot_name_other_weights(saved, tmp_path):
     trace = tmp_path / "trace"
     torch.save({"x": Attack(trace)}, tmp_path / "evil.pth")
     for source in (str(tmp_path / "evil.pth"), "hub", "package"):
@@ -127,9 +127,9 @@ def test_nothing_but_the_weights_is_read_whatever_the_card_says(saved, tmp_path)
 
 
 @pytest.mark.parametrize("share", [0, 0.0001, 0.5, 0.999])
-def test_weights_that_were_cut_off_are_damage(saved, share):
+def test_truncated_weights_are_rejected(saved, share):
     saved.write_bytes(saved.read_bytes()[: int(share * saved.stat().st_size)])
-    assert_refused(saved, "best.safetensors: is damaged.*copy or train it again")
+    assert_refused(saved, "best.safetensors: damaged.*copy the file again, or train again")
 
 
 def test_both_files_are_needed(saved, tmp_path):
@@ -143,38 +143,41 @@ def test_both_files_are_needed(saved, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": 2}, "best.json: is of format 2, but this version reads 1"),
-        ({"frames": "3"}, "does not describe a network: .*frames is '3'"),
-        ({"size": 0}, "does not describe a network: .*size is 0"),
-        ({"network": None}, "best.json: describes a network of your own, which this toolkit cannot build"),
-        ({"network": {"depth": 3}}, "does not describe a network: .*depth"),
-        ({"network": {"dim": "wide"}}, "does not describe a network"),
+        ({"format": 2}, "best.json: format version must be 1, got 2"),
+        ({"frames": "3"}, "not a network card: .*frames must be a whole number of at least 1, got '3'"),
+        ({"size": 0}, "not a network card: .*size must be .*, got 0"),
+        ({"network": None}, "best.json: describes a custom network, which mgst cannot build"),
+        ({"network": {"depth": 3}}, "not a network card: .*depth"),
+        ({"network": {"dim": "wide"}}, "not a network card"),
         ({"network": {**OPTIONS, "backbone": "test_efficientne"}}, "unknown backbone 'test_efficientne'"),
-        ({"network": {**OPTIONS, "embedding_dim": 4}}, r"does not fit best.json: size mismatch for frame_head"),
-        ({"network": {**OPTIONS, "streams": "spatial"}}, "does not fit best.json: Missing key"),
-        ({"network": {**OPTIONS, "embedding_dim": 8, "blocks": 4}}, "does not fit best.json: Missing key"),
+        (
+            {"network": {**OPTIONS, "embedding_dim": 4}},
+            "the weights do not fit best.json: size mismatch for frame_head",
+        ),
+        ({"network": {**OPTIONS, "streams": "spatial"}}, "the weights do not fit best.json: Missing key"),
+        ({"network": {**OPTIONS, "embedding_dim": 8, "blocks": 4}}, "the weights do not fit best.json: Missing key"),
     ],
 )
-def test_a_card_of_something_else_is_refused(saved, changes, message):
+def test_an_invalid_card_is_rejected(saved, changes, message):
     path = saved.with_suffix(".json")
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
     assert_refused(saved, message)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", "{}", '{"format": 1}', "\udcff"])
-def test_a_card_of_any_text_is_refused(saved, text):
+def test_a_card_of_any_text_is_rejected(saved, text):
     saved.with_suffix(".json").write_bytes(text.encode(errors="surrogateescape"))
-    assert_refused(saved, "best.json: does not describe a network")
+    assert_refused(saved, "best.json: not a network card")
 
 
-def test_weights_of_another_network_do_not_fit(saved):
+def test_weights_of_another_network_are_rejected(saved):
     state = load_file(saved)
     name = next(name for name in state if name.endswith("weight"))
     save_file({**{key: value for key, value in state.items() if key != name}, "other": torch.zeros(2)}, saved)
-    assert_refused(saved, f'does not fit best.json: Missing key.*"{name}".*Unexpected key.*"other"')
+    assert_refused(saved, f'the weights do not fit best.json: Missing key.*"{name}".*Unexpected key.*"other"')
 
 
-def test_what_cannot_be_written_is_an_error_of_the_output(tmp_path):
+def test_a_write_error_is_an_output_error(tmp_path):
     config, network = built("image")
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError):

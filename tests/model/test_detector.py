@@ -1,4 +1,4 @@
-"""The front door: one object from a video to its score, whatever the video comes as."""
+"""The detector: one object from a video to its score, for every form of video."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ SIZE = 64
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A training's folder with weights that were drawn, and a video in it."""
+    """The folder of a training with random weights, and a video in it."""
     folder = tmp_path_factory.mktemp("front")
-    (folder / "runs" / "joined").mkdir(parents=True)
+    (folder / "runs" / "small").mkdir(parents=True)
     config = NetworkConfig(
         backbone="test_efficientnet", pretrained="random", dim=16, heads=2, blocks=3, embedding_dim=8
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        save_network(folder / "runs/joined/last", build_network(config).eval(), config, frames=4, size=SIZE)
+        save_network(folder / "runs/small/best", build_network(config).eval(), config, frames=4, size=SIZE)
     encode(folder / "video.mp4", faces(20))
     return folder
 
 
 @pytest.fixture(scope="module")
 def detector(folder):
-    return load_detector(folder / "runs/joined/last", device="cpu", precision="fp32")
+    return load_detector(folder / "runs/small/best", device="cpu", precision="fp32")
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def frames_of(path):
     return torch.cat([batch.frames for batch in PyAVReader().chunks(str(path), 64)])
 
 
-def test_the_block_of_the_readme_gives_the_score_of_the_command(folder, prediction):
+def test_the_readme_example_gives_the_score_of_the_command(folder, prediction):
     blocks = [part.split("```")[0] for part in (ROOT / "README.md").read_text().split("```python\n")[1:]]
     (code,) = (block for block in blocks if "load_detector" in block)
     lines = [line[2:] if line.startswith("  ") else line for line in code.splitlines()]
@@ -65,7 +65,7 @@ def test_the_block_of_the_readme_gives_the_score_of_the_command(folder, predicti
         cwd=folder, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    arguments = [folder / "video.mp4", "--weights", folder / "runs/joined/last", "--device", "cpu", "--json"]
+    arguments = [folder / "video.mp4", "--weights", folder / "runs/small/best", "--device", "cpu", "--json"]
     arguments += ["--precision", "fp32", "--out", folder / "command"]
     said = CliRunner().invoke(predict, [str(argument) for argument in arguments])
     assert said.exit_code == 0, said.output
@@ -76,7 +76,7 @@ def test_the_block_of_the_readme_gives_the_score_of_the_command(folder, predicti
     assert score == pytest.approx(prediction.score, abs=1e-6)
 
 
-def test_frames_in_memory_are_scored_as_the_file_is(detector, prediction, folder):
+def test_frames_in_memory_have_the_scores_of_the_file(detector, prediction, folder):
     frames = frames_of(folder / "video.mp4")
     for given in (frames, frames.permute(0, 2, 3, 1).numpy()):
         found = detector.predict(given, fps=25.0)
@@ -108,7 +108,7 @@ def test_a_prediction_has_all_grains(prediction):
     assert "score 0." in repr(prediction)
 
 
-def test_it_is_drawn_and_saved(prediction, tmp_path):
+def test_a_prediction_is_plotted_and_saved(prediction, tmp_path):
     picture = prediction.plot()
     assert picture.dtype == np.uint8
     assert picture.shape[2] == 3
@@ -122,27 +122,27 @@ def test_it_is_drawn_and_saved(prediction, tmp_path):
 @pytest.mark.parametrize(
     ("frames", "error", "words"),
     [
-        (np.zeros((4, 8, 8, 3)), TypeError, "frames must be uint8, RGB of 0 to 255, not float64"),
-        (np.zeros((4, 3, 8, 8), np.uint8), ValueError, r"frames must be \(n, h, w, 3\), not \(4, 3, 8, 8\)"),
-        (torch.zeros(4, 8, 8, 3, dtype=torch.uint8), ValueError, r"frames must be \(n, 3, h, w\), not \(4, 8, 8, 3\)"),
-        (torch.zeros(0, 3, 8, 8, dtype=torch.uint8), ValueError, r"not \(0, 3, 8, 8\)"),
+        (np.zeros((4, 8, 8, 3)), TypeError, r"frames must be uint8, RGB in \[0, 255\], got float64"),
+        (np.zeros((4, 3, 8, 8), np.uint8), ValueError, r"must have shape \(n, h, w, 3\) .*, got \(4, 3, 8, 8\)"),
+        (torch.zeros(4, 8, 8, 3, dtype=torch.uint8), ValueError, r"shape \(n, 3, h, w\) .*, got \(4, 8, 8, 3\)"),
+        (torch.zeros(0, 3, 8, 8, dtype=torch.uint8), ValueError, r"with n >= 1, got \(0, 3, 8, 8\)"),
         (np.zeros((9, 64, 64, 3), np.uint8), NoFaceError, "frames: no face in 9 frames"),
-        (np.zeros((1, 64, 64, 3), np.uint8), VideoError, "frames: a single picture, and this network needs 4"),
+        (np.zeros((1, 64, 64, 3), np.uint8), VideoError, "frames: is a single picture, but this network needs 4"),
     ],
 )
-def test_what_cannot_be_scored_says_why(detector, frames, error, words):
+def test_input_that_cannot_be_scored_is_rejected_with_the_reason(detector, frames, error, words):
     with pytest.raises(error, match=words):
         detector.predict(frames)
 
 
-def test_a_path_that_is_not_there_and_weights_that_are_none(detector, tmp_path):
+def test_missing_videos_and_weights_are_named(detector, tmp_path):
     with pytest.raises(VideoError, match="no such file"):
         detector.predict(tmp_path / "gone.mp4")
     with pytest.raises(UsageError, match="no such file"):
         load_detector(tmp_path / "gone")
 
 
-def test_the_package_is_light_until_a_name_is_used():
+def test_heavy_modules_are_imported_on_first_use():
     code = "import sys, mgst_model.predict, mgst_data; print({'torch', 'cv2', 'av'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"

@@ -1,4 +1,4 @@
-"""Extraction beside the network: the same runs, the same errors, and no process that is left behind."""
+"""Extraction in another process: the same runs, the same errors, and no process is left running."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ SPEC = InputSpec(frames=8, min_frames=2, size=64)
 
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory):
-    """A face, a room, no video at all, and another face."""
+    """Four files: a face, an empty room, a text file, and another face."""
     folder = tmp_path_factory.mktemp("videos")
     text = folder / "text.mp4"
     text.write_text("not a video\n" * 50)
@@ -32,11 +32,11 @@ def assert_same(found, wanted):
         assert type(mine) is type(theirs)
         for field in fields(mine):
             ours, others = getattr(mine, field.name), getattr(theirs, field.name)
-            # Sums of several threads end on other last bits.
+            # With several threads, sums differ in the last bits.
             assert ours == others if isinstance(ours, list) else np.allclose(ours, others, atol=1e-3), field.name
 
 
-def test_runs_and_errors_are_those_of_the_same_process(videos):
+def test_runs_and_errors_equal_those_without_a_second_process(videos):
     here = RunReader(SPEC, face_extractor())
     one, room, text, two = videos
     with RunProcess() as beside:
@@ -55,26 +55,26 @@ def test_runs_and_errors_are_those_of_the_same_process(videos):
     assert process.exitcode is not None
 
 
-def test_whoever_waits_for_runs_is_told_when_the_process_is_killed_from_a_signal_handler(videos):
+def test_a_waiting_caller_gets_an_error_when_a_signal_handler_kills_the_process(videos):
     with RunProcess() as beside, ThreadPoolExecutor(1) as thread:
-        waiting = thread.submit(lambda: list(beside(videos[0])))  # nothing was begun: it would wait for ever
+        waiting = thread.submit(lambda: list(beside(videos[0])))  # begin() was not called, so it would wait forever
         beside.kill()
         with pytest.raises(VideoError) as caught:
             waiting.result(timeout=30)
     assert caught.value.reason == "worker_died"
 
 
-def test_a_process_that_is_killed_is_an_error_and_nothing_waits_for_it(videos):
+def test_a_killed_process_raises_an_error_for_every_video_without_waiting(videos):
     with RunProcess() as beside:
         os.kill(beside._process.pid, signal.SIGKILL)
         beside.begin(SPEC, videos, threads=1)
-        for video in videos[:2]:  # of every video it is said, and nothing is lost of those before
+        for video in videos[:2]:  # every video has the error
             with pytest.raises(VideoError, match="the process that extracts faces ended with code -9") as raised:
                 list(beside(video))
             assert raised.value.reason == "worker_died"
 
 
-def test_leaving_early_ends_the_process(videos):
+def test_leaving_the_context_early_stops_the_process(videos):
     with RunProcess() as beside:
         beside.begin(SPEC, videos * 20, threads=1)
         assert isinstance(next(beside(videos[0])), FaceRun)
@@ -83,7 +83,7 @@ def test_leaving_early_ends_the_process(videos):
     assert process.exitcode == -signal.SIGTERM
 
 
-def test_what_is_left_of_a_video_is_not_taken_for_the_next(videos):
+def test_remaining_runs_of_a_video_are_not_mixed_with_the_next_video(videos):
     one, two = videos[0], videos[-1]
     with RunProcess() as beside:
         beside.begin(SPEC, [one, two], threads=1)

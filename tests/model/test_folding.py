@@ -1,4 +1,4 @@
-"""Folded batch norms: less to compute, the same said."""
+"""Folded batch norms: fewer operations, the same output."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ KINDS = [
 ]
 
 
-def lived_in(network: nn.Module) -> nn.Module:
-    """A network whose batch norms are no identities."""
+def with_random_norms(network: nn.Module) -> nn.Module:
+    """Sets random statistics and weights, so that batch norms are not identities."""
     generator = torch.Generator().manual_seed(1)
     for norm in network.modules():
         if isinstance(norm, nn.BatchNorm2d):
@@ -37,11 +37,11 @@ def norms(network: nn.Module) -> int:
 
 @pytest.mark.parametrize("options", KINDS, ids=lambda options: " ".join(options.values()))
 @torch.no_grad()
-def test_folding_changes_nothing_that_is_said(options):
+def test_folding_does_not_change_the_output(options):
     base = {"pretrained": "random", "dim": 16, "heads": 2, "blocks": 3, "embedding_dim": 8}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = lived_in(build_network(NetworkConfig(**base, **options)))
+        network = with_random_norms(build_network(NetworkConfig(**base, **options)))
     frames = torch.rand(1, 2, 3, 64, 64, generator=torch.Generator().manual_seed(2))
     before, count = network(frames), norms(network)
     after = fold_batch_norms(network)(frames)
@@ -53,7 +53,7 @@ def test_folding_changes_nothing_that_is_said(options):
     assert norms(network) == (count if options["backbone"] == "test_resnet" else 0)
 
 
-def test_a_network_in_training_is_refused():
+def test_a_network_in_training_mode_is_rejected():
     config = NetworkConfig(kind="image", backbone="test_efficientnet", pretrained="random")
     with torch.random.fork_rng(devices=[]):
         network = build_network(config)

@@ -1,4 +1,4 @@
-"""Layers: tubes are followed through time, each on its own, and still ones stay still."""
+"""Layers: each tube is processed separately over time, and still tubes stay still."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mgst_model.layers.tubes import TubeConv, beside, change, frames_to_tubes, r
 
 @pytest.fixture(autouse=True)
 def _seeded():
-    """Layers draw their weights from torch's default generator, which is put back afterwards."""
+    """Seeds torch's default generator, which layers draw their weights from, and restores it."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         yield
@@ -29,7 +29,7 @@ def _tubes(*shape: int, device: torch.device | str = "cpu") -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(1)).to(device)
 
 
-def test_a_token_keeps_its_place_and_frame_on_the_way_to_frames_and_back():
+def test_tubes_to_frames_and_back_keeps_every_token():
     tubes = _tubes(2, 3, 4, 5, 6)
     frames = tubes_to_frames(tubes)
     assert frames.shape == (10, 6, 3, 4)
@@ -37,7 +37,7 @@ def test_a_token_keeps_its_place_and_frame_on_the_way_to_frames_and_back():
     assert torch.equal(frames_to_tubes(frames, 5), tubes)
 
 
-def test_change_is_the_distance_from_the_frame_before_and_0_in_the_first():
+def test_change_is_the_difference_from_the_previous_frame_and_0_in_the_first():
     tubes = _tubes(2, 3, 4)
     steps = change(tubes)
     assert not steps[:, 0].any()
@@ -54,23 +54,23 @@ def test_the_ends_of_a_tube_are_their_own_neighbours():
 
 @given(grid=st.integers(1, 9), side=st.integers(1, 9))
 @settings(max_examples=30, deadline=None)
-def test_resizing_keeps_what_is_everywhere_the_same(grid, side):
+def test_resizing_keeps_constant_maps(grid, side):
     maps = torch.full((2, 3, side, side), 0.7)
     torch.testing.assert_close(resize(maps, (grid, grid)), torch.full((2, 3, grid, grid), 0.7))
 
 
-def test_resizing_to_a_part_takes_means():
+def test_shrinking_takes_means():
     maps = _tubes(1, 2, 8, 8)
     torch.testing.assert_close(resize(maps, (2, 2))[0, 0, 0, 1], maps[0, 0, :4, 4:].mean())
     assert resize(maps, (8, 8)) is maps
 
 
 @pytest.mark.parametrize("length", [1, 2, 5])
-def test_the_stem_is_the_convolution_it_says_it_is(device, length):
+def test_the_stem_equals_a_3d_convolution(device, length):
     conv = TubeConv(3, 8).to(device)
     nn.init.normal_(conv.bias)
     frames = _tubes(2, 8, 12, length, 3, device=device)
-    # rows (tap, out), columns (row, column, channel) -> (out, channel, tap, row, column)
+    # Rows (tap, out), columns (row, column, channel) -> (out, channel, tap, row, column).
     kernel = conv.weight.weight.reshape(3, 8, 4, 4, 3).permute(1, 4, 0, 2, 3)
     padded = functional.pad(frames.permute(0, 4, 3, 1, 2), (0, 0, 0, 0, 1, 1), mode="replicate")
     expected = functional.conv3d(padded, kernel, conv.bias, stride=(1, 4, 4)).permute(0, 3, 4, 2, 1)
@@ -96,7 +96,7 @@ def test_a_position_does_not_depend_on_the_length(length, half):
     assert len(positions.unique(dim=0)) == length
 
 
-def test_attention_over_time_knows_the_order(device):
+def test_attention_over_time_depends_on_the_order(device):
     attention = TimeAttention(8, 12, 16, 4).to(device)
     queries, context = _tubes(3, 5, 8, device=device), _tubes(3, 5, 12, device=device)
     out = attention(queries, context)
@@ -115,11 +115,11 @@ def test_attention_keeps_tubes_apart_and_sees_all_frames():
     assert moved.sum() == 6
 
 
-def test_a_closed_attention_says_nothing_at_first():
+def test_a_closed_attention_starts_at_0():
     assert not TimeAttention(8, 6, 8, 2, closed=True)(_tubes(2, 3, 8), _tubes(2, 3, 6)).any()
 
 
-def test_a_closed_perceptron_says_nothing_at_first_and_learns():
+def test_a_closed_perceptron_starts_at_0_and_learns():
     layer = perceptron(4, 8, 3, closed=True)
     out = layer(_tubes(5, 4))
     assert out.shape == (5, 3)
@@ -128,7 +128,7 @@ def test_a_closed_perceptron_says_nothing_at_first_and_learns():
     assert layer[2].weight.grad.any()
 
 
-def test_a_block_treats_all_tubes_alike_and_none_hears_of_another(device):
+def test_a_block_processes_all_tubes_alike_and_separately(device):
     block = TemporalBlock(16, 4, mlp_ratio=2.0).to(device)
     tubes = _tubes(2, 3, 3, 5, 16, device=device)
     order = torch.randperm(9, generator=torch.Generator().manual_seed(2))
@@ -164,7 +164,7 @@ def test_an_adapter_starts_as_the_identity_and_learns():
 
 
 def _styled(*shape, device="cpu"):
-    """Maps of segments whose channels have means and deviations of their own."""
+    """Returns maps of segments with different means and standard deviations per channel."""
     generator = torch.Generator().manual_seed(6)
     mean, std = (torch.rand(shape[0], 1, *shape[2:3], 1, 1, generator=generator) for _ in range(2))
     return (torch.randn(shape, generator=generator) * (std + 0.2) + 3 * mean).to(device)
@@ -174,7 +174,7 @@ def _style(segments):
     return torch.cat([segments.mean(dim=(-2, -1)), segments.std(dim=(-2, -1), correction=0)], dim=-1)
 
 
-def test_mixed_segments_show_what_they_showed_in_the_style_of_another(device):
+def test_mixed_segments_keep_their_content_and_take_another_style(device):
     segments = _styled(12, 3, 5, 8, 8, device=device)
     mixed = StyleMix(1.0).train()(segments.flatten(0, 1), frames=3).unflatten(0, (-1, 3))
 
@@ -184,7 +184,7 @@ def test_mixed_segments_show_what_they_showed_in_the_style_of_another(device):
     torch.testing.assert_close(shown(mixed), shown(segments), atol=1e-3, rtol=1e-3)
     before, after = _style(segments), _style(mixed)
     assert (after - before).abs().amax(dim=(1, 2)).gt(0.1).sum() > 3
-    for i in range(12):  # on the way from its own style to that of one other, in all frames as far
+    for i in range(12):  # between its own style and that of one other segment, by the same share in all frames
         way = before - before[i]
         share = torch.einsum("btc,tc->b", way, after[i] - before[i]) / way.square().sum(dim=(1, 2)).clamp_min(1e-9)
         error = (share[:, None, None] * way - (after[i] - before[i])).abs().amax(dim=(1, 2))
@@ -193,7 +193,7 @@ def test_mixed_segments_show_what_they_showed_in_the_style_of_another(device):
         assert -1e-3 < share[best] < 1 + 1e-3
 
 
-def test_a_still_segment_is_still_in_another_style():
+def test_a_still_segment_stays_still_in_another_style():
     segments = _styled(8, 1, 4, 6, 6).expand(-1, 5, -1, -1, -1)
     mixed = StyleMix(1.0).train()(segments.flatten(0, 1), frames=5).unflatten(0, (-1, 5))
     assert not torch.allclose(mixed, segments, atol=0.1)
@@ -201,22 +201,22 @@ def test_a_still_segment_is_still_in_another_style():
 
 
 @pytest.mark.parametrize("p", [0.0, 1.0])
-def test_styles_are_left_alone_in_evaluation_and_at_a_chance_of_0(p):
+def test_styles_stay_in_evaluation_and_with_probability_0(p):
     maps = _styled(6, 1, 4, 5, 5)[:, 0]
     assert torch.equal(StyleMix(p).train(p == 0)(maps, frames=1), maps)
 
 
-def test_about_as_many_styles_are_mixed_as_asked_for():
+def test_the_share_of_mixed_styles_is_as_requested():
     segments = _styled(400, 1, 2, 4, 4)
     mixed = StyleMix(0.5).train()(segments[:, 0], frames=1)
-    # Half of all, less those whose share of the other style is next to nothing: a third of draws from Beta(0.1, 0.1).
+    # Half of all, without those with almost no share of the other style: 1/3 of the draws from Beta(0.1, 0.1).
     changed = (mixed - segments[:, 0]).abs().amax(dim=(1, 2, 3)) > 0.01
     assert 90 < int(changed.sum()) < 210
 
 
-def test_no_gradient_goes_through_a_style():
+def test_no_gradient_passes_through_a_style():
     segments = _styled(4, 1, 2, 4, 4)[:, 0].requires_grad_()
     StyleMix(1.0).train()(segments, frames=1).sum().backward()
-    # The sum of a channel is its size times its mean, whose gradient is the gain of the deviation: the same everywhere.
+    # The sum of a channel is its size times its mean. Its gradient is the gain of the deviation, equal everywhere.
     assert segments.grad is not None
     torch.testing.assert_close(segments.grad, segments.grad[..., :1, :1].expand_as(segments))

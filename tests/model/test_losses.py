@@ -1,4 +1,4 @@
-"""Losses worth what a hand computes, deaf to what is unknown, the same for one process and for several."""
+"""Losses equal values computed by hand, ignore unknown parts, and do not depend on the number of processes."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def near(value: Tensor, wanted: float) -> None:
     torch.testing.assert_close(value, torch.tensor(wanted), rtol=1e-5, atol=1e-6)
 
 
-# Every loss as a function of one tensor that a network gives and of which rows of the batch it sees.
+# Every loss as a function of one output of a network and of the rows of the batch that a process has.
 def rows(name: str, given: Tensor, part: slice, average: Callable[[Tensor], Tensor]) -> Tensor:
     fake = flags(B, T).float()
     severity, valid = flags(B, T, seed=1).float() * 0.15, flags(B, T, seed=2, share=0.8)
@@ -78,7 +78,7 @@ def test_the_public_names_exist():
     assert all(hasattr(losses, name) for name in losses.__all__)
 
 
-def test_a_segment_costs_its_surprise():
+def test_the_segment_loss_is_the_weighted_cross_entropy():
     near(segment_loss(torch.zeros(2), torch.tensor([0.0, 1.0])), math.log(2))
     logit = torch.tensor([math.log(3), -math.log(3)])  # p = 3/4 and 1/4
     near(segment_loss(logit, torch.tensor([1.0, 1.0])), -(math.log(0.75) + math.log(0.25)) / 2)
@@ -86,7 +86,7 @@ def test_a_segment_costs_its_surprise():
          -(0.3 * math.log(0.75) + 0.1 * math.log(0.25)) / 0.4)  # fmt: skip
 
 
-def test_patches_cost_a_balanced_focal_surprise():
+def test_the_patch_loss_is_the_balanced_focal_loss():
     logits = torch.full((1, 1, 2, 2), math.log(3))
     target = torch.tensor([[[[True, False], [False, False]]]])
     known = torch.tensor([[[[True, True], [True, False]]]])
@@ -97,7 +97,7 @@ def test_patches_cost_a_balanced_focal_surprise():
     near(patch_loss(logits, torch.zeros(1, 1, 2, 2), known), negative / 2)
 
 
-def test_frames_cost_their_distance_or_what_they_lack_of_it():
+def test_the_frame_loss_is_the_distance_or_the_missing_margin():
     distance = torch.tensor([[0.1, 0.3, 0.2, 0.9]])
     frame_label = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
     severity = torch.tensor([[0.0, 0.0, 0.1, 1.0]])
@@ -108,14 +108,14 @@ def test_frames_cost_their_distance_or_what_they_lack_of_it():
     near(frame_loss(distance, frame_label, severity, valid, margin=1.0, full_severity=0.1), 0.1 + (0.8 + 0.1) / 2)
 
 
-def test_twins_cost_what_they_lack_of_the_margin():
+def test_the_paired_loss_is_the_missing_margin():
     real, fake = torch.tensor([[0.1, 0.1, 0.4]]), torch.tensor([[0.2, 0.9, 0.1]])
     severity, valid = torch.tensor([[0.1, 1.0, 0.0]]), torch.ones(1, 3, dtype=torch.bool)
     near(paired_margin_loss(real, fake, severity, valid), (0.25 - 0.1) / 2)
     near(paired_margin_loss(real, fake, severity, valid, margin=1.0), (0.5 - 0.1 + 1 - 0.8) / 2)
 
 
-def test_a_single_centre_is_near_the_real_and_far_from_the_fake():
+def test_the_single_centre_loss_equals_the_formula():
     embedding = torch.tensor([[[3.0, 4.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 4.0, 0.0]]])
     label, valid = torch.tensor([[0.0, 0.0, 1.0]]), torch.ones(1, 3, dtype=torch.bool)
     loss = [single_centre_loss(embedding, torch.zeros(4), label, valid, unit_length=unit) for unit in (True, False)]
@@ -127,7 +127,7 @@ def test_a_single_centre_is_near_the_real_and_far_from_the_fake():
 
 @settings(deadline=None, max_examples=30)
 @given(st.integers(0, 1000))
-def test_distances_are_those_of_directions(seed):
+def test_distances_depend_on_directions_only(seed):
     embedding, prototype = draw(2, T, E, seed=seed), draw(E, seed=seed)
     d = frame_distance(embedding, prototype)
     assert ((d > -1e-6) & (d < 2 + 1e-6)).all()
@@ -136,7 +136,7 @@ def test_distances_are_those_of_directions(seed):
 
 
 def in_processes(work: Sequence[Callable[[losses.Average], Tensor]]) -> list[Tensor]:
-    """Runs each part with an ``average`` that waits for all others, as processes do."""
+    """Runs each part in a thread, with an ``average`` that waits for all other parts, as processes do."""
     barrier, counts = threading.Barrier(len(work), timeout=10), [torch.empty(0)] * len(work)
 
     def run(number: int) -> Tensor:
@@ -155,7 +155,7 @@ def in_processes(work: Sequence[Callable[[losses.Average], Tensor]]) -> list[Ten
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("cuts", [(0, 2, 4), (0, 1, 4), (0, 1, 2, 4), (0, 3, 4)])
-def test_processes_that_share_counts_are_one_with_the_whole_batch(name, cuts):
+def test_several_processes_have_the_loss_of_the_whole_batch(name, cuts):
     given = network_output(name).requires_grad_()
     whole = rows(name, given, slice(None), losses.identity)
     (wanted,) = torch.autograd.grad(whole, given)
@@ -167,7 +167,7 @@ def test_processes_that_share_counts_are_one_with_the_whole_batch(name, cuts):
     torch.testing.assert_close(torch.autograd.grad(together, given)[0], wanted)
 
 
-def test_one_frame_among_four_processes_counts_whole():
+def test_one_frame_in_four_processes_has_the_full_weight():
     distance = torch.tensor([[0.4, 7.0]])
     shares = in_processes(
         [
@@ -199,7 +199,7 @@ def nothing_known(name: str, given: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("fill", [0.0, math.inf, math.nan])
-def test_what_is_unknown_costs_nothing_and_teaches_nothing(name, fill):
+def test_unknown_parts_have_no_loss_and_no_gradient(name, fill):
     given = torch.full_like(network_output(name), fill).requires_grad_()
     loss = nothing_known(name, given)
     loss.backward()
@@ -209,7 +209,7 @@ def test_what_is_unknown_costs_nothing_and_teaches_nothing(name, fill):
 
 
 @pytest.mark.parametrize("name", ["patch", "boundary", "frame", "paired", "centre"])
-def test_values_of_what_is_unknown_do_not_matter(name):
+def test_values_of_unknown_parts_do_not_matter(name):
     given = network_output(name)
     ignored = ~flags(B, T - 1, 1, 1, share=0.7).expand_as(given) if name in ("patch", "boundary") else None
     if ignored is None:
@@ -248,7 +248,7 @@ def test_extreme_outputs_give_finite_losses_in_float32(device, dtype, size):
         assert leaf.grad.isfinite().all()
 
 
-def test_gradients_pull_where_they_should():
+def test_gradients_have_the_right_sign():
     logit = torch.zeros(2, requires_grad=True)
     segment_loss(logit, torch.tensor([0.0, 1.0])).backward()
     assert logit.grad is not None
@@ -257,7 +257,7 @@ def test_gradients_pull_where_they_should():
     patch_loss(patches, torch.tensor([0.0, 1.0])[:, None, None, None], known).backward()
     assert patches.grad is not None
     assert patches.grad.flatten().sign().tolist() == [1, -1]
-    # Real frames come nearer, near fakes move away, far fakes and hardly forged ones are left alone.
+    # Real frames move closer, near fakes move away; far fakes and fakes with little manipulation have no gradient.
     distance = torch.tensor([[0.3, 0.3, 0.9, 0.3]], requires_grad=True)
     label, severity = torch.tensor([[0.0, 1.0, 1.0, 1.0]]), torch.tensor([[0.0, 1.0, 1.0, 0.01]])
     frame_loss(distance, label, severity, torch.ones(1, 4, dtype=torch.bool)).backward()
@@ -272,7 +272,7 @@ def test_easy_patches_weigh_less_with_a_higher_gamma():
     assert found == sorted(found, reverse=True)
 
 
-def test_rare_patches_weigh_as_much_as_all_others_together():
+def test_positive_and_negative_patches_have_the_same_total_weight():
     logits = torch.zeros(1, 1, 8, 8, requires_grad=True)
     target = torch.zeros(1, 1, 8, 8, dtype=torch.bool)
     target[0, 0, 2, 3] = True
@@ -288,7 +288,7 @@ def test_a_patch_is_positive_where_it_is_manipulated_and_changes():
     assert found.tolist() == [[[[False, False], [True, True]], [[False, False], [False, False]]]]
 
 
-def test_targets_come_from_pseudo_fakes_and_their_twins(generator):
+def test_targets_come_from_real_fake_pairs(generator):
     real = torch.rand(1, 3, 3, 28, 28, generator=generator)
     fake = real.clone()
     fake[:, 2, :, :14] += 0.2  # appears in the last frame, in the upper half
@@ -336,7 +336,7 @@ def test_a_prototype_without_real_frames_stays():
     assert torch.equal(centre.centre, before)
 
 
-def test_a_prototype_is_the_same_in_all_processes_and_travels_in_the_state():
+def test_a_prototype_is_equal_in_all_processes_and_part_of_the_state():
     embedding, real = draw(B, T, E), flags(B, T)
     whole, parts = Prototype(E), [Prototype(E) for _ in range(2)]
     for _ in range(2):
@@ -361,10 +361,57 @@ def _update(prototype: Prototype, embedding: Tensor, real: Tensor, average: loss
     return prototype.centre
 
 
-def test_a_prototype_takes_no_gradient():
+def test_a_prototype_has_no_gradient():
     embedding = draw(B, T, E).requires_grad_()
     centre = Prototype(E)
     centre.update(embedding, torch.ones(B, T, dtype=torch.bool))
     assert not centre.centre.requires_grad
     with pytest.raises(ValueError, match="momentum"):
         Prototype(E, momentum=1.0)
+
+
+def test_losses_of_half_precision_are_computed_in_float32():
+    label, valid = flags(B, T).float(), flags(B, T, seed=2, share=0.8)
+    share, grid = 0.2 * flags(B, T, seed=1).float(), draw(B, T - 1, G, G)
+    known = flags(B, T - 1, G, G, share=0.7)
+    mask = torch.rand(B, T, 1, 12, 12, generator=generator_for(0, "mask"))
+    cases: tuple[tuple[Callable[..., Tensor], tuple[Tensor, ...]], ...] = (
+        (lambda x, y, w: segment_loss(x, y, weight=w), (draw(B), flags(B).float(), draw(B).abs())),
+        (lambda x, y: patch_loss(x, y, known), (grid, grid.sigmoid())),
+        (lambda x: boundary_regression_loss(x, mask, known), (grid,)),
+        (lambda d, y, s: frame_loss(d, y, s, valid), (draw(B, T).abs(), label, share)),
+        (lambda r, f, s: paired_margin_loss(r, f, s, valid), (draw(B, T).abs(), draw(B, T, seed=1).abs(), share)),
+        (lambda x, c, y: single_centre_loss(x, c, y, valid, margin=9.0), (draw(B, T, E), draw(E), label)),
+        (frame_distance, (draw(B, T, E), draw(E))),
+    )
+    for loss, tensors in cases:
+        half = [tensor.bfloat16() for tensor in tensors]
+        found = loss(*half)
+        assert found.dtype == torch.float32
+        assert torch.equal(found, loss(*(tensor.float() for tensor in half)))
+
+
+def test_a_prototype_moves_by_the_mean_of_several_frames_whatever_their_signs():
+    centre = Prototype(2, momentum=0.5)
+    every = torch.ones(1, 3, dtype=torch.bool)
+    centre.update(torch.tensor([[[1.0, 0.0]]]), every[:, :1])
+    centre.update(torch.tensor([[[0.5, -1.0], [1.0, -2.0], [1.5, -3.0]]]), every)
+    torch.testing.assert_close(centre.centre, torch.tensor([1.0, -1.0]) / math.sqrt(2))
+    half = Prototype(2, momentum=0.5).bfloat16()
+    half.update(torch.tensor([[[1.0, 0.0]]]), every[:, :1])
+    half.update(torch.tensor([[[1.0, -2.0]]]), every[:, :1])
+    assert half.centre.dtype == torch.bfloat16
+    torch.testing.assert_close(half.centre.float(), torch.tensor([1.0, -1.0]) / math.sqrt(2), rtol=0, atol=4e-3)
+
+
+@pytest.mark.parametrize("momentum", [-0.01, 1.0, math.nan])
+def test_a_momentum_outside_its_range_is_refused(momentum):
+    with pytest.raises(ValueError, match="momentum"):
+        Prototype(E, momentum=momentum)
+    assert Prototype(E, momentum=0.0).momentum == 0
+
+
+def test_targets_of_unknown_patches_do_not_matter():
+    logits, known = draw(B, T - 1, G, G), flags(B, T - 1, G, G, share=0.7)
+    target = flags(B, T - 1, G, G, share=0.2).float()
+    assert torch.equal(patch_loss(logits, target.where(known, math.nan), known), patch_loss(logits, target, known))

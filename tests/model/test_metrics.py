@@ -1,4 +1,4 @@
-"""Figures worth what a hand counts, that see only the order of scores, with intervals that mean something."""
+"""Metrics equal values counted by hand, depend only on the order of scores, and have correct intervals."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def scored(real: list[int], fake: list[int]) -> Scored:
     return Scored.of([value / 8 for value in real + fake], [0] * len(real) + [1] * len(fake))
 
 
-def test_figures_are_those_counted_by_hand():
+def test_metrics_equal_those_counted_by_hand():
     found = metrics([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1])
-    assert found.auc == 0.75  # three of four pairs in order
+    assert found.auc == 0.75  # three of four pairs are in the right order
     assert found.ap == pytest.approx(0.5 * 1 + 0.5 * 2 / 3)
     assert found.eer == 0.5
     assert found.accuracy == 0.75
@@ -37,7 +37,7 @@ def test_a_perfect_detector_makes_no_errors_and_its_opposite_all():
     assert (worst.auc, worst.eer, worst.accuracy) == (0, 1, 0)
 
 
-def test_equal_scores_tell_nothing():
+def test_equal_scores_have_an_auc_of_one_half():
     found = metrics([0.5] * 5, [0, 0, 1, 1, 1])
     assert (found.auc, found.eer) == (0.5, 0.5)
     assert found.ap == pytest.approx(0.6)
@@ -45,16 +45,16 @@ def test_equal_scores_tell_nothing():
     assert metrics([0.5] * 5, [0, 0, 1, 1, 1], threshold=0.4).accuracy == 0.6
 
 
-def test_equal_errors_are_interpolated_between_points():
+def test_the_equal_error_rate_is_interpolated_between_points():
     # Points (0, 0), (0, 1/2), (1/3, 1/2), (1/3, 1), ...: the curve meets the diagonal at a third.
     assert metrics([0.9, 0.7, 0.8, 0.2, 0.1], [1, 1, 0, 0, 0]).eer == pytest.approx(1 / 3)
-    # One level with half of the fakes and one of four reals: on the line from (0, 1/2) to (1/4, 1).
+    # One level has half of the fakes and one of four reals: the point is on the line from (0, 1/2) to (1/4, 1).
     assert metrics([0.9, 0.5, 0.5, 0.1, 0.1, 0.1], [1, 1, 0, 0, 0, 0]).eer == pytest.approx(1 / 6)
 
 
 @settings(deadline=None, max_examples=60)
 @given(few_scores, few_scores)
-def test_only_the_order_matters_to_all_but_accuracy(real, fake):
+def test_all_metrics_but_accuracy_depend_on_the_order_only(real, fake):
     scores, labels = scored(real, fake)
     found = metrics(scores, labels)
     for bent in (np.exp(3 * scores), scores**3, 100 * scores - 7):
@@ -64,7 +64,7 @@ def test_only_the_order_matters_to_all_but_accuracy(real, fake):
 
 @settings(deadline=None, max_examples=60)
 @given(few_scores, few_scores)
-def test_areas_and_errors_mirror_when_scores_and_labels_do(real, fake):
+def test_metrics_are_symmetric_in_scores_and_labels(real, fake):
     scores, labels = scored(real, fake)
     found, mirrored = metrics(scores, labels), metrics(1 - scores, 1 - labels)
     assert mirrored.auc == pytest.approx(found.auc)
@@ -76,8 +76,8 @@ def test_areas_and_errors_mirror_when_scores_and_labels_do(real, fake):
 
 @settings(deadline=None, max_examples=80)
 @given(few_scores, few_scores, st.sampled_from([0.0, 0.3, 0.5, 0.75, 1.0]))
-def test_resamples_are_measured_as_scikit_learn_would(real, fake, threshold):
-    """Each row of a batch of resamples, with its many equal scores."""
+def test_metrics_of_resamples_equal_scikit_learn(real, fake, threshold):
+    """Checks every row of a batch of resamples, which has many equal scores."""
     rng = np.random.default_rng(0)
     rows = [(rng.choice(real, len(real)), rng.choice(fake, len(fake))) for _ in range(3)]
     levels = np.unique(np.array(real + fake)) / 8
@@ -93,7 +93,7 @@ def test_resamples_are_measured_as_scikit_learn_would(real, fake, threshold):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_intervals_hold_the_figure_and_shrink_with_more_videos(seed):
+def test_intervals_contain_the_metric_and_shrink_with_more_videos(seed):
     widths = []
     for count in (40, 640):
         scores, labels = videos.draw(count, count, seed=seed)
@@ -103,11 +103,11 @@ def test_intervals_hold_the_figure_and_shrink_with_more_videos(seed):
             assert 0 <= low < getattr(point, name) < high <= 1, name
         widths.append([high - low for low, high in astuple(around)])
     for narrow, wide in zip(widths[1], widths[0], strict=True):
-        assert 0.1 < narrow / wide < 0.5  # a quarter, the root of the number, but for chance
+        assert 0.1 < narrow / wide < 0.5  # expected: 1/4, the square root of the ratio of the numbers of videos
 
 
-def test_intervals_of_the_area_are_as_wide_as_theory_says():
-    # Hanley and McNeil (1982): of an area A with n of each class.
+def test_auc_intervals_have_the_theoretical_width():
+    # Hanley and McNeil (1982): variance of an AUC A with n samples of each class.
     scores, labels = videos.draw(200, 200)
     a, n = metrics(scores, labels).auc, 200
     q1, q2 = a / (2 - a), 2 * a * a / (1 + a)
@@ -116,7 +116,7 @@ def test_intervals_of_the_area_are_as_wide_as_theory_says():
     assert high - low == pytest.approx(2 * 1.96 * deviation, rel=0.15)
 
 
-def test_the_seed_decides_and_more_confidence_is_wider():
+def test_intervals_depend_on_the_seed_and_grow_with_confidence():
     scores, labels = videos.draw(30, 50)
     first, again, other = (bootstrap(scores, labels, resamples=200, seed=seed) for seed in (1, 1, 2))
     assert first == again != other
@@ -124,7 +124,7 @@ def test_the_seed_decides_and_more_confidence_is_wider():
     assert wide.auc.low < first.auc.low < first.auc.high < wide.auc.high
 
 
-def test_intervals_are_much_the_same_in_small_batches(monkeypatch):
+def test_intervals_hardly_depend_on_the_batch_of_resamples(monkeypatch):
     scores, labels = videos.draw(20, 30)
     at_once = bootstrap(scores, labels, resamples=50)
     monkeypatch.setattr(module, "_BLOCK", 7 * 50)  # seven resamples at once
@@ -139,20 +139,20 @@ def test_a_perfect_detector_is_perfect_in_every_resample():
 
 
 @pytest.mark.parametrize("labels", [[0, 0, 0], [1, 1, 1]])
-def test_one_class_alone_has_an_accuracy_only(labels):
+def test_one_class_has_an_accuracy_only(labels):
     found = metrics([0.2, 0.3, 0.9], labels)
     assert all(math.isnan(figure) for figure in (found.auc, found.ap, found.eer))
     assert found.accuracy == pytest.approx(2 / 3 if labels[0] == 0 else 1 / 3)
     assert all(math.isnan(end) for pair in astuple(bootstrap([0.2, 0.3, 0.9], labels)) for end in pair)
 
 
-def test_nothing_at_all_has_no_figure():
+def test_no_scores_have_no_metrics():
     found = metrics([], [])
     assert math.isnan(found.accuracy)
     assert (found.real, found.fake) == (0, 0)
 
 
-def test_one_video_of_a_class_has_figures_but_no_interval():
+def test_one_video_of_a_class_has_metrics_but_no_interval():
     assert metrics([0.2, 0.3, 0.9], [0, 0, 1]).auc == 1
     assert math.isnan(bootstrap([0.2, 0.3, 0.9], [0, 0, 1]).auc.low)
 
@@ -161,7 +161,7 @@ def test_one_video_of_a_class_has_figures_but_no_interval():
     ("scores", "labels", "what"),
     [([0.1], [0, 1], "match"), ([math.nan, 0.2], [0, 1], "finite"), ([0.1, 0.2], [0, 2], "labels")],
 )
-def test_nonsense_is_refused(scores, labels, what):
+def test_invalid_scores_are_rejected(scores, labels, what):
     with pytest.raises(ValueError, match=what):
         metrics(scores, labels)
 
@@ -174,7 +174,7 @@ def test_pairs_in_order_are_counted_and_ties_by_half():
 
 
 @pytest.mark.parametrize(("name", "call"), [("sklearn.metrics", metrics), ("scipy.stats", bootstrap)])
-def test_what_is_missing_is_named_with_its_extra(monkeypatch, name, call):
+def test_a_missing_library_is_reported_with_its_extra(monkeypatch, name, call):
     monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(ImportError, match=rf"{name.partition('.')[0]}.*mgst\[train\]"):
         call([0.1, 0.2, 0.3, 0.4], [0, 0, 1, 1])
@@ -182,7 +182,7 @@ def test_what_is_missing_is_named_with_its_extra(monkeypatch, name, call):
 
 @settings(deadline=None, max_examples=60)
 @given(few_scores, few_scores, st.randoms(use_true_random=False))
-def test_a_difference_is_that_of_the_mean_areas(real, fake, random):
+def test_a_difference_is_that_of_the_mean_aucs(real, fake, random):
     labels = [0] * len(real) + [1] * len(fake)
 
     def shuffled() -> Scored:
@@ -200,8 +200,8 @@ def test_a_detector_does_not_differ_from_itself_in_any_resample():
     assert auc_difference(some, some, resamples=50) == (0, 0, 0)
 
 
-def test_a_difference_is_as_sure_as_theory_says():
-    # DeLong et al. (1988): the variance of what each fake and each real adds to the difference.
+def test_difference_intervals_have_the_theoretical_width():
+    # DeLong et al. (1988): variance of the contributions of each fake and each real sample to the difference.
     truth, labels = videos.draw(150, 250)
     ours, theirs = (
         Scored.of(np.array(truth) + spread * np.array(videos.draw(400, 0, seed=seed)[0]), labels)
@@ -213,14 +213,14 @@ def test_a_difference_is_as_sure_as_theory_says():
     value, low, high = auc_difference([ours], [theirs])
     assert value == pytest.approx(added.mean())
     assert high - low == pytest.approx(2 * 1.96 * deviation, rel=0.12)
-    # What is hard for both does not count twice.
+    # Samples that are hard for both detectors do not widen the interval.
     alone = [bootstrap(*each).auc for each in (ours, theirs)]
     assert high - low < 0.8 * math.hypot(*(each.high - each.low for each in alone))
 
 
-def test_a_difference_is_of_the_same_things():
+def test_a_difference_needs_the_same_samples():
     ours, other = Scored.of([0.1, 0.9], [0, 1]), Scored.of([0.1, 0.9], [1, 0])
-    with pytest.raises(ValueError, match="labels differ"):
+    with pytest.raises(ValueError, match="different samples cannot be compared: their labels differ"):
         auc_difference([ours], [other])
     with pytest.raises(ValueError, match="no scores"):
         auc_difference([ours], [])

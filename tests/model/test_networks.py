@@ -1,4 +1,4 @@
-"""Networks: three grains out of one pass, streams that know only what they should, guidance that starts at 0."""
+"""Networks: outputs at three grains, no information between streams without guidance, guidance starts at 0."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ WAYS = get_args(Guidance)
 
 @pytest.fixture(autouse=True)
 def _seeded():
-    """Networks draw their weights from torch's default generator, which is put back afterwards."""
+    """Seeds torch's default generator, which networks draw their weights from, and restores it."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         yield
 
 
 def tiny(*, opened: bool = True, **changes: object) -> nn.Module:
-    """A network that takes milliseconds; ``opened`` moves every parameter off its start, the gates off 0."""
+    """Builds a network that runs in milliseconds; ``opened`` changes every parameter, so that no gate is 0."""
     options = {
         "backbone": "test_convnext",
         "dim": 16,
@@ -87,15 +87,15 @@ def test_patches_of_14_pixels_guide_tubes_of_16():
     assert network(clip(1, 2, 64)).patch_logits.shape == (1, 1, 4, 4)
 
 
-def test_frames_that_patches_do_not_fit_into_are_refused():
-    with pytest.raises(ValueError, match="multiples of 16, not 100 and 100"):
+def test_a_frame_size_that_is_no_multiple_of_a_patch_is_rejected():
+    with pytest.raises(ValueError, match="multiples of 16, got 100 and 100"):
         tiny()(clip(side=100))
 
 
 @pytest.mark.parametrize(
     ("streams", "embedded", "patched"), [("both", True, True), ("spatial", True, False), ("temporal", False, True)]
 )
-def test_a_stream_alone_gives_what_it_knows(streams, embedded, patched):
+def test_a_single_stream_gives_its_own_outputs_only(streams, embedded, patched):
     network = tiny(streams=streams)
     output = network(clip())
     assert (output.embedding is not None) == embedded
@@ -108,7 +108,7 @@ def test_a_stream_alone_gives_what_it_knows(streams, embedded, patched):
     [{}, {"streams": "spatial"}, {"streams": "temporal"}, {"fusion": "scores"}, {"backbone": "test_vit"}],
     ids=str,
 )
-def test_segments_of_a_batch_do_not_hear_of_each_other(device, options):
+def test_segments_of_a_batch_do_not_affect_each_other(device, options):
     network, frames = tiny(**options).to(device), clip().to(device)
     alone = [network(frames[i : i + 1]) for i in range(2)]
     assert (alone[0].logit - alone[1].logit).abs() > 1e-5
@@ -117,7 +117,7 @@ def test_segments_of_a_batch_do_not_hear_of_each_other(device, options):
 
 
 def test_frames_stay_with_their_segment_and_keep_their_order():
-    """Without anything over time, frames that change places change places in the output and nothing else happens."""
+    """Without operations over time, permuted frames give a permuted output."""
     network = tiny(streams="spatial", opened=False)
     frames, order = clip(t=4), torch.tensor([2, 0, 3, 1])
     output, moved = network(frames), network(frames[:, order])
@@ -126,14 +126,14 @@ def test_frames_stay_with_their_segment_and_keep_their_order():
     assert (output.frame_logits[:, 0] - output.frame_logits[:, 1]).abs().min() > 1e-6
 
 
-def test_the_whole_network_knows_the_order_of_frames():
+def test_the_network_depends_on_the_order_of_frames():
     network, frames = tiny(), clip(t=4)
     moved = network(frames[:, [2, 0, 3, 1]])
     assert (moved.logit - network(frames).logit).abs().max() > 1e-4
 
 
 @pytest.mark.parametrize("options", [{}, {"backbone": "test_vit"}])
-def test_a_still_segment_looks_the_same_in_every_frame(options):
+def test_a_still_segment_has_equal_outputs_in_every_frame(options):
     still = clip(t=1).expand(2, 4, 3, 64, 64)
     output = tiny(**options)(still)
     for values in (output.frame_logits, output.embedding, output.patch_logits):
@@ -142,7 +142,7 @@ def test_a_still_segment_looks_the_same_in_every_frame(options):
 
 @pytest.mark.parametrize("backbone", BACKBONES)
 @pytest.mark.parametrize("fusion", get_args(Fusion))
-def test_a_single_frame_is_judged_by_the_spatial_stream_alone(backbone, fusion):
+def test_a_single_frame_is_scored_by_the_spatial_stream_alone(backbone, fusion):
     network = tiny(backbone=backbone, fusion=fusion)
     alone = tiny(backbone=backbone, streams="spatial")
     state = {name.replace("heads.both", "heads.spatial"): value for name, value in network.state_dict().items()}
@@ -155,15 +155,15 @@ def test_a_single_frame_is_judged_by_the_spatial_stream_alone(backbone, fusion):
     assert_same(network(clip(t=1)), alone(clip(t=1)))
 
 
-def test_the_temporal_stream_joins_from_nothing():
-    """What single frames have taught is where segments go on: each frame is judged as it was by itself."""
+def test_the_added_temporal_stream_has_no_initial_effect():
+    """The output for a segment equals the output of the spatial stream for its single frames."""
     network, frames = tiny(opened=False), clip(t=4)
     singly = network(frames.flatten(0, 1)[:, None])
     together = network(frames)
     torch.testing.assert_close(together.frame_logits.flatten(), singly.frame_logits[:, 0], atol=1e-5, rtol=1e-4)
 
 
-def test_log_odds_of_streams_that_learnt_alone_add_up():
+def test_logits_of_separately_trained_streams_are_added():
     network, frames = tiny(fusion="scores", opened=False), clip(t=4)
     alone = [tiny(streams=streams) for streams in ("spatial", "temporal")]
     with torch.no_grad():
@@ -174,7 +174,7 @@ def test_log_odds_of_streams_that_learnt_alone_add_up():
     assert temporal.logit.abs().min() > 1e-3
 
 
-def test_the_temporal_stream_is_blind_to_layout(device):
+def test_the_temporal_stream_does_not_depend_on_positions(device):
     network, frames = tiny(streams="temporal").to(device), clip().to(device)
     order = torch.randperm(16, generator=torch.Generator().manual_seed(3))
     shuffled = torch.empty_like(frames)
@@ -188,8 +188,8 @@ def test_the_temporal_stream_is_blind_to_layout(device):
 
 
 @pytest.mark.parametrize("step", [0, 1, 2])
-def test_segments_are_judged_where_patches_are_suspected(generator, step):
-    """The first frame has no change of its own and is looked at as the second one."""
+def test_pooling_weights_suspicious_patches(generator, step):
+    """The first frame has no change of its own and uses the patch weights of the second frame."""
     tubes, logits = torch.rand(2, 4, 5, 4, 6, generator=generator), torch.zeros(2, 3, 4, 5)
     torch.testing.assert_close(pool_tubes(tubes, None), tubes.mean(dim=(1, 2)))
     torch.testing.assert_close(pool_tubes(tubes, logits), tubes.mean(dim=(1, 2)))
@@ -201,8 +201,8 @@ def test_segments_are_judged_where_patches_are_suspected(generator, step):
     torch.testing.assert_close(found[:, others], tubes[:, :, :, others].mean(dim=(1, 2)))
 
 
-def test_the_temporal_stream_starts_with_an_ear_for_small_changes():
-    """A flicker of a hundredth moves the first tokens by a tenth of what new pictures do, not by a hundredth."""
+def test_the_temporal_stream_is_sensitive_to_small_changes_from_the_start():
+    """A flicker of 1/100 changes the first tokens by 1/10 of the change for new pictures, not by 1/100."""
     stream = TemporalStream(16, blocks=3, heads=2).requires_grad_(False)
     still = clip(1, 1).expand(1, 4, 3, 64, 64)
     flicker = still.clone()
@@ -214,7 +214,7 @@ def test_the_temporal_stream_starts_with_an_ear_for_small_changes():
     assert moved(flicker) > 0.1 * moved(clip(1, 4, seed=7))
 
 
-def test_a_patch_answers_for_its_own_pixels_only():
+def test_a_patch_logit_depends_on_its_own_pixels_only():
     network, frames = tiny(streams="temporal"), clip(1, 4)
     touched = frames.clone()
     patch_of(touched[:, 2], 1, 3).mul_(0.3)
@@ -225,7 +225,7 @@ def test_a_patch_answers_for_its_own_pixels_only():
 
 @pytest.mark.parametrize("backbone", BACKBONES)
 @pytest.mark.parametrize("way", WAYS)
-def test_guidance_starts_as_no_guidance(backbone, way):
+def test_guidance_has_no_initial_effect(backbone, way):
     guided = tiny(backbone=backbone, guidance=way, opened=False)
     plain = tiny(backbone=backbone, guidance="none", opened=False)
     missing = plain.load_state_dict(guided.state_dict(), strict=False)
@@ -238,8 +238,8 @@ def test_guidance_starts_as_no_guidance(backbone, way):
 
 @pytest.mark.parametrize("backbone", BACKBONES)
 @pytest.mark.parametrize("way", WAYS)
-def test_guidance_goes_the_way_it_should(backbone, way):
-    """An embedding comes from the spatial stream, patch logits from the temporal one; who reads the other's weights?"""
+def test_guidance_has_the_right_direction(backbone, way):
+    """Embeddings depend on the weights of the temporal stream, or patch logits on the spatial one, only if guided."""
     network, frames = tiny(backbone=backbone, guidance=way), clip()
     before = network(frames)
     changed = copy.deepcopy(network)
@@ -252,8 +252,8 @@ def test_guidance_goes_the_way_it_should(backbone, way):
     assert temporal_hears == (way in ("both", "spatial_to_temporal"))
 
 
-def test_cross_attention_reaches_a_neighbour_and_no_further():
-    """After the middle stage alone, a token asks the tubes at its place and next to it."""
+def test_cross_attention_reaches_direct_neighbours_only():
+    """Only after the middle stage, a token attends to the tubes at its place and next to it."""
     network = tiny(guidance="temporal_to_spatial", opened=False)
     asking = opened_up(network.guidance[1].ask_temporal)
     queries, context = torch.rand(1, 5, 5, 3, 48), torch.rand(1, 5, 5, 3, 16)
@@ -265,7 +265,7 @@ def test_cross_attention_reaches_a_neighbour_and_no_further():
 
 
 def _gradients(network: nn.Module) -> dict[str, Tensor | None]:
-    # In evaluation, so that two frames of 2 x 2 cells do not make a batch norm's statistics degenerate.
+    # In evaluation mode, because the batch norm statistics of two frames of 2 x 2 cells are degenerate.
     output = network(clip(t=4))
     weighted = [v * torch.randn(v.shape, generator=torch.Generator().manual_seed(5)) for v in output if v is not None]
     sum(v.sum() for v in weighted).backward()
@@ -286,7 +286,7 @@ def _gradients(network: nn.Module) -> dict[str, Tensor | None]:
     ],
     ids=str,
 )
-def test_every_parameter_learns(options):
+def test_every_parameter_has_a_gradient(options):
     closed = _gradients(tiny(opened=False, **options))
     assert not [name for name, gradient in closed.items() if gradient is None]
     opened = _gradients(tiny(**options))
@@ -300,7 +300,7 @@ def test_training_skips_blocks_and_evaluation_does_not():
 
 
 @pytest.mark.parametrize("backbone", ["test_convnext", "test_vit"])
-def test_styles_are_mixed_in_training_only_and_the_temporal_stream_sees_none_of_it(device, backbone):
+def test_styles_are_mixed_in_training_only_and_not_in_the_temporal_stream(device, backbone):
     network, frames = tiny(style_mix_p=1.0, guidance="none", backbone=backbone).to(device), clip(8, 2).to(device)
     plain = network(frames)
     mixed = network.train()(frames)
@@ -320,13 +320,13 @@ def test_half_precision_gives_full_precision_outputs(device, options):
 
 
 @pytest.mark.parametrize("options", [{}, {"fusion": "scores"}, {"backbone": "test_vit"}, {"kind": "image"}], ids=str)
-def test_an_exported_network_says_the_same(options):
+def test_an_exported_network_gives_the_same_output(options):
     network, frames = tiny(**options), clip()
     exported = torch.export.export(network, (frames,), strict=False)
     assert_same(exported.module()(clip(seed=7)), network(clip(seed=7)))
 
 
-def test_the_image_network_judges_every_frame_by_itself(device):
+def test_the_image_network_scores_every_frame_separately(device):
     network, frames = tiny(kind="image").to(device), clip(t=4).to(device)
     output = network(frames)
     assert output.embedding is None
@@ -347,7 +347,7 @@ def test_the_image_network_judges_every_frame_by_itself(device):
     ],
     ids=["default", "small", "clip", "image"],
 )
-def test_presets_train_as_many_parameters_as_they_say(options, low, high):
+def test_presets_have_the_documented_number_of_parameters(options, low, high):
     with torch.device("meta"):
         network = build_network(NetworkConfig(pretrained="random", **options))
     millions = sum(p.numel() for p in network.parameters() if p.requires_grad) / 1e6
@@ -357,19 +357,19 @@ def test_presets_train_as_many_parameters_as_they_say(options, low, high):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"backbone": ""}, "backbone is empty"),
-        ({"dim": 0}, "dim is at least 1"),
+        ({"backbone": ""}, "backbone must not be empty"),
+        ({"dim": 0}, "dim must be at least 1"),
         ({"dim": 36, "heads": 8}, "multiple of 4 and of heads"),
         ({"blocks": 2}, "at least 3"),
         ({"mlp_ratio": 0}, "above 0"),
         ({"drop_path_rate": 1.0}, r"\[0, 1\)"),
-        ({"adapter_dim": -1}, "width or 0"),
+        ({"adapter_dim": -1}, "adapter_dim must be at least 0"),
         ({"style_mix_p": 1.1}, r"\[0, 1\]"),
-        ({"kind": "image", "adapter_dim": 8}, "adapter_dim goes with kind 'parallel' only"),
-        ({"kind": "image", "style_mix_p": 0.5}, "style_mix_p goes with kind 'parallel' only"),
+        ({"kind": "image", "adapter_dim": 8}, "adapter_dim needs kind 'parallel'"),
+        ({"kind": "image", "style_mix_p": 0.5}, "style_mix_p needs kind 'parallel'"),
     ],
 )
-def test_a_configuration_that_cannot_be_is_refused(options, message):
+def test_an_invalid_configuration_is_rejected(options, message):
     with pytest.raises(ValueError, match=message):
         NetworkConfig(**options)
 
@@ -377,21 +377,21 @@ def test_a_configuration_that_cannot_be_is_refused(options, message):
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("kind", "video", "kind is one of parallel, image, not 'video'"),
-        ("streams", "none", "streams is one of both"),
-        ("guidance", "one", "guidance is one of both"),
+        ("kind", "video", "kind must be one of parallel, image, got 'video'"),
+        ("streams", "none", "streams must be one of both"),
+        ("guidance", "one", "guidance must be one of both"),
     ],
 )
-def test_a_choice_that_there_is_not_is_answered_with_those_there_are(name, value, message):
+def test_an_unknown_choice_is_rejected_with_the_known_ones(name, value, message):
     config = NetworkConfig()
-    # Set behind the back of the type checker, which tests have and users do not.
+    # Set without the type checker, which runs in tests and not for users.
     object.__setattr__(config, name, value)
     with pytest.raises(ValueError, match=message):
         config.__post_init__()
 
 
 @pytest.mark.parametrize("kind", ["parallel", "image"])
-def test_an_unknown_backbone_is_answered_with_known_ones(kind):
+def test_an_unknown_backbone_is_rejected_with_similar_names(kind):
     with pytest.raises(UsageError, match="unknown backbone 'test_convnexxt'") as caught:
         build_network(NetworkConfig(kind=kind, backbone="test_convnexxt", pretrained="random"))
     assert "test_convnext" in caught.value.hint

@@ -1,4 +1,4 @@
-"""How weights are changed: the learning rate of every step, groups of parameters, steps uphill and back."""
+"""Optimisation: the learning rate of every step, parameter groups, and sharpness-aware minimisation."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_the_rate_rises_as_a_line_and_falls_as_a_cosine():
 
 
 @given(steps=st.integers(1, 200), warmup=st.integers(0, 250), highest=st.floats(1e-6, 10))
-def test_the_rate_has_one_top_and_is_never_0(steps, warmup, highest):
+def test_the_rate_has_one_maximum_and_is_never_0(steps, warmup, highest):
     rates = [learning_rate(step, steps=steps, warmup=warmup, highest=highest) for step in range(steps)]
     top = min(warmup, steps)
     assert all(0 < rate <= highest * (1 + 1e-9) for rate in rates)
@@ -45,7 +45,7 @@ def test_the_rate_has_one_top_and_is_never_0(steps, warmup, highest):
         assert max(rates) == pytest.approx(highest)
 
 
-def test_backbone_and_guidance_learn_at_rates_of_their_own_and_biases_do_not_decay():
+def test_backbone_and_guidance_have_their_own_rates_and_biases_do_not_decay():
     trained = network()
     groups = parameter_groups(
         trained, TrainConfig(lr=0.01, backbone_lr_scale=0.25, guidance_lr_scale=4.0, weight_decay=0.1)
@@ -66,7 +66,7 @@ def test_backbone_and_guidance_learn_at_rates_of_their_own_and_biases_do_not_dec
     }  # fmt: skip
 
 
-def test_every_group_gets_its_share_of_the_rate():
+def test_every_group_gets_the_rate_times_its_factor():
     optimizer = torch.optim.AdamW(parameter_groups(network(), TrainConfig(backbone_lr_scale=0.25)), lr=1.0)
     set_learning_rate(optimizer, 0.4)
     assert {(group["scale"], group["lr"]) for group in optimizer.param_groups} == {(0.25, 0.1), (1.0, 0.4)}
@@ -83,14 +83,14 @@ def test_frozen_weights_and_missing_streams_have_no_group():
 
 
 def bowl():
-    """A layer with a norm after it, and its loss on a fixed batch."""
+    """Returns a layer with a norm after it, and its loss on a fixed batch."""
     layers = nn.Sequential(nn.Linear(6, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
     rows = torch.randn(16, 6)
     return layers, lambda: layers(rows).sub(1).square().mean()
 
 
 @pytest.mark.parametrize("radius", [0.01, 0.1])
-def test_climbing_goes_uphill_and_comes_back(radius):
+def test_climbing_increases_the_loss_and_restores_the_weights(radius):
     layers, loss = bowl()
     here = loss()
     here.backward()
@@ -108,13 +108,13 @@ def test_climbing_goes_uphill_and_comes_back(radius):
     assert there > here
     assert float((there - here).detach()) == pytest.approx(radius * float(slope.norm()), rel=0.5)
     for name, value in layers.state_dict().items():
-        # Batches are counted, but not averaged a second time.
+        # The second pass counts the batch, but does not change the running means.
         assert torch.equal(value, before[name]) or name.endswith("num_batches_tracked"), name
     assert all(not torch.equal(p.grad, g) for p, g in zip(parameters[:1], gradients, strict=False))
     assert layers[1].momentum == 0.1
 
 
-def test_climbing_comes_back_from_an_error():
+def test_climbing_restores_the_weights_after_an_error():
     layers, loss = bowl()
     loss().backward()
     before = copy.deepcopy(layers.state_dict())
@@ -123,7 +123,7 @@ def test_climbing_comes_back_from_an_error():
     assert all(torch.equal(value, before[name]) for name, value in layers.state_dict().items())
 
 
-def test_a_flat_place_is_not_left():
+def test_a_zero_gradient_does_not_move_the_weights():
     layers = nn.Linear(2, 1)
     (layers.weight.sum() * 0 + layers.bias.sum() * 0).backward()
     before = layers.weight.detach().clone()

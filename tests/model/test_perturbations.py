@@ -1,4 +1,4 @@
-"""Perturbations: as strong as the table says, the same for the same seed, and without the defects of the reference."""
+"""Perturbations: values of the table, bit-identical with the same seed, without the defects of the reference."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ KINDS = tuple(PERTURBATIONS)
 
 
 def scene(side=64, t=4):
-    """Coloured waves with a fine texture, moving: something for every perturbation to take away."""
+    """Moving coloured waves with a fine texture, so that every perturbation has an effect."""
     y, x = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
     phase = torch.tensor([0.0, 2.1, 4.2])[None, :, None, None] + torch.arange(t)[:, None, None, None] / 3
     wave = torch.sin(x / 7 + phase) + torch.cos(y / 5 + phase) + 0.6 * torch.sin(1.9 * x + 1.3 * y)
@@ -24,7 +24,7 @@ def done(kind, severity, frames, *, seed=0):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("side", [96, 224])
-def test_every_severity_takes_away_more_than_the_last(kind, side):
+def test_every_severity_changes_more_than_the_previous_one(kind, side):
     frames = scene(side)
     before = frames.clone()
     results = [done(kind, severity, frames) for severity in SEVERITIES]
@@ -46,12 +46,12 @@ def test_the_same_seed_gives_the_same_bytes(kind):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("level", [0, 255])
 def test_black_and_white_do_not_wrap_around(kind, level):
-    # Beyond either end of the range, 8 bits would come out at the other one.
+    # Without a limit, 8-bit values would wrap around at both ends of the range.
     frames = torch.full((2, 3, 64, 64), level, dtype=torch.uint8)
     result = done(kind, 5, frames).float()
     if kind == "gaussian_noise":
         assert float((result - level).abs().max()) > 20
-        # Half of the noise is cut off, and nothing of it goes further than 4.86 deviations.
+        # Half of the noise is limited, and no value is further away than 4.86 standard deviations.
         assert (result == level).float().mean() == pytest.approx(0.5, abs=0.02)
         assert ((result - level).abs() < 4.86 * 0.05**0.5 * 255 + 1).all()
         assert float((result - level).abs().mean()) == pytest.approx(0.05**0.5 * 255 * 0.4, rel=0.05)
@@ -75,14 +75,14 @@ def test_values_are_those_of_the_table():
     }
 
 
-def test_contrast_brightens_what_is_dark():
+def test_contrast_brightens_dark_pixels():
     dark = torch.full((1, 3, 8, 8), 40, dtype=torch.uint8)
     bright = torch.full((1, 3, 8, 8), 220, dtype=torch.uint8)
     assert (done("contrast", 3, dark) > dark).all()
     assert (done("contrast", 3, bright) < bright).all()
 
 
-def test_no_saturation_is_grey():
+def test_saturation_0_gives_grey():
     result = done("saturation", 5, scene()).int()
     assert int((result.amax(dim=1) - result.amin(dim=1)).max()) <= 1
 
@@ -105,7 +105,7 @@ def test_blocks_cover_the_same_share_at_any_size(size):
     assert covered > 0.04
 
 
-def test_blocks_move_and_a_severity_adds_to_the_one_below():
+def test_blocks_differ_between_frames_and_a_higher_severity_adds_blocks():
     frames = torch.zeros(2, 3, 64, 64, dtype=torch.uint8)
     few, many = (done("block_wise", severity, frames) > 0 for severity in (1, 2))
     assert not torch.equal(few[0], few[1])
@@ -113,7 +113,7 @@ def test_blocks_move_and_a_severity_adds_to_the_one_below():
     assert many.sum() > few.sum()
 
 
-def test_a_blur_is_the_same_of_a_larger_picture():
+def test_a_blur_scales_with_the_frame_size():
     def edge(side):
         frames = torch.zeros(1, 3, side, side, dtype=torch.uint8)
         frames[..., side // 2 :] = 255
@@ -121,19 +121,19 @@ def test_a_blur_is_the_same_of_a_larger_picture():
 
     small, large = edge(128), edge(512)
     torch.testing.assert_close(small, large.reshape(128, 4).mean(dim=1), atol=8, rtol=0)
-    # Between 16 % and 84 % lie two deviations: 2 * 21 / 6 pixels at 256.
+    # From 16 % to 84 % are two standard deviations: 2 * 21 / 6 pixels at 256.
     width = int(((large > 0.16 * 255) & (large < 0.84 * 255)).sum())
     assert width == pytest.approx(14, abs=2)
 
 
-def test_pixelation_leaves_squares():
+def test_pixelation_gives_uniform_squares():
     result = done("pixelation", 3, scene())
     squares = result.reshape(4, 3, 16, 4, 16, 4)
     assert torch.equal(squares, squares[:, :, :, :1, :, :1].expand_as(squares))
     torch.testing.assert_close(result.float().mean(), scene().float().mean(), atol=0.5, rtol=0)
 
 
-def test_it_works_where_the_frames_are(device):
+def test_perturbations_run_on_the_device_of_the_frames(device):
     frames = scene()
     for kind in KINDS:
         there = done(kind, 3, frames.to(device))
@@ -142,14 +142,14 @@ def test_it_works_where_the_frames_are(device):
 
 
 @pytest.mark.parametrize(
-    ("kind", "severity", "words"), [("jpeg", 1, "pixelation"), ("contrast", 0, "1 to 5"), ("contrast", 6, "1 to 5")]
+    ("kind", "severity", "words"), [("jpeg", 1, "pixelation"), ("contrast", 0, "got 0"), ("contrast", 6, "got 6")]
 )
-def test_what_there_is_not_is_refused(generator, kind, severity, words):
+def test_unknown_kinds_and_severities_are_rejected(generator, kind, severity, words):
     with pytest.raises(UsageError, match=words):
         perturb(scene(), kind, severity, generator)
 
 
-def test_h264_asks_for_a_codec_that_returns_all_frames(generator):
+def test_h264_needs_a_codec_that_returns_all_frames(generator):
     assert [kind for kind, one in PERTURBATIONS.items() if one.needs_codec] == ["h264"]
     with pytest.raises(UsageError, match="codec"):
         perturb(scene(), "h264", 1, generator)

@@ -1,4 +1,4 @@
-"""Plots show what was measured, leave no global state behind, and name what is missing."""
+"""Plots show the measured values, leave no global state, and name missing libraries."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def has_colour(image: np.ndarray, colour: str) -> bool:
 
 @pytest.fixture
 def drawn(monkeypatch) -> list:
-    """The figures behind the PNGs."""
+    """Collects the figures of the PNG files."""
     made, real = [], plots._png
     monkeypatch.setattr(plots, "_png", lambda figure: made.append(figure) or real(figure))
     return made
@@ -50,7 +50,7 @@ def test_a_curve_has_its_area_and_interval_in_the_legend(drawn):
     assert axes.get_title() == "cross data set"
 
 
-def test_curves_are_told_apart_without_colours(drawn):
+def test_curves_are_distinguishable_without_colours(drawn):
     roc_png({str(i): scored(seed=i) for i in range(8)}, resamples=0)
     styles = {(line.get_color(), line.get_linestyle()) for line in drawn[0].axes[0].get_lines()[1:]}
     assert len(styles) == 8
@@ -74,7 +74,7 @@ def test_the_same_scores_give_the_same_bytes():
     assert histogram_png(scored()) == histogram_png(scored())
 
 
-def test_names_cannot_draw_formulas_or_break_lines():
+def test_names_are_not_parsed_as_formulas():
     picture(roc_png({"50 $ of\nx^2 $ \\frac{": scored()}, title="a_$_b $", resamples=0))
     picture(histogram_png(scored(), title="$x^"))
 
@@ -85,7 +85,7 @@ def test_no_global_state_is_left_behind():
     assert dict(mpl.rcParams) == before
 
 
-def test_libraries_are_loaded_when_something_is_drawn_and_pyplot_never():
+def test_plot_libraries_are_imported_on_first_use_and_pyplot_never():
     code = """if True:
         import sys
         from mgst_model.evaluate import metrics, plots
@@ -97,17 +97,17 @@ def test_libraries_are_loaded_when_something_is_drawn_and_pyplot_never():
     assert done.stdout.split("\n")[:2] == ["[]", "True False"]
 
 
-def test_what_cannot_be_drawn_is_refused():
+def test_invalid_data_is_rejected():
     with pytest.raises(ValueError, match="no curve"):
         roc_png({})
-    with pytest.raises(ValueError, match="a: a ROC curve takes real and fake"):
+    with pytest.raises(ValueError, match="a: a ROC curve needs real and fake"):
         roc_png({"a": scored(5, 0)})
     for scores in ([], [1.5]):
-        with pytest.raises(ValueError, match="scores in"):
+        with pytest.raises(ValueError, match="all scores in"):
             histogram_png(Scored.of(scores, [0] * len(scores)))
 
 
-def test_a_missing_library_is_named_with_its_extra(monkeypatch):
+def test_a_missing_library_is_reported_with_its_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(ImportError, match=r"mgst\[train\]"):
         histogram_png(scored())

@@ -1,4 +1,4 @@
-"""Predictions that come back from files as they were, select what is asked for, and refuse what is damaged."""
+"""Predictions: files give back the same content, selection works, and damaged files are rejected."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ probability = st.floats(0, 1)
 
 @settings(deadline=None, max_examples=25)
 @given(st.lists(st.tuples(st.none() | probability, st.lists(probability, max_size=4)), max_size=5), st.text())
-def test_what_is_saved_comes_back(tmp_path_factory, drawn, model):
+def test_saved_predictions_are_loaded_unchanged(tmp_path_factory, drawn, model):
     folder = tmp_path_factory.mktemp("predictions")
     made = [
         video(
@@ -51,7 +51,7 @@ def test_the_csv_has_a_row_for_every_video(tmp_path):
     ]
 
 
-def test_names_select_and_their_order_stays():
+def test_selection_by_names_keeps_the_order():
     made = predictions(("Deepfakes", "FaceSwap"), count=3)
     assert {v.method for v in made.select(method="FaceSwap").videos} == {"FaceSwap"}
     assert len(made.select(method=("FaceSwap", "real"))) == 6
@@ -61,7 +61,7 @@ def test_names_select_and_their_order_stays():
     assert len(made.select(split="train")) == 0
 
 
-def test_videos_without_a_face_are_left_out_or_count_half():
+def test_videos_without_a_face_are_left_out_or_score_one_half():
     made = Predictions("net", (video("a", 0, 0.1), video("b", 1, None), video("c", 1, 0.8)))
     assert made.scores().scores.tolist() == [0.1, 0.8]
     assert made.scores("half").scores.tolist() == [0.1, 0.5, 0.8]
@@ -109,18 +109,18 @@ def test_fakes_are_paired_with_the_video_they_were_made_from():
         {"score": None},
     ],
 )
-def test_a_video_refuses_nonsense(change):
+def test_an_invalid_video_score_is_rejected(change):
     with pytest.raises(ValueError, match="a:"):
         dataclasses.replace(video("a", 1, 0.5), **change)
 
 
-def test_a_video_is_there_once():
+def test_a_video_appears_once():
     with pytest.raises(ValueError, match="twice"):
         Predictions("net", (video("a", 0, 0.1), video("a", 0, 0.2)))
     assert len(Predictions("net", (video("a", 0, 0.1), video("a", 0, 0.2, dataset="dfd")))) == 2
 
 
-def test_info_that_json_cannot_hold_is_refused(tmp_path):
+def test_info_that_json_cannot_represent_is_rejected(tmp_path):
     for info in ({"a": object()}, {"a": math.inf}):
         with pytest.raises(UsageError, match="JSON"):
             Predictions("net", (), info).save(tmp_path)
@@ -152,7 +152,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("damage", BAD.values(), ids=BAD)
-def test_a_bad_file_is_one_clear_line(tmp_path, damage):
+def test_a_damaged_file_is_reported_in_one_line(tmp_path, damage):
     predictions(count=2).save(tmp_path)
     file = tmp_path / "predictions.json"
     broken = damage(file.read_text())
@@ -163,12 +163,12 @@ def test_a_bad_file_is_one_clear_line(tmp_path, damage):
     assert "\n" not in str(caught.value)
 
 
-def test_bytes_that_are_no_text_are_one_clear_line(tmp_path):
+def test_a_binary_file_is_reported_in_one_line(tmp_path):
     (tmp_path / "predictions.json").write_bytes(b"\xff\xfe{}")
-    with pytest.raises(UsageError, match="no valid JSON"):
+    with pytest.raises(UsageError, match="not valid JSON"):
         Predictions.load(tmp_path)
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path):
+def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(UsageError, match=r"predictions\.json: no such file"):
         Predictions.load(tmp_path)

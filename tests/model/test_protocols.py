@@ -1,4 +1,4 @@
-"""Protocols that compare what they say, average what is there, and show what is missing."""
+"""Protocols: which videos are compared, how averages are formed, and how missing groups are reported."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def load(path: Path) -> Protocol:
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_every_protocol_that_comes_along_is_built(path):
+def test_every_shipped_protocol_can_be_built(path):
     protocol = load(path)
     assert protocol.name == path.stem
     assert protocol.description
@@ -54,20 +54,26 @@ def test_the_protocols_are_those_of_the_field():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"nmae": "a"}, "no option nmae.*did you mean 'name'"),
-        ({"name": "a"}, "no name or description"),
-        ({"name": 3, "description": ""}, "no name or description"),
-        ({"name": "a", "description": ""}, "no groups"),
-        ({"name": "a", "description": "", "groups": {}}, "no groups"),
-        ({"name": "a", "description": "", "groups": {"g": 3}}, "group g is 3"),
+        ({"nmae": "a"}, "unknown option 'nmae'.*did you mean 'name'"),
+        ({"name": "a"}, "name or description is missing"),
+        ({"name": 3, "description": ""}, "name or description is missing"),
+        ({"name": "a", "description": ""}, "groups are missing"),
+        ({"name": "a", "description": "", "groups": {}}, "groups are missing"),
+        ({"name": "a", "description": "", "groups": {"g": 3}}, "group g must be a table, got 3"),
         ({"name": "a", "description": "", "groups": {"g": {}}}, "g has no dataset"),
         ({"name": "a", "description": "", "groups": {"g": {"dataset": "x", "methods": "y"}}}, "did you mean 'method'"),
-        ({"name": "a", "description": "", "groups": {"g": {"dataset": "x", "name": "y"}}}, "no option groups.g.name"),
-        ({"name": "a", "description": "", "groups": {"g": {"dataset": 3}}}, "groups.g.dataset is 3"),
-        ({"name": "a", "description": "", "groups": {"g": {"dataset": ["x", 3]}}}, "not a list of names"),
+        (
+            {"name": "a", "description": "", "groups": {"g": {"dataset": "x", "name": "y"}}},
+            "unknown option 'groups.g.name'",
+        ),
+        (
+            {"name": "a", "description": "", "groups": {"g": {"dataset": 3}}},
+            "groups.g.dataset must be a name or a list of names, got 3",
+        ),
+        ({"name": "a", "description": "", "groups": {"g": {"dataset": ["x", 3]}}}, "must be a name or a list of names"),
     ],
 )
-def test_a_protocol_says_what_is_wrong_with_it(given, message):
+def test_an_invalid_protocol_is_rejected_with_the_reason(given, message):
     with pytest.raises(UsageError, match=rf"my\.toml: .*{message}"):
         Protocol.of(given, where="my.toml")
 
@@ -88,7 +94,7 @@ def test_reals_may_come_from_another_data_set():
     assert chosen.videos == reals + fakes
 
 
-def test_groups_are_measured_by_themselves_and_averaged():
+def test_groups_are_measured_separately_and_averaged():
     made = predictions()
     found = evaluate(made, TWO, resamples=100)
     alone = [metrics(*made.select(method=("real", name)).scores()) for name in ("Deepfakes", "Face2Face")]
@@ -103,7 +109,7 @@ def test_groups_are_measured_by_themselves_and_averaged():
     assert evaluate(made, TWO, resamples=100) == found
 
 
-def test_a_missing_group_is_said_to_be_missing():
+def test_a_missing_group_is_reported():
     found = evaluate(predictions(("Face2Face",)), TWO, resamples=0)
     first, second = found.groups
     assert (first.metrics, first.lacking) == (None, "fake videos")
@@ -115,14 +121,16 @@ def test_a_missing_group_is_said_to_be_missing():
 def test_fakes_without_a_real_video_are_a_missing_group():
     made = predictions(("Deepfakes", "Face2Face"))
     only = Predictions("net", (*made.select(label=1).videos, video("r", 0, None)))
-    with pytest.raises(UsageError, match=r"no group of two.*Deepfakes has no real videos.*there are: ffpp test c23"):
+    with pytest.raises(
+        UsageError, match=r"any group of two.*Deepfakes has no real videos.*the predictions have: ffpp test c23"
+    ):
         evaluate(only, TWO)
     half = evaluate(only, TWO, missing="half", resamples=0)
     assert half.groups[0].metrics is not None
     assert half.groups[0].metrics.real == 1
 
 
-def test_videos_without_a_face_are_counted_and_taken_as_asked():
+def test_videos_without_a_face_are_counted_as_requested():
     made = predictions()
     blind = Predictions("net", (*made.videos, video("x", 1, None, method="Deepfakes")))
     out, half = (evaluate(blind, TWO, missing=way, resamples=0) for way in ("leave_out", "half"))
@@ -138,7 +146,7 @@ def test_frames_are_counted_without_intervals():
         assert group.intervals is None
 
 
-def test_a_table_of_one_detector_has_all_figures():
+def test_a_table_of_one_detector_has_all_metrics():
     rows = group_rows(evaluate(predictions(("Face2Face",)), TWO, resamples=50))
     assert [row["group"] for row in rows] == ["Deepfakes", "Face2Face", "average (1 of 2)"]
     assert rows[0]["auc"] is None
@@ -167,7 +175,7 @@ def test_a_table_of_several_detectors_has_a_row_for_each():
     assert eer == found[0].average.eer
 
 
-def test_differences_are_of_the_videos_that_both_have_scored():
+def test_differences_use_the_videos_that_both_detectors_scored():
     first, second = predictions(model="a", seed=1), predictions(model="b", seed=2)
     blind = replace(second.videos[-1], score=None, segments=(), frames=(), frame_indices=())  # of Face2Face
     second = replace(second, videos=(*second.videos[3:-1][::-1], blind))
@@ -186,15 +194,15 @@ def test_differences_are_of_the_videos_that_both_have_scored():
     assert math.isnan(half.low)
 
 
-def test_what_cannot_be_compared_is_refused():
+def test_evaluations_that_cannot_be_compared_are_rejected():
     video_level = evaluate(predictions(), TWO, resamples=0)
     with pytest.raises(ValueError, match="different protocols"):
         comparison([video_level, evaluate(predictions(), TWO, level="frame")])
-    with pytest.raises(ValueError, match="figure is one of auc"):
+    with pytest.raises(ValueError, match="figure must be one of auc"):
         comparison([video_level], figure="acu")
 
 
-def test_cells_are_written_for_people():
+def test_cells_are_formatted_for_people():
     assert text(0.12345) == "0.123"
     assert text(0.12345, digits=2) == "0.12"
     assert text(Estimate(0.5, 0.25, 0.75), digits=2) == "0.50 [0.25, 0.75]"

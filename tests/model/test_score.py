@@ -1,4 +1,4 @@
-"""Scores of shards: which frames are looked at, whose score a video has, and that nothing else has a say."""
+"""Scores of shards: which frames are scored, which score a video has, and what the scores depend on."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SIDE = 32
 
 
 class Recorder(nn.Module):
-    """What it says of a frame grows with its brightness; remembers the lengths of the segments it is shown."""
+    """Gives bright frames high scores, and records the lengths of its segments."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ def recorder(frames: int = 2, *, kind: str = "image") -> LoadedNetwork:
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory) -> LoadedNetwork:
-    """A tiny network of both streams, saved and read again."""
+    """A tiny network of both streams, saved and loaded again."""
     config = NetworkConfig(backbone="test_convnext", pretrained="random", dim=16, heads=2, blocks=3, embedding_dim=8)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -53,7 +53,7 @@ def network(tmp_path_factory) -> LoadedNetwork:
 
 
 def chunks(record, lengths=((6,),)):
-    """A track for each tuple, with chunks of these lengths; later tracks are smaller in the picture."""
+    """One track per tuple, with chunks of these lengths; later tracks have smaller boxes."""
     return [
         replace(chunk_of(record, track, n, t=t, size=SIDE), boxes=torch.tensor([[0, 0, side, side]] * t).float())
         for track, some in enumerate(lengths)
@@ -84,17 +84,17 @@ def by_key(predictions: Predictions) -> dict:
     return {video.key: video for video in predictions.videos}
 
 
-def test_a_video_is_looked_at_in_evenly_spaced_segments(make_shards):
+def test_a_video_is_scored_in_evenly_spaced_segments(make_shards):
     shards = make_shards(((32,),))
     video = by_key(score_shards(recorder(), shards, segments=8))["a"]
-    # 31 places; the middles of eight equal parts.
+    # 31 possible starts; the centres of eight equal parts.
     starts = [(2 * i + 1) * 31 // 16 for i in range(8)]
     assert video.frame_indices == tuple(frame for start in starts for frame in (start, start + 1))
     assert len(video.segments) == 8
     assert video.score == pytest.approx(sum(video.segments) / 8, abs=1e-6)
 
 
-def test_segments_never_reach_from_one_chunk_into_the_next(make_shards):
+def test_segments_do_not_cross_chunks(make_shards):
     loaded = recorder(frames=4)
     video = by_key(score_shards(loaded, make_shards(((6, 2, 5),)), segments=20))["a"]
     assert set(loaded.network.lengths) == {4}
@@ -115,9 +115,9 @@ def test_a_track_that_is_shorter_than_the_network_needs_is_listed_without_a_scor
     assert None not in [video.score for video in score_shards(recorder(), shards).videos[:2]]
 
 
-def test_frames_of_segments_that_overlap_are_averaged(make_shards):
+def test_frame_scores_of_overlapping_segments_are_averaged(make_shards):
     class Counter(nn.Module):
-        """Says of each frame how far from the start of its segment it is."""
+        """Scores each frame by its distance from the start of its segment."""
 
         def forward(self, frames):
             logits = torch.arange(frames.shape[1]).float().expand(frames.shape[:2])
@@ -130,7 +130,7 @@ def test_frames_of_segments_that_overlap_are_averaged(make_shards):
     assert video.frames == pytest.approx((at[0], (at[1] + at[0]) / 2, (at[2] + at[1]) / 2, at[2]), abs=1e-6)
 
 
-def test_the_main_track_is_the_largest_and_max_takes_the_most_fake(make_shards):
+def test_the_main_track_is_the_largest_and_max_is_the_highest_score(make_shards):
     shards = make_shards(((6,), (6,)))
     main = by_key(score_shards(recorder(), shards))
     top = by_key(score_shards(recorder(), shards, tracks="max"))
@@ -140,7 +140,7 @@ def test_the_main_track_is_the_largest_and_max_takes_the_most_fake(make_shards):
     assert len(alone["a"].segments) == 1
 
 
-def test_videos_without_a_face_are_listed_with_what_is_known(make_shards):
+def test_videos_without_a_face_are_listed_with_their_record(make_shards):
     (video,) = score_shards(recorder(), make_shards(), split="test").faceless()
     assert (video.key, video.score, video.label, video.split, video.compression) == ("none", None, 0, "test", "c23")
 
@@ -174,7 +174,7 @@ def test_scores_do_not_depend_on_the_batch(network, make_shards, device):
 
 
 @pytest.mark.parametrize("kind", [kind for kind, one in PERTURBATIONS.items() if not one.needs_codec])
-def test_what_is_done_to_videos_depends_on_the_seed_alone(make_shards, kind):
+def test_perturbations_depend_on_the_seed_alone(make_shards, kind):
     shards = make_shards()
 
     def scores(seed: int, **options: int) -> tuple:
@@ -188,7 +188,7 @@ def test_what_is_done_to_videos_depends_on_the_seed_alone(make_shards, kind):
     assert (scores(1) != scores(0)) == (kind in ("gaussian_noise", "block_wise"))
 
 
-def test_a_codec_is_handed_in(make_shards):
+def test_h264_needs_a_codec(make_shards):
     shards = make_shards()
     seen: list[int] = []
 
@@ -203,7 +203,7 @@ def test_a_codec_is_handed_in(make_shards):
         score_shards(recorder(), shards, disturbance=Disturbance("h264", 2))
 
 
-def test_a_split_without_videos_is_refused(make_shards):
+def test_a_split_without_videos_is_rejected(make_shards):
     with pytest.raises(UsageError, match="no videos to score"):
         score_shards(recorder(), make_shards(), split="val")
 
@@ -224,7 +224,7 @@ def test_robustness_is_averaged_over_severities_then_kinds():
     assert [row["model"] for row in robustness_rows([ROBUST, replace(ROBUST, model="b")])] == ["ours"] * 3 + ["b"] * 3
 
 
-def test_robustness_that_cannot_be_averaged_or_compared_is_refused():
+def test_robustness_that_cannot_be_averaged_or_compared_is_rejected():
     for disturbed in ({}, {"blur": {}}, {"blur": {1: 0.5}, "h264": {2: 0.5}}):
         with pytest.raises(ValueError, match="severit"):
             Robustness("ours", 0.9, disturbed)
@@ -250,3 +250,19 @@ def test_robustness_has_a_panel_for_each_kind(monkeypatch, kinds):
         assert list(ours.get_xdata()) == [0, 1, 2]
         assert list(ours.get_ydata()) == [0.9, 0.8, 0.7]
         assert (ours.get_marker(), ours.get_linestyle()) != (theirs.get_marker(), theirs.get_linestyle())
+
+
+FACELESS = ("no_face", "faces_too_small", "faces_too_brief", "only_damaged_frames")
+
+
+def test_a_video_without_a_face_is_listed_for_each_of_these_reasons_and_no_other(tmp_path):
+    reasons = (*FACELESS, "decode_error", "truncated", "missing", "worker_died")
+    records = [record_of(key, split="test") for key in ("seen", *reasons)]
+    skip = {reason: reason for reason in reasons}
+    with open_folder(tmp_path / "shards", CONFIG, records, videos_per_shard=9) as folder:
+        for task in folder.missing(records):
+            write_shard(tmp_path / "shards", task, skip=skip, extract=lambda r: [] if r.key in skip else chunks(r))
+        folder.finish()
+    found = score_shards(recorder(), str(tmp_path / "shards"))
+    assert {video.key for video in found.faceless()} == set(FACELESS)
+    assert {video.key for video in found.videos} == {"seen", *FACELESS}

@@ -1,4 +1,4 @@
-"""The folder of a training: begun once, gone on with as it was, and never a way to run the code of others."""
+"""The folder of a training: it continues only with the same options, and never runs code from a file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mgst_model.train.state import STATE, STEPS, VALIDATIONS, TrainFolder, load_
 
 
 class Attack:
-    """Makes a file when it is unpickled."""
+    """Creates a file when it is unpickled."""
 
     def __init__(self, path):
         self.path = path
@@ -28,7 +28,7 @@ class Attack:
 
 
 def folder_of(path, experiment, shards="shards"):
-    """The folder of an experiment; or an error, if that is not what was begun there."""
+    """Opens the folder of an experiment; raises an error if it has another training."""
     return TrainFolder(path, {"shards": shards, **experiment.as_dict()})
 
 
@@ -37,7 +37,7 @@ def folder(make_experiment, tmp_path):
     return folder_of(tmp_path / "out", make_experiment())
 
 
-def test_a_state_comes_back_as_it_was(folder):
+def test_a_saved_state_is_loaded_unchanged(folder):
     assert load_state(folder.path) is None
     state = {"step": 7, "best": [1, 0.5, True], "network": {"weight": torch.arange(3.0)}}
     folder.save(state)
@@ -48,16 +48,16 @@ def test_a_state_comes_back_as_it_was(folder):
     assert torch.equal(loaded["network"]["weight"], torch.arange(3.0))
 
 
-# Torch warns of pickles that it did not write, before it refuses them.
+# Torch warns about pickles that it did not write, before it rejects them.
 OTHER_PICKLES = pytest.mark.filterwarnings("ignore:Detected pickle protocol:UserWarning")
 
 
 @OTHER_PICKLES
-def test_a_malicious_state_is_refused_and_not_run(folder, tmp_path):
+def test_a_malicious_state_is_rejected_and_not_run(folder, tmp_path):
     trace = tmp_path / "trace"
     for write in (torch.save, lambda value, path: Path(path).write_bytes(pickle.dumps(value))):
         write({"step": 1, "network": Attack(trace)}, folder.path / STATE)
-        with pytest.raises(UsageError, match=r"state.pt: is damaged: .*\(delete it to begin anew\)") as caught:
+        with pytest.raises(UsageError, match=r"state.pt: damaged: .*\(delete it to train again\)") as caught:
             load_state(folder.path)
         assert "\n" not in str(caught.value)
     assert not trace.exists()
@@ -68,7 +68,7 @@ def test_a_malicious_state_is_refused_and_not_run(folder, tmp_path):
 @OTHER_PICKLES
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.builds(bytes.__add__, st.sampled_from([b"", b"\x80\x02", b"PK\x03\x04"]), st.binary(max_size=60)))
-def test_a_state_of_any_bytes_is_refused_in_one_line(folder, data):
+def test_a_state_of_any_bytes_is_rejected_in_one_line(folder, data):
     (folder.path / STATE).write_bytes(data)
     with pytest.raises(UsageError) as caught:
         load_state(folder.path)
@@ -76,28 +76,28 @@ def test_a_state_of_any_bytes_is_refused_in_one_line(folder, data):
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.999])
-def test_a_state_that_was_cut_off_is_refused(folder, share):
+def test_a_truncated_state_is_rejected(folder, share):
     folder.save({"step": 1, "network": {"weight": torch.zeros(100)}})
     path = folder.path / STATE
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
-    with pytest.raises(UsageError, match="is damaged"):
+    with pytest.raises(UsageError, match=r"state.pt: damaged"):
         load_state(folder.path)
 
 
 @pytest.mark.parametrize("other", [{"epochs": 3}, [1, 2], torch.zeros(2)])
-def test_tensors_of_something_else_are_no_state(folder, other):
+def test_a_file_with_other_tensors_is_rejected(folder, other):
     torch.save(other, folder.path / STATE)
-    with pytest.raises(UsageError, match="holds no state of a training"):
+    with pytest.raises(UsageError, match="not a state of a training"):
         load_state(folder.path)
 
 
-def test_the_same_experiment_goes_on_in_its_folder(folder, make_experiment):
+def test_the_same_experiment_continues_in_its_folder(folder, make_experiment):
     folder.save({"step": 3})
     folder.close()
     assert load_state(folder_of(folder.path, make_experiment()).path) == {"step": 3}
 
 
-def test_another_experiment_is_told_what_differs(folder, make_experiment):
+def test_another_experiment_is_rejected_with_the_differences(folder, make_experiment):
     changed = make_experiment(train={"lr": 0.5}, data={"methods": ("Deepfakes",)})
     folder.close()
     with pytest.raises(ConfigMismatchError) as caught:
@@ -110,7 +110,7 @@ def test_another_experiment_is_told_what_differs(folder, make_experiment):
     assert "\n" not in message
 
 
-def test_an_option_that_came_later_has_had_its_default(folder, make_experiment):
+def test_a_newer_option_is_compared_by_its_default(folder, make_experiment):
     settings = json.loads((folder.path / "config.json").read_text())
     del settings["train"]["ema_decay"], settings["train"]["warmup_epochs"]
     (folder.path / "config.json").write_text(json.dumps(settings))
@@ -120,8 +120,8 @@ def test_an_option_that_came_later_has_had_its_default(folder, make_experiment):
         folder_of(folder.path, make_experiment())
 
 
-def test_a_training_of_earlier_names_goes_on(folder, make_experiment):
-    """All names that an option had, in what an earlier version has written."""
+def test_a_training_with_earlier_option_names_continues(folder, make_experiment):
+    """Reads all earlier names of options, as an earlier version wrote them."""
     settings = json.loads((folder.path / "config.json").read_text())
     for earlier, name in RENAMED.items():
         (table, option), (_, now) = earlier.split("."), name.split(".")
@@ -133,8 +133,8 @@ def test_a_training_of_earlier_names_goes_on(folder, make_experiment):
         folder_of(folder.path, make_experiment(train={"ema_decay": 0.5}, data={"batch_size": 4}))
 
 
-def test_settings_of_ones_own_are_compared_as_they_are(tmp_path):
-    # The tables "data" and "train" have options of these names, and defaults.
+def test_custom_settings_are_compared_unchanged(tmp_path):
+    # mgst's own tables "data" and "train" have options with these names, and defaults for them.
     asked = {"model": "gru", "data": {"batch": 2, "folder": "a"}, "train": {"lr": 0.1}}
     TrainFolder(tmp_path, asked).close()
     TrainFolder(tmp_path, asked).close()
@@ -150,39 +150,39 @@ def test_the_number_of_reading_processes_may_differ(folder, make_experiment):
 def test_one_training_at_a_time_writes_into_a_folder(folder, make_experiment):
     with pytest.raises(OutputError, match="in use by another run"):
         folder_of(folder.path, make_experiment())
-    with pytest.raises(OutputError, match="in use by another run"):  # nor does one of something else
+    with pytest.raises(OutputError, match="in use by another run"):  # also with other options
         folder_of(folder.path, make_experiment(train={"lr": 0.5}))
     folder.close()
     folder_of(folder.path, make_experiment())
 
 
-def test_a_folder_of_other_things_is_left_alone(make_experiment, tmp_path):
+def test_a_folder_with_other_files_is_rejected_and_not_changed(make_experiment, tmp_path):
     (tmp_path / "thesis.tex").write_text("mine")
-    with pytest.raises(UsageError, match="not empty, and no folder of a training"):
+    with pytest.raises(UsageError, match="not a folder of a training, and not empty"):
         folder_of(tmp_path, make_experiment())
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
 @pytest.mark.parametrize("text", ["{", "", "\udcff"])
-def test_settings_that_are_no_json_are_refused(make_experiment, tmp_path, text):
+def test_settings_that_are_not_json_are_rejected(make_experiment, tmp_path, text):
     (tmp_path / "config.json").write_bytes(text.encode(errors="surrogateescape"))
-    with pytest.raises(UsageError, match=r"config.json: is no valid JSON"):
+    with pytest.raises(UsageError, match=r"config.json: not valid JSON"):
         folder_of(tmp_path, make_experiment())
 
 
-def test_settings_of_something_else_are_refused(make_experiment, tmp_path):
+def test_settings_of_another_kind_are_rejected(make_experiment, tmp_path):
     (tmp_path / "config.json").write_text("[1, 2]")
-    with pytest.raises(UsageError, match="is no config of a training"):
+    with pytest.raises(UsageError, match="not a config of a training"):
         folder_of(tmp_path, make_experiment())
 
 
-def test_a_file_is_no_folder(make_experiment, tmp_path):
+def test_a_file_in_place_of_the_folder_is_rejected(make_experiment, tmp_path):
     (tmp_path / "out").write_text("")
     with pytest.raises(OutputError, match="this is a file, not a folder"):
         folder_of(tmp_path / "out", make_experiment())
 
 
-def test_rewinding_forgets_what_came_after(folder):
+def test_rewinding_removes_later_rows(folder):
     for step in range(1, 6):
         folder.log(STEPS, {"step": step, "total": step / 10})
     folder.log(VALIDATIONS, {"step": 5, "auc": 0.5})

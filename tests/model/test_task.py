@@ -1,4 +1,4 @@
-"""What is learnt: twins with labels at every grain, and losses that leave out what is not known."""
+"""The detection task: real-fake pairs with labels at every grain, and losses without unknown parts."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def make_task(make_experiment):
 
 
 def people(b=3, t=T):
-    """Real segments of different people."""
+    """Returns real segments of different people."""
     segment = faces68.make(b, t, SIDE)
     return Segment.of(segment.frames, segment.landmarks, grid=GRID)
 
 
 def videos():
-    """A real segment, a fake with a mask over its first quarter, and a fake without a mask."""
+    """Returns a real segment, a fake with a mask over its first quarter, and a fake without a mask."""
     segment = people()
     mask = torch.zeros_like(segment.mask)
     mask[1, :, :, :32, :32] = 1
@@ -52,7 +52,7 @@ def draw(seed=0):
 
 
 def said(examples, seed=0, *, grad=False):
-    """An output of a network that was never trained."""
+    """Returns the output of an untrained network."""
     n, t = examples.valid.shape
     grid = examples.patch_target.shape[-1]
     generator = generator_for(seed, "said")
@@ -67,7 +67,7 @@ def same(one, other):
     return one.pairs == other.pairs and all(torch.equal(getattr(one, c), getattr(other, c)) for c in columns)
 
 
-def test_twins_come_first_and_their_fakes_in_the_same_order(make_task):
+def test_pairs_come_first_with_fakes_in_the_same_order(make_task):
     examples = make_task(augment=PLAIN).examples(people(), draw())
     assert (len(examples), examples.pairs) == (6, 3)
     assert examples.label.tolist() == [0, 0, 0, 1, 1, 1]
@@ -77,7 +77,7 @@ def test_twins_come_first_and_their_fakes_in_the_same_order(make_task):
 
 
 @pytest.mark.parametrize("augment", [PLAIN, {**PLAIN, "temporal_p": 1.0}, {}, {**PLAIN, "donor_p": 1.0}])
-def test_labels_of_twins_hold_at_every_grain(make_task, augment):
+def test_labels_of_pairs_are_consistent_at_every_grain(make_task, augment):
     examples = make_task(augment=augment).examples(people(b=8), draw())
     real, fake = slice(0, 8), slice(8, 16)
     for column in ("frame_label", "severity", "boundary", "patch_target"):
@@ -88,21 +88,21 @@ def test_labels_of_twins_hold_at_every_grain(make_task, augment):
     assert examples.patch_known.all()
 
 
-def test_sources_are_others_where_donors_are_asked_for(make_task):
-    """A face of one even grey stays so when it is blended with itself, whatever its colour."""
+def test_donors_are_other_segments_if_requested(make_task):
+    """A face of a uniform grey stays uniform when it is blended with itself, with any change of colour."""
     segment = people(b=2)
     frames = torch.stack((torch.full_like(segment.frames[0], 0.5), segment.frames[1]))
     deviation = []
     for donor in (0.0, 1.0):
         task = make_task(augment={**PLAIN, "blend_preset": "sbi", "donor_p": donor})
         fakes = [task.examples(segment.replace(frames=frames), draw(seed)).frames[2, :, 0] for seed in range(8)]
-        # Within the middle of the face; edges of the mask are none of a source.
+        # Only the centre of the face: the edges of the mask are not pixels of a source alone.
         deviation.append(torch.stack(fakes)[..., 28:34, 28:34].std(dim=(-2, -1)).amax())
     assert deviation[0] < 1e-3 < deviation[1]
 
 
 @pytest.mark.parametrize("augment", [PLAIN, {**PLAIN, "temporal_p": 1.0}])
-def test_patches_change_only_where_the_twins_differ(make_task, augment):
+def test_patches_change_only_where_the_pair_differs(make_task, augment):
     examples = make_task(augment=augment).examples(people(b=8), draw())
     apart = (examples.frames[8:] - examples.frames[:8]).abs().amax(dim=2).flatten(0, 1)
     differ = (functional.adaptive_max_pool2d(apart[:, None], GRID) > 0).reshape(8, T, GRID, GRID)
@@ -134,7 +134,7 @@ def test_fake_videos_stay_as_they_are(make_task):
     corner[:2, :2] = True
     assert not examples.patch_target[0].any()
     assert (examples.patch_target[1] == corner).all()
-    # Nobody knows how much of the last one is manipulated: it counts as a whole.
+    # The manipulated share of the last segment is unknown, so its severity is 1.
     assert not examples.severity[0].any()
     assert ((examples.severity[1] > 0) & (examples.severity[1] < 1)).all()
     assert (examples.severity[2] == 1).all()
@@ -145,7 +145,7 @@ def test_without_any_masks_only_real_patches_are_known(make_task):
     assert examples.patch_known[:, 0, 0, 0].tolist() == [True, False, False]
 
 
-def test_blends_and_fake_videos_are_learnt_together(make_task):
+def test_blends_and_fake_videos_can_be_combined(make_task):
     segment = videos()
     order = torch.tensor([1, 0, 2])
     examples = make_task("both", PLAIN).examples(segment[order], draw(), has_mask=HAS_MASK[order])
@@ -209,7 +209,7 @@ def test_frames_without_a_face_are_left_out(make_task):
     assert output.embedding.grad[0, 0].any()
 
 
-def test_unknown_patches_have_no_part_in_the_loss(make_task):
+def test_unknown_patches_do_not_change_the_loss(make_task):
     examples = make_task("videos", PLAIN).examples(videos(), draw(), has_mask=HAS_MASK)
     for target in ("change", "boundary"):
         output = said(examples, grad=True)
@@ -234,7 +234,7 @@ def test_the_total_is_the_weighted_sum_of_its_parts(make_task):
     assert bare["total"] == bare["segment"]
 
 
-def test_the_prototype_follows_real_frames_alone(make_task):
+def test_the_prototype_depends_on_real_frames_only(make_task):
     task = make_task(augment=PLAIN)
     examples = task.examples(people(), draw())
     output = said(examples)
@@ -246,7 +246,7 @@ def test_the_prototype_follows_real_frames_alone(make_task):
     other = make_task(augment=PLAIN)
     other.update(changed, examples)
     assert torch.equal(other.prototype.centre, centre)
-    assert real[3:].any(), "a gate that leaves some frames real is part of the case"
+    assert real[3:].any(), "a frame mask that leaves some frames real is part of the case"
     assert task.state_dict().keys() == {"prototype.centre"}
 
 

@@ -1,4 +1,4 @@
-"""Training: exact at any restart, in any number of processes, and able to learn what it is shown."""
+"""Training: bit-identical after a restart, equal for any number of processes, and able to learn."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from mgst_model.train.optim import parameter_groups
 
 
 class Log(TrainWatcher):
-    """Keeps what it sees; asks for a stop, as a scheduler does, after step ``stop``."""
+    """Stores all reports, and requests a stop after step ``stop``, as a scheduler does."""
 
     def __init__(self, stop=0):
         self.stop, self.begun, self.steps, self.validations = stop, {}, [], []
@@ -87,7 +87,7 @@ def assert_near(folder, other, atol):
 
 @pytest.fixture(scope="module")
 def through(make_experiment, real_shards, tmp_path_factory):
-    """A training that ran through, with all that is random in one: its experiment, folder, result and what was seen."""
+    """A complete training with all random options: its experiment, folder, result and reports."""
     experiment = make_experiment(
         network={"backbone": "test_efficientnet.r160_in1k", "drop_path_rate": 0.5}, train={"save_every": 2}
     )
@@ -105,8 +105,8 @@ def assert_same_training(folder, other):
 
 
 @pytest.mark.parametrize("stop", [3, 4])
-def test_a_training_that_was_stopped_ends_in_the_same_bits(through, real_shards, fabric, tmp_path, stop):
-    # Step 3 lies within an epoch; step 4 is the last of one, before its validation.
+def test_a_stopped_training_continues_bit_identically(through, real_shards, fabric, tmp_path, stop):
+    # Step 3 is inside an epoch. Step 4 is the last step of an epoch, before its validation.
     experiment, whole, best, _ = through
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(Stopped):
@@ -120,7 +120,7 @@ def test_a_training_that_was_stopped_ends_in_the_same_bits(through, real_shards,
 
 
 @pytest.mark.parametrize("epoch", [0, 1])
-def test_a_validation_that_was_stopped_is_made_again(through, real_shards, fabric, tmp_path, monkeypatch, epoch):
+def test_an_interrupted_validation_is_repeated(through, real_shards, fabric, tmp_path, monkeypatch, epoch):
     experiment, whole, best, _ = through
     made, answers = DetectionTask.test_examples, []
 
@@ -146,7 +146,7 @@ def test_a_validation_that_was_stopped_is_made_again(through, real_shards, fabri
     assert_same_training(tmp_path, whole)
 
 
-def test_a_second_training_in_the_folder_is_refused_while_the_first_one_runs(
+def test_a_second_training_in_the_folder_is_rejected_while_the_first_one_runs(
     make_experiment, real_shards, fabric, tmp_path
 ):
     experiment = make_experiment(train={"epochs": 1})
@@ -163,12 +163,12 @@ def test_a_second_training_in_the_folder_is_refused_while_the_first_one_runs(
     assert not (tmp_path / ".lock").exists()
 
 
-def test_weights_know_what_they_were_trained_on(through):
+def test_the_card_describes_the_training_set(through):
     _, folder, _, _ = through
     assert load_network(folder).info["trained_on"] == {"real_videos": {"ffpp": 4}, "people": 4}
 
 
-def test_a_training_that_was_killed_goes_back_to_what_was_saved(through, real_shards, fabric, tmp_path):
+def test_a_killed_training_continues_from_the_saved_state(through, real_shards, fabric, tmp_path):
     class Killed(Log):
         def see(self, report):
             super().see(report)
@@ -199,7 +199,7 @@ def alone(make_experiment, real_shards, tmp_path_factory):
 
 @pytest.fixture
 def started(make_experiment, real_shards, fabric, tmp_path):
-    """Trains on from other trainings at a rate of 0, so that weights stay those begun with; gives the folder."""
+    """Continues from other trainings at a rate of 0, so that the initial weights stay; returns the folder."""
 
     def run(*others, **network):
         start = tuple(str(other / "last") for other in others)
@@ -214,14 +214,14 @@ def started(make_experiment, real_shards, fabric, tmp_path):
 
 
 @pytest.mark.parametrize("streams", ["both", "spatial"])
-def test_a_training_goes_on_from_another(started, alone, streams):
-    """What fuses streams does not matter to one of them alone, nor how they were trained to any."""
+def test_a_training_starts_from_an_earlier_one(started, alone, streams):
+    """Fusion does not matter for a single stream, and the options of the earlier training do not matter."""
     fusion = "scores" if streams == "spatial" else "features"
     first = started(alone["spatial"], streams=streams, fusion=fusion, style_mix_p=0.5)
     assert_same(weights_of(started(first, streams=streams)), weights_of(first))
 
 
-def test_a_training_goes_on_from_its_spatial_stream(started, alone):
+def test_a_training_starts_from_its_spatial_stream(started, alone):
     learnt, joined = weights_of(alone["spatial"]), weights_of(started(alone["spatial"]))
     assert {name.split(".")[0] for name in joined} > {"temporal", "guidance"}
     for name, value in learnt.items():
@@ -232,12 +232,12 @@ def test_a_training_goes_on_from_its_spatial_stream(started, alone):
         assert torch.equal(found[:, : value.shape[1]] if value.ndim > 1 else found, value), name
 
 
-def test_what_has_no_weights_does_not_keep_a_stream_from_joining(started, alone):
+def test_options_without_weights_may_differ_between_streams(started, alone):
     joined, learnt = weights_of(started(alone["spatial"], drop_path_rate=0.5, blocks=4)), weights_of(alone["spatial"])
     assert torch.equal(joined["frame_head.project.weight"], learnt["frame_head.project.weight"])
 
 
-def test_a_training_goes_on_from_both_streams(started, alone):
+def test_a_training_starts_from_both_streams(started, alone):
     joined = weights_of(started(alone["temporal"], alone["spatial"], fusion="scores"))
     for path in alone.values():
         for name, value in weights_of(path).items():
@@ -257,18 +257,20 @@ def test_a_training_goes_on_from_both_streams(started, alone):
     ],
     ids=str,
 )
-def test_weights_of_another_network_are_no_start(started, alone, network, streams):
-    with pytest.raises(UsageError, match="last: is a network of another shape"):
+def test_initial_weights_of_another_network_are_rejected(started, alone, network, streams):
+    with pytest.raises(UsageError, match="last: the network has another shape"):
         started(*(alone[stream] for stream in streams), **network)
 
 
-def test_the_same_stream_twice_is_no_start(started, alone, tmp_path):
+def test_the_same_stream_twice_is_rejected(started, alone, tmp_path):
     copied = shutil.copytree(alone["spatial"], tmp_path / "copied")
-    with pytest.raises(UsageError, match="copied/last: is a network of another shape"):
+    with pytest.raises(UsageError, match="copied/last: the network has another shape"):
         started(alone["spatial"], copied)
 
 
-def test_a_training_of_several_batches_a_step_is_resumed_as_exactly(make_experiment, real_shards, fabric, tmp_path):
+def test_a_training_with_several_batches_per_step_continues_bit_identically(
+    make_experiment, real_shards, fabric, tmp_path
+):
     experiment = make_experiment(train={"accumulate_batches": 2, "epochs": 1})
     train(experiment, real_shards, tmp_path / "whole", fabric=fabric)
     with pytest.raises(Stopped):
@@ -278,7 +280,7 @@ def test_a_training_of_several_batches_a_step_is_resumed_as_exactly(make_experim
     assert_same_training(tmp_path / "parts", tmp_path / "whole")
 
 
-def test_another_seed_trains_something_else(through, real_shards, fabric, tmp_path):
+def test_another_seed_gives_another_training(through, real_shards, fabric, tmp_path):
     experiment, whole, _, _ = through
     changed = replace(experiment, train=replace(experiment.train, seed=1))
     with pytest.raises(Stopped):
@@ -287,7 +289,7 @@ def test_another_seed_trains_something_else(through, real_shards, fabric, tmp_pa
     assert rows(tmp_path)[0]["segment"] != rows(whole)[0]["segment"]
 
 
-def test_a_training_that_is_done_stays_as_it_is(through, real_shards, fabric):
+def test_a_complete_training_is_not_changed(through, real_shards, fabric):
     experiment, whole, best, log = through
     assert [report.step for report in log.steps] == list(range(1, 9))
     assert [report.epoch for report in log.validations] == [0, 1]
@@ -302,7 +304,7 @@ def test_a_training_that_is_done_stays_as_it_is(through, real_shards, fabric):
 
 
 @pytest.mark.parametrize("name", ["loss", "gradient"])
-def test_what_is_no_number_names_its_chunks_and_leaves_the_last_state(
+def test_a_loss_that_is_not_finite_names_its_chunks_and_keeps_the_last_state(
     name, through, real_shards, fabric, tmp_path, monkeypatch
 ):
     experiment, whole, _, _ = through
@@ -314,13 +316,13 @@ def test_what_is_no_number_names_its_chunks_and_leaves_the_last_state(
         found = plain(logits, *arguments, **options)
         if len(seen) != 4:
             return found
-        # A root has no slope at 0.
+        # The derivative of the square root is infinite at 0.
         return found * math.nan if name == "loss" else found + (0 * logits.sum()).sqrt()
 
     with monkeypatch.context() as patch:
         patch.setattr("torch.nn.functional.binary_cross_entropy_with_logits", loss)
         with pytest.raises(
-            MgstError, match=rf"the {name} is nan at step 4, of chunks train0\d-00-0000, train0\d-00-0000 "
+            MgstError, match=rf"the {name} is nan at step 4, chunks train0\d-00-0000, train0\d-00-0000 "
         ) as caught:
             train(experiment, real_shards, tmp_path, fabric=fabric)
     assert caught.value.reason == f"non_finite_{name}"
@@ -331,10 +333,10 @@ def test_what_is_no_number_names_its_chunks_and_leaves_the_last_state(
     assert_same_training(tmp_path, whole)
 
 
-def test_a_validation_that_is_no_number_is_no_result(make_experiment, real_shards, fabric, tmp_path, monkeypatch):
+def test_a_validation_loss_that_is_not_finite_is_an_error(make_experiment, real_shards, fabric, tmp_path, monkeypatch):
     def losses(self, output, examples, *, plain=DetectionTask.losses, **options):
         found = plain(self, output, examples, **options)
-        return found if options else {**found, "total": found["total"] * math.nan}  # training has a ramp
+        return found if options else {**found, "total": found["total"] * math.nan}  # only the training passes an epoch
 
     monkeypatch.setattr(DetectionTask, "losses", losses)
     with pytest.raises(MgstError, match="the validation loss is nan after step 4 "):
@@ -342,20 +344,20 @@ def test_a_validation_that_is_no_number_is_no_result(make_experiment, real_shard
     assert not (tmp_path / "last.safetensors").exists()
 
 
-def test_a_training_goes_on_in_as_many_processes_as_it_began(make_experiment, real_shards, fabric, tmp_path):
+def test_a_training_continues_only_in_the_same_number_of_processes(make_experiment, real_shards, fabric, tmp_path):
     experiment = make_experiment(train={"epochs": 1})
     with pytest.raises(Stopped):
         train(experiment, real_shards, tmp_path, fabric=fabric, watcher=Log(1))
     state = state_of(tmp_path)
     torch.save({**state, "processes": 2}, tmp_path / "state.pt")
-    with pytest.raises(ConfigMismatchError, match="trained in 2 processes, not in 1 "):
+    with pytest.raises(ConfigMismatchError, match="the number of processes must be 2, as before, got 1 "):
         train(experiment, real_shards, tmp_path, fabric=fabric)
     torch.save(state, tmp_path / "state.pt")
-    train(experiment, f"{real_shards}/", tmp_path, fabric=fabric)  # the same place
+    train(experiment, f"{real_shards}/", tmp_path, fabric=fabric)  # another spelling of the same path
     assert len(rows(tmp_path)) == 4
 
 
-def test_validation_comes_every_so_many_epochs_and_at_the_end(make_experiment, real_shards, fabric, tmp_path):
+def test_validation_runs_at_its_interval_and_at_the_end(make_experiment, real_shards, fabric, tmp_path):
     log = Log()
     train(
         make_experiment(data={"draws_per_video": 1, "batch_size": 4}, train={"epochs": 5, "validate_every": 2}),
@@ -367,8 +369,8 @@ def test_validation_comes_every_so_many_epochs_and_at_the_end(make_experiment, r
     assert [report.epoch for report in log.validations] == [1, 3, 4]
 
 
-def test_the_area_is_that_of_all_segments_together(make_experiment, real_shards, fabric, tmp_path):
-    # Two logits at a time may well lie between 0 and 1, as probabilities do.
+def test_the_auc_is_that_of_all_segments_together(make_experiment, real_shards, fabric, tmp_path):
+    # Two logits at a time are sometimes both in [0, 1], as probabilities are.
     experiment = make_experiment(
         data={"batch_size": 1, "draws_per_video": 1, "val_draws_per_video": 12}, train={"epochs": 1, "seed": 1}
     )
@@ -388,7 +390,7 @@ def test_the_area_is_that_of_all_segments_together(make_experiment, real_shards,
     assert float(rows(tmp_path, "validation.csv")[0]["auc"]) == pytest.approx(wanted, abs=1e-6)
 
 
-def test_what_is_easy_is_learnt(make_experiment, mixed_shards, fabric, tmp_path):
+def test_an_easy_task_is_learnt(make_experiment, mixed_shards, fabric, tmp_path):
     experiment = make_experiment(
         data={"fakes": "videos", "batch_size": 8, "frames": 2, "draws_per_video": 8},
         augment={"recipe": "none"},
@@ -402,8 +404,8 @@ def test_what_is_easy_is_learnt(make_experiment, mixed_shards, fabric, tmp_path)
     assert log.steps[-1].losses["patch"] < log.steps[0].losses["patch"] / 3
 
 
-def test_half_batches_add_up_to_one(make_experiment, mixed_shards, fabric, tmp_path):
-    # Both halves have as many real ones as fakes; a prototype that moves twice a step would be another one.
+def test_two_accumulated_half_batches_equal_one_batch(make_experiment, mixed_shards, fabric, tmp_path):
+    # Both halves have as many real as fake segments. A prototype that is updated twice per step would differ.
     for name, batch, accumulate in (("whole", 4, 1), ("halves", 2, 2)):
         experiment = make_experiment(
             network={"drop_path_rate": 0.0},
@@ -418,13 +420,13 @@ def test_half_batches_add_up_to_one(make_experiment, mixed_shards, fabric, tmp_p
     for one, other in zip(whole, halves, strict=True):
         assert float(one["total"]) == pytest.approx(float(other["total"]), abs=1e-4)
     assert_near(tmp_path / "whole", tmp_path / "halves", atol=1e-4)
-    # AdamW would forgive a gradient of twice the length; its averages of it tell.
+    # AdamW's steps hide a gradient of twice the length, but its running averages show it.
     moments, others = (state_of(tmp_path / name)["optimizer"]["state"] for name in ("whole", "halves"))
     for key, moment in moments.items():
         torch.testing.assert_close(moment["exp_avg"], others[key]["exp_avg"], atol=1e-4, rtol=1e-2)
 
 
-def test_averaged_weights_are_kept_and_validated(make_experiment, real_shards, fabric, tmp_path):
+def test_averaged_weights_are_saved_and_validated(make_experiment, real_shards, fabric, tmp_path):
     for ema in (0.0, 0.9):
         train(make_experiment(train={"ema_decay": ema, "epochs": 1}), real_shards, tmp_path / str(ema), fabric=fabric)
     assert_same(state_of(tmp_path / "0.0")["network"], weights_of(tmp_path / "0.0"))
@@ -432,7 +434,7 @@ def test_averaged_weights_are_kept_and_validated(make_experiment, real_shards, f
     assert_same(state["averaged"], weights_of(tmp_path / "0.9"))
     assert_same(state["network"], weights_of(tmp_path / "0.0"))
     far = [(state["averaged"][name] - value).abs().max() for name, value in state["network"].items()]
-    assert 0 < max(far) < 4e-3  # no further than four steps of 1e-3
+    assert 0 < max(far) < 4e-3  # at most four steps of 1e-3
 
 
 def test_precision_and_sharpness_change_little_at_first(make_experiment, real_shards, fabric, tmp_path):
@@ -452,13 +454,13 @@ def test_precision_and_sharpness_change_little_at_first(make_experiment, real_sh
 
 
 @pytest.mark.gpu
-def test_the_scale_of_float16_losses_goes_on_as_it_was(make_experiment, real_shards, cuda, tmp_path):
+def test_the_float16_loss_scale_is_restored(make_experiment, real_shards, cuda, tmp_path):
     experiment = make_experiment(train={"epochs": 1, "precision": "16-mixed"})
     with pytest.raises(Stopped):
         train(experiment, real_shards, tmp_path, fabric=make_fabric(experiment, device=str(cuda)), watcher=Log(1))
     state = state_of(tmp_path)
     assert state["precision"]["scale"] > 128
-    state["precision"]["scale"] = 128.0  # it grows after 2000 steps only
+    state["precision"]["scale"] = 128.0  # it only grows after 2000 steps
     torch.save(state, tmp_path / "state.pt")
     fabric = make_fabric(experiment, device=str(cuda))
     train(experiment, real_shards, tmp_path, fabric=fabric)
@@ -470,15 +472,15 @@ def test_the_scale_of_float16_losses_goes_on_as_it_was(make_experiment, real_sha
     [
         (
             {"train": {"accumulate_batches": 5}},
-            r"an epoch has 4 batches, too few for a step \(lower train.accumulate_batches \(5\)",
+            r"an epoch has 4 batches, too few for one step \(lower train.accumulate_batches \(5\)",
         ),
-        ({"data": {"batch_size": 9}}, "an epoch draws 8 segments, too few for one batch in each of 1 processes"),
-        ({"data": {"fakes": "both"}}, "has no fake videos in the split 'train'"),
-        ({"data": {"frames": 9}}, "no real clip of the split train has 9 consecutive frames .the longest has 8: "),
+        ({"data": {"batch_size": 9}}, "an epoch has 8 segments, too few for one batch in each of 1 processes"),
+        ({"data": {"fakes": "both"}}, "no fake videos in the split 'train'"),
+        ({"data": {"frames": 9}}, "no real chunk of the split 'train' has 9 consecutive frames .the longest has 8: "),
         ({"network": {"backbone": "test_convnex"}}, "unknown backbone 'test_convnex'"),
     ],
 )
-def test_what_cannot_be_trained_is_said_before_the_folder_is_begun(
+def test_an_impossible_training_is_rejected_before_the_folder_is_created(
     make_experiment, real_shards, fabric, tmp_path, changes, message
 ):
     with pytest.raises(UsageError, match=message):
@@ -487,14 +489,14 @@ def test_what_cannot_be_trained_is_said_before_the_folder_is_begun(
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_gpu_that_is_not_there_is_said(make_experiment):
+def test_a_missing_gpu_is_reported(make_experiment):
     with pytest.raises(UsageError, match="no CUDA device is available"):
         make_fabric(make_experiment(), device="cuda")
     with pytest.raises(UsageError, match=r"train.precision 16-mixed needs a GPU"):
         make_fabric(make_experiment(train={"precision": "16-mixed"}))
 
 
-def test_scored_are_consecutive_frames_whatever_the_stride(make_experiment, real_shards):
+def test_scoring_uses_consecutive_frames_for_any_stride(make_experiment, real_shards):
     data = make_experiment(data={"stride": 2}).data
     reader = open_split(str(real_shards), data, "val")
     for training, step in ((True, 2), (False, 1)):
@@ -502,7 +504,7 @@ def test_scored_are_consecutive_frames_whatever_the_stride(make_experiment, real
             assert (batch.frame_indices.diff(dim=1) == step).all()
 
 
-def test_a_label_whose_videos_are_all_too_short_is_said(make_experiment, tmp_path):
+def test_too_short_videos_of_a_label_are_reported(make_experiment, tmp_path):
     records = [record_of("a"), record_of("b", label=1)]
     with open_folder(tmp_path, CONFIG_OF_SHARDS, records, videos_per_shard=9) as folder:
         for task in folder.missing(records):
@@ -510,7 +512,7 @@ def test_a_label_whose_videos_are_all_too_short_is_said(make_experiment, tmp_pat
         folder.finish()
     data = make_experiment(data={"fakes": "videos", "frames": 5, "batch_size": 1}).data
     reader = open_split(str(tmp_path), data, "train")
-    with pytest.raises(UsageError, match="no fake clip of the split train has 5 consecutive frames"):
+    with pytest.raises(UsageError, match="no fake chunk of the split 'train' has 5 consecutive frames"):
         make_loader(reader, data, seed=0, training=True)
 
 
@@ -543,8 +545,8 @@ ema_decay = 0.9
 
 
 @pytest.mark.slow
-def test_two_processes_are_one_with_the_whole_batch(make_experiment, fabric, tmp_path):
-    # Validation has two draws, so that the second process has nothing to validate.
+def test_two_processes_equal_one_with_the_whole_batch(make_experiment, fabric, tmp_path):
+    # The validation has two segments, so the second process has no validation batch.
     shards = write_face_shards(tmp_path / "shards", val=1, fakes=True, masks=True)
     config = tmp_path / "tiny.toml"
     config.write_text(CONFIG)
@@ -562,7 +564,7 @@ def test_two_processes_are_one_with_the_whole_batch(make_experiment, fabric, tmp
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment, timeout=200)
     assert done.returncode == 0, done.stderr
 
-    # 24 draws are 6 steps of 2 x 2.
+    # 24 segments are 6 steps of 2 x 2.
     experiment = make_experiment(
         network={"drop_path_rate": 0.0},
         data={"fakes": "videos", "batch_size": 4, "draws_per_video": 3, "val_draws_per_video": 1},
@@ -576,13 +578,13 @@ def test_two_processes_are_one_with_the_whole_batch(make_experiment, fabric, tmp
         assert {k: float(v) for k, v in row.items()} == pytest.approx({k: float(v) for k, v in other.items()}, abs=1e-4)
     for key, value in rows(tmp_path / "one", "validation.csv")[0].items():
         assert float(value) == pytest.approx(float(rows(tmp_path / "two", "validation.csv")[0][key]), abs=1e-4)
-    # AdamW makes whole steps of gradients that are hardly more than rounding, as those behind closed gates are.
+    # AdamW takes full steps even for gradients that are rounding errors, as those behind gates of 0 are.
     assert_near(tmp_path / "one", tmp_path / "two", atol=2e-4)
 
 
 @pytest.mark.slow
 def test_processes_average_the_same_running_means(tmp_path):
-    """Each normalises what it has seen itself; what is validated and resumed from is one network."""
+    """Each process normalises with its own statistics; validation and resuming use one network."""
     shards = write_face_shards(tmp_path / "shards")
     config = tmp_path / "tiny.toml"
     config.write_text(CONFIG.replace('"test_convnext"', '"test_efficientnet"').replace('"videos"', '"blends"'))
@@ -625,7 +627,7 @@ def free_port():
         return listener.getsockname()[1]
 
 
-def test_eight_segments_are_learnt_by_heart(make_experiment):
+def test_eight_segments_can_be_memorised(make_experiment):
     experiment = make_experiment(network={"drop_path_rate": 0.0}, augment={"recipe": "none"})
     task = DetectionTask(experiment.data, experiment.augment, experiment.loss, experiment.network)
     people = faces68.make(4, 3, 32)

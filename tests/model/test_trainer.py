@@ -1,4 +1,4 @@
-"""Training what is not of this toolkit: networks, tasks and loaders of one's own."""
+"""The trainer with custom networks, tasks and loaders."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CONFIG = TrainConfig(epochs=2, lr=0.01, ema_decay=0.9, save_every=2)
 
 
 class OwnNetwork(nn.Module):
-    """Logits from the contrast of frames; drops some, so that what is drawn matters."""
+    """Computes logits from the contrast of frames, with dropout, so that random numbers matter."""
 
     def __init__(self, width=8, output=None):
         super().__init__()
@@ -38,7 +38,7 @@ class OwnNetwork(nn.Module):
 
 
 class OwnTask:
-    """Tells fake videos from real ones as they are; no module, and without a state."""
+    """Distinguishes fake videos from real ones without augmentation. It is not a module and has no state."""
 
     def __init__(self):
         self.epochs, self.updates = [], 0
@@ -61,7 +61,7 @@ class OwnTask:
 
 
 class OwnLoader:
-    """Batches in memory, in the same order in every epoch."""
+    """Yields batches from memory, in the same order in every epoch."""
 
     def __init__(self, batches):
         self.batches, self.epoch, self.place = list(batches), 0, 0
@@ -93,7 +93,7 @@ class StopAt(TrainWatcher):
 
 @pytest.fixture(scope="module")
 def batches(make_experiment, mixed_shards):
-    """Of real and fake videos: to train on, and to validate with."""
+    """Batches of real and fake videos, for training and for validation."""
     data = make_experiment(data={"fakes": "videos", "batch_size": 4}).data
     return [list(loader) for loader in make_loaders(str(mixed_shards), data)]
 
@@ -115,7 +115,7 @@ def rows(folder, name="steps.csv"):
         ]
 
 
-def test_all_parts_may_be_ones_own(make_trainer, batches, tmp_path):
+def test_all_parts_can_be_custom(make_trainer, batches, tmp_path):
     trainer = make_trainer(config=TrainConfig(epochs=12, lr=0.05, ema_decay=0.5, validate_every=6))
     best = trainer.train()
     assert best.auc == 1
@@ -127,21 +127,21 @@ def test_all_parts_may_be_ones_own(make_trainer, batches, tmp_path):
     assert rows(tmp_path / "out")[-1].keys() == {"step", "epoch", "rate", "total", "own"}
 
 
-def test_a_task_of_the_toolkit_trains_a_network_that_has_logits_only(mixed_shards, make_experiment, fabric, tmp_path):
+def test_the_detection_task_trains_a_network_with_logits_only(mixed_shards, make_experiment, fabric, tmp_path):
     data = make_experiment(data={"fakes": "both"}).data
     loaders = make_loaders(str(mixed_shards), data, fabric=fabric)
     Trainer(OwnNetwork(), DetectionTask(data), loaders, TrainConfig(epochs=1), out=tmp_path, fabric=fabric).train()
     assert rows(tmp_path)[0].keys() == {"step", "epoch", "rate", "total", "segment"}
 
 
-def test_weights_of_ones_own_network_are_read_by_it_and_not_by_the_toolkit(make_trainer, tmp_path):
+def test_weights_of_a_custom_network_are_not_loaded_by_load_network(make_trainer, tmp_path):
     trainer = make_trainer()
     trainer.train()
     network = OwnNetwork()
     network.load_state_dict(load_file(tmp_path / "out" / "last.safetensors"))
     for name, value in trainer.trained.state_dict().items():
         assert torch.equal(network.state_dict()[name], value), name
-    with pytest.raises(UsageError, match=r"describes a network of your own, which .* \(build it, and read its weights"):
+    with pytest.raises(UsageError, match=r"describes a custom network, which .* \(build it, and read its weights"):
         load_network(tmp_path / "out")
 
 
@@ -155,7 +155,7 @@ def test_parameters_that_share_memory_are_written(make_trainer, tmp_path):
 
 
 @pytest.mark.parametrize("stop", [1, 3])
-def test_a_training_of_ones_own_goes_on_to_the_same_bits(make_trainer, tmp_path, stop):
+def test_a_custom_training_continues_bit_identically(make_trainer, tmp_path, stop):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     best = make_trainer(out=whole).train()
     with pytest.raises(Stopped):
@@ -168,7 +168,7 @@ def test_a_training_of_ones_own_goes_on_to_the_same_bits(make_trainer, tmp_path,
         assert all(torch.equal(one[key], other[key]) for key in other)
 
 
-def test_a_trainer_that_was_stopped_may_go_on_itself(make_trainer):
+def test_a_stopped_trainer_can_continue(make_trainer):
     trainer = make_trainer(watcher=StopAt(1))
     with pytest.raises(Stopped):
         trainer.train()
@@ -176,16 +176,18 @@ def test_a_trainer_that_was_stopped_may_go_on_itself(make_trainer):
     assert trainer.step == trainer.steps
 
 
-def test_another_training_is_not_gone_on_with(make_trainer):
+def test_another_training_is_not_continued(make_trainer):
     make_trainer(settings={"width": 8}).train()
     with pytest.raises(ConfigMismatchError, match="another config: width: 8 -> 9 "):
         make_trainer(settings={"width": 9}).train()
-    with pytest.raises(ConfigMismatchError, match=r"out: the state is of another network: .*size mismatch") as caught:
+    with pytest.raises(
+        ConfigMismatchError, match=r"out: the state belongs to another network: .*size mismatch"
+    ) as caught:
         make_trainer(OwnNetwork(width=9), settings={"width": 8}).train()
     assert "\n" not in str(caught.value)
 
 
-def test_without_a_fabric_it_trains_on_this_machine(make_trainer):
+def test_without_a_fabric_the_trainer_builds_one(make_trainer):
     trainer = make_trainer(fabric=None)
     assert trainer.fabric.world_size == 1
     assert (trainer.fabric.device.type == "cuda") == torch.cuda.is_available()
@@ -200,13 +202,13 @@ def test_without_a_fabric_it_trains_on_this_machine(make_trainer):
         (lambda logit: (logit, logit), "tuple"),
     ],
 )
-def test_what_is_no_judgement_is_said_with_its_shape(make_trainer, output, given):
-    wanted = rf"the network returned {given}, not a SegmentOutput or logits of shape \(4,\)"
+def test_an_invalid_network_output_is_rejected_with_its_shape(make_trainer, output, given):
+    wanted = rf"the network must return a SegmentOutput or logits of shape \(4,\), got {given}"
     with pytest.raises(TypeError, match=wanted):
         make_trainer(OwnNetwork(output=output)).train()
 
 
-def test_the_card_lets_the_toolkit_read_the_weights(make_trainer, make_experiment, tmp_path):
+def test_weights_with_a_card_are_loaded_by_load_network(make_trainer, make_experiment, tmp_path):
     config = make_experiment().network
     with torch.random.fork_rng(devices=[]):
         network = build_network(config)

@@ -1,4 +1,4 @@
-"""Windows over a run: every frame is seen, none is made up, and what is reported is the mean of what was said."""
+"""Windows over a run: they cover every frame exactly as specified, and scores are means over windows."""
 
 from itertools import pairwise
 
@@ -13,7 +13,7 @@ from mgst_model.networks.output import SegmentOutput
 
 
 class Brightness(nn.Module):
-    """Calls bright frames fake, and patches in which the red channel changes."""
+    """Gives high scores to bright frames, and to patches in which the red channel changes."""
 
     def __init__(self, *, patches=True):
         super().__init__()
@@ -42,7 +42,7 @@ def test_windows_cover_every_frame_and_no_other(count, frames, data):
 
 
 @pytest.mark.parametrize(("count", "frames", "stride"), [(0, 4, 4), (4, 0, 1), (9, 4, 5), (9, 4, 0)])
-def test_windows_that_make_no_sense_are_refused(count, frames, stride):
+def test_invalid_windows_are_rejected(count, frames, stride):
     with pytest.raises(ValueError):
         windows_of(count, frames=frames, stride=stride)
 
@@ -64,7 +64,7 @@ def test_scores_are_the_means_over_the_windows(generator):
     torch.testing.assert_close(scores.window_patch[1], pair[3:6].mean(dim=0))
 
 
-def test_patches_between_windows_that_do_not_overlap_are_not_made_up(generator):
+def test_patch_scores_use_no_pairs_across_windows_without_overlap(generator):
     run = pictures(8, generator)
     scores = score_windows(Brightness(), run, frames=4)
     with torch.no_grad():
@@ -74,7 +74,7 @@ def test_patches_between_windows_that_do_not_overlap_are_not_made_up(generator):
 
 
 @pytest.mark.parametrize("batch", [1, 3, 100])
-def test_batches_change_nothing_but_the_number_of_calls(generator, batch):
+def test_batch_size_only_changes_the_number_of_calls(generator, batch):
     runs = [pictures(n, generator) for n in (9, 2, 4, 3, 16, 2)]
     network = Brightness()
     together = list(score_runs(network, runs, frames=4, stride=2, batch=batch))
@@ -86,7 +86,7 @@ def test_batches_change_nothing_but_the_number_of_calls(generator, batch):
             torch.testing.assert_close(a, b)
 
 
-def test_runs_are_asked_for_one_by_one(generator):
+def test_runs_are_requested_one_by_one(generator):
     asked = []
 
     def runs():
@@ -107,19 +107,19 @@ def test_single_frames_have_no_patches(generator):
     assert score_windows(Brightness(patches=False), pictures(6, generator), frames=4).patch is None
 
 
-def test_it_computes_where_the_network_is(generator, device):
+def test_scores_are_computed_on_the_device_of_the_network(generator, device):
     run = pictures(9, generator)
     there = score_windows(Brightness().to(device), run, frames=4, device=device)
     assert all(value.device.type == "cpu" for value in there)
     torch.testing.assert_close(there.frame, score_windows(Brightness(), run, frames=4).frame)
 
 
-def test_a_batch_without_windows_is_refused(generator):
+def test_a_batch_size_of_0_is_rejected(generator):
     with pytest.raises(ValueError, match="batch"):
         next(score_runs(Brightness(), [pictures(2, generator)], frames=2, batch=0))
 
 
-def test_half_precision_says_nearly_the_same(generator):
+def test_half_precision_gives_nearly_the_same_scores(generator):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         weights = nn.Linear(8 * 8 * 3, 1)

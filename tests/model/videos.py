@@ -1,4 +1,4 @@
-"""Predictions to be measured: videos with scores, as a detector would give them."""
+"""Predictions for tests: videos with scores, as from a detector."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mgst_model.evaluate.predictions import Predictions, VideoScore
 
 
 def video(key: str, label: int, score: float | None, **changes: Any) -> VideoScore:
-    """A video with one segment and two frames of its score."""
+    """Returns a video with one segment and two frames, all with its score."""
     parts = () if score is None else (score,)
     fields = {
         "dataset": "ffpp",
@@ -27,7 +27,7 @@ def video(key: str, label: int, score: float | None, **changes: Any) -> VideoSco
 
 
 def draw(real: int, fake: int, *, apart: float = 1.5, seed: int = 0) -> tuple[list[float], list[int]]:
-    """Scores of a detector that is right more often than not, and their labels."""
+    """Returns scores of a detector with an AUC above 0.5, and their labels."""
     labels = [0] * real + [1] * fake
     logits = torch.randn(real + fake, generator=generator_for(seed, "scores"), dtype=torch.float64)
     return (logits + apart * (torch.tensor(labels) - 0.5)).sigmoid().tolist(), labels
@@ -41,7 +41,7 @@ def predictions(
     seed: int = 0,
     **changes: Any,
 ) -> Predictions:
-    """``count`` real videos and as many fakes of every method, with a target each."""
+    """Returns ``count`` real videos and the same number of fakes of every method, each with a target identity."""
     videos = []
     for number, method in enumerate(("real", *methods)):
         label = int(number > 0)

@@ -1,4 +1,4 @@
-"""Scores drawn over time and on frames, and the video that is written as they come."""
+"""Drawings of scores over time and on frames, and the annotated video."""
 
 import av
 import numpy as np
@@ -55,12 +55,12 @@ def test_extreme_thresholds_have_colours_too(threshold):
         assert all(0 <= value <= 255 for value in score_colour(score, threshold))
 
 
-def test_a_verdict_is_fake_from_the_threshold_upwards():
+def test_a_verdict_is_fake_above_the_threshold():
     assert [verdict(score, 0.5) for score in (0.49, 0.5, 0.51)] == ["real", "real", "fake"]
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(0.52, "0.5 s"), (59.9, "59.9 s"), (90, "1:30"), (3750, "1:02:30")])
-def test_times_are_short(seconds, words):
+def test_times_are_formatted_short(seconds, words):
     assert clock(seconds) == words
 
 
@@ -73,19 +73,19 @@ def test_a_curve_goes_through_its_scores_and_leaves_gaps():
     assert not drawn[:, 45:145].any()
 
 
-def test_a_timeline_fills_what_is_fake_red_and_what_is_real_blue():
+def test_a_timeline_is_red_for_fake_and_blue_for_real_scores():
     both = timeline([track(range(100), 0.95), track(range(50), 0.05, number=1)], seconds=10.0, title="a title")
     assert both.shape[1] == 1200
-    # Below the middle of the first row, above the foot of the second.
+    # Below the middle of the first row, and above the lower edge of the second row.
     red = both[44 + 60, 300:1100].mean(axis=0)
     assert red[0] > red[2] + 40
     blue = both[44 + 92 + 14 + 92 - 5, 300:600].mean(axis=0)
     assert blue[2] > blue[0] + 20
     nothing = both[44 + 92 + 14 + 80, 800:1100].astype(int)
-    assert np.abs(nothing - nothing.mean(axis=1, keepdims=True)).max() <= 1  # grey: nobody was there
+    assert np.abs(nothing - nothing.mean(axis=1, keepdims=True)).max() <= 1  # grey: no scores there
 
 
-def test_a_timeline_of_a_crowd_stays_short():
+def test_a_timeline_of_many_tracks_has_a_limited_height():
     crowd = [track(range(5 + n), 0.5, number=n) for n in range(40)]
     assert timeline(crowd, seconds=5.0, most=12).shape == timeline(crowd[-12:], seconds=5.0).shape
 
@@ -96,7 +96,7 @@ def test_a_timeline_can_have_any_length(seconds):
     assert made.dtype == np.uint8
 
 
-def test_an_annotated_frame_shows_the_box_in_the_colour_of_its_score():
+def test_the_box_on_an_annotated_frame_has_the_colour_of_its_score():
     frame = np.full((240, 320, 3), 90, np.uint8)
     fake, real = track(range(3), 1.0), track(range(3), 0.0, number=1, box=(150, 60, 220, 140))
     draw = Annotator([fake, real], size=(240, 320), seconds=0.3)
@@ -111,13 +111,13 @@ def test_an_annotated_frame_shows_the_box_in_the_colour_of_its_score():
     assert (without[:240] == 90).all()
 
 
-def test_a_picture_stays_as_it_is_while_it_is_held():
+def test_a_referenced_picture_is_not_overwritten():
     draw = Annotator([track(range(40), 0.5)], size=(64, 80), seconds=4.0)
     held = [draw(np.full((64, 80, 3), i, np.uint8), 100, 0.1 * i) for i in range(6)]
     assert [int(picture[:64].max()) for picture in held] == list(range(6))
 
 
-def test_the_heat_lies_on_suspicious_patches_and_on_no_others():
+def test_the_heat_map_covers_only_patches_above_the_threshold():
     patches = np.zeros((4, 4))
     patches[3, 3] = 1.0
     frame = np.full((200, 200, 3), 90, np.uint8)
@@ -129,14 +129,14 @@ def test_the_heat_lies_on_suspicious_patches_and_on_no_others():
     assert (picture[50:110, 60:110] == 90).all()
 
 
-def test_the_heat_may_reach_beyond_the_frame():
+def test_the_heat_map_may_extend_beyond_the_frame():
     one = track(range(2), 0.9, box=(-50, -30, 130, 90), patches=np.ones((4, 4)))
     outside = track(range(2), 0.9, number=1, box=(300, 300, 340, 340), patches=np.ones((4, 4)))
     picture = Annotator([one, outside], size=(64, 80), seconds=0.2)(np.zeros((64, 80, 3), np.uint8), 0, 0.0)
     assert picture[60, 70, 0] > 60
 
 
-def test_the_strip_shows_where_the_frame_is():
+def test_the_strip_marks_the_position_of_the_frame():
     draw = Annotator([track(range(100), 0.7)], size=(100, 400), seconds=10.0)
     frame = np.zeros((100, 400, 3), np.uint8)
     for time in (0.0, 2.5, 9.9):
@@ -145,16 +145,16 @@ def test_the_strip_shows_where_the_frame_is():
         assert marker.mean() == pytest.approx(time / 10 * 399, abs=2)
 
 
-def test_large_frames_are_reduced_and_sides_are_even():
+def test_large_frames_are_scaled_down_and_sides_are_even():
     draw = Annotator([track(range(2), 0.7, box=(400, 400, 1200, 1200))], size=(2161, 3841), seconds=1.0)
     picture = draw(np.zeros((2161, 3841, 3), np.uint8), 0, 0.0)
     assert max(picture.shape[:2]) == LONGEST
     assert picture.shape[0] % 2 == picture.shape[1] % 2 == 0
-    assert picture[400, 300].max() > 100  # the lower edge of the box, a third as far away
+    assert picture[400, 300].max() > 100  # the lower edge of the box, scaled by a third
     assert Annotator([], size=(63, 65), seconds=0.0)(np.zeros((63, 65, 3), np.uint8), 0, 0.0).shape == (64, 64, 3)
 
 
-def test_faces_have_colours_of_their_own():
+def test_tracks_have_different_colours():
     assert len({track_colour(n) for n in range(8)}) == 8
 
 
@@ -172,14 +172,14 @@ def test_a_video_keeps_times_and_pictures(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a: b.mp4"]
 
 
-def test_times_that_are_the_same_do_not_end_the_file(tmp_path):
+def test_equal_times_do_not_end_the_file(tmp_path):
     same = ((0.5, picture) for _, picture in pictures(6))
     assert write_video(tmp_path / "a.mp4", same, fps=29.97) == 6
     with av.open(str(tmp_path / "a.mp4")) as video:
         assert len(list(video.decode(video=0))) == 6
 
 
-def test_nothing_is_left_of_a_video_that_breaks_off(tmp_path):
+def test_an_interrupted_video_leaves_no_file(tmp_path):
     def broken():
         yield from pictures(3)
         raise KeyboardInterrupt

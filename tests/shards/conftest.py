@@ -12,7 +12,7 @@ from mgst_data.shards import open_folder
 
 @pytest.fixture
 def records() -> list[VideoRecord]:
-    """Eleven videos of train (three real) and four of test (two real)."""
+    """Records of eleven train videos (three real) and four test videos (two real)."""
     train = [record_of(f"v{i:02d}", label=int(i >= 3)) for i in range(11)]
     return train + [record_of(f"w{i:02d}", label=i % 2, split="test") for i in range(4)]
 

@@ -1,4 +1,4 @@
-"""Tiny synthetic chunks, and a stand-in for extraction that writes them."""
+"""Tiny synthetic chunks, and a mock extraction that writes them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def chunk_of(
     image_format: str = "jpg",
     masks: bool = False,
 ) -> FaceChunk:
-    """Content that depends on nothing but the arguments, and differs with each of them."""
+    """Makes a chunk whose content depends only on the arguments, and differs with each of them."""
     seed = hashlib.blake2b(f"{record.key}/{track}/{chunk}".encode(), digest_size=4).digest()
     random = np.random.default_rng(int.from_bytes(seed, "little"))
     points = torch.from_numpy(random.uniform(0, size, (2, t, k, 2)).astype(np.float32))
@@ -77,7 +77,7 @@ def chunk_of(
 
 
 def chunks_of(record: VideoRecord, *, t: int = 5) -> Iterator[FaceChunk]:
-    """Stands in for extraction: one track of 1 to 3 chunks, and for every other video a second track."""
+    """Mocks the extraction of a video: one track of 1 to 3 chunks, and for every second video another track."""
     count = int(hashlib.blake2b(record.key.encode(), digest_size=1).hexdigest(), 16)
     for track in range(1 + count % 2):
         for chunk in range(1 + count % 3):
@@ -93,7 +93,7 @@ def report_of(record: VideoRecord, chunks: list[FaceChunk] | None = None, reason
 
 
 def write_shard(folder: Path, task: ShardTask, *, skip: dict[str, str] | None = None, extract=chunks_of) -> ShardReport:
-    """What the shard job does, with nothing to go wrong."""
+    """Mocks the shard job without errors."""
     with ShardWriter(folder, task.name, [record.key for record in task.records]) as shard:
         for record in task.records[len(shard.kept) :]:
             chunks = []

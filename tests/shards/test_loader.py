@@ -46,12 +46,12 @@ def content(batches):
 
 
 def same(a, b):
-    """Whether two batches are bit-identical."""
+    """Returns whether two batches are bit-identical."""
     columns = [(getattr(a, field.name), getattr(b, field.name)) for field in dataclasses.fields(a)]
     return all(torch.equal(x, y) if isinstance(x, torch.Tensor) else x == y for x, y in columns)
 
 
-def test_a_batch_holds_what_the_chunks_hold(make_loader):
+def test_a_batch_has_the_content_of_its_chunks(make_loader):
     loader = make_loader(CentreWindow(3), shuffle=False)
     chunks = {chunk.key: chunk for chunk in loader.sampler.reader}
     seen = []
@@ -90,16 +90,16 @@ def dataset(make_folder):
     return SegmentDataset(ShardReader.open(make_folder()), RandomWindow(3))
 
 
-def test_a_data_set_counts_its_segments_and_knows_them_by_number(dataset):
+def test_a_data_set_has_a_length_and_integer_indices(dataset):
     keys = [chunk.key for chunk in dataset.reader]
     assert len(dataset) == len(keys)
-    assert [sample.key for sample in dataset] == keys  # ends at the first IndexError
+    assert [sample.key for sample in dataset] == keys  # the iteration ends at the first IndexError
     last = len(keys) - 1
     for index in (last, -1, np.int64(last), torch.tensor(last)):
         assert same(collate_segments([dataset[index]]), collate_segments([dataset[last]]))
     assert dataset[-len(keys)].key == keys[0]
     for index in (len(keys), -len(keys) - 1):
-        with pytest.raises(IndexError, match=f"no segment {index} in a data set of {len(keys)}"):
+        with pytest.raises(IndexError, match=f"index {index} is out of range for a data set of {len(keys)} segments"):
             dataset[index]
     with pytest.raises(TypeError, match="slice"):
         dataset[:2]
@@ -117,7 +117,7 @@ def test_a_sample_is_a_row_of_its_batch(dataset):
 
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("options", [{}, {"collate_fn": collate_segments}])
-def test_a_data_loader_shuffles_and_batches_it(dataset, workers, options):
+def test_a_data_loader_shuffles_and_batches_the_data_set(dataset, workers, options):
     def batches(seed, **more):
         generator = torch.Generator().manual_seed(seed)
         return list(DataLoader(dataset, 2, shuffle=True, num_workers=workers, generator=generator, **options, **more))
@@ -129,12 +129,12 @@ def test_a_data_loader_shuffles_and_batches_it(dataset, workers, options):
     count = len(dataset)
     assert [len(batch) for batch in batches(0)] == [2] * (count // 2) + [1] * (count % 2)
     assert [len(batch) for batch in batches(0, drop_last=True)] == [2] * (count // 2)
-    # A segment does not depend on its batch, nor on the process that reads it.
+    # A segment depends neither on its batch nor on the process that reads it.
     by_key = {sample.key: collate_segments([sample]) for sample in dataset}
     assert all(same(collate_segments([sample]), by_key[sample.key]) for batch in batches(1) for sample in batch)
 
 
-def test_data_sets_made_of_it_and_other_collate_functions_work(dataset):
+def test_subsets_and_other_collate_functions_work(dataset):
     generator = torch.Generator()
     for made in (Subset(dataset, [3, 1]), ConcatDataset([Subset(dataset, [3]), Subset(dataset, [1])])):
         (batch,) = DataLoader(made, 2, generator=generator)
@@ -155,7 +155,7 @@ def test_frames_depend_on_seed_epoch_and_number(dataset, workers):
         return [int(first) for batch in loader for first in batch.frame_indices[:, 0] % 10]
 
     first, second = starts(0), starts(1)
-    assert set(first) == {0, 1, 2}  # all places of 3 frames among 5
+    assert set(first) == {0, 1, 2}  # all positions of 3 frames in 5
     assert first != second
     assert starts(0) == first
     other = SegmentDataset(dataset.reader, dataset.choose, seed=1)
@@ -163,11 +163,11 @@ def test_frames_depend_on_seed_epoch_and_number(dataset, workers):
 
 
 @pytest.mark.timeout(60)
-def test_workers_have_no_threads_of_opencv(dataset):
+def test_workers_use_one_opencv_thread(dataset):
     before = cv2.getNumThreads()
     cv2.setNumThreads(2)
     try:
-        cv2.GaussianBlur(np.zeros((2000, 2000, 3), np.uint8), (31, 31), 5)  # makes OpenCV start its pool
+        cv2.GaussianBlur(np.zeros((2000, 2000, 3), np.uint8), (31, 31), 5)  # starts the thread pool of OpenCV
         count = DataLoader(
             dataset, num_workers=2, collate_fn=lambda samples: cv2.getNumThreads(), generator=torch.Generator()
         )
@@ -178,14 +178,14 @@ def test_workers_have_no_threads_of_opencv(dataset):
 
 
 @pytest.mark.parametrize("world", [2, 3])
-def test_every_chunk_is_seen_once_over_processes_and_workers(make_loader, world):
+def test_processes_and_workers_together_read_every_chunk_once(make_loader, world):
     batches = [batch for rank in range(world) for batch in make_loader(rank=rank, world=world, workers=rank % 2)]
     keys = [key for batch in batches for key in batch.keys]
     assert sorted(keys) == sorted(chunk.key for chunk in make_loader().sampler.reader)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_stopped_epoch_goes_on_with_exactly_the_rest(make_loader, workers):
+def test_a_stopped_epoch_resumes_with_the_remaining_batches(make_loader, workers):
     whole, second = content(loader := make_loader()), content(loader)
     stopped = make_loader(workers=workers)
     begun = content(itertools.islice(stopped, 3))
@@ -195,7 +195,7 @@ def test_a_stopped_epoch_goes_on_with_exactly_the_rest(make_loader, workers):
     assert len(resumed) == len(whole) - 3
     assert begun + content(resumed) == whole
     assert content(resumed) == second
-    # The loader that was stopped goes on in the same place.
+    # The stopped loader continues at the same position.
     assert content(stopped) == whole[3:]
 
 
@@ -208,7 +208,7 @@ def test_the_state_of_other_shards_or_another_seed_is_refused(make_loader, make_
         make_loader(folder=other).load_state_dict(state)
 
 
-def test_scaling_moves_landmarks_and_masks_with_the_picture(tmp_path):
+def test_scaling_moves_landmarks_and_masks_with_the_crop(tmp_path):
     size, at = 16, (4, 9)  # column, row
     picture, mask = np.zeros((size, size, 3), np.uint8), np.zeros((size, size), np.uint8)
     picture[at[1], at[0]] = mask[at[1], at[0]] = 255
@@ -230,7 +230,7 @@ def test_scaling_moves_landmarks_and_masks_with_the_picture(tmp_path):
 
 
 def folder_of(path, chunks):
-    """A folder of one shard of these chunks, of one video each."""
+    """Writes a folder with one shard of these chunks; each chunk is from another video."""
     records = [chunk.record for chunk in chunks]
     by_key = {chunk.record.key: [chunk] for chunk in chunks}
     with open_folder(path / "one", {}, records) as folder:
@@ -250,14 +250,14 @@ def test_crops_of_several_sizes_need_a_size(tmp_path):
     assert batch.frames.shape == (2, 2, 3, 20, 20)
 
 
-def test_chunks_that_are_too_short_are_left_out(tmp_path):
+def test_chunks_that_are_too_short_are_omitted(tmp_path):
     reader = folder_of(tmp_path, [chunk_of(record_of("a"), t=5), chunk_of(record_of("b"), t=9)])
     assert len(SegmentDataset(reader, RandomWindow(3, stride=3))) == 1
     with pytest.raises(UsageError, match=r"/one: no chunk has 10 frames; the longest has 9 \(.*--frames 10"):
         SegmentDataset(reader, EvenlySpaced(10))
 
 
-def test_labels_come_from_the_masks_where_there_are_some(tmp_path, device):
+def test_labels_come_from_the_masks_if_there_are_masks(tmp_path, device):
     half = np.zeros((16, 16), np.uint8)
     half[:, :8] = 255
     empty = np.zeros((16, 16), np.uint8)
@@ -281,7 +281,7 @@ def test_labels_come_from_the_masks_where_there_are_some(tmp_path, device):
 
 @pytest.fixture
 def damaged(make_folder):
-    """A reader whose first chunk has a damaged header and whose second has damaged pictures."""
+    """A reader whose first chunk has a damaged header, and whose second chunk has damaged images."""
     out = make_folder()
     reader = ShardReader.open(out)
     path = out / reader.shards[reader.shard[0]].rsplit("/", 1)[1]
@@ -293,13 +293,13 @@ def damaged(make_folder):
     return reader
 
 
-def test_a_damaged_chunk_ends_the_run_unless_told_otherwise(make_loader, damaged):
+def test_a_damaged_chunk_ends_the_run_by_default(make_loader, damaged):
     with pytest.raises(ShardError, match=r"\.tar"):
         list(make_loader(folder=damaged))
 
 
 @pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.filterwarnings("default"))])
-def test_damaged_chunks_are_left_out_and_counted_on_request(make_loader, damaged, workers):
+def test_damaged_chunks_are_omitted_and_counted_on_request(make_loader, damaged, workers):
     loader = make_loader(folder=damaged, on_error=warn_and_skip, workers=workers)
     if workers:
         batches = list(loader)
@@ -311,14 +311,14 @@ def test_damaged_chunks_are_left_out_and_counted_on_request(make_loader, damaged
     assert loader.skipped == sum(batch.skipped for batch in batches) == 2
 
 
-def test_a_batch_of_which_nothing_is_left_is_an_error(damaged):
+def test_a_batch_without_readable_chunks_is_an_error(damaged):
     dataset = SegmentDataset(damaged, CentreWindow(2), on_error=lambda error: None)
     with pytest.raises(ShardError, match=r"/shards: none of the 2 chunks of a batch"):
         dataset.__getitems__([0, 1])
 
 
 @pytest.mark.parametrize("index", [0, 1])
-def test_a_damaged_chunk_is_no_sample(damaged, index):
+def test_reading_a_damaged_chunk_raises(damaged, index):
     seen = []
     dataset = SegmentDataset(damaged, CentreWindow(2), on_error=seen.append)
     with pytest.raises(ShardError, match=r"\.tar") as caught:
@@ -328,8 +328,8 @@ def test_a_damaged_chunk_is_no_sample(damaged, index):
     assert (batch.keys, batch.skipped, len(seen)) == ((damaged[2].key,), 1, 2)
 
 
-def test_loader_and_dataset_have_to_agree(make_folder):
+def test_sampler_and_dataset_must_have_the_same_chunks(make_folder):
     reader = ShardReader.open(make_folder())
     dataset = SegmentDataset(reader, CentreWindow(2))
-    with pytest.raises(ValueError, match="not over the reader"):
+    with pytest.raises(ValueError, match="must have the same chunks"):
         SegmentLoader(dataset, SegmentSampler(reader.where(reader.label == 0), 2))

@@ -13,7 +13,7 @@ def stored(record):
     return [encode_chunk(chunk) for chunk in chunks_of(dataclasses.replace(record, path=""))]
 
 
-def test_every_chunk_comes_back_sorted_by_video_track_and_chunk(make_folder, records):
+def test_all_chunks_are_read_sorted_by_video_track_and_chunk(make_folder, records):
     reader = ShardReader.open(make_folder())
     expected = {record.key: stored(record) for record in records}
     assert len(reader) == sum(map(len, expected.values()))
@@ -21,7 +21,7 @@ def test_every_chunk_comes_back_sorted_by_video_track_and_chunk(make_folder, rec
     assert reader.label.tolist() == [chunk.record.label for chunk in reader]
 
 
-def test_chunks_are_chosen_by_split_label_and_method(make_folder, records):
+def test_chunks_are_filtered_by_split_label_and_method(make_folder, records):
     out = make_folder(skip={"v04": "no_face"})
     for options, chosen in [
         ({"split": "test"}, lambda r: r.split == "test"),
@@ -34,19 +34,19 @@ def test_chunks_are_chosen_by_split_label_and_method(make_folder, records):
         assert reader.location == str(out)
 
 
-def test_a_method_or_split_that_is_no_name_of_one_is_refused_and_those_there_are_named(make_folder):
+def test_an_unknown_method_or_split_is_an_error_that_lists_the_known_ones(make_folder):
     out = make_folder()
     for options, answer in [
-        ({"methods": ["real", "Deepfakse"]}, "there is no method Deepfakse (did you mean 'Deepfakes'?)"),
-        ({"methods": ["x"]}, "there is no method x (there are: Deepfakes, real)"),
-        ({"split": "tset"}, "there is no split tset (did you mean 'test'?)"),
+        ({"methods": ["real", "Deepfakse"]}, "unknown method 'Deepfakse' (did you mean 'Deepfakes'?)"),
+        ({"methods": ["x"]}, "unknown method 'x'; known: Deepfakes, real"),
+        ({"split": "tset"}, "unknown split 'tset' (did you mean 'test'?)"),
     ]:
         with pytest.raises(UsageError) as caught:
             ShardReader.open(out, **options)
         assert str(caught.value) == f"{out}: {answer}"
 
 
-def test_urls_are_read_like_paths(make_folder):
+def test_urls_and_paths_give_the_same_chunks(make_folder):
     out = make_folder()
     memory = fsspec.filesystem("memory")
     memory.put(str(out), "/bucket/shards", recursive=True)
@@ -60,7 +60,7 @@ def test_urls_are_read_like_paths(make_folder):
         remote[0]
 
 
-def test_an_incomplete_folder_is_refused(tmp_path, records):
+def test_an_incomplete_folder_is_an_error(tmp_path, records):
     out = tmp_path / "shards"
     with open_folder(out, CONFIG, records, videos_per_shard=3) as folder:
         write_shard(out, folder.missing(records)[0])
@@ -70,7 +70,7 @@ def test_an_incomplete_folder_is_refused(tmp_path, records):
 
 @pytest.fixture
 def damaged(make_folder):
-    """Damages the second sample of the first shard; gives the folder, the reader opened before, and the report."""
+    """Damages the second sample of the first shard; returns the folder, the reader opened before, and the report."""
 
     def damage(change):
         out = make_folder()
@@ -103,7 +103,7 @@ def spoil_pictures(data, sample):
     ("change", "complaint"),
     [(lose_header, "damaged tar header"), (lose_end, "ends before byte"), (spoil_pictures, "is damaged")],
 )
-def test_damage_is_found_and_names_the_file(damaged, change, complaint):
+def test_damage_is_an_error_that_names_the_file(damaged, change, complaint):
     reader, report, out = damaged(change)
     index = reader.offset.tolist().index(report.samples[1].offset)
     with pytest.raises(ShardError, match=complaint):
@@ -121,7 +121,7 @@ def test_verification_compares_samples_with_the_report(make_folder):
     span = dataclasses.replace(report.samples[0], frames=4)
     twice = dataclasses.replace(report, videos=tuple(videos), samples=(span, *report.samples))
     problems = "\n".join(verify_shard(out, twice))
-    assert f"2 samples are named {span.key}" in problems
+    assert f"2 samples have the name {span.key}" in problems
     assert "5 frames, but 4 in the report" in problems
     assert "but 'FaceSwap' in the report" in problems
     assert f"chunks of {videos[0].key}, but {videos[0].chunks} in the report" not in problems

@@ -10,7 +10,7 @@ from mgst_data.shards import SegmentSampler, ShardReader
 
 
 def reader_of(*videos: tuple[int, tuple[int, ...]]) -> ShardReader:
-    """A reader of videos given as label and number of chunks of every track; there is nothing to read behind it."""
+    """Makes a reader without files, from the label and the number of chunks per track of each video."""
     rows = [
         (v, track, label)
         for v, (label, tracks) in enumerate(videos)
@@ -33,7 +33,7 @@ def drawn(sampler):
 
 @settings(deadline=None)
 @given(st.integers(1, 9), st.integers(1, 5), st.booleans(), st.booleans(), st.sampled_from([None, 3]))
-def test_every_draw_of_an_epoch_is_made_by_one_process(batch_size, world, shuffle, balance, per_video):
+def test_exactly_one_process_makes_each_draw_of_an_epoch(batch_size, world, shuffle, balance, per_video):
     options = {"shuffle": shuffle, "balance": balance, "per_video": per_video}
     alone = drawn(SegmentSampler(READER, 1, **options))
     samplers = [SegmentSampler(READER, batch_size, rank=rank, world=world, **options) for rank in range(world)]
@@ -46,7 +46,7 @@ def test_every_draw_of_an_epoch_is_made_by_one_process(batch_size, world, shuffl
 
 @settings(deadline=None)
 @given(st.integers(1, 9), st.integers(1, 4), st.integers(1, 9), st.integers(1, 4), st.integers(0, 3))
-def test_another_number_of_processes_goes_on_exactly(batch_size, world, new_batch_size, new_world, done):
+def test_an_epoch_resumes_exactly_with_another_number_of_processes(batch_size, world, new_batch_size, new_world, done):
     def samplers(batch_size, world):
         return [SegmentSampler(READER, batch_size, rank=rank, world=world) for rank in range(world)]
 
@@ -82,22 +82,22 @@ def test_epochs_and_seeds_differ_and_repeat():
     assert len(seeds) == 3 * len(READER)
 
 
-def test_unshuffled_chunks_come_in_the_order_of_the_reader():
+def test_without_shuffling_chunks_are_in_the_order_of_the_reader():
     assert [draw.chunk for draw in drawn(SegmentSampler(READER, 4, shuffle=False))] == list(range(len(READER)))
 
 
-def test_balanced_batches_hold_as_many_real_as_fake_and_miss_nothing():
+def test_balanced_batches_have_equal_labels_and_all_chunks_occur():
     draws = drawn(SegmentSampler(READER, 6, balance=True))
     labels = READER.label[[draw.chunk for draw in draws]]
     assert labels.tolist() == [0, 1] * 30
     times = Counter(draw.chunk for draw in draws)
     assert {times[i] for i in range(len(READER)) if READER.label[i] == 1} == {1}
     assert {times[i] for i in range(len(READER)) if READER.label[i] == 0} == {4, 5}
-    with pytest.raises(UsageError, match=r"^shards: only one label to balance \(leave balance out"):
+    with pytest.raises(UsageError, match=r"^shards: balance needs real and fake chunks \(omit balance"):
         SegmentSampler(READER.where(READER.label == 1), 6, balance=True)
 
 
-def test_by_video_every_video_counts_the_same_and_within_it_every_track():
+def test_per_video_draws_weight_videos_and_their_tracks_equally():
     draws = drawn(SegmentSampler(READER, 8, per_video=600))
     chunks = torch.tensor([draw.chunk for draw in draws])
     assert READER.video[chunks].bincount().tolist() == [600] * 4
@@ -107,11 +107,11 @@ def test_by_video_every_video_counts_the_same_and_within_it_every_track():
 
 
 @pytest.mark.parametrize(("batch_size", "rank", "world"), [(0, 0, 1), (1, 1, 1), (1, -1, 2)])
-def test_what_makes_no_sense_is_an_error(batch_size, rank, world):
+def test_invalid_arguments_are_an_error(batch_size, rank, world):
     with pytest.raises(ValueError, match="rank"):
         SegmentSampler(READER, batch_size, rank=rank, world=world)
 
 
-def test_nothing_to_draw_is_an_error():
+def test_a_reader_without_chunks_is_an_error():
     with pytest.raises(UsageError, match=r"^shards: no chunks to draw from"):
         SegmentSampler(READER.where(READER.frames > 8), 1)

@@ -20,7 +20,7 @@ def names(out):
 
 
 def run(out, records, *, config=CONFIG, retry="", **options):
-    """One run of the whole job; the names of the shards it made."""
+    """Runs the whole job once; returns the names of the new shards."""
     with open_folder(out, config, records, videos_per_shard=3, retry=retry) as folder:
         tasks = folder.missing(records)
         for task in tasks:
@@ -29,7 +29,7 @@ def run(out, records, *, config=CONFIG, retry="", **options):
     return [task.name for task in tasks]
 
 
-def test_a_new_folder_plans_everything_and_ends_with_totals(tmp_path, records):
+def test_a_new_folder_plans_all_videos_and_stores_totals(tmp_path, records):
     out = tmp_path / "deep" / "shards"
     assert run(out, records) == [task.name for task in plan_shards(records, videos_per_shard=3)]
     state = json.loads((out / "dataset.json").read_text())
@@ -40,7 +40,7 @@ def test_a_new_folder_plans_everything_and_ends_with_totals(tmp_path, records):
     assert json.loads((out / "dataset.json").read_text()) == state
 
 
-def test_an_interrupted_run_goes_on_to_the_same_bytes(tmp_path, records, make_folder):
+def test_an_interrupted_run_resumes_to_bit_identical_shards(tmp_path, records, make_folder):
     whole = make_folder("whole")
     out = tmp_path / "broken"
 
@@ -69,13 +69,13 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(tmp_path, records, make_fo
     assert list(ShardFolder.read(out).kept()) == []
 
 
-def test_what_is_half_done_goes_and_what_can_be_gone_on_with_stays(tmp_path, records):
+def test_partial_files_are_deleted_and_finished_videos_are_kept(tmp_path, records):
     out = tmp_path / "shards"
     with open_folder(out, CONFIG, records, videos_per_shard=3) as folder:
         complete, begun, *_ = folder.missing(records)
         write_shard(out, complete)
         of = {begun.records[0].key: list(chunks_of(begun.records[0]))}
-        with pytest.raises(KeyError):  # it knows nothing of the second video
+        with pytest.raises(KeyError):  # the mock has no chunks for the second video
             write_shard(out, begun, extract=lambda record: of[record.key])
         before = names(out)
         left = [
@@ -87,7 +87,7 @@ def test_what_is_half_done_goes_and_what_can_be_gone_on_with_stays(tmp_path, rec
         left += [f"{folder.missing(records)[-1].name}.{kind}" for kind in ("tar.part", "progress", "progress.part")]
         for name in (*left, "mine.tar.part"):
             (out / name).write_bytes(b"")
-        # The process ended between the report of a complete shard and the removal of its progress.
+        # The process ended after it wrote the report of a complete shard, and before it deleted the progress file.
         line = ShardReport(complete.name, (report_of(complete.records[0]),), (), (ShardFile("part", 0, ""),))
         (out / f"{complete.name}.progress").write_bytes(line.to_json(indent=None))
     assert names(out) == sorted([*before, "mine.tar.part"])
@@ -96,7 +96,7 @@ def test_what_is_half_done_goes_and_what_can_be_gone_on_with_stays(tmp_path, rec
     assert list(ShardFolder.read(out).kept()) == []
 
 
-def test_a_shard_whose_tar_was_lost_or_cut_is_made_again(make_folder, records):
+def test_a_missing_or_truncated_shard_is_made_again(make_folder, records):
     out = make_folder()
     whole = tars(out)
     (out / "train-000000.tar").unlink()
@@ -105,7 +105,7 @@ def test_a_shard_whose_tar_was_lost_or_cut_is_made_again(make_folder, records):
     assert tars(out) == whole
 
 
-def test_another_config_is_refused_with_every_difference(make_folder, records):
+def test_another_config_is_an_error_that_lists_every_difference(make_folder, records):
     out = make_folder()
     config = {"frames": 32, "crop": {"size": 16}, "quality": 95}
     with pytest.raises(ConfigMismatchError) as caught:
@@ -115,7 +115,7 @@ def test_another_config_is_refused_with_every_difference(make_folder, records):
     assert "crop.size" not in line
 
 
-def test_an_option_that_came_later_counts_as_what_was_done_before(tmp_path, records):
+def test_an_option_that_was_added_later_has_its_earlier_value(tmp_path, records):
     run(tmp_path / "old", records, config={"extract": {"size": 16}})
     assert run(tmp_path / "old", records, config={"extract": {"size": 16, "damaged": "keep"}}) == []
     with pytest.raises(ConfigMismatchError, match=r'extract\.damaged: "keep" -> "drop" \('):
@@ -126,17 +126,17 @@ def test_an_option_that_came_later_counts_as_what_was_done_before(tmp_path, reco
     assert run(tmp_path / "new", records, config={"extract": {"damaged": "drop"}}) == []
 
 
-def test_new_videos_are_appended_and_old_shards_stay_as_they_are(make_folder, records):
+def test_new_videos_are_appended_and_old_shards_do_not_change(make_folder, records):
     out = make_folder()
     before = tars(out)
     new = [*records, record_of("x0"), record_of("x1", split="val")]
     assert run(out, new) == ["train-000004", "val-000000"]
     assert {name: data for name, data in tars(out).items() if name in before} == before
-    # A video that is gone from the source is missed only where it is still to be done.
+    # A video that no longer exists in the source is an error only if it is not yet extracted.
     assert run(out, new[1:]) == []
 
 
-def test_a_planned_video_that_is_gone_is_named(tmp_path, records):
+def test_a_missing_planned_video_is_named(tmp_path, records):
     out = tmp_path / "shards"
     with open_folder(out, CONFIG, records):
         pass
@@ -162,7 +162,7 @@ def test_skipped_videos_are_tried_again_on_request_and_their_latest_status_count
     totals = ShardFolder.read(out).finish()
     assert (totals.overall.videos, totals.overall.skipped, totals.skips) == (15, 0, {})
     assert {name: data for name, data in tars(out).items() if name in before} == before
-    # Nothing is left to try; the same command again does nothing, and a reason never seen is a mistake.
+    # No video is left to try again. The same command does nothing, and an unknown reason is an error.
     assert run(out, records, retry="no_face") == run(out, records, retry="all") == []
     with pytest.raises(UsageError, match=r"'nofaces'.*reasons here: decode_error, no_face"):
         run(out, records, retry="nofaces")
@@ -176,7 +176,7 @@ def test_an_interrupted_retry_is_not_planned_twice(tmp_path, records):
     assert run(out, records, retry="no_face") == ["train-000004"]
 
 
-def test_a_folder_of_something_else_is_left_alone(tmp_path, records):
+def test_a_folder_with_other_files_is_not_changed(tmp_path, records):
     (tmp_path / "holiday.tar.part").write_bytes(b"precious")
     with pytest.raises(UsageError, match="not empty"):
         run(tmp_path, records)
@@ -207,7 +207,7 @@ def hold(out, records, ready, die):
         die.wait()
 
 
-def test_two_runs_cannot_write_one_folder_and_a_killed_run_blocks_nobody(tmp_path, records):
+def test_two_runs_cannot_write_one_folder_and_a_killed_run_releases_its_lock(tmp_path, records):
     out = tmp_path / "shards"
     context = multiprocessing.get_context("fork")
     ready, die = context.Event(), context.Event()

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Files are written atomically."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from mgst_data.shards.storage import write_atomic
 
 @pytest.mark.parametrize("raised", [KeyboardInterrupt, MemoryError])
 @pytest.mark.parametrize("at", ["sync", "publish"])
-def test_a_write_that_is_interrupted_leaves_what_was_there_and_nothing_else(at, raised, tmp_path, monkeypatch):
+def test_an_interrupted_write_leaves_only_the_old_file(at, raised, tmp_path, monkeypatch):
     path = tmp_path / "notes.json"
     write_atomic(path, b"old")
 
@@ -22,6 +22,6 @@ def test_a_write_that_is_interrupted_leaves_what_was_there_and_nothing_else(at, 
     assert path.read_bytes() == b"old"
 
 
-def test_a_folder_that_is_not_there_is_said(tmp_path):
+def test_a_missing_folder_is_an_error(tmp_path):
     with pytest.raises(OutputError, match="nowhere"):
         write_atomic(tmp_path / "nowhere" / "notes.json", b"new")

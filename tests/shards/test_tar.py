@@ -13,7 +13,7 @@ members = st.lists(st.tuples(names, st.binary(max_size=2000)), max_size=6)
 
 
 @given(members)
-def test_members_come_back_and_any_tar_tool_reads_them(content):
+def test_members_are_unchanged_and_any_tar_tool_reads_them(content):
     data = b"".join(tar.pack(name, body) for name, body in content)
     assert [(name, bytes(body)) for name, body in tar.unpack(memoryview(data))] == content
     with tarfile.open(fileobj=io.BytesIO(data + tar.END), mode="r:") as archive:
@@ -24,9 +24,9 @@ def test_members_come_back_and_any_tar_tool_reads_them(content):
 @pytest.mark.parametrize(
     ("damage", "complaint"),
     [
-        (lambda data: data[:700], "cut short"),
+        (lambda data: data[:700], "truncated"),
         (lambda data: data[:200], "damaged tar header"),
-        (lambda data: data[:257] + b"mustar" + data[263:], "no tar member"),
+        (lambda data: data[:257] + b"mustar" + data[263:], "no tar header"),
         (lambda data: data[:124] + b"notoctal" + data[132:], "damaged tar header"),
         (lambda data: b"\xff" + data[1:], "damaged tar header"),
     ],

@@ -48,7 +48,7 @@ print(json.dumps(samples))
 
 
 @pytest.mark.slow
-def test_plain_webdataset_reads_the_shards_with_no_code_of_ours(make_folder, records):
+def test_webdataset_reads_the_shards_without_this_package(make_folder, records):
     out = make_folder()
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", READ, str(out)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -65,7 +65,7 @@ def test_plain_webdataset_reads_the_shards_with_no_code_of_ours(make_folder, rec
         assert sample["mean"] == pytest.approx(next(chunk.frames([4])).mean())
 
 
-def test_webdataset_is_imported_by_those_who_ask_for_it():
+def test_webdataset_is_imported_lazily():
     code = "import sys, mgst_data.shards; assert 'webdataset' not in sys.modules; mgst_data.shards.webdataset_pipeline"
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -78,7 +78,7 @@ def folder(make_folder):
 
 @pytest.fixture
 def keys(records):
-    """Of all chunks, sorted."""
+    """Keys of all chunks, sorted."""
     return sorted(chunk.key for record in records for chunk in chunks_of(record))
 
 
@@ -100,7 +100,7 @@ def load(pipeline, workers, **options):
 
 
 class Exactly(list):
-    """These frames."""
+    """Chooses these frames."""
 
     span = 5
 
@@ -109,13 +109,13 @@ class Exactly(list):
 
 
 def masked(record):
-    """The fakes have masks."""
+    """Makes a chunk; fakes have masks."""
     return [chunk_of(record, chunk=i, masks=bool(record.label)) for i in range(2)]
 
 
 @pytest.mark.parametrize("size", [None, 12, 40])
 @pytest.mark.parametrize("frames", [3, CentreWindow(2, stride=2), EvenlySpaced(4)])
-def test_the_pixels_are_those_of_the_data_set(make_folder, size, frames):
+def test_the_pixels_are_identical_to_those_of_the_data_set(make_folder, size, frames):
     reader = ShardReader.open(out := make_folder(extract=masked))
     numbers = {chunk.key: i for i, chunk in enumerate(reader)}
     samples = list(webdataset_pipeline(out, frames=frames, size=size))
@@ -158,7 +158,7 @@ def test_order_and_windows_depend_on_seed_and_epoch(folder, workers, persistent)
         assert sorted(key for key, _ in a) == sorted(key for key, _ in b)
 
 
-def test_repeated_passes_are_epochs_and_loops_side_by_side_do_not_mix(folder, keys):
+def test_every_iteration_is_an_epoch_and_parallel_iterations_are_independent(folder, keys):
     pipeline = webdataset_pipeline(folder, frames=2)
     first, second = content(pipeline), content(pipeline)
     whole = content(webdataset_pipeline(folder, frames=2).repeat(2))
@@ -168,7 +168,7 @@ def test_repeated_passes_are_epochs_and_loops_side_by_side_do_not_mix(folder, ke
     assert content(b for _, b in pairs) == second
 
 
-def test_without_shuffling_chunks_come_as_they_are_stored(folder, keys):
+def test_without_shuffling_chunks_are_in_the_stored_order(folder, keys):
     shards = sorted(folder.glob("*.tar"))
     stored = list(dict.fromkeys(member.name.partition(".")[0] for path in shards for member in members_of(path)))
     pipeline = webdataset_pipeline(shards, frames=2, shuffle=0)
@@ -184,7 +184,7 @@ def test_stages_of_webdataset_can_follow(folder, keys):
     assert sorted(keys_of(loader.shuffle(9).batched(4, collation_fn=collate_segments))) == keys
 
 
-def test_shards_are_given_as_folders_patterns_lists_urls_and_commands(folder, keys):
+def test_shards_can_be_folders_patterns_lists_urls_and_commands(folder, keys):
     memory = fsspec.filesystem("memory")
     memory.put(str(folder), "/bucket/shards", recursive=True)
     train, test = [str(path) for path in sorted(folder.glob("*.tar"), reverse=True)], f"{folder}/test-000000.tar"
@@ -205,7 +205,7 @@ def test_shards_are_given_as_folders_patterns_lists_urls_and_commands(folder, ke
     assert {sample.key[0] for sample in webdataset_pipeline(test, frames=2)} == {"w"}
 
 
-def test_only_what_is_asked_for_is_read(folder, records):
+def test_only_matching_chunks_are_read(folder, records):
     pattern = f"{folder}/{{train-{{000000..000003}},test-{{000000..000001}}}}.tar"
     for options, chosen in [
         ({"split": "test"}, lambda r: r.split == "test"),
@@ -215,11 +215,11 @@ def test_only_what_is_asked_for_is_read(folder, records):
         wanted = sorted(chunk.key for record in records if chosen(record) for chunk in chunks_of(record))
         for shards in (folder, pattern):
             assert sorted(sample.key for sample in webdataset_pipeline(shards, frames=2, **options)) == wanted
-    # Of a folder, only shards that hold something of it are opened.
+    # In a folder, only shards with matching chunks are opened.
     assert len(webdataset_pipeline(folder, frames=2, split="test").pipeline[0]) == 2
 
 
-def test_nothing_to_read_is_an_error(folder):
+def test_no_matching_chunks_is_an_error(folder):
     pattern = f"{folder}/train-{{000000..000003}}.tar"
     for shards, options, answer in [
         ([], {}, "no shards to read"),
@@ -237,7 +237,7 @@ def test_nothing_to_read_is_an_error(folder):
             list(pipeline)
 
 
-def test_a_worker_without_anything_to_read_leaves_it_to_the_others(folder, records, monkeypatch):
+def test_a_worker_without_matching_chunks_warns(folder, records, monkeypatch):
     shards = [f"{folder}/train-000003.tar", f"{folder}/test-000000.tar"]
     monkeypatch.setenv("WORLD_SIZE", "2")
     found = []
@@ -251,7 +251,7 @@ def test_a_worker_without_anything_to_read_leaves_it_to_the_others(folder, recor
 
 
 def damage(path, member, at, data):
-    """Overwrites bytes of a member (where it begins: "offset" or "offset_data") from ``at`` on."""
+    """Overwrites bytes of a member from ``at`` on, relative to its "offset" or "offset_data"."""
     content = bytearray(path.read_bytes())
     place = getattr(member, at)
     content[place : place + len(data)] = data
@@ -259,7 +259,7 @@ def damage(path, member, at, data):
 
 
 @pytest.mark.parametrize("name", ["json", "000.jpg"])
-def test_a_damaged_sample_goes_to_the_handler_and_the_others_come(folder, keys, name):
+def test_a_damaged_sample_goes_to_the_handler_and_the_others_are_read(folder, keys, name):
     path = folder / "train-000001.tar"
     member = [member for member in members_of(path) if member.name.endswith(f".{name}")][1]
     damage(path, member, "offset_data", bytes(30))
@@ -276,7 +276,7 @@ def test_a_damaged_sample_goes_to_the_handler_and_the_others_come(folder, keys, 
     assert len(errors) == 1
 
 
-def test_handlers_of_webdataset_are_handlers(folder, keys):
+def test_handlers_of_webdataset_work(folder, keys):
     path = folder / "train-000001.tar"
     member = members_of(path)[0]
     damage(path, member, "offset_data", bytes(30))
@@ -286,7 +286,7 @@ def test_handlers_of_webdataset_are_handlers(folder, keys):
 
 
 @pytest.mark.parametrize("fault", ["damaged", "zeros", "cut", "no end", "missing"])
-def test_no_sample_is_lost_in_silence_where_a_shard_is_damaged(folder, keys, fault):
+def test_a_damaged_shard_is_always_reported(folder, keys, fault):
     path = folder / "train-000001.tar"
     members, whole = members_of(path), path.read_bytes()
     last_key = members[-1].name.partition(".")[0]
@@ -306,7 +306,7 @@ def test_no_sample_is_lost_in_silence_where_a_shard_is_damaged(folder, keys, fau
     assert len(set(found)) == len(found)
 
 
-def test_nothing_is_unpickled(tmp_path, records):
+def test_no_pickle_data_is_loaded(tmp_path, records):
     class Trap:
         def __reduce__(self):
             return pytest.fail, ("unpickled",)

@@ -15,7 +15,7 @@ from mgst_data.shards import ShardReport, ShardTask, ShardWriter, verify_shard
 TASK = ShardTask("train-000000", tuple(record_of(f"v{i}") for i in range(4)))
 
 
-def test_equal_input_gives_equal_bytes(tmp_path):
+def test_equal_input_gives_bit_identical_shards(tmp_path):
     contents = []
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
@@ -24,7 +24,7 @@ def test_equal_input_gives_equal_bytes(tmp_path):
     assert contents[0] == contents[1]
 
 
-def test_the_report_knows_the_file_and_where_every_sample_lies(tmp_path):
+def test_the_report_lists_the_file_and_the_position_of_every_sample(tmp_path):
     report = write_shard(tmp_path, TASK)
     data = (tmp_path / "train-000000.tar").read_bytes()
     assert ShardReport.from_json((tmp_path / "train-000000.json").read_bytes()) == report
@@ -36,7 +36,7 @@ def test_the_report_knows_the_file_and_where_every_sample_lies(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["train-000000.json", "train-000000.tar"]
 
 
-def test_what_was_written_of_a_video_is_taken_back_when_it_is_skipped(tmp_path):
+def test_the_chunks_of_a_skipped_video_are_removed(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     report = write_shard(tmp_path / "a", TASK, skip={"v1": "decode_error", "v3": "decode_error"})
@@ -46,7 +46,7 @@ def test_what_was_written_of_a_video_is_taken_back_when_it_is_skipped(tmp_path):
     assert list(verify_shard(str(tmp_path / "a"), report)) == []
 
 
-def test_a_shard_of_skipped_videos_is_a_report_alone(tmp_path):
+def test_a_shard_of_skipped_videos_has_only_a_report(tmp_path):
     (tmp_path / "train-000000.tar").write_bytes(b"of an earlier run that was interrupted")
     report = write_shard(tmp_path, TASK, skip={record.key: "no_face" for record in TASK.records})
     assert report.skips == {"no_face": 4}
@@ -66,7 +66,7 @@ def interrupt(folder, key, error=KeyboardInterrupt, **options):
 
 
 def go_on(folder, **options):
-    """Writes the rest of the shard; the videos that were extracted for it, and its report."""
+    """Writes the rest of the shard; returns the extracted videos and the report of the shard."""
     extracted = []
 
     def extract(record):
@@ -79,7 +79,7 @@ def go_on(folder, **options):
 
 @pytest.fixture
 def whole(tmp_path):
-    """The same shard, never interrupted: its bytes and its report without times."""
+    """Bytes, and report without times, of the same shard written without interruption."""
     (tmp_path / "whole").mkdir()
     report = write_shard(tmp_path / "whole", TASK)
     return (tmp_path / "whole/train-000000.tar").read_bytes(), dataclasses.replace(report, seconds=0)
@@ -97,7 +97,7 @@ def names(folder):
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-def test_an_interrupted_shard_keeps_its_finished_videos_and_goes_on_to_the_same_bytes(out, whole, error):
+def test_an_interrupted_shard_keeps_finished_videos_and_resumes_to_a_bit_identical_shard(out, whole, error):
     interrupt(out, "v1", error)
     assert names(out) == ["train-000000.progress", "train-000000.tar.part"]
     interrupt(out, "v2", error)
@@ -107,12 +107,12 @@ def test_an_interrupted_shard_keeps_its_finished_videos_and_goes_on_to_the_same_
     assert names(out) == ["train-000000.json", "train-000000.tar"]
 
 
-def test_a_shard_that_is_interrupted_in_its_first_video_leaves_nothing(out):
+def test_a_shard_interrupted_in_its_first_video_leaves_no_files(out):
     interrupt(out, "v0")
     assert names(out) == []
 
 
-def test_a_skipped_video_is_finished_too(out):
+def test_a_skipped_video_counts_as_finished(out):
     skip = {"v0": "no_face"}
     interrupt(out, "v2", skip=skip)
     extracted, report = go_on(out)
@@ -122,7 +122,7 @@ def test_a_skipped_video_is_finished_too(out):
     assert write_shard(out / "other", TASK, skip=skip).files == report.files
 
 
-def test_the_time_of_a_shard_is_that_of_its_finished_videos(out, monkeypatch):
+def test_the_time_of_a_shard_is_the_sum_over_its_finished_videos(out, monkeypatch):
     now = [0.0]
     monkeypatch.setattr("time.perf_counter", lambda: now[0])
 
@@ -137,7 +137,7 @@ def test_the_time_of_a_shard_is_that_of_its_finished_videos(out, monkeypatch):
     assert write_shard(out, TASK, extract=extract).seconds == 4 * 5
 
 
-def test_finished_videos_are_synchronised_with_the_disk_every_few_seconds(out, monkeypatch):
+def test_finished_videos_are_synchronised_to_the_disk_every_few_seconds(out, monkeypatch):
     now, synced = [0.0], []
     monkeypatch.setattr("time.perf_counter", lambda: now[0])
     monkeypatch.setattr("os.fsync", lambda _: synced.append(now[0]))
@@ -147,7 +147,7 @@ def test_finished_videos_are_synchronised_with_the_disk_every_few_seconds(out, m
         return chunks_of(record)
 
     write_shard(out, TASK, extract=extract)
-    assert synced[:2] == [6, 6]  # the tar and what is said of it
+    assert synced[:2] == [6, 6]  # the tar file and the progress file
     assert set(synced[2:]) == {12}
 
 
@@ -170,7 +170,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_only_videos_that_are_there_byte_by_byte_are_kept(out, whole, damage):
+def test_only_finished_videos_with_a_matching_digest_are_kept(out, whole, damage):
     interrupt(out, "v3")
     change, kept = DAMAGES[damage]
     part, log = out / "train-000000.tar.part", out / "train-000000.progress"
@@ -181,7 +181,7 @@ def test_only_videos_that_are_there_byte_by_byte_are_kept(out, whole, damage):
 
 
 @pytest.mark.parametrize("videos", [["v1", "v0", "v2", "v3"], ["other"], []])
-def test_videos_of_another_list_are_not_taken_up(out, videos):
+def test_a_shard_with_other_videos_is_not_resumed(out, videos):
     interrupt(out, "v3")
     with ShardWriter(out, TASK.name, videos) as shard:
         assert shard.kept == ()
@@ -197,7 +197,7 @@ def test_a_shard_is_written_by_one_process_at_a_time(out):
     write_shard(out, ShardTask("a", TASK.records))
 
 
-def test_a_shard_that_no_longer_fits_keeps_its_finished_videos(out, whole):
+def test_a_shard_on_a_full_disk_keeps_its_finished_videos(out, whole):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     _, report = whole
     second = next(sample.offset for sample in report.samples if sample.key.startswith("v2"))
@@ -207,12 +207,12 @@ def test_a_shard_that_no_longer_fits_keeps_its_finished_videos(out, whole):
             write_shard(out, TASK)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert (out / "train-000000.tar.part").stat().st_size == second  # what is lost takes no space
+    assert (out / "train-000000.tar.part").stat().st_size == second  # lost data takes no space
     assert go_on(out)[0] == ["v2", "v3"]
     assert (out / "train-000000.tar").read_bytes() == whole[0]
 
 
-def test_a_full_disk_is_said_clearly(tmp_path):
+def test_a_full_disk_is_a_clear_error(tmp_path):
     (tmp_path / "train-000000.tar.part").symlink_to("/dev/full")
     with pytest.raises(OutputError, match="the disk is full") as caught:
         write_shard(tmp_path, TASK)
@@ -220,7 +220,7 @@ def test_a_full_disk_is_said_clearly(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_disk_that_fills_up_with_the_report_leaves_the_shard_incomplete(tmp_path):
+def test_a_full_disk_during_the_report_leaves_the_shard_incomplete(tmp_path):
     (tmp_path / "train-000000.json.part").symlink_to("/dev/full")
     with pytest.raises(OutputError, match="the disk is full"):
         write_shard(tmp_path, TASK)
@@ -231,7 +231,7 @@ def test_a_disk_that_fills_up_with_the_report_leaves_the_shard_incomplete(tmp_pa
 
 
 @pytest.mark.parametrize(("code", "words"), [(errno.EACCES, "no permission"), (errno.EROFS, "read-only")])
-def test_a_folder_that_cannot_be_written_is_said_clearly(tmp_path, monkeypatch, code, words):
+def test_a_folder_that_cannot_be_written_is_a_clear_error(tmp_path, monkeypatch, code, words):
     def refuse(*arguments, **more):
         raise OSError(code, "refused")
 
@@ -243,12 +243,12 @@ def test_a_folder_that_cannot_be_written_is_said_clearly(tmp_path, monkeypatch, 
 @pytest.mark.parametrize(
     ("report", "complaint"),
     [
-        (lambda record, chunk: report_of(record), "reports 0 chunks"),
+        (lambda record, chunk: report_of(record), "the report has 0 chunks"),
         (lambda record, chunk: report_of(TASK.records[1], [chunk]), "another video"),
-        (lambda record, chunk: None, "was not ended"),
+        (lambda record, chunk: None, "was not called for the video"),
     ],
 )
-def test_a_report_that_contradicts_what_was_written_is_an_error(tmp_path, report, complaint):
+def test_a_report_that_contradicts_the_written_chunks_is_an_error(tmp_path, report, complaint):
     def write(record, chunk):
         with ShardWriter(tmp_path, "a") as shard:
             shard.write(chunk)

@@ -1,4 +1,4 @@
-"""A tiny video for every test that needs a sound one."""
+"""A small undamaged video for all tests."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ from video_files import encode, plain_frames
 
 @pytest.fixture
 def video(tmp_path: Path) -> str:
-    """Twenty numbered frames with B-frames between them, index at the front."""
+    """A video of twenty numbered frames with B-frames; its index is at the start of the file."""
     return encode(tmp_path / "video.mp4", plain_frames(20), options={"bf": "3"}, container={"movflags": "+faststart"})

@@ -1,4 +1,4 @@
-"""Frames that went through H.264 come back in number, order, size and colour."""
+"""H.264 compression in memory keeps the number, order, size and colour of frames."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mgst_data.video.h264 import encode_h264
 
 
 def moving(t: int = 8, height: int = 48, width: int = 64) -> Tensor:
-    """A smooth pattern that moves."""
+    """Returns a smooth moving pattern."""
     y, x = np.mgrid[:height, :width]
     waves = [np.stack([np.sin((x + 2 * i) / 9 + c) + np.cos(y / (7 + c)) for c in range(3)]) for i in range(t)]
     return torch.from_numpy((np.stack(waves) * 60 + 128).astype(np.uint8))
@@ -47,8 +47,8 @@ def test_colours_are_kept(colour):
     assert (encode_h264(frames, 18).int() - frames.int()).abs().max() <= 2
 
 
-def test_frames_come_back_in_order():
-    """Each frame is told by its brightness, across several groups of B-frames."""
+def test_the_order_of_frames_is_kept():
+    """Frames are identified by their brightness, across several groups of B-frames."""
     levels = torch.tensor([20 + (37 * i) % 200 for i in range(30)], dtype=torch.uint8)
     frames = levels[:, None, None, None].expand(30, 3, 32, 32).contiguous()
     decoded = encode_h264(frames, 15).float().mean(dim=(1, 2, 3))
@@ -63,18 +63,18 @@ def test_odd_sides_are_not_shifted():
     assert error(frames[..., 1:, :], decoded[..., :-1, :]) > 3 * error(frames, decoded)
 
 
-def test_more_is_lost_the_higher_the_rate_factor():
+def test_a_higher_rate_factor_gives_a_larger_error():
     frames = moving()
     losses = [error(frames, encode_h264(frames, crf)) for crf in (0, 20, 35, 51)]
     assert losses == sorted(losses)
     assert losses[0] < 5 < losses[-1] / 5
 
 
-def test_the_same_frames_come_back_the_same_and_stay_as_they_are():
+def test_the_result_is_deterministic_and_the_input_is_not_changed():
     frames = moving()
     before, first = frames.clone(), encode_h264(frames, 30)
     for n in range(20):
-        _ = np.full(9000 * n + 100, n)  # so that the encoder finds other memory than the time before
+        _ = np.full(9000 * n + 100, n)  # changes the memory that the encoder gets
         assert torch.equal(encode_h264(frames, 30), first)
     assert torch.equal(frames, before)
     assert not torch.equal(encode_h264(frames, 30, preset="ultrafast"), first)
@@ -87,6 +87,6 @@ def test_frames_may_be_a_view():
 
 
 @pytest.mark.parametrize(("crf", "fps"), [(-1, 25.0), (52, 25.0), (23, 0.0)])
-def test_rates_that_do_not_exist_are_refused(crf, fps):
-    with pytest.raises(ValueError, match=r"crf is in|fps is above"):
+def test_invalid_rates_are_errors(crf, fps):
+    with pytest.raises(ValueError, match=r"crf must be in|fps must be above"):
         encode_h264(moving(2), crf, fps)

@@ -1,4 +1,4 @@
-"""Batches: bounded, whole, ahead of their use and gone when nobody wants them."""
+"""Batches of frames: size limits, completeness, prefetching and reuse of memory."""
 
 from __future__ import annotations
 
@@ -40,26 +40,26 @@ def test_every_picture_is_in_one_batch(count, lengths):
     assert [n for batch in batches for n in batch.frames.amax((1, 2, 3)).tolist()] == list(range(count))
 
 
-def test_batches_keep_to_their_bytes_but_hold_a_frame_at_least():
+def test_batches_respect_the_byte_limit_but_have_at_least_one_frame():
     frame = 4 * 6 * 3
     assert [len(b) for b in read_batches(Pictures(5), size=99, max_bytes=2 * frame)] == [2, 2, 1]
     assert [len(b) for b in read_batches(Pictures(2), size=99, max_bytes=1)] == [1, 1]
 
 
 @pytest.mark.parametrize("count", [4, 5])
-def test_damage_found_at_the_end_is_told_by_the_last_batch(count):
+def test_the_last_batch_reports_damage_found_at_the_end(count):
     batches = list(read_batches(Pictures(count, damage="truncated"), size=4, max_bytes=10**6))
     assert [b.damage for b in batches[:-1]] == [""] * (len(batches) - 1)
     assert batches[-1].damage == "truncated"
 
 
-def test_every_frame_keeps_its_mark_of_damage():
+def test_every_frame_keeps_its_damage_mark():
     batches = list(read_batches(Pictures(9, damaged=(3, 4, 8)), size=4, max_bytes=10**6))
     assert [n for batch in batches for n in batch.index[batch.damaged].tolist()] == [3, 4, 8]
     assert all(batch.damaged.shape == batch.index.shape for batch in batches)
 
 
-def test_no_frame_of_a_batch_is_damaged_unless_said():
+def test_frames_are_undamaged_by_default():
     batch = FrameBatch(torch.zeros(3, 3, 4, 6, dtype=torch.uint8), torch.arange(3), torch.zeros(3), 25.0)
     assert batch.damaged.tolist() == [False] * 3
 
@@ -70,7 +70,7 @@ def test_frames_are_channels_last():
     assert batch.frames.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_memory_is_used_again_only_when_nobody_holds_it():
+def test_memory_is_reused_only_if_it_is_not_referenced():
     pool = BufferPool((2, 3))
     held = torch.from_numpy(pool.take()).T
     assert pool.take().ctypes.data != held.data_ptr()
@@ -80,12 +80,12 @@ def test_memory_is_used_again_only_when_nobody_holds_it():
     assert place in {pool.take().ctypes.data, pool.take().ctypes.data}
 
 
-def test_kept_batches_stay_as_they_are():
+def test_referenced_batches_are_not_overwritten():
     batches = list(read_batches(Pictures(12), size=4, max_bytes=10**6))
     assert torch.cat([b.frames for b in batches])[:, 0, 0, 0].tolist() == list(range(12))
 
 
-def test_another_size_is_scaled_to_fit_centred_on_black():
+def test_frames_of_another_size_are_fitted_and_centred_on_black():
     frame = np.full((10, 20, 3), 7, np.uint8)
     fit_into(frame, np.full((40, 40, 3), 200, np.uint8))
     assert (frame[:, 5:15] == 200).all()
@@ -105,11 +105,11 @@ def items(count: int, log: list[str], *, fail: bool = False) -> Generator[int, N
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
-def test_running_ahead_changes_nothing(count):
+def test_prefetching_does_not_change_the_items(count):
     assert list(ahead(items(5, []), count)) == list(range(5))
 
 
-def test_work_is_done_in_another_thread_and_only_so_far():
+def test_prefetching_runs_in_another_thread_and_is_limited():
     log: list[str] = []
     stream = ahead(items(9, log), 2)
     next(stream)
@@ -120,7 +120,7 @@ def test_work_is_done_in_another_thread_and_only_so_far():
 
 
 @pytest.mark.parametrize("count", [0, 2])
-def test_errors_cross_over_and_close(count):
+def test_errors_of_the_thread_are_raised_and_close_the_generator(count):
     log: list[str] = []
     stream = ahead(items(2, log, fail=True), count)
     assert [next(stream), next(stream)] == [0, 1]
@@ -129,7 +129,7 @@ def test_errors_cross_over_and_close(count):
     assert log[-1] == "closed"
 
 
-def test_no_thread_survives_a_consumer_that_leaves():
+def test_the_thread_ends_if_the_consumer_stops_early():
     log: list[str] = []
 
     def leave() -> None:

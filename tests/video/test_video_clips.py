@@ -1,4 +1,4 @@
-"""Real clips: upright, complete, and told apart from broken ones."""
+"""Real clips are read upright and completely, and damaged clips are recognised."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mgst_data.video import PyAVReader
 ODD = {"odd/decord_corrupted.mp4": "corrupt_frames"}
 
 
-def test_every_clip_gives_all_its_frames(clips):
+def test_all_frames_of_every_clip_are_read(clips):
     with (clips / "MANIFEST.tsv").open() as file:
         rows = [row for row in csv.DictReader(file, delimiter="\t") if row["file"].startswith("odd/")]
     rows = [row for row in rows if not row["frames"].isdigit() or int(row["frames"]) < 400]
@@ -36,18 +36,18 @@ def first(path: Path) -> FrameBatch:
     return batch
 
 
-def test_a_turned_clip_comes_out_like_its_original(clips):
+def test_a_rotated_clip_gives_the_frames_of_its_original(clips):
     turned, original = first(clips / "odd/derived_rot90_lp_s18.mp4"), first(clips / "real/lp_s18.mp4")
     assert turned.frames.shape == original.frames.shape
     assert (turned.frames.int() - original.frames.int()).abs().double().mean() < 4
 
 
 @pytest.mark.parametrize(("name", "shape"), [("90", (568, 320)), ("180", (320, 568)), ("270", (568, 320))])
-def test_phone_clips_are_turned(clips, name, shape):
+def test_phone_clips_are_rotated(clips, name, shape):
     assert first(clips / f"odd/decord_video_{name}.mov").frames.shape[2:] == shape
 
 
-def test_avi_times_go_up(clips):
+def test_avi_times_increase(clips):
     pts = torch.cat([batch.pts for batch in PyAVReader().chunks(str(clips / "real/mmactiontest_test.avi"), 64)])
     assert (pts.diff() > 0).all()
     assert len(pts) / 25 == pytest.approx(float(pts[-1]), abs=0.1)

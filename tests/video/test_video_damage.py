@@ -1,4 +1,4 @@
-"""Videos that cannot be read, and videos that break: a clear reason, and nothing lost."""
+"""Unreadable and damaged videos: a clear reason, and no undamaged frame is lost."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mgst_data.video.files import cannot_open, check_file
 
 
 def read(path: str | Path) -> tuple[int, str]:
-    """Number of frames and the final damage."""
+    """Returns the number of frames and the final damage."""
     batches = list(PyAVReader().chunks(str(path), 8))
     return sum(map(len, batches)), batches[-1].damage
 
@@ -34,7 +34,7 @@ def reason(path: str | Path) -> str:
 
 @pytest.fixture
 def noisy(tmp_path: Path) -> Path:
-    """Forty frames of noise, a key frame every ten, index at the front."""
+    """A video of forty frames of noise, with a key frame every ten frames and the index at the start of the file."""
     return Path(
         encode(
             tmp_path / "noisy.mp4",
@@ -61,7 +61,7 @@ def test_an_empty_file(tmp_path):
 
 
 def special_files(folder: Path) -> Iterator[Path]:
-    """A pipe, a socket and a device, named as videos are."""
+    """Yields a pipe, a socket and a device with the file names of videos."""
     os.mkfifo(folder / "pipe.mp4")
     yield folder / "pipe.mp4"
     with socket.socket(socket.AF_UNIX) as bound:
@@ -71,8 +71,8 @@ def special_files(folder: Path) -> Iterator[Path]:
     yield folder / "device.mp4"
 
 
-def test_a_pipe_a_socket_and_a_device_are_no_files_and_are_not_opened(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)  # names of sockets are short
+def test_a_pipe_a_socket_and_a_device_are_errors_and_are_not_opened(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # the path of a socket must be short
     for path in special_files(Path()):
         assert reason(path) == "not_a_file"
         with pytest.raises(VideoError, match="not a regular file"):
@@ -94,7 +94,7 @@ def test_refused_files_are_unreadable(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"plain text\n" * 400, b"#EXTM3U\nvideo.mp4\n"])
-def test_text_is_no_video(tmp_path, video, content):
+def test_text_is_not_a_video(tmp_path, video, content):
     path = tmp_path / "text.mp4"
     path.write_bytes(content)
     assert reason(path) == "not_a_video"
@@ -121,7 +121,7 @@ def test_a_video_without_frames(tmp_path):
     assert reason(path) in ("no_frames", "no_video_stream")
 
 
-def test_a_video_of_which_nothing_decodes(noisy):
+def test_a_video_without_a_decodable_frame(noisy):
     data = bytearray(noisy.read_bytes())
     data[media_start(noisy) :] = bytes(len(data) - media_start(noisy))
     noisy.write_bytes(data)
@@ -129,7 +129,7 @@ def test_a_video_of_which_nothing_decodes(noisy):
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
-def test_a_file_cut_before_its_index(tmp_path, share):
+def test_a_file_truncated_before_its_index(tmp_path, share):
     whole = Path(encode(tmp_path / "whole.mp4", textured_frames(10))).read_bytes()
     index = whole.index(b"moov")
     cut = tmp_path / "cut.mp4"
@@ -138,7 +138,7 @@ def test_a_file_cut_before_its_index(tmp_path, share):
 
 
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.97])
-def test_a_cut_file_keeps_what_is_there(noisy, share):
+def test_the_frames_of_a_truncated_file_are_read(noisy, share):
     data, start = noisy.read_bytes(), media_start(noisy)
     noisy.write_bytes(data[: start + int(share * (len(data) - start))])
     frames, damage = read(noisy)
@@ -147,7 +147,7 @@ def test_a_cut_file_keeps_what_is_there(noisy, share):
 
 
 @pytest.mark.parametrize("name", ["cut.mkv", "cut.avi", "cut.flv", "cut.mp4"])
-def test_cut_files_of_other_kinds(tmp_path, name):
+def test_truncated_files_of_other_formats(tmp_path, name):
     fragments = {"movflags": "frag_keyframe+empty_moov"} if name.endswith("mp4") else {}
     codec = "mpeg4" if name.endswith("avi") else "libx264"
     path = Path(encode(tmp_path / name, textured_frames(40), codec=codec, options={"g": "10"}, container=fragments))
@@ -159,7 +159,7 @@ def test_cut_files_of_other_kinds(tmp_path, name):
     assert 10 <= frames <= 25
 
 
-def test_broken_packets_in_the_middle_are_told_and_the_rest_is_read(noisy):
+def test_damaged_packets_are_reported_and_the_other_frames_are_read(noisy):
     data, start = bytearray(noisy.read_bytes()), media_start(noisy)
     middle = start + (len(data) - start) // 2
     data[middle : middle + 3000] = bytes(3000)
@@ -170,7 +170,7 @@ def test_broken_packets_in_the_middle_are_told_and_the_rest_is_read(noisy):
 
 
 class FailingStream(io.BytesIO):
-    """A connection that breaks for good once its middle has been read."""
+    """A connection that fails permanently after its middle has been read."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         if self.tell() > len(self.getbuffer()) // 2:
@@ -178,7 +178,7 @@ class FailingStream(io.BytesIO):
         return super().read(size)
 
 
-def test_a_connection_that_breaks_keeps_what_has_arrived(noisy, monkeypatch):
+def test_the_frames_before_a_connection_error_are_read(noisy, monkeypatch):
     monkeypatch.setattr("mgst_data.video.pyav.open_bytes", lambda url: FailingStream(noisy.read_bytes()))
     frames, damage = read("https://example.org/video.mp4")
     assert damage == "truncated"
@@ -195,8 +195,8 @@ def test_damage_is_the_same_on_every_run(noisy):
 @pytest.mark.parametrize(
     ("announced", "damage"), [(39, "wrong_frame_count"), (41, "wrong_frame_count"), (90, "truncated")]
 )
-def test_a_header_that_lies_about_its_frames(tmp_path, announced, damage):
-    path = Path(encode(tmp_path / "lie.avi", plain_frames(40 // 2) * 2, codec="mpeg4"))
+def test_a_header_with_a_wrong_number_of_frames(tmp_path, announced, damage):
+    path = Path(encode(tmp_path / "header.avi", plain_frames(40 // 2) * 2, codec="mpeg4"))
     data = bytearray(path.read_bytes())
     length = data.index(b"strh") + 8 + 32  # "dwLength" of the stream's header
     assert int.from_bytes(data[length : length + 4], "little") == 40
@@ -213,7 +213,7 @@ def test_ffmpeg_writes_nothing_to_the_terminal(noisy, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_sound_stream_is_not_damaged():
+def test_a_complete_stream_is_not_damaged():
     assert StreamHealth(promised=10, packets=10, frames=10, finished=True).damage == ""
     assert StreamHealth(packets=10, frames=10, finished=True).damage == ""
     assert StreamHealth(packets=10, hidden=4, frames=6, finished=True).damage == ""
@@ -230,6 +230,6 @@ def test_the_last_frames_duration_may_be_missing_from_the_header():
     assert StreamHealth(seconds=2.0, end=1.5, packets=50, frames=50, finished=True).damage == "truncated"
 
 
-def test_only_broken_packets_are_known_before_the_end():
+def test_before_the_end_only_damaged_packets_are_reported():
     assert StreamHealth(promised=100, packets=7, frames=5).damage == ""
     assert StreamHealth(promised=100, packets=7, frames=5, broken=True).damage == "corrupt_frames"

@@ -1,4 +1,4 @@
-"""Frames stored as images: order by number, gaps, sizes, archives."""
+"""Frames stored as images: order by frame number, gaps, sizes, archives."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_folder_is_ordered_by_number_and_keeps_its_gaps(tmp_path):
 
 
 @pytest.mark.parametrize("names", [["a.png", "b.png"], ["left_1.png", "right_1.png"]])
-def test_without_distinct_numbers_names_decide(tmp_path, names):
+def test_without_distinct_numbers_images_are_ordered_by_name(tmp_path, names):
     for value, name in enumerate(names):
         write(tmp_path / name, picture(value))
     (batch,) = read(tmp_path)
@@ -104,13 +104,13 @@ def test_the_folders_of_an_archive_follow_each_other_with_a_gap(tmp_path):
 
 
 def test_members_cannot_leave_the_archive(tmp_path):
-    path = archive(tmp_path / "evil.tar", {"../../1.png": picture(1), "/etc/2.png": picture(2)}, mode="w")
+    path = archive(tmp_path / "escape.tar", {"../../1.png": picture(1), "/etc/2.png": picture(2)}, mode="w")
     (batch,) = read(path)
     assert sorted(batch.frames[:, 0, 0, 0].tolist()) == [1, 2]
-    assert sorted(p.name for p in tmp_path.rglob("*")) == ["evil.tar"]
+    assert sorted(p.name for p in tmp_path.rglob("*")) == ["escape.tar"]
 
 
-def test_what_an_archive_unpacked_is_gone_afterwards(tmp_path, monkeypatch):
+def test_unpacked_images_are_deleted(tmp_path, monkeypatch):
     path = archive(tmp_path / "a.tgz", {f"{n}.png": picture(n) for n in range(5)})
     (tmp_path / "scratch").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "scratch"))
@@ -121,7 +121,7 @@ def test_what_an_archive_unpacked_is_gone_afterwards(tmp_path, monkeypatch):
     assert not list((tmp_path / "scratch").iterdir())
 
 
-def test_broken_images_are_left_out_and_told(tmp_path):
+def test_damaged_images_are_left_out_and_reported(tmp_path):
     for number in range(3):
         write(tmp_path / f"{number}.png", picture(number))
     whole = (tmp_path / "1.png").read_bytes()
@@ -131,7 +131,7 @@ def test_broken_images_are_left_out_and_told(tmp_path):
     assert batch.damage == "corrupt_frames"
 
 
-def test_a_pipe_among_images_is_left_out_and_told_without_waiting_for_a_writer(tmp_path):
+def test_a_pipe_among_images_is_left_out_and_does_not_block(tmp_path):
     write(tmp_path / "1.png", picture(1))
     os.mkfifo(tmp_path / "2.png")
     (batch,) = read(tmp_path)
@@ -140,7 +140,7 @@ def test_a_pipe_among_images_is_left_out_and_told_without_waiting_for_a_writer(t
     assert not batch.damaged.any()
 
 
-def test_folders_and_archives_without_a_picture(tmp_path):
+def test_folders_and_archives_without_images(tmp_path):
     (tmp_path / "empty").mkdir()
     assert reason(tmp_path / "empty") == "no_frames"
     (tmp_path / "broken").mkdir()

@@ -1,4 +1,4 @@
-"""What PyAVReader makes of sound videos of every kind."""
+"""PyAVReader on undamaged videos of many kinds."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from jaxtyping import UInt8
 from torch import Tensor
 from video_files import encode, plain_frames
 
-from mgst_data.core import VideoError
+from mgst_data.core import UsageError, VideoError
 from mgst_data.video import READERS, PyAVReader
 from mgst_data.video.picture import square_size
 
-# Rec. ITU-R BT.601, BT.709, BT.2020: the shares of red and blue in luma; and the codes of ISO/IEC 23091-2.
+# Rec. ITU-R BT.601, BT.709, BT.2020: weights of red and blue in luma, and the codes of ISO/IEC 23091-2.
 MATRICES = {"bt601": (0.299, 0.114, 6), "bt709": (0.2126, 0.0722, 1), "bt2020": (0.2627, 0.0593, 9)}
 
 
@@ -38,7 +38,7 @@ def times(path: str) -> list[float]:
 
 
 def numbers(path: str) -> list[int]:
-    """The numbers that plain_frames painted."""
+    """Returns the numbers of frames from plain_frames."""
     return ((read(path).double().mean((1, 2, 3)) - 10) / 8).round().int().tolist()
 
 
@@ -67,14 +67,14 @@ def test_variable_rate_keeps_its_times(tmp_path):
     assert numbers(path) == [0, 1, 2, 3, 4]
 
 
-def test_avi_has_no_times_of_presentation_and_still_counts_up(tmp_path):
+def test_avi_without_presentation_times_gets_increasing_times(tmp_path):
     path = encode(tmp_path / "b.avi", plain_frames(20), codec="mpeg4", options={"bf": "2", "qmax": "2"})
     assert numbers(path) == list(range(20))
     steps = [b - a for a, b in pairwise(times(path))]
     assert steps == pytest.approx([1 / 25] * 19)
 
 
-def test_a_raw_stream_without_times_goes_by_its_rate(tmp_path):
+def test_a_raw_stream_without_times_gets_times_from_its_rate(tmp_path):
     path = encode(tmp_path / "raw.h264", plain_frames(6))
     assert times(path) == pytest.approx([n / 25 for n in range(6)])
 
@@ -87,7 +87,7 @@ def test_frames_before_the_start_of_an_edit_list_are_not_shown(tmp_path):
 
 
 def corner_frame() -> av.VideoFrame:
-    """Red in the top left corner, green in the top right, black below."""
+    """Returns frames with red in the top left corner, green in the top right corner, and black below."""
     rgb = np.zeros((32, 48, 3), np.uint8)
     rgb[:16, :24, 0] = 255
     rgb[:16, 24:, 1] = 255
@@ -116,14 +116,14 @@ def test_the_display_matrix_is_applied(tmp_path, angle, flip, size, red, green):
 
 
 def test_rgb_is_flipped_without_a_copy_in_between(tmp_path):
-    """Frames that need no conversion reach the filters with rows stored from the bottom up."""
+    """Frames that need no conversion reach the filters with rows stored from bottom to top."""
     turn = lambda stream: stream.set_display_rotation(0, vflip=True)  # noqa: E731
     path = encode(tmp_path / "raw.mov", [corner_frame()], codec="rawvideo", pix_fmt="rgb24", setup=turn)
     assert np.array_equal(read(path)[0].permute(1, 2, 0).numpy(), corner_frame().to_ndarray()[::-1])
 
 
 def wave_planes(pix_fmt: str, width: int, height: int) -> tuple[av.VideoFrame, list[np.ndarray]]:
-    """A frame of smooth waves in a planar format, and its samples."""
+    """Returns a frame of smooth waves in a planar format, and its samples."""
     frame = av.VideoFrame(width, height, pix_fmt)
     planes = []
     for n, plane in enumerate(frame.planes):
@@ -138,7 +138,7 @@ def wave_planes(pix_fmt: str, width: int, height: int) -> tuple[av.VideoFrame, l
 
 
 def exact_rgb(planes: list[np.ndarray], bits: int, *, matrix: str, full: bool) -> np.ndarray:
-    """The definition of Y'CbCr in floating point; chroma is taken from the nearest sample."""
+    """Converts Y'CbCr to RGB by definition, in floating point, with nearest-neighbour chroma."""
     y, x = np.indices(planes[0].shape)
     luma, *chroma = (
         plane[y // round(len(y) / plane.shape[0]), x // round(y.shape[1] / plane.shape[1])] / 2 ** (bits - 8)
@@ -185,7 +185,7 @@ def test_colours_follow_the_streams_matrix_and_range(tmp_path, pix_fmt, size, ma
 
 
 @pytest.mark.parametrize(("lines", "matrix"), [(704, "bt601"), (720, "bt709")])
-def test_without_a_matrix_the_number_of_lines_decides(tmp_path, lines, matrix):
+def test_without_a_matrix_the_number_of_lines_determines_it(tmp_path, lines, matrix):
     frame, planes = wave_planes("yuv420p", 64, lines)
     path = encode(tmp_path / "unspecified.mp4", [frame], options={"qp": "0", "preset": "ultrafast"})
     with av.open(path) as container:
@@ -197,7 +197,7 @@ def test_without_a_matrix_the_number_of_lines_decides(tmp_path, lines, matrix):
     ("name", "codec", "pix_fmt"),
     [("a.mkv", "ffv1", "bgr0"), ("a.mov", "qtrle", "argb"), ("a.mp4", "libx264rgb", "rgb24")],
 )
-def test_rgb_stays_what_it_is(tmp_path, name, codec, pix_fmt):
+def test_rgb_is_not_changed(tmp_path, name, codec, pix_fmt):
     frame = corner_frame()
     path = encode(tmp_path / name, [frame], codec=codec, pix_fmt=pix_fmt, options={"qp": "0"})
     assert np.array_equal(read(path)[0].permute(1, 2, 0).numpy(), frame.to_ndarray())
@@ -209,7 +209,7 @@ def test_motion_jpeg_is_full_range(tmp_path):
 
 
 def woven_frames(count: int) -> list[av.VideoFrame]:
-    """A bar that moves on between the two fields of each frame."""
+    """Yields interlaced frames of a bar that moves between the two fields of each frame."""
     frames = []
     for n in range(count):
         rgb = np.full((64, 128, 3), 40, np.uint8)
@@ -221,12 +221,12 @@ def woven_frames(count: int) -> list[av.VideoFrame]:
 
 
 def combing(frames: UInt8[Tensor, "n 3 h w"]) -> float:
-    """How much neighbouring lines differ more than lines two apart."""
+    """Returns how much more adjacent lines differ than lines at a distance of two."""
     f = frames.double()
     return float((f[:, :, 1:-1] - f[:, :, :-2]).abs().mean() - (f[:, :, 2:] - f[:, :, :-2]).abs().mean())
 
 
-def test_interlaced_frames_are_rebuilt_one_for_one(tmp_path):
+def test_each_interlaced_frame_gives_one_frame(tmp_path):
     woven = {"flags": "+ilme+ildct", "x264-params": "tff=1:qp=10"}
     path = encode(tmp_path / "interlaced.mp4", woven_frames(10), options=woven)
     with av.open(path) as container:
@@ -237,7 +237,7 @@ def test_interlaced_frames_are_rebuilt_one_for_one(tmp_path):
     assert combing(frames) < 0.1 * combing(given.permute(0, 3, 1, 2))
 
 
-def test_a_change_of_size_is_fitted_into_the_first(tmp_path):
+def test_frames_of_another_size_are_fitted_into_the_first(tmp_path):
     first = Path(encode(tmp_path / "a.h264", plain_frames(3, width=64, height=48)))
     second = Path(encode(tmp_path / "b.h264", plain_frames(3, width=96, height=96)))
     both = tmp_path / "both.h264"
@@ -272,14 +272,14 @@ def stretched(aspect: Fraction, angle: int = 0) -> Callable[[VideoStream], None]
         (Fraction(1, 2), 270, (64, 96)),
     ],
 )
-def test_oblong_pixels_become_square_by_enlarging_one_side(tmp_path, name, aspect, angle, size):
+def test_one_side_is_enlarged_to_make_pixels_square(tmp_path, name, aspect, angle, size):
     path = encode(tmp_path / name, plain_frames(2), setup=stretched(aspect, angle))
     assert read(path).shape == (2, 3, *size)
     assert numbers(path) == [0, 1]
 
 
-def test_a_stretched_picture_is_displayed_where_it_was_stored(tmp_path):
-    """The quarters of the picture stay its quarters, upright, whichever side was enlarged."""
+def test_an_enlarged_picture_keeps_its_orientation(tmp_path):
+    """The quarters of the picture keep their positions, upright, for either enlarged side."""
     for aspect, angle in ((Fraction(2), 0), (Fraction(1, 3), 0), (Fraction(2), 90)):
         plain = read(encode(tmp_path / "plain.mp4", [corner_frame()], setup=stretched(Fraction(1), angle)))
         wide = read(encode(tmp_path / "wide.mp4", [corner_frame()], setup=stretched(aspect, angle)))
@@ -288,7 +288,7 @@ def test_a_stretched_picture_is_displayed_where_it_was_stored(tmp_path):
         assert (shrunk - plain).abs().mean() < 4
 
 
-def test_interlaced_pictures_are_stretched_too(tmp_path):
+def test_interlaced_pictures_are_enlarged_too(tmp_path):
     woven = {"flags": "+ilme+ildct", "x264-params": "tff=1:qp=10"}
     path = encode(tmp_path / "dv.mp4", woven_frames(4), options=woven, setup=stretched(Fraction(64, 45)))
     frames = read(path)
@@ -297,7 +297,7 @@ def test_interlaced_pictures_are_stretched_too(tmp_path):
 
 
 @pytest.mark.parametrize("aspect", [Fraction(1001, 1000), Fraction(200, 201), Fraction(9), Fraction(1, 20)])
-def test_aspect_ratios_of_rounding_and_of_nonsense_change_nothing(tmp_path, aspect):
+def test_nearly_square_and_impossible_aspect_ratios_are_ignored(tmp_path, aspect):
     square = read(encode(tmp_path / "square.mp4", [corner_frame()]))
     assert torch.equal(read(encode(tmp_path / "odd.mp4", [corner_frame()], setup=stretched(aspect))), square)
 
@@ -334,7 +334,7 @@ def write_sound(path: Path) -> None:
         out.writeframes(bytes(4000))
 
 
-def test_a_cover_is_no_video(tmp_path):
+def test_a_cover_picture_is_not_a_video(tmp_path):
     write_sound(tmp_path / "sound.wav")
     path = tmp_path / "song.mp4"
     with av.open(str(tmp_path / "sound.wav")) as sound, av.open(str(path), "w") as out:
@@ -357,6 +357,12 @@ def test_any_name_can_be_read(tmp_path, video, name):
     path = tmp_path / name
     path.write_bytes(Path(video).read_bytes())
     assert len(read(str(path))) == 20
+
+
+def test_an_unknown_kind_of_url_is_an_error_in_one_line():
+    with pytest.raises(UsageError, match="foo") as caught:
+        list(PyAVReader().chunks("foo://host/video.mp4", 8))
+    assert "copy the file here first" in str(caught.value)
 
 
 def test_urls_are_read_through_fsspec(video):

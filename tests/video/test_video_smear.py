@@ -1,4 +1,4 @@
-"""Frames from damaged data are marked, with all that may be predicted from them, and no others."""
+"""Damaged frames and all frames that may be predicted from them are marked, and no others."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GROUP, COUNT = 10, 40
 
 
 def read(path: Path, **options) -> tuple[UInt8[Tensor, "n 3 h w"], Tensor, Bool[Tensor, " n"]]:
-    """Frames, their times in the sound video as numbers, and their marks."""
+    """Returns frames, their numbers in the undamaged video, and their marks."""
     batches = list(PyAVReader(**options).chunks(str(path), 8))
     assert torch.cat([batch.index for batch in batches]).tolist() == list(range(sum(map(len, batches))))
     times = torch.cat([batch.pts for batch in batches])
@@ -35,7 +35,7 @@ def make(path: Path, *, bf: int = 3) -> Path:
 
 
 def spoil(path: Path, frame: int, kind: str) -> None:
-    """Damages the packet of the frame that is shown at this place."""
+    """Damages the packet of the frame with this number in display order."""
     with av.open(str(path)) as container:
         packets = [packet for packet in container.demux(video=0) if packet.size]
         shown = sorted(packets, key=lambda packet: packet.pts)
@@ -52,7 +52,7 @@ def spoil(path: Path, frame: int, kind: str) -> None:
 @pytest.mark.parametrize("kind", ["bytes", "packet"])
 @pytest.mark.parametrize("bf", [0, 3])
 @pytest.mark.parametrize("frame", range(10, 20))
-def test_every_smeared_frame_is_marked_and_no_other_group(tmp_path, kind, bf, frame):
+def test_every_damaged_frame_is_marked_and_no_other_group(tmp_path, kind, bf, frame):
     path = make(tmp_path / "a.mp4", bf=bf)
     whole, _, sound = read(path)
     assert not sound.any()
@@ -60,14 +60,14 @@ def test_every_smeared_frame_is_marked_and_no_other_group(tmp_path, kind, bf, fr
     frames, number, damaged = read(path)
     smeared = (frames.int() - whole[number].int()).abs().amax(dim=(1, 2, 3)) > 8
     assert not (smeared & ~damaged).any()
-    # A lost packet may be told while the frames before it still wait for their turn.
+    # A lost packet may be reported while frames before it are still held.
     assert set(number[damaged].tolist()) <= set(range(10 - 2 * bf, 20))
-    # Nothing is predicted from the last frame of a group; if it is lost, no other is damaged.
+    # No frame is predicted from the last frame of a group; if it is lost, no other frame is damaged.
     assert damaged.any() or frame not in number.tolist()
 
 
-def test_no_smeared_frame_is_missed_with_several_threads(tmp_path):
-    """The decoder then tells of a loss later, but hands the frames out later too."""
+def test_every_damaged_frame_is_marked_with_several_threads(tmp_path):
+    """With several threads, the decoder reports a loss later, but it returns the frames later, too."""
     path = make(tmp_path / "a.mp4")
     whole, _, _ = read(path)
     spoil(path, 14, "packet")
@@ -78,14 +78,14 @@ def test_no_smeared_frame_is_missed_with_several_threads(tmp_path):
     assert not damaged[number >= 30].any()
 
 
-def test_marks_last_to_the_end_where_no_key_frame_follows(tmp_path):
+def test_without_a_later_key_frame_all_frames_are_marked(tmp_path):
     path = make(tmp_path / "a.mp4")
     spoil(path, 34, "bytes")
     _, number, damaged = read(path)
     assert number[damaged].tolist()[-1] == COUNT - 1
 
 
-def test_only_the_end_of_a_cut_file_is_marked(tmp_path):
+def test_only_the_end_of_a_truncated_file_is_marked(tmp_path):
     path = Path(
         encode(tmp_path / "a.mp4", drifting_frames(COUNT), options={"g": "10"}, container={"movflags": "+faststart"})
     )
@@ -95,7 +95,7 @@ def test_only_the_end_of_a_cut_file_is_marked(tmp_path):
     assert not damaged[: len(damaged) // 2].any()
 
 
-def test_a_damaged_key_frame_among_key_frames_is_marked_alone(tmp_path):
+def test_among_key_frames_only_the_damaged_one_is_marked(tmp_path):
     path = Path(encode(tmp_path / "a.mp4", drifting_frames(COUNT), options={"g": "1", "x264-params": "threads=1"}))
     spoil(path, 12, "bytes")
     _, number, damaged = read(path)

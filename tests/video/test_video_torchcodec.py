@@ -1,4 +1,4 @@
-"""The second backend: the same frames, the same reasons."""
+"""The torchcodec reader gives the same frames and the same reason codes as the default reader."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def reader() -> TorchCodecReader:
         pytest.skip(str(error))
 
 
-def test_without_torchcodec_the_extra_is_named(monkeypatch):
+def test_the_error_without_torchcodec_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "torchcodec.decoders", None)
     with pytest.raises(UsageError, match=r"mgst\[torchcodec\].*FFmpeg"):
         READERS.get("torchcodec")()
@@ -46,7 +46,7 @@ def test_rotation_is_applied(reader, tmp_path):
 
 
 @pytest.mark.parametrize(("aspect", "angle"), [(Fraction(4, 3), 0), (Fraction(2), 90), (Fraction(1, 2), 270)])
-def test_oblong_pixels_become_square(reader, tmp_path, aspect, angle):
+def test_pixels_become_square(reader, tmp_path, aspect, angle):
     def stretch(stream: VideoStream) -> None:
         stream.codec_context.sample_aspect_ratio = aspect
         stream.set_display_rotation(angle)
@@ -58,7 +58,7 @@ def test_oblong_pixels_become_square(reader, tmp_path, aspect, angle):
 
 
 class StandIn:
-    """Decodes what torchcodec would make of an upright file: four frames of 6 x 8 pixels with a bright left half."""
+    """A mock decoder with the result of torchcodec for an upright file: four frames, 6 x 8 pixels, bright left half."""
 
     def __init__(self, aspect: Fraction | None, rotation: float | None) -> None:
         self.metadata = SimpleNamespace(
@@ -111,7 +111,7 @@ def test_reasons_are_the_same(reader, tmp_path):
         assert caught.value.reason == reason
 
 
-def test_a_cut_file_keeps_what_is_there(reader, video):
+def test_the_frames_of_a_truncated_file_are_read(reader, video):
     data = Path(video).read_bytes()
     Path(video).write_bytes(data[: len(data) - 60])
     batches = list(reader.chunks(video, 8))

@@ -1,4 +1,4 @@
-"""Tiny videos, encoded on the spot."""
+"""Writes small videos for the tests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from av.video.stream import VideoStream
 
 
 def plain_frames(count: int, *, width: int = 64, height: int = 48) -> list[av.VideoFrame]:
-    """Grey frames whose brightness is 10 + 8 n, so that each tells its number."""
+    """Yields grey frames with brightness 10 + 8 n, which identifies the frame number n."""
     return [
         av.VideoFrame.from_ndarray(np.full((height, width, 3), 10 + 8 * n, np.uint8), format="rgb24")
         for n in range(count)
@@ -21,14 +21,14 @@ def plain_frames(count: int, *, width: int = 64, height: int = 48) -> list[av.Vi
 
 
 def textured_frames(count: int, *, width: int = 64, height: int = 48) -> list[av.VideoFrame]:
-    """Noise that changes: packets large enough to damage them one by one."""
+    """Yields frames of changing noise, whose packets are large enough to be damaged individually."""
     rng = np.random.default_rng(0)
     noise = (rng.integers(0, 255, (height, width, 3), np.uint8) for _ in range(count))
     return [av.VideoFrame.from_ndarray(rgb, format="rgb24") for rgb in noise]
 
 
 def drifting_frames(count: int, *, width: int = 96, height: int = 64) -> list[av.VideoFrame]:
-    """A blurred pattern that moves on by two pixels a frame: what is predicted from a frame shows its damage too."""
+    """Yields a blurred pattern that moves by two pixels per frame; frames predicted from a damaged one show damage."""
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 255, (height // 8, width // 8, 3), np.uint8)
     pattern = np.kron(coarse, np.ones((8, 8, 1), np.uint8))
@@ -48,7 +48,7 @@ def encode(
     container: dict[str, str] | None = None,
     setup: Callable[[VideoStream], Any] = lambda stream: None,
 ) -> str:
-    """Writes frames to a file; ``ticks`` are their times in milliseconds, ``setup`` sees the stream first."""
+    """Writes frames to a file; ``ticks`` are their times in milliseconds, ``setup`` configures the stream."""
     frames = list(frames)
     with av.open(str(path), "w", options=container or {}) as out:
         stream = out.add_stream(codec, rate=rate, options=options or {})

@@ -1,7 +1,7 @@
-"""Self-blending, and the typed parts that its options are made of."""
+"""Self-blending, and the dataclasses that hold its options."""
 
 from mgst_data.augment.blend.donor import Donor
-from mgst_data.augment.blend.drift import GATE_MODES
+from mgst_data.augment.blend.drift import FRAME_MASKS
 from mgst_data.augment.blend.mask import BlendMask
 from mgst_data.augment.blend.pixels import SelfBlendParams
 from mgst_data.augment.blend.recolour import Recolour
@@ -10,7 +10,7 @@ from mgst_data.augment.blend.self_blend import PRESETS, SelfBlend
 from mgst_data.augment.blend.source_warp import SourceWarp
 
 __all__ = [
-    "GATE_MODES",
+    "FRAME_MASKS",
     "PRESETS",
     "REGIONS",
     "BlendMask",

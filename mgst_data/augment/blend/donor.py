@@ -1,4 +1,4 @@
-"""Faces of others as sources of a blend: every segment may get that of another one of its batch, fitted to it."""
+"""Donors: the source of a blend can be the face of another segment of the batch, fitted to the target."""
 
 from __future__ import annotations
 
@@ -15,25 +15,26 @@ from mgst_data.augment.functional.colour import match_colour
 from mgst_data.augment.functional.warp import affine_grid, resample
 from mgst_data.core.geometry import apply_transform, eye_distance, similarity_transform
 
-# Reach of a landmark in the field that carries features onto features, in distances of the eyes; ours.
+# Radius of the influence of a landmark on the displacement field, in eye distances. Our own choice.
 _REACH = 0.2
-# Weight of no displacement in that field, next to which a landmark's is 1 where it lies; ours.
+# Weight of zero displacement in that field; a landmark has the weight 1 at its own position. Our own choice.
 _REST = 0.05
-# Cells of the field on each side of a picture: 8 pixels of one of 256.
+# Cells of the field per side of a picture: 8 pixels per cell in a picture of 256.
 _CELLS = 32
-# Added to the distance of a candidate for every frame in which the target has a face and it has none.
+# Added to the distance of a candidate for every frame in which the target has a face and the candidate has none.
 _UNKNOWN = 1e3
 
 
 @dataclass(frozen=True)
 class DonorParams(Params):
-    """What was drawn of donors.
+    """Parameters of donors.
 
     Attributes:
-        given: Whether the segment gets a donor; its source is the segment itself otherwise.
-        offset: How far on in the batch, round its end, each candidate lies.
-        fit: Share of the way from the donor's features, where a turned and scaled face has them, to the target's.
-        match: Share of the way from the donor's colours to the target's.
+        given: Whether the segment gets a donor; otherwise the source is the segment itself.
+        offset: Position of each candidate in the batch, relative to the segment, modulo the batch size.
+        fit: How far the features of the donor are moved to those of the target, after rotation and scaling: 0 not at
+            all, 1 as far as possible.
+        match: How far the colours of the donor are moved to those of the target, [0, 1].
     """
 
     given: Bool[Tensor, " b"]
@@ -44,26 +45,26 @@ class DonorParams(Params):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Donor:
-    """Chooses another segment of the batch as source, lays its face on the target's, and matches its colours.
+    """Chooses another segment of the batch as source, moves its face onto the target, and matches its colours.
 
-    As in face X-ray [Li et al., CVPR 2020] the donor is the candidate whose landmarks are nearest, and gets the mean
-    and deviation of the target's colours. How features are carried onto features is ours: a similarity transform in
-    every frame, and a share of what it leaves, spread by a Gaussian kernel around the landmarks. With a share of 0
-    brows and nose lie where the donor has them, as after an alignment; with 1, most of the way to where the target has
-    them.
+    As in face X-ray [Li et al., CVPR 2020], the donor is the candidate with the nearest landmarks, and gets the mean
+    and deviation of the colours of the target. The alignment of features is our own, not that of the paper: a
+    similarity transform in every frame, plus a share of the remaining displacement, spread by a Gaussian kernel around
+    the landmarks. With a share of 0, brows and nose stay where the donor has them after the alignment. With 1, they
+    move most of the way to the target.
 
-    A segment that is alone in its batch is its own source. With this augmentation alone, what becomes of a segment
-    depends on those beside it: a part of a batch, with the same parameters, may get other donors. Who is in a
-    picture is not known here: another segment may be of the same person.
+    A segment that is alone in its batch is its own source. This is the only augmentation whose result depends on the
+    other segments of the batch: a part of a batch with the same parameters may get other donors. Identities are not
+    known here: the donor may show the same person.
 
     Attributes:
-        p: How likely a segment gets a donor.
-        candidates: How many others are compared.
-        fit_range: Shares of the way to the target's features.
-        match_range: Shares of the way to the target's colours.
+        p: Probability that a segment gets a donor.
+        candidates: Number of other segments that are compared.
+        fit_range: How far features are moved to those of the target, [0, 1].
+        match_range: How far colours are moved to those of the target, [0, 1].
 
     Raises:
-        ValueError: for a range or probability that makes no sense.
+        ValueError: If a range or probability is invalid.
     """
 
     p: float = 0.0
@@ -76,11 +77,16 @@ class Donor:
         for name in ("fit_range", "match_range"):
             draw.check_range(name, getattr(self, name), low=0, high=1)
         if self.candidates < 1:
-            raise ValueError(f"a donor is chosen among at least one candidate, not {self.candidates}")
+            raise ValueError(f"candidates must be at least 1, got {self.candidates}")
 
     def sample(self, b: int, generator: torch.Generator) -> DonorParams:
-        """Draws for ``b`` segments; candidates of one are all different as long as there are enough."""
-        if self.p == 0 or b < 2:  # who never gets one draws nothing
+        """Draws parameters. The candidates of a segment are different as long as the batch is large enough.
+
+        Args:
+            b: Number of segments.
+            generator: Random generator on the CPU.
+        """
+        if self.p == 0 or b < 2:  # without donors nothing is drawn
             share, none = torch.zeros(b), torch.zeros(b, self.candidates, dtype=torch.long)
             return DonorParams(torch.zeros(b, dtype=torch.bool), none, share, share)
         order = torch.rand(b, b - 1, generator=generator).argsort(dim=1) + 1
@@ -94,18 +100,18 @@ class Donor:
     def choose(
         self, landmarks: Float[Tensor, "b t k 2"], usable: Bool[Tensor, "b t"], params: DonorParams
     ) -> Int[Tensor, " b"]:
-        """Number of the segment that each one's source comes from; never waits for a device.
+        """Returns the number of the segment that each source comes from. Never waits for a device.
 
         Args:
-            landmarks: Pixels; finite.
-            usable: Frames whose landmarks mean something.
-            params: On the device of the landmarks.
+            landmarks: Landmarks in pixels; finite.
+            usable: Frames with usable landmarks.
+            params: Parameters of :meth:`sample`, on the device of the landmarks.
         """
         own = torch.arange(len(landmarks), device=landmarks.device)
         if self.p == 0 or len(own) < 2:
             return own
         others = (own[:, None] + params.offset) % len(landmarks)
-        # Means over the frames that have a face: those without one say nothing of its shape.
+        # Means over the frames with a face, because the others have no shape of a face.
         weight = usable[:, :, None, None].float()
         mean = (landmarks.float() * weight).sum(dim=1) / weight.sum(dim=1).clamp_min(1)
         to, from_ = mean[:, None], mean[others]
@@ -124,14 +130,14 @@ class Donor:
         mask: Float[Tensor, "n t 1 h w"],
         params: DonorParams,
     ) -> Float[Tensor, "n t 3 h w"]:
-        """Frames of donors, their faces where those of the targets are, in their colours.
+        """Returns frames of donors with the faces at the position, and in the colours, of the targets.
 
         Args:
-            faces: Of the donors.
-            target: Frames that they are fitted to.
-            landmarks: Of both, in this order; pixels; finite.
-            mask: Where colours are compared.
-            params: On the device of the frames.
+            faces: Frames of the donors.
+            target: Frames that the donors are fitted to.
+            landmarks: Landmarks of donors and of targets, in pixels; finite.
+            mask: Weight of each pixel in the colour statistics.
+            params: Parameters of :meth:`sample`, on the device of the frames.
         """
         (n, t), size = target.shape[:2], (target.shape[3], target.shape[4])
         from_, to = (points.float().flatten(0, 1) for points in landmarks)
@@ -144,11 +150,11 @@ class Donor:
 def _grid(
     from_: Float[Tensor, "n k 2"], to: Float[Tensor, "n k 2"], fit: Float[Tensor, " n"], size: tuple[int, int]
 ) -> Float[Tensor, "n h w 2"]:
-    """Where each pixel of a target is looked up in its donor, as ``grid_sample`` wants it."""
+    """Computes where each pixel of a target is read from in its donor, in the coordinates of ``grid_sample``."""
     matrix = similarity_transform(to, from_)
     left = (from_ - apply_transform(matrix, to)) * fit[:, None, None]
     rows, columns = (min(side, _CELLS) for side in size)
-    # Middles of the cells, counted in pixels.
+    # Centres of the cells, in pixels.
     y = (torch.arange(rows, device=to.device) + 0.5) * (size[0] / rows) - 0.5
     x = (torch.arange(columns, device=to.device) + 0.5) * (size[1] / columns) - 0.5
     reach = (_REACH * eye_distance(to)).clamp_min(1.0)[:, None]

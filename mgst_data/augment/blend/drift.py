@@ -1,4 +1,4 @@
-"""What varies from frame to frame: correlated noise, and the gate that says which frames are blended at all."""
+"""Variation from frame to frame: correlated noise, and the frame mask that selects the blended frames."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from torch import Tensor
 
 from mgst_data.augment.functional import draw
 
-GATE_MODES = ("all", "run", "scatter", "single")
-# A run needs two frames within it and two beyond it.
+FRAME_MASKS = ("all", "run", "scatter", "single")
+# A run needs two frames inside and two outside.
 _SHORTEST = 4
 
 
 def autoregressive(
     rho: Float[Tensor, " b"], shape: Sequence[int], generator: torch.Generator
 ) -> Float[Tensor, "b t ..."]:
-    """First-order autoregressive noise over time, standard normal at every frame.
+    """Draws first-order autoregressive noise over time, standard normal at every frame.
 
-    e_t = rho e_(t-1) + sqrt(1 - rho^2) n_t with white n, started in its stationary state; solved for all frames at
-    once. rho = 0 flickers, rho near 1 drifts.
+    e_t = rho e_(t-1) + sqrt(1 - rho^2) n_t with white noise n, started in its stationary state. All frames are computed
+    at once. rho = 0 gives independent noise in every frame, rho near 1 a slow drift.
 
     Args:
         rho: Correlation of neighbouring frames, [0, 1).
-        shape: ``(t, ...)``; every entry beyond the frame has noise of its own.
-        generator: Of the draws.
+        shape: Shape ``(t, ...)`` of the noise of one segment. Every entry of ``...`` has independent noise.
+        generator: Random generator on the CPU.
     """
     t = shape[0]
     white = torch.randn((len(rho), t, *shape[1:]), generator=generator)
@@ -37,22 +37,23 @@ def autoregressive(
     return (weight @ white.flatten(2) if white.ndim > 2 else (weight @ white[..., None])[..., 0]).reshape(white.shape)
 
 
-def sample_gate(
+def sample_frame_mask(
     b: int, t: int, modes: Mapping[str, float], generator: torch.Generator
 ) -> tuple[Int[Tensor, " b"], Bool[Tensor, "b t"]]:
     """Draws which frames are blended.
 
     Args:
-        b: Segments.
-        t: Frames of each.
-        modes: How likely each of :data:`GATE_MODES` is: all frames, one run of 2 to t - 2 frames, a random scatter with
-            at least one frame on either side, a single frame. Segments of less than four frames are blended in all.
-        generator: Of the draws.
+        b: Number of segments.
+        t: Frames of each segment.
+        modes: Relative probability of each of :data:`FRAME_MASKS`: all frames, one run of 2 to t - 2 frames, random
+            frames with at least one frame blended and one not, a single frame. In segments of less than four frames,
+            all frames are blended.
+        generator: Random generator on the CPU.
 
     Returns:
-        Number of the mode, and the gate.
+        Number of the mode, and the frame mask.
     """
-    mode = draw.choose((b,), [modes.get(name, 0.0) for name in GATE_MODES], generator)
+    mode = draw.choose((b,), [modes.get(name, 0.0) for name in FRAME_MASKS], generator)
     at = torch.arange(t)
     length = 2 + (torch.rand(b, generator=generator) * max(t - 3, 1)).long()
     start = (torch.rand(b, generator=generator) * (t - length + 1).clamp_min(1)).long()
@@ -64,5 +65,5 @@ def sample_gate(
     single = at == order[:, :1]
     if t < _SHORTEST:
         mode = torch.zeros_like(mode)
-    gates = torch.stack((torch.ones(b, t, dtype=torch.bool), run, scatter, single))
-    return mode, gates[mode, torch.arange(b)]
+    frame_masks = torch.stack((torch.ones(b, t, dtype=torch.bool), run, scatter, single))
+    return mode, frame_masks[mode, torch.arange(b)]

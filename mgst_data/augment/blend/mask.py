@@ -1,4 +1,4 @@
-"""Which pixels of a frame come from the source of a blend, and how much of it."""
+"""Masks: which pixels of a frame come from the source of a blend, and with which weight."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ from mgst_data.augment.functional.pages import new_zeros
 from mgst_data.augment.functional.scale import enlarge
 from mgst_data.core.geometry import eye_distance
 
-# Pictures from this side on have masks of half their resolution: an edge is soft over several pixels anyway.
+# Pictures of at least this side have masks of half their resolution, because an edge is several pixels wide anyway.
 _HALVED = 192
-# What that adds to the square of a kernel's reach, pixels of the mask; fitted to masks made at full resolution.
+# Added by half resolution to the square of the kernel radius, pixels of the mask; fitted to masks of full resolution.
 _ENLARGED = 0.75
-# Weights below this would not change a pixel of 8 bits.
+# Weights below this would not change an 8-bit pixel.
 _FAINT = 1 / 512
-# How far the elastic field moves anything, in its standard deviations.
+# Largest displacement of the elastic field, in standard deviations.
 _DEVIATIONS = 5
 
 
 @dataclass(frozen=True)
 class MaskParams(Params):
-    """What was drawn.
+    """Parameters of masks.
 
     Attributes:
-        region: Number in the table of regions.
-        elastic: White noise under the elastic field.
-        size: Side of the picture that kernels are meant for, pixels.
-        shrink: Kernel of the first blur, pixels.
-        soften: Kernel of the second blur, pixels.
-        sigma: Of the second blur, pixels.
+        region: Number of the region in the table of regions.
+        elastic: White noise of the elastic field.
+        size: Side of the picture that the kernels refer to, pixels.
+        shrink: Kernel size of the first blur, pixels.
+        soften: Kernel size of the second blur, pixels.
+        sigma: Standard deviation of the second blur, pixels.
         ratio: Largest weight of the source.
-        landmark_noise: In units of the distance between the eyes.
-        edge_noise: Factor on all kernels, less 1.
-        ratio_noise: Factor on the ratio, less 1.
+        landmark_noise: Displacement of the landmarks, in eye distances.
+        edge_noise: Factor on all kernels, minus 1.
+        ratio_noise: Factor on the ratio, minus 1.
     """
 
     region: Int[Tensor, " b"]
@@ -60,15 +60,15 @@ class MaskParams(Params):
 
 @dataclass(frozen=True)
 class _MaskPlan:
-    """What masks are made of.
+    """Inputs for the masks of a batch.
 
     Attributes:
         points: Landmarks, pixels of the mask.
-        centre: Of the face, in pictures.
+        centre: Centre of the face, relative to the size of the picture.
         scale: Size of the face, relative to its mean over the segment.
-        elastic: White noise under the elastic field.
-        kernels: Radius of the erosion, reach and width of the blur, pixels of the mask, on the CPU.
-        weight: Of the source, where the mask is 1.
+        elastic: White noise of the elastic field.
+        kernels: Radius of the erosion, radius and standard deviation of the blur, pixels of the mask, on the CPU.
+        weight: Weight of the source where the mask is 1.
     """
 
     points: Float[Tensor, "b t k 2"]
@@ -79,7 +79,7 @@ class _MaskPlan:
     weight: Float[Tensor, "b t"]
 
     def frames(self, i: int, numbers: Int[Tensor, " n"]) -> _MaskPlan:
-        """Some frames of segment ``i``."""
+        """Returns the plan of some frames of segment ``i``."""
         own = slice(i, i + 1)
         shrink, reach, sigma = (value[own, numbers] for value in self.kernels)
         return _MaskPlan(
@@ -92,7 +92,7 @@ class _MaskPlan:
         )
 
     def steady(self) -> _MaskPlan:
-        """The same, with the kernels of the first frame for all frames of a segment."""
+        """Returns the plan with the kernels of the first frame for all frames of a segment."""
         shrink, reach, sigma = (value[:, :1] for value in self.kernels)
         return replace(self, kernels=(shrink, reach, sigma))
 
@@ -101,23 +101,25 @@ class _MaskPlan:
 class BlendMask:
     """Draws a region of the face, warps it elastically, shrinks it, softens its edge and scales it.
 
-    Kernels, elastic field and ratios are those of self-blended images (CVPR 2022); what drifts over time is ours.
+    Kernels, elastic field and ratios are those of self-blended images (CVPR 2022). The drift over time is our own,
+    because that method blends single pictures.
 
     Attributes:
-        regions: How likely each of :data:`mgst_data.augment.blend.regions.REGIONS` is.
+        regions: Relative probability of each of :data:`mgst_data.augment.blend.regions.REGIONS`.
         elastic: Strength and width of the elastic field, in pixels of a picture of 256: alpha and sigma of Simard et
-            al. (2003), as albumentations and imgaug count them. Strength 0 leaves it out.
-        size_range: Sides of the picture that the kernels are meant for, pixels: the smaller, the larger they are.
-        shrink_range: Kernels of the blur after which all but its ones go; odd, pixels.
-        soften_range: Kernels of the blur that makes the edge soft; odd, pixels.
-        sigma_range: Widths of the Gaussian in that kernel, pixels.
-        ratios: Largest weights of the source, each as likely.
-        landmark_drift_range: Standard deviation of the landmarks, in units of the distance between the eyes.
+            al. (2003), as in albumentations and imgaug. Strength 0 switches the field off.
+        size_range: Side of the picture that the kernels refer to, pixels. A smaller side makes the kernels larger.
+        shrink_range: Size of the kernel of the first blur; odd, pixels. After it, only pixels that are still 1 are
+            kept.
+        soften_range: Size of the kernel of the second blur, which softens the edge; odd, pixels.
+        sigma_range: Standard deviation of the Gaussian in the second kernel, pixels.
+        ratios: Largest weights of the source; all have the same probability.
+        landmark_drift_range: Standard deviation of the landmark noise, in eye distances.
         edge_drift: Standard deviation of the factor on the kernels.
-        ratio_drift: Of the factor on the weight.
+        ratio_drift: Standard deviation of the factor on the weight.
 
     Raises:
-        ValueError: for a range that makes no sense, or a region that is not known.
+        ValueError: If a range is invalid or a region is unknown.
     """
 
     regions: Mapping[str, float] = field(
@@ -136,16 +138,25 @@ class BlendMask:
     def __post_init__(self) -> None:
         draw.check_chances("region", self.regions, REGIONS)
         if self.elastic[0] < 0 or self.elastic[1] < 1:
-            raise ValueError(f"elastic is (alpha, sigma), at least (0, 1), not {self.elastic}")
+            raise ValueError(f"elastic must be (alpha, sigma) of at least (0, 1), got {self.elastic}")
         for name in ("size_range", "shrink_range", "soften_range"):
-            draw.check_range(name, getattr(self, name), low=1)
+            draw.check_counts(name, getattr(self, name), low=1)
         draw.check_range("sigma_range", self.sigma_range, low=0.1)
         draw.check_range("landmark_drift_range", self.landmark_drift_range, low=0)
+        for name in ("edge_drift", "ratio_drift"):
+            draw.check_strength(name, getattr(self, name))
         if not self.ratios or not 0 < min(self.ratios) <= max(self.ratios) <= 1:
-            raise ValueError(f"ratios are in (0, 1], not {self.ratios}")
+            raise ValueError(f"ratios must have at least one value, all in (0, 1], got {self.ratios}")
 
     def sample(self, b: int, k: int, noise: Noise, generator: torch.Generator) -> MaskParams:
-        """Draws for ``b`` segments with ``k`` landmarks; ``noise`` gives what drifts over time, see SelfBlend."""
+        """Draws parameters.
+
+        Args:
+            b: Number of segments.
+            k: Number of landmarks.
+            noise: Function of a shape that draws noise over time, see :class:`mgst_data.augment.SelfBlend`.
+            generator: Random generator on the CPU.
+        """
         nodes = field_nodes(self.elastic[1] / REFERENCE)
         spread = draw.uniform((b,), *self.landmark_drift_range, generator)[:, None, None, None]
         return MaskParams(
@@ -168,15 +179,15 @@ class BlendMask:
         params: MaskParams,
         shown: Bool[Tensor, "b t"],
     ) -> Float[Tensor, "b t h w"]:
-        """Weights of the source, [0, 1]; 0 all over where a mask came to nothing, or is not shown.
+        """Computes weights of the source, [0, 1]. They are all 0 where a mask is empty or not shown.
 
-        Of pictures with a side of at least 192 the mask comes at half their resolution: :func:`enlarge_mask`.
+        If both sides of the pictures are at least 192, masks have half their resolution; see :func:`enlarge_mask`.
 
         Args:
-            landmarks: 68 or 81, finite, pixels of the picture.
-            size: Of the picture, height and width.
-            params: On the CPU.
-            shown: Frames whose mask is wanted.
+            landmarks: 68 or 81 landmarks in pixels of the picture; finite.
+            size: Height and width of the picture, pixels.
+            params: Parameters of :meth:`sample`, on the CPU.
+            shown: Frames whose mask is needed.
         """
         here = params.to(landmarks.device)
         step = _step(size)
@@ -188,7 +199,7 @@ class BlendMask:
         shrink = kernel * ((params.shrink - 1) / 2)[:, None]
         reach = kernel * (params.soften / 2)[:, None]
         if step > 1:
-            # Making the mask larger again softens its edge too.
+            # Enlarging the mask later softens its edge too.
             reach = (reach.square() - _ENLARGED).clamp_min(0.25).sqrt()
         picture = torch.stack((landmarks.new_full((), size[1]), landmarks.new_full((), size[0])))
         plan = _MaskPlan(
@@ -204,7 +215,7 @@ class BlendMask:
         return self._one_by_one(plan, small, params, shown)
 
     def _all(self, plan: _MaskPlan, size: tuple[int, int], params: MaskParams) -> Float[Tensor, "b t h w"]:
-        """Masks of a batch, all at once."""
+        """Makes the masks of a batch, all at once."""
         b, t = plan.weight.shape
         window = slice(0, size[0]), slice(0, size[1])
         mask = plan.points.new_zeros(b, t, *size)
@@ -224,7 +235,7 @@ class BlendMask:
     def _one_by_one(
         self, plan: _MaskPlan, size: tuple[int, int], params: MaskParams, shown: Bool[Tensor, "b t"]
     ) -> Float[Tensor, "b t h w"]:
-        """The same on a CPU: segment by segment, in the cache, and only where there is a mask."""
+        """Makes the masks on a CPU one segment at a time, so that data stays in the cache, and only where a mask is."""
         mask = new_zeros((*shown.shape, *size), plan.points.dtype)
         names = [*self.regions]
         for i in range(len(shown)):
@@ -262,20 +273,20 @@ class BlendMask:
     def _window(
         self, hulls: list[Float[Tensor, "1 t _ 2"]], size: tuple[int, int], kernels: tuple[Tensor, Tensor, Tensor]
     ) -> tuple[slice, slice] | None:
-        """Rows and columns beyond which the masks of a segment are 0; None if that is everywhere."""
+        """Returns rows and columns outside which the masks of a segment are 0; None if they are 0 everywhere."""
         points = torch.cat([points.detach().flatten(0, 2) for points in hulls])
         grown = float((kernels[1] - kernels[0]).max())
-        # What the elastic field moves is a few deviations at most, and two pixels see to all that is rounded.
+        # The elastic field moves pixels by a few deviations at most; two more pixels allow for rounding.
         margin = max(grown, 0) + _DEVIATIONS * self._deviation() * max(size) + 2
         low, high = (points.amin(dim=0) - margin).tolist(), (points.amax(dim=0) + margin).tolist()
         rows, columns = (slice(max(int(low[i]), 0), min(int(high[i]) + 2, size[1 - i])) for i in (1, 0))
         return (rows, columns) if rows.start < rows.stop and columns.start < columns.stop else None
 
     def _deviation(self) -> float:
-        """Standard deviation of the elastic field, in pictures.
+        """Returns the standard deviation of the elastic field, relative to the size of the picture.
 
-        A uniform noise of +-1 under a normalised Gaussian of width sigma has the standard deviation
-        1 / (sqrt(3) * 2 * sqrt(pi) * sigma), sigma in pixels; alpha is the factor on it.
+        Uniform noise in [-1, 1] under a normalised Gaussian of width sigma has the standard deviation 1 / (sqrt(3) * 2
+        * sqrt(pi) * sigma), sigma in pixels; alpha is a factor on it.
         """
         alpha, sigma = self.elastic
         return alpha / (math.sqrt(3) * 2 * math.sqrt(math.pi) * sigma) / REFERENCE
@@ -284,12 +295,12 @@ class BlendMask:
 def enlarge_mask(
     mask: Float[Tensor, "b t h w"], size: tuple[int, int], part: tuple[slice, slice] | None = None
 ) -> Float[Tensor, "b t 1 h2 w2"]:
-    """A mask that :class:`BlendMask` made, at the resolution of its picture.
+    """Returns a mask of :class:`BlendMask` at the resolution of its picture.
 
     Args:
-        mask: Of the whole picture.
-        size: Of the picture, height and width.
-        part: Rows and columns of the mask that are wanted, around which it is 0 or has its border; all by default.
+        mask: Mask of the whole picture.
+        size: Height and width of the picture, pixels.
+        part: Rows and columns of the mask to return; all by default. Outside them the mask must be 0 or end.
     """
     step = _step(size)
     rows, columns = part or (slice(0, mask.shape[2]), slice(0, mask.shape[3]))
@@ -306,5 +317,5 @@ def _there(value: Tensor, like: Tensor) -> Tensor:
 
 
 def _step(size: tuple[int, int]) -> int:
-    """Pixels of the picture to one of the mask."""
+    """Returns the number of picture pixels per mask pixel, in each direction."""
     return 2 if min(size) >= _HALVED else 1

@@ -1,7 +1,7 @@
-"""The edge of a mask: warped elastically, shrunk and softened, for a whole batch by matrix products.
+"""The edge of a mask: elastic warp, erosion and blur, for a whole batch with matrix products.
 
-Gaussian and box filters of a size that differs from frame to frame are products with a band matrix from either side,
-which suits CPUs and tensor cores alike; so is a smooth random field, a sum of Gaussian bumps.
+Gaussian and box filters whose size differs from frame to frame are products with a band matrix on both sides. This is
+fast on CPUs and on tensor cores. A smooth random field is a sum of Gaussian bumps, which is such a product too.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-# Reach of the field on either side of the face's centre, in pictures.
+# Size of the field on each side of the centre of the face, relative to the size of the picture.
 _REACH = 0.6
-# Square of the distance in widths beyond which a Gaussian bump counts as nothing.
+# Square of the distance, in widths, at which a Gaussian bump is cut off.
 _FAR = 60.0
-# A mask whose blurred peak is lower than this has been wiped out.
+# A mask whose peak after the blur is lower than this counts as empty.
 _NOTHING = 0.05
 
 
 def field_nodes(sigma: float) -> int:
-    """Bumps per side of an elastic field, one every ``sigma`` pictures."""
+    """Returns the number of bumps per side of an elastic field: one per ``sigma``, relative to the picture size."""
     return math.ceil(2 * _REACH / sigma) + 1
 
 
@@ -34,18 +34,18 @@ def elastic_field(
     sigma: float,
     window: tuple[slice, slice],
 ) -> Float[Tensor, "b t 2 h w"]:
-    """A smooth random field that moves with the face; every value has a standard deviation of 1.
+    """Computes a smooth random field that moves with the face. Every value has a standard deviation of 1.
 
-    White noise under a Gaussian of width ``sigma`` [Simard et al., 2003], but fixed to the head instead of the picture,
-    so that the edge of a mask does not crawl over a moving face; that is ours.
+    The field is white noise under a Gaussian of width ``sigma`` [Simard et al., 2003]. That it moves with the head and
+    not with the picture is our own design, so that the edge of a mask does not move over the face when the head moves.
 
     Args:
-        noise: Standard normal; ``g`` is :func:`field_nodes`.
-        centre: Of the face, in pictures.
+        noise: Standard normal noise; ``g`` is :func:`field_nodes`.
+        centre: Centre of the face, relative to the size of the picture.
         scale: Size of the face, relative to its mean over the segment.
-        size: Of the whole picture, height and width.
-        sigma: Width of the Gaussian, in pictures.
-        window: Rows and columns that are wanted.
+        size: Height and width of the whole picture, pixels.
+        sigma: Width of the Gaussian, relative to the size of the picture.
+        window: Rows and columns to return.
     """
     b, g = noise.shape[0], noise.shape[-1]
     t = centre.shape[1]
@@ -54,12 +54,12 @@ def elastic_field(
     def bumps(wanted: slice, count: int, middle: Tensor) -> Float[Tensor, "b t n g"]:
         at = (torch.arange(wanted.start, wanted.stop, device=noise.device) + 0.5) / count
         along = (at - middle[..., None]) / (scale[..., None] * sigma)
-        # No further than here: numbers too small to be normal make products several times as slow.
+        # Clamped, because denormal numbers make products several times as slow.
         return torch.exp((along[..., None] - nodes).square().clamp_max_(_FAR).mul_(-0.5))
 
     step = 2 * _REACH / (g - 1)
     rows, columns = bumps(window[0], size[0], centre[..., 1]), bumps(window[1], size[1], centre[..., 0])
-    # Both planes side by side, so that one product does for all frames, and one for both planes of a frame.
+    # Both planes are adjacent, so that one product serves all frames, and one serves both planes of a frame.
     planes = (noise * (step / (sigma * math.sqrt(math.pi)))).permute(0, 2, 1, 3).reshape(b, g, 2 * g)
     h, w = rows.shape[2], columns.shape[2]
     along_rows = (rows.reshape(b, t * h, g) @ planes).reshape(b, t, 2 * h, g)
@@ -69,17 +69,17 @@ def elastic_field(
 def warp_mask(
     mask: Float[Tensor, "b t h w"], shift: Float[Tensor, "b t 2 h w"], size: tuple[int, int]
 ) -> Float[Tensor, "b t h w"]:
-    """Looks every pixel up where the field points to.
+    """Reads every pixel of a mask from the position that a displacement field gives.
 
     Args:
-        mask: Of a picture, or of a window of it.
-        shift: To the right and down, in pictures.
-        size: Of the whole picture, height and width.
+        mask: Mask of a picture, or of a window of it.
+        shift: Displacement to the right and down, relative to the size of the picture.
+        size: Height and width of the whole picture, pixels.
     """
     b, t, h, w = mask.shape
     x = (torch.arange(w, device=mask.device) * 2 + 1) / w - 1
     y = (torch.arange(h, device=mask.device) * 2 + 1) / h - 1
-    # All x lie before all y in memory: written in turns they would take several times as long.
+    # All x come before all y in memory: writing them alternately would take several times as long.
     grid = shift.flatten(0, 1).new_empty(b * t, 2, h, w)
     grid[:, 0] = shift[:, :, 0].flatten(0, 1) * (2 * size[1] / w) + x
     grid[:, 1] = shift[:, :, 1].flatten(0, 1) * (2 * size[0] / h) + y[:, None]
@@ -97,23 +97,25 @@ def soften(
     size: tuple[int, int] | None = None,
     window: tuple[slice, slice] | None = None,
 ) -> Float[Tensor, "b t h w"]:
-    """Shrinks a mask and softens its edge, as two Gaussian blurs do between which all values below 1 go to 0.
+    """Shrinks a mask and softens its edge, like two Gaussian blurs with all values below 1 set to 0 between them.
 
-    What is left of 1 after the first blur are the pixels whose whole kernel lies inside: an erosion by a square. So the
-    first blur is none here, and its radius need not be whole. Beyond the picture the mask goes on as at its border.
+    After the first blur, the pixels that are still 1 are those whose whole kernel lies inside the mask. That is an
+    erosion by a square. So here the first step is an erosion, and its radius may be a fraction. Outside the picture,
+    border pixels of the mask are repeated.
 
-    Kernels may be those of single frames (s = t), or the same for all frames of a segment (s = 1), which is faster.
+    Kernels may differ between frames (s = t), or be the same for all frames of a segment (s = 1), which is faster.
 
     Args:
-        mask: [0, 1]; of a picture, or of a window of it beyond which, and a pixel around its border, it is 0.
-        shrink: Radius of the first kernel, pixels: half of its size less a half.
+        mask: Mask of a picture in [0, 1], or of a window of it. Outside the window, and in a border of one pixel inside
+            it, the mask must be 0.
+        shrink: Radius of the first kernel, pixels: (size - 1) / 2.
         reach: Half the size of the second kernel, pixels.
-        sigma: Width of the Gaussian in it, pixels.
-        size: Of the whole picture, height and width; by default that of the mask.
-        window: Rows and columns of it that the mask shows; by default all.
+        sigma: Standard deviation of the Gaussian in the second kernel, pixels.
+        size: Height and width of the whole picture, pixels; by default those of the mask.
+        window: Rows and columns of the picture that the mask shows; all by default.
 
     Returns:
-        Values in [0, 1]; the largest of a frame is 1, unless nothing is left of it.
+        Mask in [0, 1]. The largest value of a frame is 1, unless the mask is empty.
     """
     h, w = mask.shape[-2:]
     height, width = size or (h, w)
@@ -126,13 +128,13 @@ def soften(
 
 
 def _along_rows(mask: Float[Tensor, "b t h w"], kernel: Float[Tensor, "b s w w"]) -> Float[Tensor, "b t h w"]:
-    """Every row of every frame, times the kernel of its frame, or of its segment: one product for all frames then."""
+    """Multiplies every row by the kernel of its frame, or of its segment; with s = 1 in one product for all frames."""
     b, t, h, w = mask.shape
     return mask @ kernel if kernel.shape[1] == t else (mask.reshape(b, t * h, w) @ kernel[:, 0]).reshape(b, t, h, w)
 
 
 def _box(size: int, reach: Float[Tensor, "b s"]) -> Float[Tensor, "b s size size"]:
-    """Share of pixel j that lies within ``reach`` of the middle of pixel i."""
+    """Returns the share of pixel j that lies within ``reach`` of the centre of pixel i."""
     at = torch.arange(size, dtype=reach.dtype, device=reach.device)
     distance = (at[:, None] - at).abs()
     return (reach[..., None, None] + 0.5 - distance).clamp_(0, 1)
@@ -141,11 +143,11 @@ def _box(size: int, reach: Float[Tensor, "b s"]) -> Float[Tensor, "b s size size
 def _gaussian(
     size: int, window: slice, reach: Float[Tensor, "b s"], sigma: Float[Tensor, "b s"]
 ) -> Float[Tensor, "b s n n"]:
-    """Weights of a truncated Gaussian; each row has the sum 1 over ``size`` pixels, of which the window is shown."""
+    """Returns the weights of a truncated Gaussian for a window; each row has the sum 1 over all ``size`` pixels."""
     at = torch.arange(size, dtype=reach.dtype, device=reach.device)
     profile = torch.exp(-0.5 * (at / sigma[..., None]).square()) * (reach[..., None] + 0.5 - at).clamp(0, 1)
     # The matrix has one value on each diagonal.
     both = torch.cat((profile.flip(-1), profile[..., 1:]), dim=-1)
-    # Row i begins where the middle, number size - 1, stands at column i.
+    # Row i starts so that the centre, number size - 1, is at column i.
     rows = both.unfold(-1, size, 1)[..., size - window.stop : size - window.start, :].flip(-2)
     return rows[..., window] / rows.sum(dim=-1, keepdim=True)

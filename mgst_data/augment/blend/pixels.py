@@ -1,4 +1,4 @@
-"""From what was drawn for a blend to its pixels: what they need, and each step to them, for a batch or a part of it."""
+"""The pixels of a blend: inputs and steps, for a batch or a part of it."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from mgst_data.augment.functional.colour import match_colour
 from mgst_data.augment.functional.pyramid import pyramid_blend
 from mgst_data.augment.functional.warp import affine_grid, resample
 
-# Bands of a Laplacian pyramid: at 256 pixels the coarsest has 16.
+# Bands of a Laplacian pyramid: for 256 pixels the coarsest band has 16.
 _BANDS = 5
-# Weight of a mask from which on a pyramid's blend is shown unmixed.
+# From this mask weight on, the result of the pyramid is shown alone.
 _UNMIXED = 0.25
 
 
 @dataclass(frozen=True)
 class SelfBlendParams(Params):
-    """Everything that was drawn for a batch.
+    """All parameters of a self-blend for a batch.
 
     Attributes:
-        recolour_source: Whether the source is recoloured; the target is otherwise.
-        recolour: How.
-        colour_noise: Added to the channels of the source, frame by frame.
-        warp: How the source is moved.
-        mask: How the mask is made.
-        gate_mode: Number in :data:`mgst_data.augment.GATE_MODES`.
-        gate: Frames that are blended.
+        recolour_source: Whether the source is recoloured; otherwise the target is.
+        recolour: Parameters of recolouring.
+        colour_noise: Added to the channels of the source in each frame.
+        warp: Parameters of the motion of the source.
+        mask: Parameters of the mask.
+        frame_mask_kind: Number of the mode in :data:`mgst_data.augment.FRAME_MASKS`.
+        frame_mask: Frame mask: the frames that are blended.
         rho: Correlation of the noise of neighbouring frames.
-        drift: Scale of that noise; 0 is perfectly steady.
+        drift: Scale of that noise; 0 switches it off.
         match_colour: Whether the source gets the colours of the target.
-        pyramid: Whether the blend is made in a Laplacian pyramid.
-        donor: Whose face the source is.
+        pyramid: Whether a Laplacian pyramid is used.
+        donor: Parameters of the donor.
     """
 
     recolour_source: Bool[Tensor, " b"]
@@ -47,8 +47,8 @@ class SelfBlendParams(Params):
     colour_noise: Float[Tensor, "b t 3"]
     warp: WarpParams
     mask: MaskParams
-    gate_mode: Int[Tensor, " b"]
-    gate: Bool[Tensor, "b t"]
+    frame_mask_kind: Int[Tensor, " b"]
+    frame_mask: Bool[Tensor, "b t"]
     rho: Float[Tensor, " b"]
     drift: Float[Tensor, " b"]
     match_colour: Bool[Tensor, " b"]
@@ -58,17 +58,17 @@ class SelfBlendParams(Params):
 
 @dataclass(frozen=True)
 class BlendPlan:
-    """What the pixels of a batch need to be blended, on their device.
+    """Inputs for the pixels of a batch, on their device.
 
     Attributes:
-        mask: Weights of the source, as :class:`mgst_data.augment.BlendMask` gives them.
-        matrix: From pixels of the fake to pixels of the source.
+        mask: Weights of the source, as returned by :class:`mgst_data.augment.BlendMask`.
+        matrix: Affine maps from pixels of the fake to pixels of the source.
         colour: Added to the channels of the source.
-        usable: 1 where there is a face, 0 elsewhere.
+        usable: 1 for frames with a face, 0 for others.
         from_source: 1 if the source is recoloured, 0 if the target is.
         opened: Frames that are blended.
-        donor: Number of the segment that the source is of.
-        landmarks: Of every segment; finite.
+        donor: Number of the segment that the source comes from.
+        landmarks: Landmarks of every segment; finite.
     """
 
     mask: Float[Tensor, "b t h2 w2"]
@@ -81,7 +81,12 @@ class BlendPlan:
     landmarks: Float[Tensor, "b t k 2"]
 
     def tile(self, own: slice, run: slice) -> BlendPlan:
-        """Some segments and frames."""
+        """Returns the plan of some segments and frames.
+
+        Args:
+            own: Segments to take.
+            run: Frames to take.
+        """
         return BlendPlan(
             self.mask[own, run],
             self.matrix[own, run],
@@ -99,10 +104,10 @@ class BlendPixels:
     """The steps of a blend that change pixels.
 
     Attributes:
-        recolour: Recolours one side.
+        recolour: Recolours source or target.
         donor: Fits the faces of donors.
-        match_colour: Whether colours are ever matched; if not, what was drawn of it is left out.
-        pyramid: The same of Laplacian pyramids.
+        match_colour: Whether colours are ever matched. If False, the drawn parameter is ignored.
+        pyramid: Whether a Laplacian pyramid is ever used. If False, the drawn parameter is ignored.
     """
 
     recolour: Recolour
@@ -113,9 +118,19 @@ class BlendPixels:
     def recoloured(
         self, frames: Float[Tensor, "b t 3 h w"], plan: BlendPlan, params: SelfBlendParams
     ) -> tuple[Float[Tensor, "b t 3 h w"], Float[Tensor, "b t 3 h w"]]:
-        """Recoloured frames, and the real twins: these, or the frames as they are."""
+        """Computes recoloured frames and the real segments of the pairs.
+
+        Args:
+            frames: Frames in [0, 1].
+            plan: Inputs for these frames.
+            params: Parameters of these segments, on the CPU.
+
+        Returns:
+            Recoloured frames, and the real segments: recoloured frames if the target is recoloured, otherwise the
+            frames.
+        """
         recoloured = self.recolour.apply(frames, params.recolour)
-        # Choices by weights of 0 and 1 are exact, and on a CPU ten times as fast as torch.where.
+        # Selection by weights of 0 and 1 is exact, and on a CPU ten times as fast as torch.where.
         chosen = (1 - plan.from_source[:, None]) * plan.usable
         return recoloured, torch.lerp(frames, recoloured, chosen[:, :, None, None, None])
 
@@ -127,7 +142,18 @@ class BlendPixels:
         mask: Float[Tensor, "b t 1 h w"],
         params: SelfBlendParams,
     ) -> Float[Tensor, "b t 3 h w"]:
-        """The fakes: the source is moved, and blended into the target."""
+        """Moves the source and blends it into the target.
+
+        Args:
+            target: Frames of the target.
+            source: Frames of the source, before the motion.
+            matrix: Affine maps from pixels of the target to pixels of the source.
+            mask: Weights of the source at the resolution of the target.
+            params: Parameters of these segments, on the CPU.
+
+        Returns:
+            Frames of the pseudo-fakes.
+        """
         (b, t, c, h, w), (y, x) = target.shape, source.shape[3:]
         grid = affine_grid(matrix.flatten(0, 1), (h, w), (y, x))
         source = resample(source.reshape(b * t, c, y, x), grid).reshape(target.shape)
@@ -141,7 +167,7 @@ class BlendPixels:
             def blend_bands(some: Tensor, rows: Tensor | slice) -> Tensor:
                 flat = [item[rows].flatten(0, 1) for item in (target, source, mask)]
                 banded = pyramid_blend(flat[0], flat[1], flat[2], _BANDS).reshape(some.shape)
-                # A pyramid's blend reaches beyond the mask; it is faded out within.
+                # The pyramid also changes pixels outside the mask, so its result is faded out inside.
                 return torch.lerp(target[rows], banded, (mask[rows] / _UNMIXED).clamp_max(1))
 
             fake = on_rows(fake, params.pyramid, blend_bands)
@@ -151,7 +177,17 @@ class BlendPixels:
 def blend_at_once(
     pixels: BlendPixels, frames: Float[Tensor, "b t 3 h w"], plan: BlendPlan, params: SelfBlendParams
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Real twins, fakes and masks of a whole batch."""
+    """Blends a whole batch at once.
+
+    Args:
+        pixels: Steps of the blend.
+        frames: Frames in [0, 1].
+        plan: Inputs for these frames.
+        params: Parameters of these segments, on the CPU.
+
+    Returns:
+        Frames of the real segments, frames of the pseudo-fakes, and masks.
+    """
     recoloured, target = pixels.recoloured(frames, plan, params)
     mask = enlarge_mask(plan.mask, (frames.shape[3], frames.shape[4]))
     source = frames

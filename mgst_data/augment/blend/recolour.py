@@ -1,4 +1,4 @@
-"""The colours and sharpness that tell one side of a blend from the other, as in self-blended images (CVPR 2022)."""
+"""Differences of colour and sharpness between the two sides of a blend, as in self-blended images (CVPR 2022)."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from mgst_data.augment.functional import draw
 from mgst_data.augment.functional.colour import shift_hsv
 from mgst_data.augment.functional.scale import coarsen, sharpen
 
-# What shifts of 8-bit HSV in OpenCV's units are as shares: hue counts 180 to the circle.
+# Divisors that convert shifts of 8-bit HSV of OpenCV to [0, 1]: hue has 180 units per turn.
 _HUE_UNITS, _UNITS = 180.0, 255.0
 NONE, DOWNSCALE, SHARPEN = 0, 1, 2
 
 
 @dataclass(frozen=True)
 class RecolourParams(Params):
-    """What was drawn.
+    """Parameters of recolouring.
 
     Attributes:
-        rgb_shift: Added to each channel; 0 where it is left out.
+        rgb_shift: Added to each channel; 0 if channels are not shifted.
         hsv: Whether hue, saturation and value are shifted.
-        hsv_shift: By how much: hue in turns, saturation and value in [0, 1].
-        contrast: Factor.
-        brightness: Added after it.
-        degrade: 0 nothing, 1 down-scaling, 2 sharpening.
-        factor: Of the down-scaling.
-        alpha: Strength of the sharpening.
+        hsv_shift: Shift of hue in turns, of saturation and value in [0, 1].
+        contrast: Factor on all channels.
+        brightness: Added after the factor.
+        degrade: 0 nothing, 1 scaling down, 2 sharpening.
+        factor: Factor of scaling down.
+        alpha: Strength of sharpening.
     """
 
     rgb_shift: Float[Tensor, "b 3"]
@@ -49,22 +49,25 @@ class RecolourParams(Params):
 class Recolour:
     """Shifts colours, then makes the picture coarser or sharper; one draw per segment.
 
-    All numbers are those of self-blended images, whose hue, saturation and value shifts of 0.3 are in units of 8-bit
-    HSV. Here nothing is rounded to 8 bits, so they do what they say: next to nothing. There, rounding to 8-bit HSV and
-    back adds noise of one or two levels.
+    All numbers are those of self-blended images. Its shifts of hue, saturation and value by 0.3 are in units of 8-bit
+    HSV, so they change almost nothing. Here nothing is rounded to 8 bits. There, rounding to 8-bit HSV and back adds
+    noise of one or two levels.
 
     Attributes:
         rgb_shift: Largest shift of each channel, [0, 1].
-        rgb_p: How likely channels are shifted.
-        hsv_shift: Largest shifts of hue, saturation and value, in units of 8-bit HSV (hue: 180 to the circle).
-        hsv_p: How likely they are.
-        brightness: Largest addition, [0, 1].
+        rgb_p: Probability that channels are shifted.
+        hsv_shift: Largest shifts of hue, saturation and value, in units of 8-bit HSV (hue: 180 units per turn).
+        hsv_p: Probability that hue, saturation and value are shifted.
+        brightness: Largest value that is added, [0, 1].
         contrast: Largest deviation of the factor from 1.
-        contrast_p: How likely brightness and contrast are changed.
-        degrade_p: How likely the picture is made coarser or sharper.
-        sharpen_p: How likely it is sharper then, and not coarser.
-        factors: By which it is made smaller, and larger again, if coarser.
+        contrast_p: Probability that brightness and contrast are changed.
+        degrade_p: Probability that the picture is made coarser or sharper.
+        sharpen_p: Probability that it is then made sharper and not coarser.
+        factors: Factors of scaling down and up again.
         sharpen_range: Strength of sharpening, [0, 1].
+
+    Raises:
+        ValueError: If a range, probability or factor is invalid.
     """
 
     rgb_shift: float = 20 / 255
@@ -82,17 +85,25 @@ class Recolour:
     def __post_init__(self) -> None:
         for name in ("rgb_p", "hsv_p", "contrast_p", "degrade_p", "sharpen_p"):
             draw.check_share(name, getattr(self, name))
+        for name in ("rgb_shift", "brightness", "contrast"):
+            draw.check_strength(name, getattr(self, name))
+        draw.check_strength("hsv_shift", *self.hsv_shift)
         draw.check_range("sharpen_range", self.sharpen_range, low=0, high=1)
         if not self.factors or min(self.factors) < 1:
-            raise ValueError(f"factors are at least 1, not {self.factors}")
+            raise ValueError(f"factors must have at least one value, all at least 1, got {self.factors}")
 
     @property
     def period(self) -> int:
-        """Side of the blocks that a picture may be worked off in without a difference, pixels."""
+        """Side in pixels of blocks that may be processed separately with the same result."""
         return math.lcm(*self.factors)
 
     def sample(self, b: int, generator: torch.Generator) -> RecolourParams:
-        """Draws for ``b`` segments."""
+        """Draws parameters.
+
+        Args:
+            b: Number of segments.
+            generator: Random generator on the CPU.
+        """
         units = torch.tensor(self.hsv_shift) / torch.tensor((_HUE_UNITS, _UNITS, _UNITS))
         rgb = draw.chance((b, 1), self.rgb_p, generator)
         contrast = draw.chance((b,), self.contrast_p, generator)
@@ -109,11 +120,11 @@ class Recolour:
         )
 
     def apply(self, frames: Float[Tensor, "b t 3 h w"], params: RecolourParams) -> Float[Tensor, "b t 3 h w"]:
-        """Recoloured frames, [0, 1].
+        """Returns recoloured frames in [0, 1].
 
         Args:
-            frames: [0, 1].
-            params: On the CPU.
+            frames: Frames in [0, 1].
+            params: Parameters of :meth:`sample`, on the CPU.
         """
         here = params.to(frames.device)
         if _any(params.rgb_shift != 0):
@@ -135,7 +146,12 @@ class Recolour:
 
 
 def add_colour(frames: Float[Tensor, "b t 3 h w"], colour: Float[Tensor, "b s 3"]) -> Float[Tensor, "b t 3 h w"]:
-    """Adds to the channels of every frame (s = t) or segment (s = 1); [0, 1]."""
+    """Adds a colour to every frame (s = t) or segment (s = 1), and clamps to [0, 1].
+
+    Args:
+        frames: Frames in [0, 1].
+        colour: Values to add to the channels.
+    """
     return (frames + colour.to(frames.dtype)[..., None, None]).clamp_(0, 1)
 
 
@@ -144,7 +160,7 @@ def _coarsen_rows(frames: Tensor, rows: Tensor | slice, *, factor: int) -> Tenso
 
 
 def _any(condition: Bool[Tensor, "..."]) -> bool:
-    """Whether it holds anywhere; a compiler is told that it does. On the CPU, so that no device is waited for."""
+    """Returns whether a condition on the CPU is true anywhere; True while torch compiles. Never waits for a device."""
     return torch.compiler.is_compiling() or bool(condition.any())
 
 

@@ -13,12 +13,12 @@ from mgst_data.core.polygons import hull_mask
 
 BROWS_68 = tuple(range(17, 27))
 _NOSE_BASE_68 = 33
-# Height of the forehead, in units of the distance from the brows to the base of the nose. The canon of facial thirds
-# has the hairline one such distance above the brows; less of it is skin on most pictures.
+# Height of the forehead, in units of the distance from the brows to the base of the nose. By the rule of facial
+# thirds, the hairline is one such distance above the brows; in most pictures, less of it is skin.
 _FOREHEAD = 0.75
-# How much narrower and lower the forehead is at its ends than along the brows.
+# Width of the forehead relative to the brows, and how much lower it is at its ends than in the middle.
 _NARROWER, _LOWER = 0.85, 0.35
-# In which outermost points are looked for: more would find few more points that are inside.
+# Directions in which outermost points are searched; more directions would remove few more points.
 _DIRECTIONS = 8
 
 
@@ -27,9 +27,9 @@ class Part:
     """The convex hull of some landmarks.
 
     Attributes:
-        points: Their numbers.
-        grow: Factor by which the hull is enlarged about its centre: landmarks lie on the rim of eyes and lips, but what
-            a forgery exchanges reaches further.
+        points: Numbers of the landmarks.
+        grow: Factor by which the hull is enlarged about its centre. Landmarks lie on the outline of eyes and lips, but
+            a forgery replaces a larger area.
     """
 
     points: tuple[int, ...]
@@ -41,9 +41,10 @@ class Region:
     """A union of parts.
 
     Attributes:
-        parts: At least one.
-        forehead: Whether the points are first extended over the forehead.
-        edge: Factor on the size of the kernels that shrink and soften the mask: what suits a face wipes out a mouth.
+        parts: Parts of the region, at least one.
+        forehead: Whether the landmarks are first extended over the forehead.
+        edge: Factor on the size of the kernels that shrink and soften the mask. Kernels for a whole face would erase
+            the mask of a mouth.
     """
 
     parts: tuple[Part, ...]
@@ -51,7 +52,8 @@ class Region:
     edge: float = 1.0
 
 
-# Ours, but for the first two, which are those of self-blended images (CVPR 2022).
+# The first two regions are those of self-blended images (CVPR 2022). The others are our own, for forgeries of parts of
+# the face.
 REGIONS = {
     "hull": Region((Part(tuple(range(68))),)),
     "extended": Region((Part(tuple(range(81))),), forehead=True),
@@ -70,10 +72,11 @@ REGIONS = {
 
 
 def extend_forehead(landmarks: Float[Tensor, "*n k 2"]) -> Float[Tensor, "*n m 2"]:
-    """Landmarks with points over the forehead: 81 have them, 68 get ten more, extrapolated upwards from the brows.
+    """Adds ten points on the forehead to 68 landmarks, extrapolated upwards from the brows. 81 landmarks have them.
 
-    A point is carried from its brow along the line from the base of the nose to the middle of the brows, by less the
-    further out it lies, so that the forehead is arched. Ours.
+    Each point of the brows is moved along the line from the base of the nose to the middle of the brows. Outer points
+    move less, so the forehead is curved. This extrapolation is our own; it replaces the 13 forehead points of 81
+    landmarks.
     """
     if landmarks.shape[-2] != 68:
         return landmarks
@@ -86,35 +89,39 @@ def extend_forehead(landmarks: Float[Tensor, "*n k 2"]) -> Float[Tensor, "*n m 2
 
 
 def region_mask(landmarks: Float[Tensor, "*n k 2"], region: Region, size: tuple[int, int]) -> Float[Tensor, "*n h w"]:
-    """The share of every pixel that lies in a region, [0, 1].
+    """Computes the share of every pixel that lies in a region, [0, 1].
 
     Args:
-        landmarks: 68 or 81, in pixels of the mask.
-        region: One of :data:`REGIONS`, or of your own.
-        size: Height and width.
+        landmarks: 68 or 81 landmarks, pixels of the mask.
+        region: One of :data:`REGIONS`, or a new one.
+        size: Height and width of the mask, pixels.
 
     Raises:
-        ValueError: for another number of landmarks than 68 or 81, or a region without a part.
+        ValueError: If there are not 68 or 81 landmarks, or the region has no part.
     """
     return hulls_mask(region_hulls(landmarks, region), size)
 
 
 def region_hulls(landmarks: Float[Tensor, "*n k 2"], region: Region) -> list[Float[Tensor, "*n _ 2"]]:
-    """The points of every part of a region; the region is the union of their convex hulls.
+    """Returns the points of every part of a region. The region is the union of their convex hulls.
+
+    Args:
+        landmarks: 68 or 81 landmarks, pixels.
+        region: One of :data:`REGIONS`, or a new one.
 
     Raises:
-        ValueError: for another number of landmarks than 68 or 81, or a region without a part.
+        ValueError: If there are not 68 or 81 landmarks, or the region has no part.
     """
     k = landmarks.shape[-2]
     if k not in (68, 81):
-        raise ValueError(f"regions are known for 68 and 81 landmarks, not for {k}")
+        raise ValueError(f"regions are not known for {k} landmarks; known: 68, 81")
     if not region.parts:
-        raise ValueError("a region has at least one part")
+        raise ValueError("region must have at least one part, got none")
     points = extend_forehead(landmarks) if region.forehead else landmarks
     hulls = []
     for part in region.parts:
         first, last = part.points[0], part.points[-1] + 1
-        # A slice where there is one: an index of a device would be copied there first.
+        # A slice if possible, because an index tensor would first be copied to the device.
         run = part.points == tuple(range(first, last))
         chosen = points[..., first:last, :] if run else torch.cat([points[..., i : i + 1, :] for i in part.points], -2)
         if part.grow != 1:
@@ -125,7 +132,12 @@ def region_hulls(landmarks: Float[Tensor, "*n k 2"], region: Region) -> list[Flo
 
 
 def hulls_mask(hulls: list[Float[Tensor, "*n _ 2"]], size: tuple[int, int]) -> Float[Tensor, "*n h w"]:
-    """The share of every pixel that lies in any of some convex hulls, [0, 1]; at least one is given."""
+    """Computes the share of every pixel that lies in any of the convex hulls, [0, 1].
+
+    Args:
+        hulls: Points of each hull, pixels of the mask; at least one hull.
+        size: Height and width of the mask, pixels.
+    """
     mask = hull_mask(hulls[0], size)
     for points in hulls[1:]:
         mask = torch.maximum(mask, hull_mask(points, size))
@@ -133,10 +145,10 @@ def hulls_mask(hulls: list[Float[Tensor, "*n _ 2"]], size: tuple[int, int]) -> F
 
 
 def rim(points: Float[Tensor, "t k 2"]) -> Float[Tensor, "t m 2"]:
-    """The points without those that are no corner of the convex hull in any frame; the hulls stay the same.
+    """Removes points that are not corners of the convex hull in any frame. The hulls stay the same.
 
-    Left out is what lies within the polygon of the outermost points in some directions [Akl & Toussaint, 1978]. How
-    many are left has to be known, so this is for CPUs.
+    The removed points lie in the polygon of the outermost points in some directions [Akl & Toussaint, 1978]. The number
+    of remaining points must be known, so this function is for CPUs.
     """
     angle = torch.arange(_DIRECTIONS, dtype=points.dtype) * (2 * math.pi / _DIRECTIONS)
     outermost = (points @ torch.stack((angle.cos(), angle.sin()))).argmax(dim=1)
@@ -144,7 +156,7 @@ def rim(points: Float[Tensor, "t k 2"]) -> Float[Tensor, "t m 2"]:
     side = corners.roll(-1, dims=1) - corners
     (x, y), (dx, dy) = points[:, None].unbind(dim=-1), side[:, :, None].unbind(dim=-1)
     to_left = dx * (y - corners[..., 1, None]) - dy * (x - corners[..., 0, None])
-    # A corner that is the outermost in two directions has a side of no length, of which everything is inside.
+    # A corner that is outermost in two directions gives a side of length 0, and every point is inside such a side.
     within = (to_left > 0) | ((dx == 0) & (dy == 0))
     inside = within.all(dim=1) & (to_left > 0).any(dim=1)
     return points[:, (~inside).any(dim=0)]

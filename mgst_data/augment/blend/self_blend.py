@@ -1,4 +1,4 @@
-"""Self-blending of whole segments: pseudo-fakes with all their labels, made from real faces alone."""
+"""Self-blending of whole segments: makes pseudo-fakes with all labels from real faces only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mgst_data.augment.base import AUGMENTATIONS, Step
 from mgst_data.augment.blend.donor import Donor
-from mgst_data.augment.blend.drift import GATE_MODES, autoregressive, sample_gate
+from mgst_data.augment.blend.drift import FRAME_MASKS, autoregressive, sample_frame_mask
 from mgst_data.augment.blend.mask import BlendMask
 from mgst_data.augment.blend.pixels import BlendPixels, BlendPlan, SelfBlendParams, blend_at_once
 from mgst_data.augment.blend.recolour import Recolour
@@ -27,48 +27,52 @@ from mgst_data.core.segment import RealFakePair, Segment
 class SelfBlend(Step[SelfBlendParams]):
     """Frame-random consistent self-blending: blends every segment with a moved and recoloured copy of itself.
 
-    Label-making; segment, frame and patch grain. One set of parameters holds for a segment, so that the fake is a
-    coherent video; on top, noise that is correlated over time lets landmarks, position, colour, edge and weight drift,
-    and a gate leaves some frames real. Numbers are those of self-blended images [Shiohara & Yamasaki, CVPR 2022] where
-    it has them; noise, gate, and all regions but the hulls are ours.
+    Label-making; segment, frame and patch grain. One set of parameters is used for a whole segment, so that the fake is
+    a coherent video. In addition, noise that is correlated over time changes landmarks, position, colour, edge and
+    weight, and a frame mask leaves some frames real. The numbers are those of self-blended images [Shiohara & Yamasaki,
+    CVPR 2022] where that method has them. Noise, frame mask, and all regions except the hulls are our own, because that
+    method blends single pictures.
 
-    Calling it takes a :class:`Segment` of real faces with 68 or 81 landmarks and gives a :class:`RealFakePair`::
+    Calling it takes a :class:`Segment` of real faces with 68 or 81 landmarks and returns a :class:`RealFakePair`::
 
         pair = SelfBlend()(Segment.of(frames, landmarks), generator=generator)
 
-    Its options are a frozen dataclass of typed parts. ``dataclasses.replace`` changes some of them::
+    Its options are frozen dataclasses. ``dataclasses.replace`` changes some of them::
 
         sbi = SelfBlend.preset("sbi")
         strong = replace(sbi, mask=replace(sbi.mask, ratios=(1.0,)), donor=Donor(p=0.5))
 
-    Outside ``fake.mask`` the twins are bit-identical. Where no mask can be made - no face, landmarks that are not
-    finite, a donor without a face, a region wiped out by its own soft edge - the fake equals its twin and
-    ``fake.frame_label`` is 0; if the frame was to be blended, ``fake.valid`` is False there. A segment without a
-    blended frame keeps label 0.
+    Outside ``fake.mask``, the real and the fake segment are bit-identical. No mask can be made if a frame has no face,
+    landmarks are not finite, the donor has no face, or the soft edge leaves nothing of the region. Then the fake frame
+    equals the real frame and ``fake.frame_label`` is 0. If the frame was selected for blending, ``fake.valid`` is False
+    too. A segment without a blended frame keeps the label 0.
 
-    Where this differs from OpenCV on purpose: from a side of 192 pixels on, the mask is made at half resolution; the
-    elastic field moves with the face; the source is moved about the middle of the face, and goes on beyond the picture
-    as at its border; kernels may be of a fraction of a pixel; colours are never rounded to 8 bits.
+    It differs from the OpenCV implementation on purpose: if both sides are at least 192 pixels, the mask is made at
+    half resolution; the elastic field moves with the face; the source moves about the centre of the face, and its
+    border pixels are repeated outside the picture; kernels may have a fractional size; colours are never rounded to 8
+    bits.
 
     Attributes:
-        mask: Which pixels come from the source.
-        warp: How the source is moved.
-        recolour: How one side is recoloured.
-        recolour_source: How likely the source is recoloured; the target, and with it the real twin, is otherwise.
-        gate: How likely each of :data:`mgst_data.augment.GATE_MODES` is.
-        rho_range: Correlation of the noise of neighbouring frames: 0 flickers, near 1 drifts.
-        steady_p: How likely the noise is left out.
-        drift: Factor on all that drifts over time; 0 switches it off and changes no other draw. Jumps of the source are
-            not drift: the options of the warp have them.
-        colour_drift: Standard deviation of the channels of the source, [0, 1]; a real twin must not flicker.
-        match_colour: How likely the source gets the mean and deviation of the target's colours within the mask.
-        pyramid: How likely the blend is made in a Laplacian pyramid.
-        donor: How likely the source is not the segment itself, but another one of the batch, as in face X-ray
-            [Li et al., CVPR 2020], and how it is chosen and fitted. Still only real faces are needed.
+        mask: Options of the mask: which pixels come from the source.
+        warp: Options of the motion of the source.
+        recolour: Options of recolouring.
+        recolour_source: Probability that the source is recoloured; otherwise the target is, and with it the real
+            segment.
+        frame_mask: Relative probability of each of :data:`mgst_data.augment.FRAME_MASKS`, the kinds of frame mask.
+        rho_range: Correlation of the noise of neighbouring frames: 0 gives temporal jitter, near 1 drift.
+        steady_p: Probability that there is no noise.
+        drift: Factor on all noise over time. 0 switches it off and changes no other draw. Jumps of the source are not
+            included; they are options of the warp.
+        colour_drift: Standard deviation of the noise on the channels of the source, [0, 1]. The real segment gets no
+            such noise, because it must not flicker.
+        match_colour: Probability that the source gets the mean and deviation of the colours of the target in the mask.
+        pyramid: Probability that the blend uses a Laplacian pyramid.
+        donor: Probability that the source is another segment of the batch, as in face X-ray [Li et al., CVPR 2020], and
+            options of its choice and alignment. This too needs only real faces.
 
     Raises:
-        TypeError: for a part that is none.
-        ValueError: for a range or probability that makes no sense, or a name that is not known.
+        TypeError: If an option has the wrong type.
+        ValueError: If a range or probability is invalid, or a name is unknown.
     """
 
     makes_fakes = True
@@ -77,7 +81,7 @@ class SelfBlend(Step[SelfBlendParams]):
     warp: SourceWarp = field(default_factory=SourceWarp)
     recolour: Recolour = field(default_factory=Recolour)
     recolour_source: float = 0.5
-    gate: Mapping[str, float] = field(
+    frame_mask: Mapping[str, float] = field(
         default_factory=lambda: {"all": 0.5, "run": 0.25, "scatter": 0.15, "single": 0.1},
     )
     rho_range: tuple[float, float] = (0.0, 0.9)
@@ -92,10 +96,12 @@ class SelfBlend(Step[SelfBlendParams]):
         for name, kind in (("mask", BlendMask), ("warp", SourceWarp), ("recolour", Recolour), ("donor", Donor)):
             part: object = getattr(self, name)
             if not isinstance(part, kind):
-                raise TypeError(f"{name} is a {kind.__name__}(...), not a {type(part).__name__}")
-        draw.check_chances("gate mode", self.gate, GATE_MODES)
+                raise TypeError(f"{name} must be a {kind.__name__}(...), got a {type(part).__name__}")
+        draw.check_chances("frame mask", self.frame_mask, FRAME_MASKS)
         for name in ("recolour_source", "steady_p", "match_colour", "pyramid"):
             draw.check_share(name, getattr(self, name))
+        for name in ("drift", "colour_drift"):
+            draw.check_strength(name, getattr(self, name))
         draw.check_range("rho_range", self.rho_range, low=0, high=0.999)
 
     def __repr__(self) -> str:
@@ -106,24 +112,24 @@ class SelfBlend(Step[SelfBlendParams]):
 
     @staticmethod
     def preset(name: str) -> SelfBlend:
-        """One of :data:`mgst_data.augment.PRESETS`.
+        """Returns one of :data:`mgst_data.augment.PRESETS`.
 
         Raises:
-            ValueError: if there is no such preset.
+            ValueError: If the name is unknown.
         """
         if name not in PRESETS:
-            raise ValueError(f"no preset is called {name!r}; known: {', '.join(PRESETS)}")
+            raise ValueError(f"unknown preset {name!r}; known: {', '.join(PRESETS)}")
         return PRESETS[name]
 
     def sample(self, segment: Segment, generator: torch.Generator) -> SelfBlendParams:
-        """Draws for every segment of a batch.
+        """Draws parameters for every segment of a batch.
 
         Raises:
-            ValueError: if there are neither 68 nor 81 landmarks.
+            ValueError: If there are not 68 or 81 landmarks.
         """
         b, t, k = segment.landmarks.shape[:3]
         if k not in (68, 81):
-            raise ValueError(f"self-blending needs 68 or 81 landmarks, not {k}")
+            raise ValueError(f"segment must have 68 or 81 landmarks for self-blending, got {k}")
         rho = draw.uniform((b,), *self.rho_range, generator)
         steady = draw.chance((b,), self.steady_p, generator)
         drift = torch.where(steady, 0, draw.uniform((b,), 0.25, 1, generator)) * self.drift
@@ -132,15 +138,15 @@ class SelfBlend(Step[SelfBlendParams]):
             values = autoregressive(rho, (t, *shape), generator)
             return values * drift.reshape(b, *[1] * (values.ndim - 1))
 
-        gate_mode, gate = sample_gate(b, t, self.gate, generator)
+        frame_mask_kind, frame_mask = sample_frame_mask(b, t, self.frame_mask, generator)
         return SelfBlendParams(
             recolour_source=draw.chance((b,), self.recolour_source, generator),
             recolour=self.recolour.sample(b, generator),
             colour_noise=self.colour_drift * noise((3,)),
             warp=self.warp.sample(b, t, noise, generator),
             mask=self.mask.sample(b, k, noise, generator),
-            gate_mode=gate_mode,
-            gate=gate,
+            frame_mask_kind=frame_mask_kind,
+            frame_mask=frame_mask,
             rho=rho,
             drift=drift,
             match_colour=draw.chance((b,), self.match_colour, generator),
@@ -149,15 +155,20 @@ class SelfBlend(Step[SelfBlendParams]):
         )
 
     def apply(self, segment: Segment, params: SelfBlendParams) -> RealFakePair:
-        """Blends as was drawn."""
+        """Blends segments with drawn parameters.
+
+        Args:
+            segment: Real segments with 68 or 81 landmarks.
+            params: Parameters that :meth:`sample` drew for this batch.
+        """
         frames = segment.frames
         size = (frames.shape[3], frames.shape[4])
         here = params.to(frames.device)
         usable = segment.valid & segment.landmarks.isfinite().flatten(2).all(dim=2)
-        # Whatever a frame without a face holds, it must not spoil others by being no number.
+        # Landmarks of frames without a face may be NaN, which must not spread to other frames.
         landmarks = segment.landmarks.masked_fill(~usable[..., None, None], 0)
         chosen = self.donor.choose(landmarks, usable, here.donor)
-        wanted = here.gate & usable
+        wanted = here.frame_mask & usable
         opened = wanted & usable[chosen]
         mask = self.mask.apply(landmarks, size, params.mask, opened)
         plan = BlendPlan(
@@ -176,23 +187,32 @@ class SelfBlend(Step[SelfBlendParams]):
         return _pair(segment, target, fake, mask, wanted)
 
     def apply_any(self, data: Segment | RealFakePair, params: SelfBlendParams) -> RealFakePair:
-        """Blends as was drawn; twins cannot be blended once more."""
+        """Blends segments with drawn parameters.
+
+        Raises:
+            TypeError: If the data is a RealFakePair, which cannot be blended again.
+        """
         if isinstance(data, RealFakePair):
-            raise TypeError("these are twins already: self-blending comes first, and once")
+            raise TypeError("data must be a Segment, got a RealFakePair; use self-blending once, as the first step")
         return self.apply(data, params)
 
     def __call__(self, segment: Segment, *, generator: torch.Generator) -> RealFakePair:
-        """Draws and blends."""
+        """Draws parameters and blends.
+
+        Args:
+            segment: Real segments with 68 or 81 landmarks.
+            generator: Random generator on the CPU.
+        """
         return self.apply(segment, self.sample(segment, generator))
 
 
-# What is not named is as in the default.
+# Options that are not named have their default values.
 PRESETS: Mapping[str, SelfBlend] = {
     # Self-blended images (CVPR 2022): whole faces, nothing varies from frame to frame.
-    "sbi": SelfBlend(mask=BlendMask(regions={"hull": 0.25, "extended": 0.75}), gate={"all": 1.0}, drift=0.0),
-    # A coherent video: all regions, one set of parameters for all frames.
-    "consistent": SelfBlend(gate={"all": 1.0}, drift=0.0),
-    # The same with frames that stay real, and noise over time.
+    "sbi": SelfBlend(mask=BlendMask(regions={"hull": 0.25, "extended": 0.75}), frame_mask={"all": 1.0}, drift=0.0),
+    # A coherent video: all regions, one set of parameters and no noise for all frames.
+    "consistent": SelfBlend(frame_mask={"all": 1.0}, drift=0.0),
+    # The preset "consistent" with a frame mask and noise over time.
     "frame_random": SelfBlend(),
     # Parts of the face that jump from frame to frame, as in video-level blending [StA, CVPR 2025].
     "strong_drift": SelfBlend(
@@ -200,7 +220,7 @@ PRESETS: Mapping[str, SelfBlend] = {
         warp=SourceWarp(
             jump_translation_range=(0.5, 2.5), jump_scale_range=(0.01, 0.05), jump_rotation_range=(1.0, 5.0)
         ),
-        gate={"all": 1.0},
+        frame_mask={"all": 1.0},
     ),
 }
 

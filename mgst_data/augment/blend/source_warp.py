@@ -1,4 +1,4 @@
-"""How the source of a blend is moved away from the target."""
+"""Motion of the source of a blend relative to the target."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ Noise = Callable[[Sequence[int]], Tensor]
 
 @dataclass(frozen=True)
 class WarpParams(Params):
-    """What was drawn: shifts in pictures, factors, degrees; what is added in single frames is their noise.
+    """Parameters of the motion. The noise fields are added in single frames.
 
     Attributes:
-        translation: To the right and down.
-        scale: Factor.
-        rotation: Clockwise.
+        translation: Shift to the right and down, relative to the size of the picture.
+        scale: Scale factor.
+        rotation: Clockwise rotation, degrees.
         translation_noise: Added to the translation.
-        scale_noise: Factor, less 1.
-        rotation_noise: Added to the rotation.
+        scale_noise: Factor on the scale, minus 1.
+        rotation_noise: Added to the rotation, degrees.
     """
 
     translation: Float[Tensor, "b 2"]
@@ -39,23 +39,24 @@ class WarpParams(Params):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceWarp:
-    """Shifts, scales and turns the source about the middle of the face.
+    """Shifts, scales and rotates the source about the centre of the face.
 
-    Translation and scale are those of self-blended images (CVPR 2022); there they are about the middle of the picture.
-    Jumps, drawn anew for every frame, are those of video-level blending [StA, CVPR 2025]. The rest is ours.
+    Translation and scale are those of self-blended images (CVPR 2022), which uses the centre of the picture. Jumps,
+    drawn independently for every frame, are those of video-level blending [StA, CVPR 2025]. The constant rotation and
+    the drift are our own, not taken from a paper.
 
     Attributes:
-        translation: Largest shift to either side, and up or down, in pictures.
-        scale_range: Factors.
-        rotation_range: Degrees, to either side.
-        translation_drift: Standard deviation of the noise of the shift, in pictures.
-        scale_drift: Of the factor.
-        jump_translation_range: Length of a jump in either direction, in pixels of a picture of 256.
-        jump_scale_range: Deviation of its factor from 1, up or down.
-        jump_rotation_range: Degrees, to either side.
+        translation: Largest shift to the right or left, and up or down, relative to the size of the picture.
+        scale_range: Scale factors.
+        rotation_range: Angles in degrees, in either direction.
+        translation_drift: Standard deviation of the noise of the shift, relative to the size of the picture.
+        scale_drift: Standard deviation of the noise of the scale factor.
+        jump_translation_range: Length of a jump in each direction, in pixels of a picture of 256.
+        jump_scale_range: Deviation of the scale factor of a jump from 1, in either direction.
+        jump_rotation_range: Angles of a jump in degrees, in either direction.
 
     Raises:
-        ValueError: for a range that makes no sense.
+        ValueError: If a range is invalid.
     """
 
     translation: tuple[float, float] = (0.03, 0.015)
@@ -68,6 +69,9 @@ class SourceWarp:
     jump_rotation_range: tuple[float, float] = (0.0, 0.0)
 
     def __post_init__(self) -> None:
+        draw.check_strength("translation", *self.translation)
+        for name in ("translation_drift", "scale_drift"):
+            draw.check_strength(name, getattr(self, name))
         draw.check_range("scale_range", self.scale_range, low=0.1, high=10)
         draw.check_range("jump_scale_range", self.jump_scale_range, low=0, high=0.9)
         for name in ("rotation_range", "jump_rotation_range"):
@@ -75,7 +79,14 @@ class SourceWarp:
         draw.check_range("jump_translation_range", self.jump_translation_range, low=0)
 
     def sample(self, b: int, t: int, noise: Noise, generator: torch.Generator) -> WarpParams:
-        """Draws for ``b`` segments of ``t`` frames; ``noise`` gives what drifts over time, see SelfBlend."""
+        """Draws parameters.
+
+        Args:
+            b: Number of segments.
+            t: Frames of each segment.
+            noise: Function of a shape that draws noise over time, see :class:`mgst_data.augment.SelfBlend`.
+            generator: Random generator on the CPU.
+        """
 
         def either_way(shape: Sequence[int], size: tuple[float, float]) -> Tensor:
             sign = draw.chance(shape, 0.5, generator) * 2.0 - 1
@@ -94,12 +105,12 @@ class SourceWarp:
     def matrix(
         self, centre: Float[Tensor, "b t 2"], size: tuple[int, int], params: WarpParams
     ) -> Float[Tensor, "b t 2 3"]:
-        """From where a pixel lands back to where it came from, for :func:`mgst_data.augment.functional.affine_grid`.
+        """Computes affine maps from output to input pixels, for :func:`mgst_data.augment.functional.affine_grid`.
 
         Args:
-            centre: Of the face, pixels.
-            size: Of the picture, height and width.
-            params: On the device of the centre.
+            centre: Centre of the face, pixels.
+            size: Height and width of the picture, pixels.
+            params: Parameters of :meth:`sample`, on the device of the centre.
         """
         picture = torch.stack((centre.new_full((), size[1]), centre.new_full((), size[0])))
         shift = (params.translation[:, None] + params.translation_noise) * picture

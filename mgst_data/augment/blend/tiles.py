@@ -1,8 +1,9 @@
 """Self-blending on a CPU: a few frames at a time, and only the part of them that is blended.
 
-A batch of segments is tens of megabytes, and each of some twenty passes over it would go to memory and back. So the
-passes are made a few frames at a time, in the cache, and over the box around the masks of a segment. Nothing else but
-the masks themselves is made in a loop, and only on CPUs; elsewhere the batch is worked off at once. Both give the same.
+A batch of segments has tens of megabytes, and each of about twenty passes over it would read and write main memory. So
+the passes process a few frames at a time, which fit into the cache, and only the box around the masks of a segment.
+Only these passes and the masks themselves use a loop, and only on CPUs; on other devices the batch is blended at once.
+Both ways give the same result.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ from mgst_data.augment.blend.pixels import BlendPixels, BlendPlan, SelfBlendPara
 from mgst_data.augment.blend.recolour import add_colour
 from mgst_data.augment.functional.pages import new_zeros
 
-# Bytes of frames that are worked off at once: fewer would fit the cache better, but the calls themselves take time.
+# Bytes of frames that are processed at once: less would fit the cache better, but more calls take more time.
 _TILE = 2**22
-# Pixels around what is looked up in the source that its recolouring may need to see.
+# Border in pixels around the used part of the source, which its recolouring may need.
 _MARGIN = 4
 
 
 def suits_tiles(frames: Tensor) -> bool:
-    """Whether to blend in tiles: on a CPU, where nothing is differentiated or compiled."""
+    """Returns whether to blend in tiles: on a CPU, without gradients and outside torch.compile."""
     if torch.compiler.is_compiling():
         return False
     return frames.device.type == "cpu" and not (torch.is_grad_enabled() and frames.requires_grad)
@@ -32,7 +33,17 @@ def suits_tiles(frames: Tensor) -> bool:
 def blend_in_tiles(
     pixels: BlendPixels, frames: Float[Tensor, "b t 3 h w"], plan: BlendPlan, params: SelfBlendParams
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Real twins, fakes and masks."""
+    """Blends a batch in tiles.
+
+    Args:
+        pixels: Steps of the blend.
+        frames: Frames in [0, 1], on the CPU.
+        plan: Inputs for these frames.
+        params: Parameters of these segments, on the CPU.
+
+    Returns:
+        Frames of the real segments, frames of the pseudo-fakes, and masks.
+    """
     b, t = frames.shape[:2]
     shape, dtype = tuple(frames.shape), frames.dtype
     target, fake = new_zeros(shape, dtype), new_zeros(shape, dtype)
@@ -41,7 +52,7 @@ def blend_in_tiles(
         mine = params[i : i + 1]
         for run in _runs(slice(0, t), frames[0, 0].numel() * frames.element_size()):
             here = slice(i, i + 1), run
-            target[here] = _twin(pixels, frames[here], plan.tile(*here), mine)
+            target[here] = _real_frames(pixels, frames[here], plan.tile(*here), mine)
             fake[here] = target[here]
         opened = plan.opened[i].nonzero()[:, 0].tolist()
         if opened:
@@ -60,7 +71,7 @@ def _fitted(
     here: tuple[slice, slice],
     params: SelfBlendParams,
 ) -> Float[Tensor, "1 n 3 h w"]:
-    """The face of the donor of one segment, fitted to it."""
+    """Returns the face of the donor of one segment, fitted to that segment."""
     own, run = here
     donor = int(plan.donor[own.start])
     there = slice(donor, donor + 1), run
@@ -70,15 +81,15 @@ def _fitted(
 
 
 def _runs(frames: slice, size: int) -> list[slice]:
-    """Frames of so many bytes, as many at once as suit the cache."""
+    """Divides frames of a given size in bytes into runs that fit into the cache."""
     step = max(1, _TILE // size)
     return [slice(start, min(start + step, frames.stop)) for start in range(frames.start, frames.stop, step)]
 
 
-def _twin(
+def _real_frames(
     pixels: BlendPixels, frames: Float[Tensor, "1 t 3 h w"], plan: BlendPlan, params: SelfBlendParams
 ) -> Float[Tensor, "1 t 3 h w"]:
-    """Real twins of a few frames of one segment."""
+    """Computes a few frames of one real segment of the pairs."""
     if bool(params.recolour_source[0]):
         return frames
     if bool(plan.usable.all()):
@@ -96,7 +107,7 @@ def _blend_box(
     """Blends the box around the masks of one segment, and writes fakes and masks there."""
     size = (sources.shape[3], sources.shape[4])
     banded = pixels.pyramid and bool(params.pyramid[0])
-    # A pyramid looks at all of the picture.
+    # A pyramid needs the whole picture.
     small = (slice(0, plan.mask.shape[2]), slice(0, plan.mask.shape[3])) if banded else _box(plan.mask)
     if small is None:
         return
@@ -120,7 +131,7 @@ def _blend_box(
 
 
 def _box(mask: Float[Tensor, "1 t h2 w2"]) -> tuple[slice, slice] | None:
-    """Rows and columns that hold anything, and one more on each side; None if nothing does."""
+    """Returns rows and columns that contain all pixels above 0, plus one pixel on each side; None if there are none."""
     highest = mask[0].amax(dim=0)
     parts: list[slice] = []
     for other in (1, 0):
@@ -134,7 +145,7 @@ def _box(mask: Float[Tensor, "1 t h2 w2"]) -> tuple[slice, slice] | None:
 def _looked_up(
     matrix: Float[Tensor, "1 t 2 3"], rows: slice, columns: slice, size: tuple[int, int], period: int
 ) -> tuple[slice, slice]:
-    """Rows and columns of the source that a box of the fake is looked up in, whole blocks of ``period`` pixels."""
+    """Returns rows and columns of the source that a box of the fake is read from, in blocks of ``period`` pixels."""
     corners = torch.tensor(
         [[x, y, 1.0] for x in (columns.start, columns.stop) for y in (rows.start, rows.stop)], dtype=matrix.dtype
     )
@@ -143,7 +154,7 @@ def _looked_up(
     margin = _MARGIN + 2 * period
 
     def blocks(first: float, last: float, length: int) -> slice:
-        # At least two blocks, even if all that is looked up lies beyond the picture.
+        # At least two blocks, even if all positions lie outside the picture.
         start = min(max(int((first - margin) // period * period), 0), max(length - 2 * period, 0) // period * period)
         return slice(start, min(max(int(-(-(last + margin) // period) * period), start + 2 * period), length))
 
@@ -153,7 +164,7 @@ def _looked_up(
 def _from_box_to_box(
     matrix: Float[Tensor, "1 t 2 3"], out: tuple[int, int], source: tuple[int, int]
 ) -> Float[Tensor, "1 t 2 3"]:
-    """The same map between pixels that are counted from the corners x, y of two boxes."""
+    """Returns the same map for pixel coordinates that start at the corners x, y of two boxes."""
     start, end = matrix.new_tensor(out), matrix.new_tensor(source)
     linear = matrix[..., :2]
     return torch.cat((linear, matrix[..., 2:] + (linear @ start - end)[..., None]), dim=-1)

@@ -1,4 +1,4 @@
-"""Pure functions on tensors, which the augmentations are made of: colour, warps, pyramids, scaling, draws, tubes."""
+"""Pure functions on tensors that the augmentations use: colour, warps, pyramids, scaling, random draws, tubes."""
 
 from mgst_data.augment.functional.colour import (
     lab_to_rgb,

@@ -1,12 +1,12 @@
-"""Colour spaces, and changes of colour in them, for pictures with their channels third from the end.
+"""Colour spaces, and changes of colour in them, for pictures whose channels are the third dimension from the end.
 
-Any number of dimensions may come before the channels. Pictures are RGB in [0, 1]. All is worked out in float32 (float64
-for float64), and comes back in the type it came in. There is no matrix product, which a GPU may round to ten bits, and
-no choice pixel by pixel, which a CPU is slow at: curves of two pieces are sums of two clamped halves. Gradients are
-finite everywhere.
+Any number of dimensions may come before the channels. Pictures are RGB in [0, 1]. Everything is computed in float32
+(float64 for float64) and returned in the input dtype. There is no matrix product, because a GPU may round it to ten
+bits. There is no selection per pixel, because it is slow on a CPU: curves of two pieces are sums of two clamped halves.
+Gradients are finite everywhere.
 
-This is own code because ``kornia.color`` (0.9) takes 1.6 times (Lab, YCbCr) to 6 times (HSV) as long on one core, and
-because ``mgst_data.augment`` needs torch only.
+This is our own code because ``kornia.color`` (0.9) takes 1.6 times (Lab, YCbCr) to 6 times (HSV) as long on one core,
+and because ``mgst_data.augment`` needs torch only.
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-# Shares of red, green and blue in luminance: ITU-R BT.601.
+# Weights of red, green and blue in luminance: ITU-R BT.601.
 LUMINANCE = (0.299, 0.587, 0.114)
-# A chroma below this has no hue to speak of; it keeps grey pixels, and gradients at them, finite.
+# A chroma below this has no defined hue. The bound keeps grey pixels and their gradients finite.
 _GREY = 1e-6
 # Below this, in units of Lab, a channel counts as flat: 8-bit greys are about 0.4 apart.
 _FLAT = 0.1
 
-# Linear sRGB to CIE XYZ, each row divided by the white of it (D65), so that greys have X = Y = Z: IEC 61966-2-1.
+# Linear sRGB to CIE XYZ, each row divided by its white point (D65), so that greys have X = Y = Z: IEC 61966-2-1.
 _XYZ = ((0.4124, 0.3576, 0.1805), (0.2126, 0.7152, 0.0722), (0.0193, 0.1192, 0.9505))
 _TO_WHITE = tuple(tuple(share / sum(row) for share in row) for row in _XYZ)
 _FROM_WHITE = tuple(map(tuple, torch.linalg.inv(torch.tensor(_TO_WHITE, dtype=torch.float64)).tolist()))
-# Where the straight pieces of the two curves end: sRGB's (encoded and linear), and CIE 1976's.
+# Ends of the linear parts of two curves: that of sRGB (encoded and linear), and that of CIE 1976.
 _KNEE, _LINEAR_KNEE = 0.04045, 0.04045 / 12.92
 _DELTA = 6 / 29
 
 
 def luminance(rgb: Float[Tensor, "*n 3 h w"]) -> Float[Tensor, "*n 1 h w"]:
-    """0.299 R + 0.587 G + 0.114 B [ITU-R BT.601]."""
+    """Computes 0.299 R + 0.587 G + 0.114 B [ITU-R BT.601]."""
     return _luma(_wide(rgb)).unsqueeze(-3).to(rgb.dtype)
 
 
 def rgb_to_ycbcr(rgb: Float[Tensor, "*n 3 h w"]) -> Float[Tensor, "*n 3 h w"]:
-    """Y, Cb, Cr in [0, 1], chroma 0.5 for greys; full range [JFIF 1.02, ITU-T T.871]."""
+    """Converts RGB to Y, Cb, Cr in [0, 1], full range; chroma is 0.5 for greys [JFIF 1.02, ITU-T T.871]."""
     wide = _wide(rgb)
     luma = _luma(wide)
     blue = (wide[..., 2, :, :] - luma).mul_(0.5 / (1 - LUMINANCE[2])).add_(0.5)
@@ -46,7 +46,7 @@ def rgb_to_ycbcr(rgb: Float[Tensor, "*n 3 h w"]) -> Float[Tensor, "*n 3 h w"]:
 
 
 def ycbcr_to_rgb(ycbcr: Float[Tensor, "*n 3 h w"]) -> Float[Tensor, "*n 3 h w"]:
-    """Undoes :func:`rgb_to_ycbcr`. Not clamped: not every Y, Cb, Cr is a colour."""
+    """Undoes :func:`rgb_to_ycbcr`. The result is not clamped: not every Y, Cb, Cr is an RGB colour."""
     luma, blue, red = _wide(ycbcr).unbind(-3)
     from_red, from_blue = 2 * (1 - LUMINANCE[0]), 2 * (1 - LUMINANCE[2])
     red_in_green, blue_in_green = from_red * LUMINANCE[0] / LUMINANCE[1], from_blue * LUMINANCE[2] / LUMINANCE[1]
@@ -64,13 +64,13 @@ def shift_hsv(
 ) -> Float[Tensor, "*n 3 h w"]:
     """Adds to hue, saturation and value of the hexcone model [Smith, "Color gamut transform pairs", 1978].
 
-    The hue runs round in a circle, saturation and value are clamped to [0, 1]. A grey has the hue 0 (red) as in OpenCV,
-    so that it turns coloured where the saturation rises.
+    The hue is cyclic; saturation and value are clamped to [0, 1]. As in OpenCV, a grey has the hue 0 (red), so it
+    becomes coloured if the saturation increases.
 
     Args:
-        rgb: Pictures.
-        hue: Share of the circle to turn by. The dimensions are the first ones of ``rgb``, or 1: (b,) or (b, 1) holds
-            for segments, (b, t) for frames, () for all.
+        rgb: Pictures in [0, 1].
+        hue: Added to the hue, in turns. Its dimensions are the first dimensions of ``rgb``, or 1: (b,) or (b, 1) for
+            one value per segment, (b, t) for one per frame, () for one in all.
         saturation: Added to the saturation, in [-1, 1].
         value: Added to the value, in [-1, 1].
     """
@@ -80,7 +80,7 @@ def shift_hsv(
     high, low = torch.maximum(torch.maximum(r, g), b), torch.minimum(torch.minimum(r, g), b)
     chroma = high - low
     # With u = (channel - low) / chroma, the distance from red along the hexagon is 1 - u_r + u_g + u_b on both sides;
-    # the sign of G - B tells the sides apart.
+    # the sign of G - B distinguishes the sides.
     away = (g + b).sub_(r).sub_(low).add_(chroma).div_(chroma.clamp_min(_GREY)).copysign_(g - b)
     # In turns, and above 0, so that frac wraps around.
     angle = torch.add(torch.remainder(turn, 1) + 1, away, alpha=1 / 6).frac_()
@@ -92,14 +92,15 @@ def shift_hsv(
     red = (angle - 0.5).abs_().clamp_(1 / 6, 1 / 3).sub_(1 / 6).mul_(six).add_(bottom)
     green = (angle - 1 / 3).abs_().clamp_(1 / 6, 1 / 3).sub_(1 / 6).mul_(six)
     blue = angle.sub_(2 / 3).abs_().clamp_(1 / 6, 1 / 3).sub_(1 / 6).mul_(six)
-    # Black may come out a rounding error below 0.
+    # Rounding may make black slightly less than 0.
     return torch.stack((red, top - green, top - blue), dim=-3).clamp_min_(0).to(rgb.dtype)
 
 
 def rgb_to_lab(rgb: Float[Tensor, "*n 3 h w"]) -> Float[Tensor, "*n 3 h w"]:
-    """CIE 1976 L* in [0, 100], a*, b* of sRGB pictures under D65; a* = b* = 0 for greys.
+    """Converts sRGB pictures to CIE 1976 L* in [0, 100], a*, b* under D65; a* = b* = 0 for greys.
 
-    Curve and matrix of sRGB from IEC 61966-2-1, Lab from CIE 15. Half precision has steps of up to 0.5 at L* = 100.
+    The curve and matrix of sRGB are those of IEC 61966-2-1, Lab is that of CIE 15. Half precision has steps of up to
+    0.5 at L* = 100.
     """
     wide = _wide(rgb)
     linear = _power(wide.clamp(_KNEE, 1).add_(0.055).div_(1.055), 2.4)
@@ -110,7 +111,7 @@ def rgb_to_lab(rgb: Float[Tensor, "*n 3 h w"]) -> Float[Tensor, "*n 3 h w"]:
 
 
 def lab_to_rgb(lab: Float[Tensor, "*n 3 h w"]) -> Float[Tensor, "*n 3 h w"]:
-    """Undoes :func:`rgb_to_lab`; colours that sRGB does not have are clamped, in linear light."""
+    """Undoes :func:`rgb_to_lab`. Colours outside sRGB are clamped in linear light."""
     light, a, b = _wide(lab).unbind(-3)
     y = light.add(16).div_(116)
     x, z = torch.add(y, a, alpha=1 / 500), torch.sub(y, b, alpha=1 / 200)
@@ -129,16 +130,16 @@ def match_colour(
 ) -> Float[Tensor, "*n 3 h w"]:
     """Gives the source the mean and the standard deviation of the target, in each channel of Lab.
 
-    Reinhard et al., "Color transfer between images" (2001), in CIE Lab. Where the weights are all 0, the source stays
-    as it is; a channel flatter than 0.1 of a Lab unit counts as having that deviation.
+    Reinhard et al., "Color transfer between images" (2001), in CIE Lab. Where all weights are 0, the source stays
+    unchanged. A channel with a deviation of less than 0.1 Lab units counts as having a deviation of 0.1.
 
     Args:
-        source: Pictures to recolour, as a whole.
-        target: Pictures whose colour they get.
-        weight: How much each pixel counts in the statistics of both, at least 0; it may lack dimensions that the
-            pictures have, or have 1 there.
-        together: Dimensions that share one mean: rows and columns by default, so that each frame is matched for itself;
-            (-4, -2, -1) for all frames of (b, t, 3, h, w) at once, which cannot flicker.
+        source: Pictures to recolour. All of their pixels are changed.
+        target: Pictures whose colour the source gets.
+        weight: Weight of each pixel in the statistics of both pictures, at least 0. It may lack dimensions of the
+            pictures, or have size 1 there.
+        together: Dimensions that share one mean. By default rows and columns, so each frame is matched separately. (-4,
+            -2, -1) takes all frames of (b, t, 3, h, w) together, which cannot flicker.
     """
     weight = _wide(weight).expand(*source.shape[:-3], 1, *source.shape[-2:])
     weight = weight / weight.sum(dim=together, keepdim=True).clamp_min(_GREY)
@@ -156,12 +157,12 @@ def _statistics(lab: Tensor, weight: Tensor, dims: tuple[int, ...]) -> tuple[Ten
 
 
 def _wide(pictures: Tensor) -> Tensor:
-    """Half precision becomes float32; the others stay what they are, and where they are."""
+    """Returns pictures in float32, or in float64 if they have this dtype. Other dtypes are converted."""
     return pictures if pictures.dtype in (torch.float32, torch.float64) else pictures.float()
 
 
 def _leading(values: Tensor, channel: Tensor) -> Tensor:
-    """Parameters over the first dimensions of a channel."""
+    """Reshapes parameters so that they broadcast over the first dimensions of a channel."""
     return values.reshape(values.shape + (1,) * (channel.ndim - values.ndim))
 
 
@@ -171,21 +172,21 @@ def _luma(wide: Tensor) -> Tensor:
 
 
 def _mix(matrix: tuple[tuple[float, ...], ...], pictures: Tensor) -> list[Tensor]:
-    """Three channels, each a sum of the three given."""
+    """Returns three channels. Each is a weighted sum of the given three."""
     one, two, three = pictures.unbind(-3)
     return [(one * row[0]).add_(two, alpha=row[1]).add_(three, alpha=row[2]) for row in matrix]
 
 
 def _power(base: Tensor, exponent: float) -> Tensor:
-    """A power of fresh, positive numbers, in place; a quarter faster than ``pow`` and as exact as float32 needs.
+    """Computes a power of positive numbers in place. A quarter faster than ``pow`` and as exact as float32 needs.
 
-    The result must not be changed in place: its gradient is made of it.
+    The base must be a new tensor. The result must not be changed in place, because its gradient uses it.
     """
     return base.log_().mul_(exponent).exp_()
 
 
 def _cube_root(channel: Tensor) -> Tensor:
-    """CIE's cube root with its straight piece near black."""
+    """Computes the cube root of CIE, which is linear near black."""
     straight = channel.clamp_max(_DELTA**3).sub_(_DELTA**3)
     return _power(channel.clamp_min(_DELTA**3), 1 / 3).add(straight, alpha=1 / (3 * _DELTA**2))
 

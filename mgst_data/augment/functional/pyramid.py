@@ -1,7 +1,7 @@
-"""Blending in a Laplacian pyramid: coarse structure over a wide edge, fine structure over a narrow one.
+"""Blending in a Laplacian pyramid: coarse structure over a wide edge, fine structure over a narrow edge.
 
-This is own code because ``kornia.geometry.build_laplacian_pyramid`` pads pictures to powers of two, and because a blend
-takes one pyramid of the difference instead of one for each picture.
+This is our own code because ``kornia.geometry.build_laplacian_pyramid`` pads pictures to powers of two, and because a
+blend needs only one pyramid, that of the difference, instead of one for each picture.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from torch.nn import functional
 def pyramid_blend(
     target: Float[Tensor, "n c h w"], source: Float[Tensor, "n c h w"], mask: Float[Tensor, "n 1 h w"], levels: int
 ) -> Float[Tensor, "n c h w"]:
-    """Blends every band of two pictures with the mask of its own resolution [Burt & Adelson, 1983].
+    """Blends every band of two pictures with the mask at the resolution of the band [Burt & Adelson, 1983].
 
     Args:
-        target: Where the mask is 0.
-        source: Where it is 1.
-        mask: [0, 1].
-        levels: Bands, the coarsest included; fewer where the pictures are too small for them.
+        target: Pictures that are shown where the mask is 0.
+        source: Pictures that are shown where the mask is 1.
+        mask: Weight of the source, [0, 1].
+        levels: Number of bands, including the coarsest; less if the pictures are too small for them.
 
     Returns:
-        The blend, [0, 1]. It differs from the target some way beyond the mask too.
+        Blended pictures in [0, 1]. They differ from the target also in a border outside the mask.
     """
-    # A blend is the target and the difference, taken up band by band: one pyramid instead of two.
+    # A blend is the target plus the weighted bands of the difference: one pyramid instead of two.
     rest, weight = source - target, mask
     bands = []
     for _ in range(levels - 1):

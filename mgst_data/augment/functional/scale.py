@@ -1,4 +1,4 @@
-"""Down- and up-scaling by whole factors, several times as fast on a CPU as pooling and interpolation in general."""
+"""Scaling down and up by integer factors. On a CPU several times as fast as general pooling and interpolation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ from torch.nn import functional
 
 
 def reduce(pictures: Float[Tensor, "*n h w"], factor: int) -> Float[Tensor, "*n h2 w2"]:
-    """Averages blocks of ``factor`` x ``factor`` pixels; pictures that end within a block go on as at their border."""
+    """Averages blocks of ``factor`` x ``factor`` pixels.
+
+    Args:
+        pictures: Pictures of any number of dimensions. If a side is not a multiple of the factor, border pixels are
+            repeated.
+        factor: Integer factor, at least 1.
+    """
     pictures = _to_multiple(pictures, factor)
     rows = sum(pictures[..., i::factor, :] for i in range(1, factor)) + pictures[..., ::factor, :]
     blocks: Tensor = sum(rows[..., i::factor] for i in range(1, factor)) + rows[..., ::factor]
@@ -17,12 +23,12 @@ def reduce(pictures: Float[Tensor, "*n h w"], factor: int) -> Float[Tensor, "*n 
 
 
 def enlarge(pictures: Float[Tensor, "*n h w"], factor: int, size: tuple[int, int]) -> Float[Tensor, "*n h2 w2"]:
-    """Bilinear interpolation, as with ``align_corners=False``.
+    """Enlarges pictures by bilinear interpolation, as with ``align_corners=False``.
 
     Args:
-        pictures: Of any number of dimensions.
-        factor: Whole.
-        size: Height and width to cut the result to.
+        pictures: Pictures of any number of dimensions.
+        factor: Integer factor, at least 1.
+        size: Height and width to crop the result to.
     """
     *leading, height, width = pictures.shape
     tall = pictures.new_empty(*leading, factor * height, width)
@@ -36,7 +42,7 @@ def enlarge(pictures: Float[Tensor, "*n h w"], factor: int, size: tuple[int, int
 
 
 def _phases(pictures: Tensor, factor: int, dim: int) -> list[Tensor]:
-    """What lies at the same place in every pixel, place by place."""
+    """Returns the interpolated values at each of the ``factor`` positions within a pixel, one tensor per position."""
     n = pictures.shape[dim]
     first, last = pictures.narrow(dim, 0, 1), pictures.narrow(dim, n - 1, 1)
     before = torch.cat((first, pictures.narrow(dim, 0, n - 1)), dim=dim)
@@ -56,7 +62,7 @@ def _to_multiple(pictures: Tensor, factor: int) -> Tensor:
 
 
 def mean_of_nine(pictures: Float[Tensor, "*n h w"]) -> Float[Tensor, "*n h w"]:
-    """Mean over each pixel and its eight neighbours; pictures go on as at their border."""
+    """Computes the mean of each pixel and its eight neighbours. Border pixels are repeated outside the picture."""
     for dim in (-1, -2):
         n = pictures.shape[dim]
         ends = pictures.narrow(dim, 0, 1), pictures, pictures.narrow(dim, n - 1, 1)
@@ -66,10 +72,23 @@ def mean_of_nine(pictures: Float[Tensor, "*n h w"]) -> Float[Tensor, "*n h w"]:
 
 
 def coarsen(frames: Float[Tensor, "b t 3 h w"], factor: int) -> Float[Tensor, "b t 3 h w"]:
-    """Makes frames smaller by averaging, and as large again by linear interpolation."""
+    """Scales frames down by averaging, and up again by bilinear interpolation.
+
+    Args:
+        frames: Frames to coarsen.
+        factor: Integer factor, at least 1.
+    """
     return enlarge(reduce(frames, factor), factor, (frames.shape[-2], frames.shape[-1]))
 
 
 def sharpen(frames: Float[Tensor, "b t 3 h w"], alpha: Float[Tensor, "b 1 1 1 1"]) -> Float[Tensor, "b t 3 h w"]:
-    """Mixes in the picture under the kernel with 9 in the middle and -1 around it, with weight ``alpha``; [0, 1]."""
+    """Mixes frames with the result of a filter that has 9 in the centre and -1 around it.
+
+    Args:
+        frames: Frames in [0, 1].
+        alpha: Weight of the filter result for each segment; 0 changes nothing.
+
+    Returns:
+        Frames in [0, 1].
+    """
     return torch.lerp(frames, mean_of_nine(frames), -9 * alpha).clamp_(0, 1)

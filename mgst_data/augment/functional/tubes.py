@@ -1,4 +1,4 @@
-"""Tubes, patches of the grid followed through a run of frames: where they are, and how other pixels get into them."""
+"""Tubes (the same patch in a run of frames): their position, and how they get the pixels of another place."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from mgst_data.core.segment import Segment
 
 @dataclass(frozen=True)
 class Blocks:
-    """The patches that change in the frames that change, m in all, on the device of the frames.
+    """The m patches that change in the frames that change, on the device of the frames.
 
     Attributes:
-        patch: Segment, frame and patch of each.
+        patch: Segment, frame and patch number of each patch.
         there: Segment, frame, row and column of its pixels.
-        instead: The same of the pixels that are shown instead.
+        instead: Segment, frame, row and column of the pixels that are shown instead.
         changed: False where a frame has no usable face.
-        weight: Share of what is shown instead; 0 where nothing changes.
+        weight: Share of the pixels that are shown instead, [0, 1]; 0 where nothing changes.
     """
 
     patch: tuple[Tensor, Tensor, Tensor]
@@ -31,15 +31,15 @@ class Blocks:
 
 
 def _ramp(n: int, feather: float) -> Float[Tensor, " n"]:
-    """Rises from either end over a share of the length, to 1; more than 0 everywhere."""
+    """Returns n weights that rise from both ends to 1 over a share of the length. All are more than 0."""
     place = torch.arange(n) + 0.5
     return (torch.minimum(place, n - place) / max(feather * n, 0.5)).clamp_max(1)
 
 
 def _inside(size: int, grid: int) -> tuple[Int[Tensor, " g"], int]:
-    """First pixel of each patch, and the pixels that all of them have.
+    """Returns the first pixel of each patch, and the number of pixels that all patches have.
 
-    Pixels that two patches share, where the grid does not divide the picture, are left out.
+    Pixels that two patches share are left out. Patches share pixels if the size is not a multiple of the grid.
     """
     number = torch.arange(grid)
     first, end = (number * size + grid - 1) // grid, (number + 1) * size // grid
@@ -55,15 +55,17 @@ def blocks_of(
     shown: Int[Tensor, "b t"],
     feather: float,
 ) -> Blocks:
-    """Lists what changes. All numbers are known on the CPU; only whether faces are valid is looked up on the device.
+    """Lists the patches that change.
+
+    All indices are computed on the CPU. Only whether faces are valid is read on the device.
 
     Args:
-        segment: Any.
-        patch: Where each tube is, as a number of a patch, counted row by row.
-        source: The patch whose pixels it shows.
-        active: Tubes that are there.
-        shown: For every frame the frame whose pixels the tubes show; -1 where there are none.
-        feather: Share of a patch's side over which pixels fade in, from either edge.
+        segment: Segments whose patches change.
+        patch: Position of each tube, as a patch number, counted row by row.
+        source: Number of the patch whose pixels the tube shows.
+        active: Tubes that are used.
+        shown: For every frame the frame whose pixels the tubes show; -1 where there are no tubes.
+        feather: Share of the side of a patch over which pixels fade in, from each edge.
     """
     g, (h, w), device = segment.patch_label.shape[-1], segment.frames.shape[-2:], segment.frames.device
     number, tube, frame = (active[:, :, None] & (shown >= 0)[:, None]).nonzero().unbind(dim=1)
@@ -90,8 +92,14 @@ def blocks_of(
 def shown_instead(
     frames: Float[Tensor, "b t 3 h w"], others: Float[Tensor, "b t 3 h w"], blocks: Blocks
 ) -> Float[Tensor, "b t 3 h w"]:
-    """The frames with the pixels of others in some blocks."""
-    # Colours last, so that rows and columns can be indexed side by side.
+    """Returns frames in which some blocks show the pixels of other frames.
+
+    Args:
+        frames: Frames to change.
+        others: Frames whose pixels are shown.
+        blocks: Blocks to change; see :func:`blocks_of`.
+    """
+    # Channels last, so that the indices of rows and columns are adjacent.
     frames, others = frames.movedim(2, -1), others.movedim(2, -1)
     mixed = torch.lerp(frames[blocks.there].float(), others[blocks.instead].float(), blocks.weight[..., None])
     return frames.index_put(blocks.there, mixed.to(frames.dtype)).movedim(-1, 2)

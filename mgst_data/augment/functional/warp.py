@@ -1,10 +1,10 @@
-"""Affine resampling of pictures and of whole segments, and what becomes of labels whose pixels went.
+"""Affine resampling of pictures and of whole segments, and the labels of pixels that leave the picture.
 
-A matrix (2, 3) acts on pixels: column x, then row y; the middle of the first pixel is (0, 0). It says for every pixel
-that comes out where it is looked up, as resampling needs it; points move by its :func:`inverse`.
+A matrix (2, 3) acts on pixels: column x, then row y; the centre of the first pixel is (0, 0). It maps each output pixel
+to the input position that it is read from, as resampling needs it. Points move by its :func:`inverse`.
 
-This is own code because ``kornia.geometry.warp_affine`` (0.9) takes twice as long on one core, and because it moves
-pictures only: no patch labels, which are a grid of their own, and no labels that fall where a mask is lost.
+This is our own code because ``kornia.geometry.warp_affine`` (0.9) takes twice as long on one core. It also moves only
+pictures: no patch labels, which have their own grid, and it does not lower labels where a mask is lost.
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ from mgst_data.core.segment import Segment
 def affine_grid(
     matrix: Float[Tensor, "n 2 3"], size: tuple[int, int], source: tuple[int, int] | None = None
 ) -> Float[Tensor, "n h w 2"]:
-    """Where each pixel of a picture is looked up in another, as ``grid_sample`` wants it.
+    """Computes where each output pixel is read from, in the coordinates of ``grid_sample``.
 
-    A sum of one term per row and one per column: on a CPU tens of times as fast as
-    ``torch.nn.functional.affine_grid``, which multiplies matrices. Coordinates in half precision would miss by
-    whole pixels, so they are float32 throughout.
+    The result is a sum of one term per row and one per column. On a CPU this is tens of times as fast as
+    ``torch.nn.functional.affine_grid``, which multiplies matrices. Coordinates are always float32, because half
+    precision would give errors of whole pixels.
 
     Args:
-        matrix: From pixels that come out to pixels that are looked up.
-        size: Height and width of what comes out.
-        source: Of what is looked up in; the same by default.
+        matrix: Affine maps from output pixels to input pixels.
+        size: Height and width of the output.
+        source: Height and width of the input; the same as ``size`` by default.
 
     Returns:
-        x and y in [-1, 1], -1 and 1 being the outer edges of the picture (``align_corners=False``).
+        x and y in [-1, 1]; -1 and 1 are the outer edges of the picture (``align_corners=False``).
     """
     height, width = size
     matrix = matrix.float()
     column = torch.arange(width, dtype=torch.float32, device=matrix.device)
     row = torch.arange(height, dtype=torch.float32, device=matrix.device)
-    # Filled on the device: a tensor made of a list would be copied there, and the CPU would wait for it.
+    # Filled on the device: a tensor made from a list would be copied there, and the CPU would wait for the copy.
     from_height, from_width = source or size
     to_unit = torch.cat((column.new_full((1, 1), 2 / from_width), column.new_full((1, 1), 2 / from_height)))
     along = matrix[:, :, 0, None] * column + (matrix[:, :, 2, None] + 0.5)
     down = matrix[:, :, 1, None] * row
-    # All x lie before all y in memory: adding in strides of two would take ten times as long.
+    # All x come before all y in memory: adding with a stride of two would take ten times as long.
     unit = (along * to_unit - 1)[:, :, None, :] + (down * to_unit)[:, :, :, None]
     return unit.permute(0, 2, 3, 1)
 
@@ -52,12 +52,13 @@ def affine_grid(
 def resample(
     pictures: Float[Tensor, "n c h w"], grid: Float[Tensor, "n y x 2"], padding: str = "border"
 ) -> Float[Tensor, "n c y x"]:
-    """Bilinear look-up of pixels, in float32 for any input; the result has the dtype of the pictures.
+    """Reads pixels with bilinear interpolation, computed in float32. The result has the dtype of the pictures.
 
     Args:
-        pictures: All channels of a picture move alike, so frames that move alike may be stacked as channels.
-        grid: Where, in [-1, 1]; see :func:`affine_grid`.
-        padding: ``border`` repeats the outermost pixels, ``zeros`` and ``reflection`` as in ``grid_sample``.
+        pictures: Pictures to read from. All channels move alike, so frames that move alike may be stacked as channels.
+        grid: Positions to read, in [-1, 1]; see :func:`affine_grid`.
+        padding: What is read outside the picture. ``border`` repeats the outermost pixels; ``zeros`` and ``reflection``
+            are as in ``grid_sample``.
     """
     looked_up = functional.grid_sample(
         pictures.float(), grid.float(), mode="bilinear", padding_mode=padding, align_corners=False
@@ -66,7 +67,7 @@ def resample(
 
 
 def inverse(matrix: Float[Tensor, "*n 2 3"]) -> Float[Tensor, "*n 2 3"]:
-    """The matrix that undoes another; for points, where ``matrix`` is for pixels. Never waits for a device."""
+    """Returns the inverse of affine matrices: it moves points as ``matrix`` moves pixels. Never waits for a device."""
     (a, b, c), (d, e, f) = matrix[..., 0, :].unbind(dim=-1), matrix[..., 1, :].unbind(dim=-1)
     area = a * e - b * d
     rows = (e, -b, b * f - c * e), (-d, a, c * d - a * f)
@@ -74,26 +75,34 @@ def inverse(matrix: Float[Tensor, "*n 2 3"]) -> Float[Tensor, "*n 2 3"]:
 
 
 def move_points(matrix: Float[Tensor, "b 2 3"], points: Float[Tensor, "b t k 2"]) -> Float[Tensor, "b t k 2"]:
-    """Carries points; all of a segment alike. Written out, as reduced precision of matrix products would show."""
+    """Moves points by affine matrices, one matrix per segment.
+
+    The product is written out, because matrix products in reduced precision would give visible errors.
+
+    Args:
+        matrix: Affine maps of points.
+        points: Points in pixels, column x, then row y.
+    """
     m = matrix[:, :, :, None, None]
     x, y = points.unbind(dim=-1)
     return torch.stack([m[:, i, 0] * x + m[:, i, 1] * y + m[:, i, 2] for i in (0, 1)], dim=-1)
 
 
 def warp_segment(segment: Segment, matrix: Float[Tensor, "b 2 3"]) -> Segment:
-    """Moves pixels, mask, patch labels and landmarks of whole segments, all frames of one alike.
+    """Moves pixels, mask, patch labels and landmarks of segments; all frames of a segment move alike.
 
-    The outermost pixels are repeated beyond the edge, and so is their mask. Landmarks that leave the picture are kept.
+    The outermost pixels are repeated outside the picture, together with their mask. Landmarks outside the picture are
+    kept.
 
     Args:
-        segment: Any.
-        matrix: One per segment, from pixels that come out to pixels that are looked up.
+        segment: Segments to move.
+        matrix: Affine maps from output pixels to input pixels, one per segment.
     """
     b, t, _, h, w = segment.frames.shape
     g = segment.patch_label.shape[-1]
     matrix = matrix.to(segment.frames.device, non_blocking=True)
     grid = affine_grid(matrix, (h, w))
-    # The same motion counted in patches, whose middles are (0, 0), (1, 0), ...
+    # The same motion in units of patches, whose centres are (0, 0), (1, 0), ...
     to_patch = matrix.new_ones(2, 1)
     to_patch[0] *= g / w
     to_patch[1] *= g / h
@@ -111,7 +120,7 @@ def warp_segment(segment: Segment, matrix: Float[Tensor, "b 2 3"]) -> Segment:
 
 
 def beyond_mask(segment: Segment) -> Float[Tensor, "b t g g"]:
-    """What patch labels say beyond the mean of the mask: 1 for a whole fake of which no mask is known."""
+    """Returns patch labels minus the mean of the mask: 1 for a fake whose mask is not known."""
     return segment.patch_label - patches(segment.mask, segment.patch_label.shape[-1])
 
 
@@ -121,15 +130,16 @@ def with_pixels(
     mask: Float[Tensor, "b t 1 h w"],
     beyond: Float[Tensor, "b t g g"],
 ) -> Segment:
-    """The segment with other pixels of the same frames; its labels follow the mask.
+    """Returns the segment with other pixels in the same frames. Its labels follow the mask.
 
-    A frame is real again when its mask is lost, all of it, and its patch labels say nothing beyond the mask. Ours.
+    A frame becomes real if its whole mask is lost, and its patch labels are not higher than the mask. This rule is our
+    own.
 
     Args:
-        segment: As it was.
-        frames: Its new frames.
-        mask: The mask of those.
-        beyond: What patch labels say beyond that mask; see :func:`beyond_mask`.
+        segment: Segment before the change.
+        frames: New frames.
+        mask: Mask of the new frames.
+        beyond: Patch labels minus the mean of the new mask; see :func:`beyond_mask`.
     """
     patch_label = (patches(mask, segment.patch_label.shape[-1]) + beyond).clamp(0, 1)
     lost = (frame_label_of(mask) < frame_label_of(segment.mask)) & (patch_label.amax(dim=(2, 3)) <= PATCH_THRESHOLD)
@@ -146,6 +156,14 @@ def with_pixels(
 def label_left(
     label: Float[Tensor, " b"], before: Float[Tensor, "b t"], after: Float[Tensor, "b s"]
 ) -> Float[Tensor, " b"]:
-    """Label of segments whose frame labels changed from ``before`` to ``after``; falls where the highest fell. Ours."""
+    """Computes the labels of segments whose frame labels changed.
+
+    A label is lowered to the highest frame label if that became lower. This rule is our own.
+
+    Args:
+        label: Label of each segment before the change.
+        before: Frame labels before the change.
+        after: Frame labels after the change. The number of frames may be different.
+    """
     left = after.amax(dim=1)
     return torch.where(left < before.amax(dim=1), torch.minimum(label, left), label)

@@ -1,4 +1,4 @@
-"""Who does the work: this process, several, or a Ray cluster."""
+"""Executors of an extraction: this process, several processes, or a Ray cluster."""
 
 from mgst_data.extract.executors.executor import EXECUTORS, Event, Executor, Work
 from mgst_data.extract.executors.process import ProcessExecutor

@@ -8,35 +8,39 @@ from typing import Protocol, runtime_checkable
 from mgst_data.core import Registry
 from mgst_data.shards import ShardReport, ShardTask, VideoReport
 
-# What a run consists of: the report of every video as soon as it is done, and of every shard once it is complete.
+# Events of a run: the report of every finished video, and the report of every complete shard.
 Event = VideoReport | ShardReport
 
 
 @runtime_checkable
 class Work(Protocol):
-    """What is done with a task. It can be pickled, and does not know which executor runs it."""
+    """The function that processes a task. It can be pickled, and does not depend on the executor."""
 
     def __call__(self, task: ShardTask, lost: Mapping[str, str]) -> Iterator[Event]:
-        """Yields the reports of the task's videos, then that of its shard.
+        """Yields the reports of the videos of a task, then the report of its shard.
 
-        If the task was begun before, the reports of the videos that are finished come again, and at once.
+        If an earlier run has begun the task, the reports of its finished videos are yielded again at the start.
 
         Args:
-            task: What to do.
-            lost: Videos that must not be touched, because they end the process that does, each with the reason in
-                words.
+            task: Videos of one shard.
+            lost: Videos that must not be opened, because they have ended their worker processes: key and reason as
+                text.
         """
         ...
 
 
 class Executor(Protocol):
-    """Anything that gets tasks done, somewhere and in any order."""
+    """Runs tasks in any order, in this process or in others."""
 
     def map(self, work: Work, tasks: Sequence[ShardTask]) -> Generator[Event, None, None]:
-        """Yields the events of all tasks as they happen; every video's report once.
+        """Yields the events of all tasks when they occur. The report of every video is yielded once.
 
-        What the work raises is raised here, after all other work has been stopped. When the generator is closed or
-        interrupted, no process is left behind.
+        An exception of the work is raised here after all other work has been stopped. When the generator is closed or
+        interrupted, no process keeps running.
+
+        Args:
+            work: Function that processes one task.
+            tasks: Tasks to process.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""Tasks dealt to processes of this machine."""
+"""Runs tasks in several processes of this machine."""
 
 from __future__ import annotations
 
@@ -16,41 +16,44 @@ from mgst_data.extract.executors.executor import EXECUTORS, Event, Work
 from mgst_data.processes import Failure, available_cores, failures_sent, start_quietly
 from mgst_data.shards import ShardTask, VideoReport
 
-# Workers are forked from a process that has done nothing but import: they start at once, share the memory of the
-# libraries, and inherit no CUDA context and no lock that a thread of this process holds.
+# Workers are forked from a server process that has only imported the package. So they start fast, share the memory of
+# the libraries, and inherit no CUDA context and no lock that a thread of this process holds.
 _CONTEXT = multiprocessing.get_context("forkserver")
 _IMPORTED = "mgst_data.extract"
-# Seconds. A signal that comes just before the wait does not end it, so that the wait ends by itself to see to it.
+# Longest wait, seconds. A signal just before a wait does not end the wait; with this limit it is handled soon after.
 _ALERT = 1.0
-# Workers that a video may end before it is given up.
+# Number of workers that a video may end before it is skipped.
 _PATIENCE = 2
 
 
 @EXECUTORS.register("process")
 class ProcessExecutor:
-    """Works in child processes.
+    """Runs tasks in child processes.
 
-    A worker that is killed or crashes is replaced, and its task goes on with the video that it was on; a video whose
-    worker dies a second time is left out. So a crash in a decoder, or a video too large for the memory, costs a
-    video and not the run.
+    A worker that crashes or is killed is replaced, and its task continues with the same video. If a video ends a second
+    worker, it is skipped. So a crash of the decoder, or a video that needs too much memory, does not stop the run.
 
     Args:
-        workers: Number of processes; None for one per core.
+        workers: Number of processes; None uses one per core.
 
     Raises:
-        UsageError: for less than one worker.
+        UsageError: if ``workers`` is less than 1.
     """
 
     def __init__(self, *, workers: int | None = None) -> None:
         if workers is not None and workers < 1:
-            raise UsageError(f"{workers} workers do no work", hint="give --workers 1 or more")
+            raise UsageError(f"workers must be at least 1, got {workers}", hint="use --workers 1 or more")
         self.workers = workers or available_cores()
 
     def map(self, work: Work, tasks: Sequence[ShardTask]) -> Generator[Event, None, None]:
-        """See :class:`mgst_data.extract.executors.Executor`.
+        """Runs the tasks, as :class:`mgst_data.extract.executors.Executor` describes.
+
+        Args:
+            work: Function that processes one task.
+            tasks: Tasks to process.
 
         Raises:
-            MgstError: if no worker survives its start.
+            MgstError: if the workers repeatedly end while they start.
         """
         _CONTEXT.set_forkserver_preload([_IMPORTED])
         waiting = deque(tasks)
@@ -86,7 +89,7 @@ class ProcessExecutor:
 
 
 class _Worker:
-    """A child process, the task it is on, and how many videos of it are reported: finished before, or by now."""
+    """A child process, its current task, and the number of videos of the task that it has reported."""
 
     def __init__(self, work: Work) -> None:
         self.pipe, theirs = _CONTEXT.Pipe()
@@ -96,13 +99,13 @@ class _Worker:
         theirs.close()
 
     def begin(self, task: ShardTask, lost: Mapping[str, str]) -> None:
-        """Hands over a task."""
+        """Sends a task to the process."""
         self.task, self._done = task, 0
-        with suppress(OSError):  # a worker that is dead already is found so by receive()
+        with suppress(OSError):  # receive() detects a worker that has already ended
             self.pipe.send((task, lost))
 
     def receive(self) -> Event | None:
-        """The next event of the task; None if the process has ended. Raises what the work has raised."""
+        """Returns the next event of the task; None if the process has ended. Raises an exception of the work again."""
         try:
             event: Event | Failure = self.pipe.recv()
         except (EOFError, OSError):
@@ -114,43 +117,48 @@ class _Worker:
 
     @property
     def video(self) -> str:
-        """Key of the video it is on."""
+        """Key of the current video."""
         records = self.task.records
         return records[min(self._done, len(records) - 1)].key
 
     def stop(self) -> None:
-        """Ends the process at once, if it has not ended."""
+        """Ends the process at once if it still runs."""
         self.pipe.close()
         self.process.terminate()
         self.process.join()
 
 
 class _Accidents:
-    """Counts the workers that each video has ended, and says which videos are lost."""
+    """Counts the workers that each video has ended, and collects the videos to skip in ``lost``."""
 
     def __init__(self) -> None:
         self.lost: dict[str, str] = {}
         self._count: Counter[str] = Counter()
 
     def add(self, worker: _Worker) -> None:
-        """Notes that a worker has ended; raises MgstError if it did so before it came to its first video."""
+        """Records that a worker has ended.
+
+        Raises:
+            MgstError: if workers repeatedly end before they begin a video.
+        """
         worker.process.join()
         code = worker.process.exitcode or 0
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         self._count[worker.video] += 1
         if self._count[worker.video] == _PATIENCE:
-            self.lost[worker.video] = f"its worker {how}, {_PATIENCE} times"
+            self.lost[worker.video] = f"the worker process {how}, {_PATIENCE} times"
         elif self._count[worker.video] > _PATIENCE:
-            # The video was not touched this time: the workers die of something else.
-            # Killed, it was most likely the memory; else an error of Python's, whose trace has been printed.
-            main = 'a script calls extract() below: if __name__ == "__main__":'
+            # The video was not opened this time, so it is not the cause. A killed worker most likely had too little
+            # memory. Another exit code means a Python error, and its traceback is already printed.
+            main = 'in a script, call extract() only below: if __name__ == "__main__":'
             hint = "use fewer --workers if the memory runs out; finished videos are kept" if code < 0 else main
-            raise MgstError(f"a worker {how} as it started, again and again", where=worker.task.name, hint=hint)
+            what = f"a worker process {how} while it started, {self._count[worker.video]} times"
+            raise MgstError(what, where=worker.task.name, hint=hint)
 
 
 def _serve(pipe: Connection, work: Work) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    with suppress(EOFError, OSError):  # the parent has gone
+    with suppress(EOFError, OSError):  # the parent process has ended
         while True:
             task, lost = pipe.recv()
             with failures_sent(pipe):
@@ -159,7 +167,7 @@ def _serve(pipe: Connection, work: Work) -> None:
 
 
 def _end_with_parent() -> None:
-    """Ends this process when that of the run is killed: what it went on writing would get in the way of the next."""
+    """Ends this process when the process of the run is killed. Otherwise it would write while the next run starts."""
     if parent := multiprocessing.parent_process():
         parent.join()
         os._exit(1)

@@ -1,4 +1,4 @@
-"""Tasks dealt to a Ray cluster, or to Ray on this machine."""
+"""Runs tasks on a Ray cluster, or with Ray on this machine."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from mgst_data.shards import ShardTask
 
 @EXECUTORS.register("ray")
 class RayExecutor:
-    """Works wherever Ray does: on the cluster that RAY_ADDRESS names, else on this machine.
+    """Runs tasks with Ray: on the cluster that the environment variable RAY_ADDRESS names, else on this machine.
 
-    The videos and the output folder need the same paths on every machine.
+    The videos and the output folder must have the same paths on every machine.
 
     Args:
-        workers: Tasks at a time; None for one per CPU that Ray has.
+        workers: Number of parallel tasks; None uses one per CPU of the Ray cluster.
 
     Raises:
         ImportError: if Ray is not installed.
@@ -28,12 +28,16 @@ class RayExecutor:
         try:
             import ray
         except ImportError as error:
-            raise ImportError("the ray executor needs Ray: pip install 'mgst[ray]'") from error
+            raise ImportError("the executor 'ray' needs Ray: pip install 'mgst[ray]'") from error
         self.ray: Any = ray
         self.workers = workers
 
     def map(self, work: Work, tasks: Sequence[ShardTask]) -> Generator[Event, None, None]:
-        """See :class:`mgst_data.extract.executors.Executor`.
+        """Runs the tasks, as :class:`mgst_data.extract.executors.Executor` describes.
+
+        Args:
+            work: Function that processes one task.
+            tasks: Tasks to process.
 
         Raises:
             MgstError: if Ray loses a task.
@@ -60,7 +64,7 @@ class RayExecutor:
                     except ray.exceptions.RayTaskError as error:
                         raise error.cause from error
                     except ray.exceptions.RayError as error:
-                        hint = "finished videos are kept: run the same command again"
+                        hint = "finished videos are kept; run the same command again"
                         raise MgstError(f"Ray lost a task: {error}", where=running[stream].name, hint=hint) from error
         finally:
             for stream in running:

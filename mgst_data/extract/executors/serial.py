@@ -1,4 +1,4 @@
-"""One task after another, in this process."""
+"""Runs one task after another in this process."""
 
 from __future__ import annotations
 
@@ -11,23 +11,28 @@ from mgst_data.shards import ShardTask
 
 @EXECUTORS.register("serial")
 class SerialExecutor:
-    """Works in the calling process: for debuggers, profilers and machines that allow no others.
+    """Runs tasks in the calling process, for debuggers, profilers and machines that allow only one process.
 
     Args:
-        workers: None or 1.
+        workers: Number of workers; None or 1.
 
     Raises:
-        UsageError: for another number of workers.
+        UsageError: if ``workers`` is another number.
     """
 
     def __init__(self, *, workers: int | None = None) -> None:
         if workers not in (None, 1):
             raise UsageError(
-                f"the serial executor has 1 worker, not {workers}",
-                hint="leave --workers out, or take --executor process",
+                f"workers must be 1 for the executor 'serial', got {workers}",
+                hint="omit --workers, or use --executor process",
             )
 
     def map(self, work: Work, tasks: Sequence[ShardTask]) -> Generator[Event, None, None]:
-        """See :class:`mgst_data.extract.executors.Executor`."""
+        """Runs the tasks, as :class:`mgst_data.extract.executors.Executor` describes.
+
+        Args:
+            work: Function that processes one task.
+            tasks: Tasks to process.
+        """
         for task in tasks:
             yield from work(task, {})

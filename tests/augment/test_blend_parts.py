@@ -1,0 +1,158 @@
+"""Parts of a blend: place of the mask, regions, source motion, recolouring, Laplacian pyramid."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from mgst_data.augment import REGIONS, BlendMask, Donor, Recolour, SelfBlend, SourceWarp
+from mgst_data.augment.blend.pixels import BlendPixels
+from mgst_data.augment.blend.regions import region_hulls
+from mgst_data.augment.functional.pyramid import pyramid_blend
+from mgst_data.core import Segment
+from mgst_data.core.polygons import hull_mask
+
+
+@pytest.mark.parametrize("size", [(96, 96), (256, 256), (200, 230), (120, 90)])
+def test_a_mask_lies_on_the_face(size, make_segment, generator):
+    face = make_segment(2, 1, min(size)).landmarks[:, 0]
+    none = {"landmark_drift_range": (0.0, 0.0), "edge_drift": 0.0, "ratio_drift": 0.0, "elastic": (0.0, 7.0)}
+    kernels = {"shrink_range": (5, 5), "soften_range": (5, 5), "sigma_range": (5.0, 5.0), "ratios": (1.0,)}
+    blend = SelfBlend(mask=BlendMask(regions={"hull": 1.0}, **kernels, **none), frame_mask={"all": 1.0}, drift=0.0)
+    found = blend(Segment.of(torch.rand(2, 3, *size, generator=generator), face), generator=generator).fake.mask
+    assert found.shape[-2:] == size
+
+    def centre(mask):
+        at = (torch.arange(n) for n in mask.shape[-2:])
+        return torch.stack([(place * mask).sum(dim=(1, 2)) for place in torch.meshgrid(*at, indexing="ij")]) / mask.sum(
+            dim=(1, 2)
+        )
+
+    torch.testing.assert_close(centre(found[:, 0, 0]), centre(hull_mask(face, size).float()), rtol=0, atol=0.3)
+
+
+def laplacian_bands(picture, levels):
+    """The bands of one picture, the finest first [Burt & Adelson, 1983]."""
+    bands = []
+    while len(bands) < levels - 1 and min(picture.shape[-2:]) >= 4:
+        small = torch.nn.functional.avg_pool2d(picture, 2, ceil_mode=True)
+        bands.append(picture - torch.nn.functional.interpolate(small, size=picture.shape[-2:], mode="bilinear"))
+        picture = small
+    return [*bands, picture]
+
+
+@pytest.mark.parametrize("size", [(32, 32), (25, 38), (7, 30), (3, 3)])
+@pytest.mark.parametrize("levels", [1, 3, 5])
+def test_a_pyramid_blends_each_band_with_the_mask_of_its_resolution(size, levels, generator):
+    target, source = (0.3 + 0.4 * torch.rand(2, 3, *size, generator=generator) for _ in range(2))
+    mask, weights = torch.rand(2, 1, *size, generator=generator), []
+    for _ in range(levels):
+        weights.append(weights[-1] if weights else mask)
+        if len(weights) > 1:
+            weights[-1] = torch.nn.functional.avg_pool2d(weights[-1], 2, ceil_mode=True)
+    of_target, of_source = laplacian_bands(target, levels), laplacian_bands(source, levels)
+    mixed = [torch.lerp(a, b, w) for a, b, w in zip(of_target, of_source, weights, strict=False)]
+    wanted = mixed.pop()
+    while mixed:
+        band = mixed.pop()
+        wanted = torch.nn.functional.interpolate(wanted, size=band.shape[-2:], mode="bilinear") + band
+    torch.testing.assert_close(pyramid_blend(target, source, mask, levels), wanted.clamp(0, 1), rtol=0, atol=1e-5)
+
+
+def test_a_pyramid_is_shown_alone_from_a_mask_weight_of_a_quarter_on(make_segment, generator):
+    target, source = (make_segment(2, 2, 64, seed=seed).frames for seed in (0, 1))
+    mask = torch.rand(2, 2, 1, 64, 64, generator=generator)
+    mask[..., :32] *= 0.3
+    params = SelfBlend(pyramid=1.0).sample(make_segment(2, 2, 64), generator)
+    still = torch.eye(2, 3).expand(2, 2, 2, 3)
+    found, plain = (
+        BlendPixels(Recolour(), Donor(), match_colour=False, pyramid=banded).mixed(target, source, still, mask, params)
+        for banded in (True, False)
+    )
+    torch.testing.assert_close(plain, torch.lerp(target, source, mask), rtol=0, atol=1e-5)
+    banded = pyramid_blend(*(item.flatten(0, 1) for item in (target, source, mask)), 5).reshape(target.shape)
+    torch.testing.assert_close(found, torch.lerp(target, banded, (4 * mask).clamp(max=1)), rtol=0, atol=1e-5)
+
+
+def test_recolouring_draws_both_directions_within_its_strengths(generator):
+    always = Recolour(rgb_p=1.0, hsv_p=1.0, contrast_p=1.0)
+    drawn = always.sample(2000, generator)
+    for values, middle, strength in (
+        (drawn.rgb_shift, 0, 20 / 255),
+        (drawn.hsv_shift[:, 0], 0, 0.3 / 180),
+        (drawn.hsv_shift[:, 1:], 0, 0.3 / 255),
+        (drawn.contrast, 1, 0.1),
+        (drawn.brightness, 0, 0.1),
+        (drawn.alpha, 0.35, 0.15),
+    ):
+        scaled = (values - middle) / strength
+        assert 0.99 < float(scaled.max()) <= 1 + 1e-4
+        assert -1 - 1e-4 <= float(scaled.min()) < -0.99
+        assert float(scaled.mean()) == pytest.approx(0, abs=0.05)
+    assert set(drawn.factor.tolist()) == {2, 4}
+    assert [float((drawn.degrade == kind).float().mean()) for kind in range(3)] == pytest.approx(
+        [0, 0.5, 0.5], abs=0.04
+    )
+    some = Recolour().sample(4000, generator)
+    shares = [(some.rgb_shift != 0).all(dim=1), some.hsv, some.contrast != 1, some.brightness != 0]
+    assert [float(share.float().mean()) for share in shares] == pytest.approx([0.3] * 4, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("contrast", 0.8, lambda frames: 0.8 * frames),
+        ("contrast", 1.2, lambda frames: 1.2 * frames),
+        ("brightness", -0.1, lambda frames: frames - 0.1),
+        ("rgb_shift", -0.05, lambda frames: frames - 0.05),
+    ],
+)
+def test_each_change_of_colour_is_made_alone(name, value, expected, make_segment, generator):
+    frames = make_segment(2, 2, 32).frames
+    none = Recolour(rgb_p=0.0, hsv_p=0.0, contrast_p=0.0, degrade_p=0.0)
+    params = none.sample(2, generator)
+    assert torch.equal(none.apply(frames, params), frames)
+    params = dataclasses.replace(params, **{name: torch.full_like(getattr(params, name), value)})
+    torch.testing.assert_close(none.apply(frames, params), expected(frames).clamp(0, 1))
+
+
+GROWTH = {"hull": [1.0], "extended": [1.0], "inner": [1.15], "parts": [2.5, 2.5, 1.3, 1.3], "lower": [1.0]}
+
+
+@pytest.mark.parametrize("name", REGIONS)
+def test_parts_grow_about_their_middle(name, make_segment):
+    face = make_segment(1, 1, 64, k=81).landmarks[0, 0]
+    for hull, part, factor in zip(region_hulls(face, REGIONS[name]), REGIONS[name].parts, GROWTH[name], strict=True):
+        points = face[list(part.points)]
+        middle = (points.amin(dim=0) + points.amax(dim=0)) / 2
+        torch.testing.assert_close(hull, middle + factor * (points - middle))
+    assert REGIONS[name].edge == {"inner": 0.7, "parts": 0.2, "lower": 0.6}.get(name, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "inside", "outside"),
+    [
+        ("jump_scale_range", (0.0, 0.9), (0.0, 0.91)),
+        ("jump_rotation_range", (0.0, 180.0), (0.0, 181.0)),
+    ],
+)
+def test_the_motion_of_the_source_is_limited(name, inside, outside):
+    assert getattr(SourceWarp(**{name: inside}), name) == inside
+    with pytest.raises(ValueError, match=name):
+        SourceWarp(**{name: outside})
+
+
+@pytest.mark.parametrize("noise", [0.05, -0.05])
+def test_tiles_add_colour_noise_of_either_sign(noise, make_segment, generator):
+    # With gradients, the batch is blended at once.
+    segment = make_segment(1, 2, 192)
+    blend = SelfBlend(frame_mask={"all": 1.0})
+    params = blend.sample(segment, generator)
+    params = dataclasses.replace(params, colour_noise=torch.full_like(params.colour_noise, noise))
+    tiled = blend.apply(segment, params).fake.frames
+    whole = blend.apply(segment.replace(frames=segment.frames.clone().requires_grad_()), params).fake.frames.detach()
+    torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-5)
+    without = blend.apply(segment, dataclasses.replace(params, colour_noise=torch.zeros_like(params.colour_noise)))
+    assert float((tiled - without.fake.frames).mean()) * noise > 0
