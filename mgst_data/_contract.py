@@ -43,7 +43,7 @@ class Subject:
             message: What is wrong if it is false.
 
         Raises:
-            AssertionError: If the condition is false.
+            AssertionError: if the condition is false.
         """
         if not holds:
             raise AssertionError(f"{self.what!r}: {message}")
@@ -57,7 +57,7 @@ class Subject:
             what: What the value is, with a verb, for the message: "sample returns".
 
         Raises:
-            AssertionError: If the type is different.
+            AssertionError: if the type is different.
         """
         self.require(isinstance(value, kind), f"{what} a {type(value).__name__}, not a {kind.__name__}")
         found: T = value
@@ -149,7 +149,7 @@ def check_replay(subject: Subject, data: Data, params: Params, seed: int) -> Dat
     """Checks that apply is a pure function, and that a call equals sample and apply. Returns the result.
 
     Raises:
-        AssertionError: If one of them is not true, or apply fails.
+        AssertionError: if one of them is not true, or apply fails.
     """
     before, drawn = copy_of(data), _text(params)
     try:
@@ -212,7 +212,7 @@ def check_half(subject: Subject, data: Data, params: Params, out: Data) -> None:
     """Checks that half precision gives nearly the same result, in half precision.
 
     Raises:
-        AssertionError: If the result is different, or half precision fails.
+        AssertionError: if the result is different, or half precision fails.
     """
     for dtype in (torch.float16, torch.bfloat16):
         given = data.to(dtype=dtype)
@@ -241,7 +241,7 @@ def check_empty_batch(subject: Subject, data: Data, seed: int) -> None:
     """Checks that an empty batch gives an empty batch of the right shape.
 
     Raises:
-        AssertionError: If an empty batch fails.
+        AssertionError: if an empty batch fails.
     """
     empty = data[:0]
     try:
@@ -256,7 +256,7 @@ def check_single_frame(subject: Subject, data: Data, seed: int) -> None:
     """Checks that segments of one frame work or raise ValueError.
 
     Raises:
-        AssertionError: If another exception is raised.
+        AssertionError: if another exception is raised.
     """
 
     def first(segment: Segment) -> Segment:
@@ -294,7 +294,7 @@ def check_no_wait(subject: Subject, data: Data, params: Params) -> None:
     """Checks that apply reads no values on the device.
 
     Raises:
-        AssertionError: If values are read.
+        AssertionError: if values are read.
     """
     try:
         # Tensors of this device have no values, so reading a value fails.

@@ -37,7 +37,7 @@ def example_segment(*, b: int = 3, t: int = 8, size: int = 56, k: int = 68, seed
         seed: Seed of the noise.
 
     Raises:
-        ValueError: If the number of landmarks is different.
+        ValueError: if the number of landmarks is different.
     """
     generator = generator_for(seed, "example")
     wide = size + _DRIFT
@@ -259,7 +259,7 @@ def _face(k: int) -> Float[Tensor, "{k} 2"]:
     """Returns landmarks in the unit square. The face is rotated and off centre, so that its mirror image is different.
 
     Raises:
-        ValueError: If there is no face with this number of landmarks.
+        ValueError: if there is no face with this number of landmarks.
     """
     jaw, crown = _arc(0.5, 0.42, 0.27, 0.4, 180, 0, 17), _arc(0.5, 0.42, 0.27, 0.31, 185, 355, 13)
     brows = [_arc(x, 0.36, 0.1, 0.06, 200, 340, 5) for x in (0.37, 0.63)]

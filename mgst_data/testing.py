@@ -70,7 +70,7 @@ def check_augmentation(
         no_wait: Whether ``apply`` reads no values on the device, so that it never waits for a GPU.
 
     Raises:
-        AssertionError: If a rule of the contract is violated. The message names the rule and what was found.
+        AssertionError: if a rule of the contract is violated. The message names the rule and what was found.
     """
     subject = contract.Subject(augmentation)
     subject.require(isinstance(augmentation, Step), "is not a Step: derive it from Augmentation")
@@ -116,7 +116,7 @@ def check_layout(layout: _Layout, root: Path) -> None:
         root: Root folder of a data set of this layout.
 
     Raises:
-        AssertionError: If a rule is violated. The message names the first record that violates it.
+        AssertionError: if a rule is violated. The message names the first record that violates it.
     """
     import tempfile
 
@@ -159,7 +159,7 @@ def check_detector(
         atol: Largest difference between batches: of boxes and points in pixels; of scores in hundredths.
 
     Raises:
-        AssertionError: If a rule is violated.
+        AssertionError: if a rule is violated.
     """
     subject = contract.Subject(detector)
     before = frames.clone()

@@ -38,7 +38,7 @@ def build_tables(
         One instance of the dataclass per table, by name of the table.
 
     Raises:
-        UsageError: If a name is unknown (with a similar known name), or a value has the wrong type or range.
+        UsageError: if a name is unknown (with a similar known name), or a value has the wrong type or range.
     """
     sections: Sections = {name: {} for name in kinds}
     merge = partial(_merge, kinds, sections, renamed=renamed or {})
@@ -62,7 +62,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     """Returns the content of a TOML file.
 
     Raises:
-        UsageError: If the file cannot be read or is not valid TOML.
+        UsageError: if the file cannot be read or is not valid TOML.
     """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
@@ -135,7 +135,7 @@ def preset_file(name: str, folder: str = "train") -> Path:
         folder: Folder inside ``configs``: "train", "eval" or "extract".
 
     Raises:
-        UsageError: If there is no such file.
+        UsageError: if there is no such file.
     """
     path = Path(str(files("mgst_configs") / folder / f"{name}.toml"))
     if not path.is_file():

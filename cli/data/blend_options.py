@@ -26,7 +26,7 @@ def blend_options(preset: str, overrides: Iterable[str]) -> SelfBlend:
             probabilities (``frame_mask``, ``mask.regions``), the named ones replace all probabilities of the preset.
 
     Raises:
-        UsageError: If a name is unknown (with a similar known name), or a value has the wrong type or range.
+        UsageError: if a name is unknown (with a similar known name), or a value has the wrong type or range.
     """
     check_name(preset, PRESETS, "preset", "--preset")
     changes: Options = {}
@@ -50,7 +50,7 @@ def _merge(changes: Options, given: Mapping[str, Any], kind: Any, table: str, wh
     """Adds values to the changes, each converted to the type of its field in the dataclass ``kind``.
 
     Raises:
-        UsageError: If a name is unknown, or a value has the wrong type.
+        UsageError: if a name is unknown, or a value has the wrong type.
     """
     hints = get_type_hints(kind)
     # The preview blends one segment at a time, so there is no other face of a batch as donor.

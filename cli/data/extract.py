@@ -37,8 +37,8 @@ with a note; 2 wrong option or input; 130 interrupted.
     option(
         "--layout",
         metavar="NAME",
-        help="Directory layout: faceforensics, celebdf, dfdc, dfdc_preview, deeperforensics, df40, wilddeepfake, "
-        "folder, manifest, or auto to detect it. [default: auto]",
+        help="Directory layout, such as faceforensics, celebdf, dfdc, folder or manifest; auto detects it. The "
+        "documentation of data sets lists all names. [default: auto]",
     ),
     option("--split", multiple=True, metavar="NAME", help="Only videos of this split. Can be repeated."),
     option(

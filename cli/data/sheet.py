@@ -67,7 +67,7 @@ def sheet(
         side: Side of each crop, pixels.
 
     Raises:
-        UsageError: If no video matches, or a matching video has no chunk.
+        UsageError: if no video matches, or a matching video has no chunk.
     """  # noqa: D301 - click shows only the text above the form feed
     from mgst_data.core import UsageError
     from mgst_data.core.errors import printable

@@ -63,7 +63,7 @@ def build_config(path: Path | None, flags: Mapping[str, Any], overrides: Iterabl
         overrides: Texts ``"table.name=value"``. The value is TOML; text needs no quotes.
 
     Raises:
-        UsageError: If a name is unknown (with a similar known name), or a value has the wrong type or range.
+        UsageError: if a name is unknown (with a similar known name), or a value has the wrong type or range.
     """
     tables = build_tables(EXTRACTION, path, flags, overrides)
     return Config(tables["source"], tables["extract"])
@@ -80,7 +80,7 @@ def scan_source(root: Path, config: SourceConfig, *, masks: bool) -> Scan:
         masks: Whether to look for manipulation masks.
 
     Raises:
-        UsageError: If the data set cannot be read, nothing matches, or one person is in two splits.
+        UsageError: if the data set cannot be read, nothing matches, or one person is in two splits.
     """
     scan = scan_dataset(
         root,

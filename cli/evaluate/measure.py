@@ -96,7 +96,7 @@ def check(
         scoring: The given options that affect scoring, such as "--segments".
 
     Raises:
-        UsageError: If a required argument is missing, or two arguments exclude each other.
+        UsageError: if a required argument is missing, or two arguments exclude each other.
     """
     if narrowed and not robustness:
         raise UsageError("--kind and --severity need --robustness", hint="add --robustness")
@@ -120,7 +120,7 @@ def read_protocol(name: str, known: Sequence[str]) -> Protocol:
         known: Names of the installed protocols.
 
     Raises:
-        UsageError: If there is no such protocol, or it is not valid.
+        UsageError: if there is no such protocol, or it is not valid.
     """
     if name in known:
         path = preset_file(name, "eval")
@@ -159,7 +159,7 @@ def score(
         The scores of each network, in the same order.
 
     Raises:
-        MgstError: If something cannot be read, scored or written.
+        MgstError: if something cannot be read, scored or written.
         KeyboardInterrupt: After a line that says how to continue.
     """
     parts = parts_of(detectors, sets, disturbances, scoring, out, codec=encode_h264)
@@ -195,7 +195,7 @@ def load_predictions(folders: Sequence[Path], split: str | None) -> list[Scored]
         The scores of each detector. Detectors with the same name get different names.
 
     Raises:
-        UsageError: If a folder has no scores, or they cannot be read.
+        UsageError: if a folder has no scores, or they cannot be read.
     """
     found = list(dict.fromkeys(path.resolve() for folder in folders for path in _saved(folder)))
     loaded = [Predictions.load(path).select(split=split) for path in found]
@@ -220,8 +220,8 @@ def measure(
         as_json: Whether to print one JSON object instead of tables.
 
     Raises:
-        UsageError: If the scores have no group of a protocol.
-        OutputError: If a file cannot be written.
+        UsageError: if the scores have no group of a protocol.
+        OutputError: if a file cannot be written.
     """
     clean = [one.clean for one in scored]
     if len({frozenset((video.dataset, video.key) for video in one.videos) for one in clean}) > 1:

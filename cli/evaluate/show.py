@@ -97,7 +97,7 @@ def write_results(results: Results, out: Path) -> list[Path]:
         out: Output folder; must exist.
 
     Raises:
-        OutputError: If a file cannot be written.
+        OutputError: if a file cannot be written.
     """
     contents: dict[str, bytes] = {
         "table.md": _markdown(results).encode(),

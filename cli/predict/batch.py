@@ -66,8 +66,8 @@ def predict_all(
         The exit code: 1 if a video cannot be read, else 3 if one has no face, else 0.
 
     Raises:
-        UsageError: If an option or the weights are not valid.
-        OutputError: If a folder cannot be written.
+        UsageError: if an option or the weights are not valid.
+        OutputError: if a folder cannot be written.
         KeyboardInterrupt: After a line with the number of finished inputs.
     """
     card = read_card(weights)
@@ -107,9 +107,9 @@ def _each(
     """Scores each input and appends its result to ``results``. Returns the exit code.
 
     Raises:
-        NoFaceError: If ``debug`` is set and a video has no face.
-        VideoError: If ``debug`` is set and a video cannot be read.
-        OutputError: If a folder cannot be written.
+        NoFaceError: if ``debug`` is set and a video has no face.
+        VideoError: if ``debug`` is set and a video cannot be read.
+        OutputError: if a folder cannot be written.
     """
     code = 0
     for number, (item, folder) in enumerate(zip(inputs, folders, strict=True)):

@@ -31,7 +31,7 @@ def folders_of(inputs: Sequence[Input], out: Path | None, *, video: bool) -> lis
         video: Whether a video with the scores is written.
 
     Raises:
-        UsageError: If a result file would overwrite one of the inputs.
+        UsageError: if a result file would overwrite one of the inputs.
     """
     folders: list[Path] = []
     for item in inputs:

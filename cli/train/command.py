@@ -128,7 +128,7 @@ def train(
         flags: All other options, by name of a field of the configuration.
 
     Raises:
-        UsageError: If both a preset and a file are given.
+        UsageError: if both a preset and a file are given.
     """  # noqa: D301 - click shows only the text above the form feed
     if preset and config_file:
         raise click.UsageError("--preset and --config cannot be combined", ctx)

@@ -38,7 +38,7 @@ class Params:
         """Returns the number of segments.
 
         Raises:
-            TypeError: If the class has no field.
+            TypeError: if the class has no field.
         """
         for _, value in self._fields():
             for item in value if isinstance(value, tuple) else (value,):
@@ -224,7 +224,7 @@ def merge_rows(segment: Segment, rows: Int[Tensor, " n"], part: Segment) -> Segm
         part: New segments, one for each index.
 
     Raises:
-        ValueError: If the new segments have another number of frames or another size.
+        ValueError: if the new segments have another number of frames or another size.
     """
     whole, other = tuple(segment.frames.shape[1:]), tuple(part.frames.shape[1:])
     if whole != other:

@@ -131,7 +131,7 @@ class BlockCodec(PictureAugmentation[BlockCodecParams]):
         p: Probability that a segment is compressed.
 
     Raises:
-        ValueError: If a range is invalid or ``key_every`` is below 1.
+        ValueError: if a range is invalid or ``key_every`` is below 1.
     """
 
     def __init__(self, *, qp_range: tuple[int, int] = (23, 40), key_every: int = 8, p: float = 1.0) -> None:
@@ -240,7 +240,7 @@ class H264(PictureAugmentation[H264Params]):
         """Passes one segment after another to the codec.
 
         Raises:
-            ValueError: If the codec returns another number or size of frames.
+            ValueError: if the codec returns another number or size of frames.
         """
         levels = frames.detach().mul(255).round_().clamp_(0, 255).to(torch.uint8).cpu()
         decoded = [self.codec(one, int(crf)) for one, crf in zip(levels, params.crf, strict=True)]

@@ -32,7 +32,7 @@ class SegmentSequential(Step[SequentialParams]):
         steps: Steps in their order.
 
     Raises:
-        ValueError: If there is no step.
+        ValueError: if there is no step.
     """
 
     def __init__(self, *steps: Step[Any]) -> None:
@@ -130,7 +130,7 @@ class OneOf(Augmentation[OneOfParams]):
         weights: Relative probability of each option; equal by default.
 
     Raises:
-        ValueError: If there is no option, label-making and label-preserving options are mixed, or the number of weights
+        ValueError: if there is no option, label-making and label-preserving options are mixed, or the number of weights
             is different, or a weight is negative, or all are 0.
     """
 

@@ -41,7 +41,7 @@ class HorizontalFlip(Augmentation[HorizontalFlipParams]):
         """Draws which segments are mirrored.
 
         Raises:
-            ValueError: If there is no flip table for the number of landmarks. Tables exist for 5, 68 and 81; 0 works
+            ValueError: if there is no flip table for the number of landmarks. Tables exist for 5, 68 and 81; 0 works
                 too.
         """
         k = segment.landmarks.shape[2]

@@ -184,7 +184,7 @@ class Tubes(Augmentation[TubesParams]):
         """Draws different patches for each segment, and which of them are used.
 
         Raises:
-            ValueError: If the grid has less patches than the smallest count, or patches have less than 2 pixels per
+            ValueError: if the grid has less patches than the smallest count, or patches have less than 2 pixels per
                 side.
         """
         (low, high), g = self.count_range, segment.patch_label.shape[-1]
@@ -270,7 +270,7 @@ class TubeFreeze(Tubes):
         """Draws patches for each segment, and a run.
 
         Raises:
-            ValueError: If segments have one frame.
+            ValueError: if segments have one frame.
         """
         draw.check_frames(self, segment, 2)
         patch, active = self._patches(segment, generator)
@@ -313,7 +313,7 @@ class TubeLag(Tubes):
         """Draws patches, a run and a delay for each segment.
 
         Raises:
-            ValueError: If segments are not longer than the smallest delay.
+            ValueError: if segments are not longer than the smallest delay.
         """
         draw.check_frames(self, segment, self.lag_range[0] + 1)
         patch, active = self._patches(segment, generator)

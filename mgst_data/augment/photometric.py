@@ -293,7 +293,7 @@ class Downscale(PictureAugmentation[DownscaleParams]):
         p: Probability that a segment is scaled.
 
     Raises:
-        ValueError: If there is no factor, or one is below 1.
+        ValueError: if there is no factor, or one is below 1.
     """
 
     def __init__(self, *, factors: tuple[int, ...] = (2, 3, 4), p: float = 1.0) -> None:

@@ -77,7 +77,7 @@ def label_preserving(name: str, *, where: str = "") -> SegmentSequential:
         where: Option that the name was given with, for errors.
 
     Raises:
-        UsageError: If the name is unknown, the augmentation has an option without a default, or it makes fakes.
+        UsageError: if the name is unknown, the augmentation has an option without a default, or it makes fakes.
     """
     if name not in RECIPES and name not in AUGMENTATIONS:
         check_name(name, (*RECIPES, *AUGMENTATIONS), "recipe or augmentation", where)

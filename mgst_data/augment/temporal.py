@@ -109,7 +109,7 @@ class Freeze(FrameIndex):
         """Draws a run for each segment.
 
         Raises:
-            ValueError: If segments are shorter than the shortest run.
+            ValueError: if segments are shorter than the shortest run.
         """
         draw.check_frames(self, segment, self.length_range[0])
         t = segment.frames.shape[1]
@@ -125,7 +125,7 @@ class DropFrames(FrameIndex):
         count: Number of frames to drop.
 
     Raises:
-        ValueError: If ``count`` is below 1.
+        ValueError: if ``count`` is below 1.
     """
 
     def __init__(self, count: int) -> None:
@@ -140,7 +140,7 @@ class DropFrames(FrameIndex):
         """Draws the frames that stay.
 
         Raises:
-            ValueError: If no frame would be left.
+            ValueError: if no frame would be left.
         """
         draw.check_frames(self, segment, self.count + 1)
         order = torch.rand(segment.frames.shape[:2], generator=generator).argsort(dim=1)
@@ -150,7 +150,7 @@ class DropFrames(FrameIndex):
         """Returns a segment that is shorter by the dropped frames.
 
         Raises:
-            ValueError: If no frame would be left.
+            ValueError: if no frame would be left.
         """
         draw.check_frames(self, segment, self.count + 1)
         return _of_length(segment, segment.frames.shape[1] - self.count)
@@ -166,7 +166,7 @@ class Stride(FrameIndex):
             drawn.
 
     Raises:
-        ValueError: If ``length`` or a stride is below 1.
+        ValueError: if ``length`` or a stride is below 1.
     """
 
     def __init__(self, length: int, *, stride_range: tuple[int, int] = (1, 3)) -> None:
@@ -182,7 +182,7 @@ class Stride(FrameIndex):
         """Draws a stride and a start for each segment.
 
         Raises:
-            ValueError: If segments are too short for the smallest stride.
+            ValueError: if segments are too short for the smallest stride.
         """
         low, high = self.stride_range
         steps = self.length - 1
@@ -295,7 +295,7 @@ class ShuffleWindow(FrameIndex):
         """Draws a window and an order for each segment.
 
         Raises:
-            ValueError: If segments are shorter than the shortest window.
+            ValueError: if segments are shorter than the shortest window.
         """
         draw.check_frames(self, segment, self.window_range[0])
         b, t = segment.frames.shape[:2]
@@ -335,7 +335,7 @@ class SpliceLag(FrameIndex):
         """Draws a run for each segment, and the distance to the frames that it shows.
 
         Raises:
-            ValueError: If segments are shorter than the shortest run and the smallest lag together.
+            ValueError: if segments are shorter than the shortest run and the smallest lag together.
         """
         (shortest, longest), (near, far) = self.length_range, self.lag_range
         draw.check_frames(self, segment, shortest + near)
@@ -388,7 +388,7 @@ class BoundaryJitter(Augmentation[BoundaryJitterParams]):
         """Draws a run for each segment, and a share for each of its borders.
 
         Raises:
-            ValueError: If segments are shorter than the shortest run plus one frame.
+            ValueError: if segments are shorter than the shortest run plus one frame.
         """
         draw.check_frames(self, segment, self.length_range[0] + 1)
         b, t = segment.frames.shape[:2]

@@ -38,7 +38,7 @@ def check_tensor(name: str, value: object) -> Tensor:
         value: Value that the user passed in.
 
     Raises:
-        TypeError: If the value is not a tensor. The message says how to convert NumPy arrays and lists.
+        TypeError: if the value is not a tensor. The message says how to convert NumPy arrays and lists.
     """
     if isinstance(value, Tensor):
         return value
@@ -62,8 +62,8 @@ def check_shape(name: str, value: object, want: tuple[int | str, ...], frames: T
         frames: Frames that the value belongs to; only named in the error message.
 
     Raises:
-        TypeError: If the value is not a tensor.
-        ValueError: If the shape is different.
+        TypeError: if the value is not a tensor.
+        ValueError: if the shape is different.
     """
     tensor = check_tensor(name, value)
     shape = tuple(tensor.shape)
@@ -85,7 +85,7 @@ def check_dtype(name: str, value: Tensor, dtype: torch.dtype | None) -> None:
         dtype: Expected dtype; None for any floating-point dtype.
 
     Raises:
-        TypeError: If the dtype is different.
+        TypeError: if the dtype is different.
     """
     if not (value.is_floating_point() if dtype is None else value.dtype == dtype):
         raise TypeError(
@@ -105,8 +105,8 @@ def check_frames(frames: object, *ranks: int, kind: Kind, values: bool = True) -
         values: Whether to check floating-point values. Only a sample is checked, and only on the CPU.
 
     Raises:
-        TypeError: If the frames are not a tensor, or have another dtype.
-        ValueError: If the shape is different, or values are out of range.
+        TypeError: if the frames are not a tensor, or have another dtype.
+        ValueError: if the shape is different, or values are out of range.
     """
     frames = check_tensor("frames", frames)
     shape = tuple(frames.shape)
@@ -157,8 +157,8 @@ def check_landmarks(landmarks: object, frames: Tensor, valid: Tensor | None = No
             ignored in any case.
 
     Raises:
-        TypeError: If the landmarks are not a tensor of real numbers.
-        ValueError: If the shape is different. Also if values can be read, and the landmarks spread over less than 3
+        TypeError: if the landmarks are not a tensor of real numbers.
+        ValueError: if the shape is different. Also if values can be read, and the landmarks spread over less than 3
             pixels in every frame.
     """
     landmarks = check_shape("landmarks", landmarks, (*frames.shape[:2], "k", 2), frames)

@@ -13,7 +13,7 @@ def choose_device(name: str) -> str:
     Other names are returned unchanged.
 
     Raises:
-        UsageError: If the name is a CUDA device and CUDA is not available.
+        UsageError: if the name is a CUDA device and CUDA is not available.
     """
     there = torch.cuda.is_available()
     if name == "auto":

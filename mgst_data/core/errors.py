@@ -121,7 +121,7 @@ def check_name(name: str, known: Iterable[str], what: str, where: object) -> Non
         where: File or option that the name was found in.
 
     Raises:
-        UsageError: If the name is unknown. The message names a similar known name, or all known names.
+        UsageError: if the name is unknown. The message names a similar known name, or all known names.
     """
     if name in known:
         return

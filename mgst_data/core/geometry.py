@@ -32,7 +32,7 @@ def flip_landmarks(points: Float[Tensor, "*n k 2"], width: int) -> Float[Tensor,
         width: Width of the picture, pixels.
 
     Raises:
-        ValueError: If no flip table is known for k landmarks. Tables exist for 5, 68 and 81.
+        ValueError: if no flip table is known for k landmarks. Tables exist for 5, 68 and 81.
     """
     k = points.shape[-2]
     if k not in FLIPS:
@@ -144,7 +144,7 @@ def eye_distance(landmarks: Float[Tensor, "*n k 2"]) -> Float[Tensor, "*n"]:
     With 68 and 81 landmarks it is measured between the centres of the eyes, with 5 between the two eye points.
 
     Raises:
-        ValueError: If there are not 5, 68 or 81 landmarks.
+        ValueError: if there are not 5, 68 or 81 landmarks.
     """
     k = landmarks.shape[-2]
     if k == 5:

@@ -79,7 +79,7 @@ def carried(maps: Float[Tensor, "b t c h w"], landmarks: Float[Tensor, "b t k 2"
         Map t - 1 at the place that the head has in frame t, for t = 1, 2, ...
 
     Raises:
-        ValueError: If there are not 68 or 81 landmarks.
+        ValueError: if there are not 68 or 81 landmarks.
     """
     b, t, c, h, w = maps.shape
     if landmarks.shape[2] not in (68, 81):
@@ -108,7 +108,7 @@ def temporal_patches(
         grid: Patches per side.
 
     Raises:
-        ValueError: If there are not 68 or 81 landmarks.
+        ValueError: if there are not 68 or 81 landmarks.
     """
     return _change_on_the_face(mask, landmarks, grid)
 
@@ -132,7 +132,7 @@ def residual_change(
         where resampling blurs little.
 
     Raises:
-        ValueError: If there are not 68 or 81 landmarks.
+        ValueError: if there are not 68 or 81 landmarks.
     """
     return _change_on_the_face(fake - real, landmarks, grid)
 

@@ -27,7 +27,7 @@ class Registry(Generic[T]):
         """Returns a decorator that adds an object under a name.
 
         Raises:
-            ValueError: If the name is already registered.
+            ValueError: if the name is already registered.
         """
 
         def add(item: T) -> T:
@@ -47,7 +47,7 @@ class Registry(Generic[T]):
         """Returns the object that is registered under a name.
 
         Raises:
-            UsageError: If the name is unknown. The message lists the known names.
+            UsageError: if the name is unknown. The message lists the known names.
         """
         if name in self._own:
             return self._own[name]

@@ -19,7 +19,7 @@ def seed_for(seed: int, *stream: str | int) -> int:
         stream: Parts of the name of the stream.
 
     Raises:
-        TypeError: If the seed is not an integer.
+        TypeError: if the seed is not an integer.
     """
     try:
         whole = int(operator.index(seed))
@@ -37,7 +37,7 @@ def generator_for(seed: int, *stream: str | int) -> torch.Generator:
         stream: Parts of the name of the stream.
 
     Raises:
-        TypeError: If the seed is not an integer.
+        TypeError: if the seed is not an integer.
     """
     return torch.Generator().manual_seed(seed_for(seed, *stream))
 
@@ -48,7 +48,7 @@ def check_generator(generator: object) -> None:
     None is refused: torch would draw from its global generator, and the draws could not be repeated.
 
     Raises:
-        TypeError: If the value is not a generator on the CPU. The message says what to pass.
+        TypeError: if the value is not a generator on the CPU. The message says what to pass.
     """
     if isinstance(generator, torch.Generator):
         if generator.device.type == "cpu":

@@ -19,7 +19,7 @@ def evenly_spaced(count: int, wanted: int) -> list[int]:
         wanted: Number of positions.
 
     Raises:
-        ValueError: If ``wanted`` is negative or larger than ``count``.
+        ValueError: if ``wanted`` is negative or larger than ``count``.
     """
     if not 0 <= wanted <= count:
         raise ValueError(f"wanted must be in [0, {count}], got {wanted}")
@@ -70,7 +70,7 @@ class RandomWindow:
             generator: Random generator on the CPU.
 
         Raises:
-            ValueError: If the run is shorter than :attr:`span`.
+            ValueError: if the run is shorter than :attr:`span`.
         """
         check_generator(generator)
         return self._window(int(torch.randint(self._starts(count), (), generator=generator)))
@@ -98,7 +98,7 @@ class CentreWindow(RandomWindow):
             generator: Random generator on the CPU; nothing is drawn from it.
 
         Raises:
-            ValueError: If the run is shorter than :attr:`span`.
+            ValueError: if the run is shorter than :attr:`span`.
         """
         check_generator(generator)
         return self._window((self._starts(count) - 1) // 2)
@@ -123,7 +123,7 @@ class EvenlySpaced:
             generator: Random generator on the CPU; nothing is drawn from it.
 
         Raises:
-            ValueError: If the run has less than ``length`` frames.
+            ValueError: if the run has less than ``length`` frames.
         """
         check_generator(generator)
         return evenly_spaced(count, self.length)

@@ -90,8 +90,8 @@ class Segment:
             grid: Patches per side.
 
         Raises:
-            TypeError: If a value is not a tensor (for example a NumPy array), or has another dtype.
-            ValueError: If shapes do not match, there are no frames, or floating-point frames are not in [0, 1]. Also if
+            TypeError: if a value is not a tensor (for example a NumPy array), or has another dtype.
+            ValueError: if shapes do not match, there are no frames, or floating-point frames are not in [0, 1]. Also if
                 each frame has several landmarks that spread over less than 3 pixels, because they are then not in
                 pixels.
         """

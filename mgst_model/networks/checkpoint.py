@@ -186,6 +186,8 @@ def weights_file(path: str | Path) -> Path:
         raise UsageError("not a weights file of mgst", where=path, hint=hint + "; other files are never unpickled")
     if given.is_dir() and not weights.is_file() and (given / SETTINGS).is_file():
         hint = "this training has not been validated yet: continue it with mgst-train"
+    if not given.exists() and not weights.is_file():
+        raise UsageError("no such file or folder", where=path, hint=hint)
     for file in (weights, card):
         if not file.is_file():
             raise UsageError("no such file", where=file, hint=hint)
@@ -207,7 +209,7 @@ def _read_card(path: Path) -> NetworkCard:
         config = NetworkConfig(**{**options, "pretrained": "random"})
         return NetworkCard(config=config, frames=_whole(card, "frames"), size=_whole(card, "size"), info=card["info"])
     except (KeyError, TypeError, ValueError) as error:
-        reason = f"{type(error).__name__}: {first_line(error)}"
+        reason = f"{first_line(error)} is missing" if isinstance(error, KeyError) else first_line(error)
         raise UsageError(f"not a network card: {reason}", where=path, hint="copy the file again") from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cmath
 import dataclasses
 import math
 
@@ -333,3 +334,19 @@ def test_noise_has_the_deviation_that_was_drawn_and_differs_between_frames(gener
     assert noise.flatten(2).std(dim=2).sub(0.04).abs().max() < 0.002
     one, two = noise[:, 0].flatten(1), noise[:, 1].flatten(1)
     assert torch.corrcoef(torch.cat((one, two))).sub(torch.eye(4)).abs().max() < 0.06
+
+
+@pytest.mark.parametrize(("hue", "saturation"), [(0.1, 1.0), (-0.3, 0.7), (0.0, 1.4)])
+def test_hue_and_saturation_rotate_and_scale_the_chroma_of_bt601(hue, saturation, make_segment, generator):
+    segment, jitter = make_segment(size=24), ColourJitter()
+    segment = segment.replace(frames=segment.frames * 0.2 + 0.4)
+    params = fixed(
+        jitter.sample(segment, generator), brightness=0.0, contrast=1.0, saturation=saturation, hue=hue
+    )
+    red, _, blue = segment.frames.unbind(2)
+    y = luminance(segment.frames)[:, :, 0]
+    chroma = saturation * torch.complex((blue - y) / 1.772, (red - y) / 1.402)
+    cb, cr = torch.view_as_real(chroma * cmath.exp(2j * cmath.pi * hue)).unbind(-1)
+    red, blue = y + 1.402 * cr, y + 1.772 * cb
+    wanted = torch.stack((red, (y - 0.299 * red - 0.114 * blue) / 0.587, blue), dim=2)
+    torch.testing.assert_close(jitter.apply(segment, params).frames, wanted, atol=1e-5, rtol=0)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mgst_data.augment import RECIPES, Greyscale, SegmentSequential, SelfBlend, label_preserving, temporal_fakes
-from mgst_data.core import RealFakePair, generator_for
+from mgst_data.core import RealFakePair, UsageError, generator_for
 
 
 @pytest.mark.parametrize("name", tuple(RECIPES))
@@ -103,3 +103,15 @@ def test_a_recipe_has_exactly_these_steps_options_and_probabilities(name):
 
 def test_temporal_fakes_take_their_probability():
     assert repr(temporal_fakes(p=0.25)) == repr(temporal_fakes()).replace("p=0.5", "p=0.25")
+
+
+@pytest.mark.parametrize("name", ["train_defaults", "temporal_fakes", "self_blend", "tube_swap", "h264"])
+def test_a_name_that_is_unknown_or_makes_fakes_or_needs_an_option_is_refused(name):
+    with pytest.raises(UsageError, match=name) as caught:
+        label_preserving(name, where="augment.recipe")
+    assert caught.value.where == "augment.recipe"
+
+
+@pytest.mark.parametrize("name", [name for name in RECIPES if name != "temporal_fakes"])
+def test_label_preserving_returns_the_recipe(name):
+    assert repr(label_preserving(name)) == repr(RECIPES.get(name)())

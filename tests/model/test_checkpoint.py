@@ -133,7 +133,7 @@ def test_truncated_weights_are_rejected(saved, share):
 
 
 def test_both_files_are_needed(saved, tmp_path):
-    assert_refused(tmp_path / "nothing", "nothing.safetensors: no such file .*a pair of files")
+    assert_refused(tmp_path / "nothing", "nothing: no such file or folder .*a pair of files")
     saved.with_suffix(".json").unlink()
     assert_refused(saved, "best.json: no such file")
     (tmp_path / "empty").mkdir()

@@ -227,3 +227,9 @@ def test_a_difference_needs_the_same_samples():
     assert auc_difference([ours], [ours])[0] == 0
     assert math.isnan(auc_difference([ours], [ours]).low)
     assert math.isnan(auc_difference([Scored.of([0.1], [0])], [Scored.of([0.2], [0])]).value)
+
+
+@pytest.mark.parametrize("shape", [(), (2, 2)])
+def test_scores_must_be_a_list(shape):
+    with pytest.raises(ValueError, match="match"):
+        metrics(np.full(shape, 0.5), np.ones(shape, dtype=int))

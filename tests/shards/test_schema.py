@@ -218,3 +218,10 @@ def test_arrays_are_stored_in_the_types_of_the_schema():
     for name in names:
         assert np.load(io.BytesIO(sample[f"{name}.npy"])).dtype == np.dtype("<f4")
     assert np.load(io.BytesIO(sample["valid.npy"])).dtype == np.dtype("|b1")
+
+
+def test_equal_chunks_have_equal_bytes_whatever_the_order_of_their_models():
+    chunk = chunk_of(RECORD)
+    turned = dataclasses.replace(chunk, models=dict(reversed(chunk.models.items())))
+    assert list(turned.models) != list(chunk.models)
+    assert encode_chunk(turned) == encode_chunk(chunk)

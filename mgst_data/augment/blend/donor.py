@@ -64,7 +64,7 @@ class Donor:
         match_range: How far colours are moved to those of the target, [0, 1].
 
     Raises:
-        ValueError: If a range or probability is invalid.
+        ValueError: if a range or probability is invalid.
     """
 
     p: float = 0.0

@@ -119,7 +119,7 @@ class BlendMask:
         ratio_drift: Standard deviation of the factor on the weight.
 
     Raises:
-        ValueError: If a range is invalid or a region is unknown.
+        ValueError: if a range is invalid or a region is unknown.
     """
 
     regions: Mapping[str, float] = field(

@@ -67,7 +67,7 @@ class Recolour:
         sharpen_range: Strength of sharpening, [0, 1].
 
     Raises:
-        ValueError: If a range, probability or factor is invalid.
+        ValueError: if a range, probability or factor is invalid.
     """
 
     rgb_shift: float = 20 / 255

@@ -97,7 +97,7 @@ def region_mask(landmarks: Float[Tensor, "*n k 2"], region: Region, size: tuple[
         size: Height and width of the mask, pixels.
 
     Raises:
-        ValueError: If there are not 68 or 81 landmarks, or the region has no part.
+        ValueError: if there are not 68 or 81 landmarks, or the region has no part.
     """
     return hulls_mask(region_hulls(landmarks, region), size)
 
@@ -110,7 +110,7 @@ def region_hulls(landmarks: Float[Tensor, "*n k 2"], region: Region) -> list[Flo
         region: One of :data:`REGIONS`, or a new one.
 
     Raises:
-        ValueError: If there are not 68 or 81 landmarks, or the region has no part.
+        ValueError: if there are not 68 or 81 landmarks, or the region has no part.
     """
     k = landmarks.shape[-2]
     if k not in (68, 81):

@@ -71,8 +71,8 @@ class SelfBlend(Step[SelfBlendParams]):
             options of its choice and alignment. This too needs only real faces.
 
     Raises:
-        TypeError: If an option has the wrong type.
-        ValueError: If a range or probability is invalid, or a name is unknown.
+        TypeError: if an option has the wrong type.
+        ValueError: if a range or probability is invalid, or a name is unknown.
     """
 
     makes_fakes = True
@@ -115,7 +115,7 @@ class SelfBlend(Step[SelfBlendParams]):
         """Returns one of :data:`mgst_data.augment.PRESETS`.
 
         Raises:
-            ValueError: If the name is unknown.
+            ValueError: if the name is unknown.
         """
         if name not in PRESETS:
             raise ValueError(f"unknown preset {name!r}; known: {', '.join(PRESETS)}")
@@ -125,7 +125,7 @@ class SelfBlend(Step[SelfBlendParams]):
         """Draws parameters for every segment of a batch.
 
         Raises:
-            ValueError: If there are not 68 or 81 landmarks.
+            ValueError: if there are not 68 or 81 landmarks.
         """
         b, t, k = segment.landmarks.shape[:3]
         if k not in (68, 81):
@@ -190,7 +190,7 @@ class SelfBlend(Step[SelfBlendParams]):
         """Blends segments with drawn parameters.
 
         Raises:
-            TypeError: If the data is a RealFakePair, which cannot be blended again.
+            TypeError: if the data is a RealFakePair, which cannot be blended again.
         """
         if isinstance(data, RealFakePair):
             raise TypeError("data must be a Segment, got a RealFakePair; use self-blending once, as the first step")

@@ -56,7 +56,7 @@ class SourceWarp:
         jump_rotation_range: Angles of a jump in degrees, in either direction.
 
     Raises:
-        ValueError: If a range is invalid.
+        ValueError: if a range is invalid.
     """
 
     translation: tuple[float, float] = (0.03, 0.015)

@@ -67,7 +67,7 @@ def choose(shape: Sequence[int], weights: Sequence[float], generator: torch.Gene
         generator: Random generator on the CPU.
 
     Raises:
-        ValueError: If there is no weight, one is negative, or all are 0.
+        ValueError: if there is no weight, one is negative, or all are 0.
     """
     if not weights or min(weights) < 0 or sum(weights) <= 0:
         raise ValueError(f"weights must be at least 0 and not all 0, got {tuple(weights)}")
@@ -158,7 +158,7 @@ def check_range(
         high: Highest allowed value.
 
     Raises:
-        ValueError: If the range is not within the limits, or does not have two values.
+        ValueError: if the range is not within the limits, or does not have two values.
     """
     if len(value) != 2 or not low <= value[0] <= value[1] <= high:
         raise ValueError(f"{name} must be (low, high) within [{low:g}, {high:g}], got {value}")
@@ -172,7 +172,7 @@ def check_share(name: str, value: float) -> None:
         value: Value to check.
 
     Raises:
-        ValueError: If the value is outside [0, 1].
+        ValueError: if the value is outside [0, 1].
     """
     if not 0 <= value <= 1:
         raise ValueError(f"{name} must be in [0, 1], got {value}")
@@ -187,7 +187,7 @@ def check_chances(what: str, chances: Mapping[str, float], known: Collection[str
         known: Known names.
 
     Raises:
-        ValueError: If a name is unknown, a probability is negative, or all are 0.
+        ValueError: if a name is unknown, a probability is negative, or all are 0.
     """
     unknown = [name for name in chances if name not in known]
     if unknown:
@@ -206,7 +206,7 @@ def check_counts(name: str, value: tuple[int, int], *, low: int, high: int | Non
         high: Highest allowed value; None for no limit.
 
     Raises:
-        ValueError: If the range is not within the limits, or does not have two integers.
+        ValueError: if the range is not within the limits, or does not have two integers.
     """
     limits = f"of at least {low}" if high is None else f"within [{low}, {high}]"
     top = float("inf") if high is None else high
@@ -222,7 +222,7 @@ def check_strength(name: str, *values: float) -> None:
         values: One value, or one for each direction.
 
     Raises:
-        ValueError: If a value is below 0.
+        ValueError: if a value is below 0.
     """
     if not min(values) >= 0:
         raise ValueError(f"{name} must be at least 0, got {values[0] if len(values) == 1 else values}")
@@ -237,7 +237,7 @@ def check_frames(step: object, segment: Segment, needed: int) -> None:
         needed: Fewest frames that the augmentation needs.
 
     Raises:
-        ValueError: If the segments have less frames.
+        ValueError: if the segments have less frames.
     """
     t = segment.frames.shape[1]
     if t < needed:
