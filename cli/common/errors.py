@@ -28,7 +28,7 @@ class _OneLine(click.Command):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            click.echo("interrupted", err=True)
+            click.echo("interrupted; run the same command again", err=True)
             ctx.exit(INTERRUPTED)
         except _expected() as error:
             if ctx.meta.get("debug"):
@@ -149,7 +149,7 @@ def show_unexpected(kind: type[BaseException], error: BaseException, trace: Trac
         trace: Its traceback; shown only with ``--debug``.
     """
     if issubclass(kind, KeyboardInterrupt):
-        click.echo("interrupted", err=True)
+        click.echo("interrupted; run the same command again", err=True)
         return
     hint = "unexpected error; run the command again with --debug and report the traceback"
     click.echo(f"error: {kind.__name__}: {error} ({hint})", err=True)

@@ -164,7 +164,7 @@ def problems(found: Sequence[str], *, samples: int) -> None:
 def interrupted(out: str) -> None:
     """Prints to stderr what an interrupted run has finished, and how to continue."""
     if not Path(out, STATE).exists():
-        line("interrupted before anything was written", err=True)
+        line("interrupted before anything was written; run the same command again", err=True)
         return
     folder = ShardFolder.read(out)
     complete, kept = (sum(1 for _ in found) for found in (folder.reports(), folder.kept()))

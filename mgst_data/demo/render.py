@@ -24,7 +24,7 @@ COMPRESSION = "c23"
 
 
 def render_demo(
-    out: Path,
+    out: str | Path,
     *,
     seed: int = 0,
     people: int = 8,
@@ -55,15 +55,15 @@ def render_demo(
     """
     if people < 6 or people % 2:
         raise UsageError(f"people must be an even number of at least 6, got {people}", hint="give another number")
+    out = Path(out)
     pairs = [(first, first + 1) for first in range(0, people, 2)]
     videos: list[Path] = []
     try:
         write_splits(out / "splits", pairs)
         about = {"dataset": DEMO, "people": people, "seed": seed, "made_of": "skimage.data.astronaut()"}
         (out / DEMO_MARK).write_text(json.dumps(about) + "\n")
-        with ThreadPoolExecutor(
-            max_workers=os.cpu_count()
-        ) as pool:  # threads, because numpy, OpenCV and x264 release the GIL
+        # Threads, because numpy, OpenCV and x264 release the GIL.
+        with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
             work = [pool.submit(render_pair, out, pair, seed, frames, size) for pair in pairs]
             for done in work:
                 videos += done.result()

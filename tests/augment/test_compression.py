@@ -239,10 +239,3 @@ def test_the_quantisers_of_chroma_are_those_of_the_standard():
     # ITU-T H.264, table 8-15: QP of chroma for luma QP 30 to 51, as (value, number of times).
     runs = ((29, 1), (30, 1), (31, 1), (32, 2), (33, 1), (34, 2), (35, 2), (36, 2), (37, 3), (38, 3), (39, 4))
     assert tuple(value for value, times in runs for _ in range(times)) == compression._CHROMA_QP
-
-
-@pytest.mark.parametrize("crf_range", [(-1, 20), (40, 52)])
-def test_a_rate_factor_outside_that_of_the_codec_is_refused(crf_range):
-    with pytest.raises(ValueError, match="crf_range"):
-        H264(encode_h264, crf_range=crf_range)
-    assert repr(H264(encode_h264, crf_range=(0, 51)))

@@ -362,10 +362,3 @@ def test_invalid_combinations_are_refused(
 def test_wrong_options_are_refused(wrong: Callable[[], Augmentation], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         wrong()
-
-
-@pytest.mark.parametrize("side_range", [(-0.1, 0.5), (0.1, 1.01)])
-def test_sides_outside_the_picture_are_refused(side_range: tuple[float, float]) -> None:
-    with pytest.raises(ValueError, match="side_range"):
-        CutOut(side_range=side_range)
-    assert repr(CutOut(side_range=(0.0, 1.0)))

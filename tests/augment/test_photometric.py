@@ -340,9 +340,7 @@ def test_noise_has_the_deviation_that_was_drawn_and_differs_between_frames(gener
 def test_hue_and_saturation_rotate_and_scale_the_chroma_of_bt601(hue, saturation, make_segment, generator):
     segment, jitter = make_segment(size=24), ColourJitter()
     segment = segment.replace(frames=segment.frames * 0.2 + 0.4)
-    params = fixed(
-        jitter.sample(segment, generator), brightness=0.0, contrast=1.0, saturation=saturation, hue=hue
-    )
+    params = fixed(jitter.sample(segment, generator), brightness=0.0, contrast=1.0, saturation=saturation, hue=hue)
     red, _, blue = segment.frames.unbind(2)
     y = luminance(segment.frames)[:, :, 0]
     chroma = saturation * torch.complex((blue - y) / 1.772, (red - y) / 1.402)

@@ -155,7 +155,7 @@ def test_interrupted_run_continues(shards, weights, tmp_path, monkeypatch):
     assert stopped.exit_code == 130
     assert stopped.stderr.splitlines() == [
         "1 of 2 sets of scores are complete; run the same command again to continue",
-        "interrupted",
+        "interrupted; run the same command again",
     ]
     result = mgst_eval(*command)
     assert result.exit_code == 0
