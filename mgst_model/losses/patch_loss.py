@@ -89,7 +89,7 @@ def patch_targets(
 def boundary_targets(
     boundary: Float[Tensor, "b t 1 h w"], known: Bool[Tensor, "#b #s #g #g"], grid: int
 ) -> Float[Tensor, "b s grid grid"]:
-    """Returns |B_t - B_t-1| as patch means, standardised over the known patches of each segment; s = t - 1.
+    """Returns ``|B_t - B_(t-1)|`` as patch means, standardised over the known patches of each segment; s = t - 1.
 
     The mean is 0 and the standard deviation is 1. A segment without change, such as a real one, has targets of 0.
 
