@@ -65,13 +65,15 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="Only check that pictures and page are complete.")
     if parser.parse_args().check:
         text = PAGE.read_text()
-        missing = [name for name in pictures() if f"gallery/{name}.webp" not in text or not picture(name).exists()]
+        named = [name for name in pictures() if name == "overview" or f"gallery/{name}.webp" in text]
+        missing = [name for name in pictures() if name not in named or not picture(name).exists()]
         sys.exit(f"not in the gallery: {', '.join(missing)}; run {Path(__file__).name}" if missing else 0)
     PICTURES.mkdir(exist_ok=True)
     with TemporaryDirectory() as folder:
         videos = {path.stem: path for path in render_demo(Path(folder), people=8, frames=24)}
         segments = [clip_from_video(str(videos[name]), frames=24, size=256).segment for name in sorted(videos)[:8]]
-    save("presets", presets(segments))
+    save("presets", presets(segments, list(PRESETS), donor=True))
+    save("overview", presets(segments, ["sbi", "frame_random"], donor=False))
     for name in AUGMENTATIONS:
         if name != "self_blend":
             step = AUGMENTATIONS.get(name)(**{**certain(name), **OPTIONS.get(name, {})})
@@ -83,7 +85,7 @@ def main() -> None:
 
 def pictures() -> list[str]:
     """Names of the pictures that the gallery has to have."""
-    return ["presets", *(name for name in AUGMENTATIONS if name != "self_blend"), *RECIPES]
+    return ["presets", "overview", *(name for name in AUGMENTATIONS if name != "self_blend"), *RECIPES]
 
 
 def picture(name: str) -> Path:
@@ -106,17 +108,18 @@ def certain(name: str) -> dict[str, Any]:
     return {"p": 1.0} if "p" in inspect.signature(AUGMENTATIONS.get(name)).parameters else {}
 
 
-def presets(segments: list[Segment]) -> np.ndarray:
-    """One block for each preset, and one for donors."""
+def presets(segments: list[Segment], names: list[str], *, donor: bool) -> np.ndarray:
+    """One block for each named preset, and one for donors."""
     draws = {}
-    for preset in PRESETS:
+    for preset in names:
         person, seed, title = PRESET_DRAWS[preset]
         blend = SelfBlend.preset(preset)
         params = blend.sample(segments[person], generator_for(seed, "gallery", preset))
         pair = blend.apply(segments[person], params)
         draws[f"{preset}: {title}"] = BlendDraw(pair, params, describe(blend, params, pair))
-    person, seed, title = DONOR_DRAW
-    draws[title] = donated(segments, person, seed)
+    if donor:
+        person, seed, title = DONOR_DRAW
+        draws[title] = donated(segments, person, seed)
     return gallery(draws)
 
 
