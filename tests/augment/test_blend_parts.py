@@ -16,7 +16,7 @@ from mgst_data.core.polygons import hull_mask
 
 
 @pytest.mark.parametrize("at_once", [False, True])
-@pytest.mark.parametrize("size", [(96, 96), (256, 256), (200, 230), (120, 90)])
+@pytest.mark.parametrize("size", [(96, 96), (256, 256), (201, 230), (120, 91)])
 def test_a_mask_lies_on_the_face(size, at_once, make_segment, generator):
     face = make_segment(2, 1, min(size)).landmarks[:, 0]
     none = {"landmark_drift_range": (0.0, 0.0), "edge_drift": 0.0, "ratio_drift": 0.0, "elastic": (0.0, 7.0)}
@@ -33,7 +33,7 @@ def test_a_mask_lies_on_the_face(size, at_once, make_segment, generator):
             dim=(1, 2)
         )
 
-    torch.testing.assert_close(centre(found[:, 0, 0]), centre(hull_mask(face, size).float()), rtol=0, atol=0.3)
+    torch.testing.assert_close(centre(found[:, 0, 0]), centre(hull_mask(face, size).float()), rtol=0, atol=0.5)
 
 
 def laplacian_bands(picture, levels):

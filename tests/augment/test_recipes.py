@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 
-from mgst_data.augment import RECIPES, Greyscale, SegmentSequential, SelfBlend, label_preserving, temporal_fakes
+from mgst_data import augment
+from mgst_data.augment import (
+    AUGMENTATIONS,
+    RECIPES,
+    Greyscale,
+    SegmentSequential,
+    SelfBlend,
+    label_preserving,
+    temporal_fakes,
+)
+from mgst_data.augment.base import Augmentation, Step
 from mgst_data.core import RealFakePair, UsageError, generator_for
 
 
@@ -115,3 +127,12 @@ def test_a_name_that_is_unknown_or_makes_fakes_or_needs_an_option_is_refused(nam
 @pytest.mark.parametrize("name", [name for name in RECIPES if name != "temporal_fakes"])
 def test_label_preserving_returns_the_recipe(name):
     assert repr(label_preserving(name)) == repr(RECIPES.get(name)())
+
+
+def test_every_public_augmentation_is_registered_under_its_name_in_snake_case():
+    public = [getattr(augment, name) for name in augment.__all__]
+    steps = {kind for kind in public if isinstance(kind, type) and issubclass(kind, Step)}
+    steps -= {Step, Augmentation, augment.Apply, augment.OneOf, SegmentSequential}
+    names = {re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind.__name__).lower(): kind for kind in steps}
+    assert names
+    assert {name: AUGMENTATIONS.get(name) for name in names if name in AUGMENTATIONS} == names
