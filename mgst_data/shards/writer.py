@@ -30,7 +30,7 @@ class ShardWriter:
     ``NAME.tar.part`` is renamed to ``NAME.tar`` when the block ends without an error. Then the report ``NAME.json``
     marks the shard as complete. A shard without samples has only a report. If the block raises, or the process ends,
     the finished videos are kept, and the next writer of the same videos continues after them. If no video was finished,
-    no file is left.
+    no file is left. For example::
 
         with ShardWriter(folder, task.name, [record.key for record in task.records]) as shard:
             for record in task.records[len(shard.kept) :]:
