@@ -237,7 +237,7 @@ class DetectionTask(nn.Module):
 
     def _pairs(self, real: Segment, generator: torch.Generator, *, augmented: bool) -> Examples:
         pair = self.blend(real, generator=generator)
-        if self.temporal is not None:
+        if self.temporal is not None and real.frames.shape[1] > 1:
             pair = cast("RealFakePair", self.temporal(pair, generator=generator))
         if augmented and self.preserve is not None:
             pair = cast("RealFakePair", self.preserve(pair, generator=generator))
