@@ -80,12 +80,10 @@ def make_loaders(
         pin = fabric.device.type == "cuda"
         share = {"rank": fabric.global_rank, "world": fabric.world_size, "pin": pin}
     training, validation = (open_split(shards, data, split) for split in (TRAIN, VAL))
+    loader = make_loader(training, data, seed=seed, training=True, **share)
     parts = validation_parts(validation, data)
-    loaders = {name: make_loader(part, data, seed=seed, training=False, **share) for name, part in parts.items()}
-    return (
-        make_loader(training, data, seed=seed, training=True, **share),
-        loaders if len(loaders) > 1 or len(training.sources) > 1 else loaders.popitem()[1],
-    )
+    others = {name: make_loader(part, data, seed=seed, training=False, **share) for name, part in parts.items()}
+    return loader, others if len(others) > 1 or len(training.sources) > 1 else others.popitem()[1]
 
 
 def open_split(shards: Places, data: DataConfig, split: str) -> ShardReader:
