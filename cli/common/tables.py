@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import fields
 from functools import partial
 from importlib.resources import files
@@ -24,6 +24,7 @@ def build_tables(
     overrides: Iterable[str],
     *,
     renamed: Mapping[str, str] | None = None,
+    others: Collection[str] = (),
 ) -> dict[str, Any]:
     """Merges a file, options of the command line and overrides into one object per table.
 
@@ -33,6 +34,7 @@ def build_tables(
         flags: Values of command-line options, by name of a field of any table. None and () mean not given.
         overrides: Texts ``"table.name=value"``. The value is TOML; text needs no quotes.
         renamed: Current name of each renamed option, by its old name ``"table.name"``. An old name is an error.
+        others: Names of tables of the file that are read elsewhere.
 
     Returns:
         One instance of the dataclass per table, by name of the table.
@@ -43,7 +45,7 @@ def build_tables(
     sections: Sections = {name: {} for name in kinds}
     merge = partial(_merge, kinds, sections, renamed=renamed or {})
     if path is not None:
-        merge(read_toml(path), where=str(path))
+        merge({name: values for name, values in read_toml(path).items() if name not in others}, where=str(path))
     for name, kind in kinds.items():
         own = {field.name for field in fields(kind)}
         sections[name] |= {flag: value for flag, value in flags.items() if flag in own and value not in (None, ())}

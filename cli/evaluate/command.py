@@ -66,6 +66,12 @@ FOLDER = click.Path(path_type=Path)
         help="Only videos of this split. With --predictions, the default is all.",
     ),
     option(
+        "--allow-trained-on",
+        is_flag=True,
+        default=False,
+        help="Also score videos that a network was trained on, and mark them in the tables.",
+    ),
+    option(
         "--robustness",
         is_flag=True,
         default=False,
@@ -120,10 +126,11 @@ FOLDER = click.Path(path_type=Path)
     "Metrics",
     option(
         "--level",
-        type=click.Choice(["video", "frame"]),
+        type=click.Choice(["video", "segment", "frame"]),
         default="video",
         show_default=True,
-        help="Compute metrics over videos or over frames.",
+        help="Compute metrics over videos, segments or frames. Where a video is fake in parts, its segments and frames "
+        "have labels of their own.",
     ),
     option(
         "--missing",
@@ -178,6 +185,7 @@ def evaluate(
     predictions: tuple[Path, ...],
     protocols: tuple[str, ...],
     split: str,
+    allow_trained_on: bool,
     robustness: bool,
     kinds: tuple[str, ...],
     severities: tuple[int, ...],
@@ -208,6 +216,7 @@ def evaluate(
         predictions: Folders of saved scores.
         protocols: Names of protocols, or TOML files.
         split: "train", "val", "test" or "all".
+        allow_trained_on: Whether to score videos that a network was trained on.
         robustness: Whether to score perturbed videos, too.
         kinds: Kinds of perturbation; () for all.
         severities: Severities, 1 to 5; () for all.
@@ -216,7 +225,7 @@ def evaluate(
         device: "auto", "cpu" or "cuda".
         batch: Segments per batch.
         again: Whether to ignore scores of an earlier run.
-        level: "video" or "frame".
+        level: "video", "segment" or "frame".
         missing: "leave_out" or "half".
         threshold: A score above it means fake.
         resamples: Bootstrap resamples; 0 for no intervals.
@@ -227,6 +236,7 @@ def evaluate(
     # Imported here because torch takes seconds to import, and --help must be fast.
     from mgst_data.shards.lock import FolderLock
     from mgst_model.evaluate.cache import Scoring, load_detectors, open_sets
+    from mgst_model.evaluate.leakage import find_leakage
 
     from .measure import Measuring, check, default_folder, load_predictions, measure, read_protocol, score
 
@@ -258,8 +268,14 @@ def evaluate(
     for detector in detectors:
         if detector.loaded.caution:
             click.echo(f"note: {detector.name}: {detector.loaded.caution}", err=True)
+    leakage = {}
+    for detector, path in zip(detectors, weights, strict=True):
+        found = find_leakage(path, shards, scoring.split, allow_trained_on=allow_trained_on)
+        leakage[detector.name] = found
+        for note in found.notes:
+            click.echo(f"note: {detector.name}: {note}", err=True)
     with FolderLock(out):
-        scored = score(detectors, sets, out, scoring, disturbances, again=again)
+        scored = score(detectors, sets, out, scoring, disturbances, again=again, leakage=leakage)
         measure(scored, chosen, measuring, out, as_json=as_json)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -22,8 +22,9 @@ from mgst_model.evaluate.cache import (
     parts_of,
     unique_names,
 )
-from mgst_model.evaluate.predictions import JSON_NAME, Missing, Predictions
-from mgst_model.evaluate.protocols import Evaluation, Level, Protocol, evaluate, protocols_of
+from mgst_model.evaluate.leakage import Leakage
+from mgst_model.evaluate.predictions import JSON_NAME, Level, Missing, Predictions
+from mgst_model.evaluate.protocols import Evaluation, Protocol, evaluate, protocols_of
 from mgst_model.evaluate.robustness import Robustness
 
 from ..common.inputs import beside
@@ -39,7 +40,7 @@ class Measuring:
     """Options of the metrics; see :func:`mgst_model.evaluate.protocols.evaluate`.
 
     Attributes:
-        level: "video" or "frame".
+        level: "video", "segment" or "frame".
         missing: "leave_out" or "half": what happens to videos without a face.
         threshold: A score above it means fake.
         resamples: Bootstrap resamples; 0 for no intervals.
@@ -144,6 +145,7 @@ def score(
     disturbances: Sequence[tuple[str, int]],
     *,
     again: bool,
+    leakage: Mapping[str, Leakage],
 ) -> list[Scored]:
     """Scores shards with every network, and saves the scores of the unperturbed videos.
 
@@ -154,6 +156,7 @@ def score(
         scoring: Options of the scoring.
         disturbances: Kind and severity of each perturbation; empty for unperturbed videos only.
         again: Whether to ignore scores of an earlier run.
+        leakage: What each network knows of the test videos, by name of the network.
 
     Returns:
         The scores of each network, in the same order.
@@ -174,7 +177,8 @@ def score(
     scored = []
     for detector in detectors:
         mine = [part for part in parts if part.detector is detector]
-        one = Scored(gather([part for part in mine if part.disturbance is None], scoring))
+        clean = gather([part for part in mine if part.disturbance is None], scoring)
+        one = Scored(leakage[detector.name].mark(clean))
         for kind, severity in disturbances:
             some = [part for part in mine if part.disturbance and part.disturbance.kind == kind]
             some = [part for part in some if part.disturbance and part.disturbance.severity == severity]

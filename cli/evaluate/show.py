@@ -17,8 +17,8 @@ from mgst_model.evaluate.cache import file_name
 from mgst_model.evaluate.differences import difference_rows
 from mgst_model.evaluate.metrics import FIGURES, Estimate, Scored
 from mgst_model.evaluate.plots import histogram_png, robustness_png, roc_png
-from mgst_model.evaluate.predictions import Missing, Predictions, VideoScore
-from mgst_model.evaluate.protocols import Evaluation, GroupResult, Level, Protocol
+from mgst_model.evaluate.predictions import Level, Missing, Predictions, VideoScore
+from mgst_model.evaluate.protocols import Evaluation, GroupResult, Protocol
 from mgst_model.evaluate.robustness import Robustness, robustness_rows
 from mgst_model.evaluate.tables import Row, comparison, csv_text, group_rows, markdown, text
 
@@ -38,7 +38,7 @@ class Results:
         ways: What happens to videos without a face: the requested way, then the other one if there are such videos.
         evaluations: Metrics of every detector, by name of the protocol and way.
         robustness: Robustness of every detector; empty if not requested.
-        level: Whether metrics are computed over videos or over frames.
+        level: Whether metrics are computed over videos, over segments or over frames.
         threshold: A score above it means fake.
         resamples: Bootstrap resamples of the intervals.
         seed: Seed of the intervals.
@@ -55,8 +55,8 @@ class Results:
     seed: int
 
     def scores(self, videos: Predictions) -> Scored:
-        """Returns the scores and labels of videos or frames, depending on the level."""
-        return videos.scores(self.ways[0]) if self.level == "video" else videos.frame_scores()
+        """Returns the scores and labels of videos, segments or frames, depending on the level."""
+        return videos.at(self.level, self.ways[0])
 
     def caption(self, protocol: Protocol, way: str) -> str:
         """Returns the caption of a table.
@@ -291,6 +291,8 @@ def _json(results: Results, files: Sequence[Path]) -> dict[str, Any]:
 
 def _group(group: GroupResult) -> dict[str, Any]:
     made: dict[str, Any] = {"group": group.name, "no_face": group.faceless}
+    if group.seen:
+        made["seen"] = group.seen
     if group.metrics is None:
         return made | {"lacking": group.lacking}
     made |= _numbers(asdict(group.metrics))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ EPILOG = """\b
 Examples:
   mgst-train shards
   mgst-train shards --preset base --out runs/first
+  mgst-train ffpp celeb photos --set sources.photos.weight=2 --out runs/three_sources
   mgst-train shards --preset small --set train.lr=3e-4 --set network.guidance=none --out runs/no_guidance
   torchrun --nproc-per-node 8 -m mgst_cli.train shards --preset base
 
@@ -31,7 +33,7 @@ PRESETS = ("base", "small", "small_frames", "small_patches", "small_joined", "cl
 
 @click.command("mgst-train", cls=LoneCommand, epilog=EPILOG,
                context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})  # fmt: skip
-@click.argument("shards")
+@click.argument("shards", nargs=-1, metavar="[SHARDS]...")
 @options(
     "Training",
     option(
@@ -97,7 +99,7 @@ PRESETS = ("base", "small", "small_frames", "small_patches", "small_joined", "cl
 def train(
     ctx: click.Context,
     /,
-    shards: str,
+    shards: tuple[str, ...],
     preset: str | None,
     config_file: Path | None,
     overrides: tuple[str, ...],
@@ -108,7 +110,10 @@ def train(
     as_json: bool,
     **flags: Any,
 ) -> None:
-    """Trains a network on SHARDS, a folder written by mgst-data extract.
+    """Trains a network on SHARDS, one or more folders written by mgst-data extract.
+
+    Of several folders, each is drawn equally often, or as often as its weight says. Then every person of a folder is
+    drawn equally often. Pictures train the spatial stream.
 
     The results are the weights of the best and of the last epoch, tables of all losses, TensorBoard logs, and the state
     from which the training can continue.
@@ -116,7 +121,7 @@ def train(
 
     Args:
         ctx: Context of click; holds ``--debug``.
-        shards: Folder of shards.
+        shards: Folders of shards; () if the file has a table of them.
         preset: Name of a preset; None for the default of this machine.
         config_file: TOML file instead of a preset.
         overrides: Texts ``"table.name=value"`` of ``--set``.
@@ -137,9 +142,10 @@ def train(
     from mgst_data.core.errors import printable
     from mgst_model.train import Stopped, make_fabric
     from mgst_model.train import train as run
+    from mgst_model.train.data import has_stills
 
     from ..common.tables import preset_file
-    from .build import build_experiment, preset_for
+    from .build import build_experiment, build_sources, preset_for
     from .progress import quieten_libraries, show_trained, train_watcher
 
     if not ctx.meta.get("debug"):
@@ -148,14 +154,17 @@ def train(
     given = [*overrides, *([f"network.pretrained={backbone_weights}"] if backbone_weights else [])]
     experiment = build_experiment(config_file or preset_file(chosen), flags, given)
     out = out or Path("runs", config_file.stem if config_file else chosen)
-    fabric = make_fabric(experiment, device=device, devices=devices)
+    sources = build_sources(config_file, shards, overrides)
+    several = devices > 1 or int(os.environ.get("WORLD_SIZE", "1")) > 1
+    stills = several and has_stills(sources, experiment.data)
+    fabric = make_fabric(experiment, device=device, devices=devices, stills=stills)
     first = fabric.is_global_zero
     if first:
         settings = f"configuration {config_file}" if config_file else f"preset {chosen}{reason}"
         click.echo(f"{printable(settings)}; output folder: {printable(out)}", err=True)
     try:
         with train_watcher(quiet=not first) as watcher:
-            best = run(experiment, shards, out, fabric=fabric, watcher=watcher)
+            best = run(experiment, sources, out, fabric=fabric, watcher=watcher)
     except Stopped:
         if first:
             click.echo(f"stopped: {printable(out)}; run the same command again to continue", err=True)

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import click
 
+from mgst_data.core.errors import printable
+from mgst_data.shards.contributions import Contribution
 from mgst_model.train import StepReport, TrainWatcher, Validation
 
 from ..common.errors import answer_at_once
@@ -87,8 +89,11 @@ class Course:
     @property
     def losses(self) -> dict[str, float]:
         """Mean of every loss over the last steps."""
-        rows = [report.losses for _, report in self._recent]
-        return {name: sum(row[name] for row in rows) / len(rows) for name in (rows[0] if rows else ())}
+        values: dict[str, list[float]] = {}
+        for _, report in self._recent:
+            for name, value in report.losses.items():  # a step with single frames has no patch loss
+                values.setdefault(name, []).append(value)
+        return {name: sum(some) / len(some) for name, some in values.items()}
 
     @property
     def shares(self) -> dict[str, float]:
@@ -140,6 +145,11 @@ class CourseWatcher(TrainWatcher):
         self._shown.say(first_line(steps, done, epochs, parameters))
         self._course.begin(steps=steps, done=done, epochs=epochs)
 
+    def sources(self, made: Sequence[Contribution], *, planned: bool) -> None:
+        """Prints a table of what each source contributes."""
+        for row in source_lines(made, planned=planned):
+            self._shown.say(row)
+
     def see(self, report: StepReport | Validation) -> None:
         """Counts a step, or prints the result of a validation."""
         self._course.add(report)
@@ -170,10 +180,36 @@ def first_line(steps: int, done: int, epochs: int, parameters: int) -> str:
     return f"training {parameters / 1e6:.1f} M parameters for {steps:,} steps in {epochs:,} epochs{more}"
 
 
+def source_lines(made: Sequence[Contribution], *, planned: bool) -> list[str]:
+    """Describes what each source contributes, as lines of a table.
+
+    Args:
+        made: The contributions.
+        planned: Whether they are those of one epoch to come; otherwise those of all steps.
+    """
+    total = max(1, sum(one.draws for one in made))
+    rows = [("source", "weight", "share", "draws per epoch" if planned else "draws", "stills", "videos", "persons")]
+    for one in made:
+        videos, persons = f"{one.videos:,}", f"{one.persons:,}"
+        if not planned:
+            videos, persons = f"{one.drawn_videos:,} of {videos}", f"{one.drawn_persons:,} of {persons}"
+        numbers = (f"{one.source.weight:g}", f"{one.draws / total:.0%}", f"{one.draws:,}", f"{one.stills:,}")
+        rows.append((printable(one.source.name), *numbers, videos, persons))
+    wide = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.rjust(width) if i else cell.ljust(width) for i, (cell, width) in enumerate(zip(row, wide, strict=True))
+        )
+        for row in rows
+    ]
+
+
 def validation_line(report: Validation) -> str:
-    """Describes the result of a validation."""
+    """Describes the result of a validation; with several sources, also their AUC."""
     best = "  best so far" if report.best else ""
-    return f"epoch {report.epoch + 1}: validation AUC {report.auc:.4f}, loss {report.loss:.4f}{best}"
+    parts = ", ".join(f"{printable(name)} {auc:.4f}" for name, auc, _ in report.parts)
+    by_source = f" (mean of {parts})" if parts else ""
+    return f"epoch {report.epoch + 1}: validation AUC {report.auc:.4f}{by_source}, loss {report.loss:.4f}{best}"
 
 
 def show_trained(out: Path, best: Validation, *, as_json: bool) -> None:

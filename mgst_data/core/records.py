@@ -16,6 +16,8 @@ SPLITS = ("train", "val", "test")
 # Name of the data set that the demo renders. It has the layout of FaceForensics++, but none of its videos.
 DEMO = "demo"
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,120}")
+# Times of frames are multiples of a fraction, and times of spans are decimals: they differ by rounding, seconds.
+_SAME_TIME = 1e-6
 # Default of FrameBatch.damaged: the number of frames is known only when a batch is made.
 NO_FRAME = torch.zeros(0, dtype=torch.bool)
 
@@ -91,6 +93,17 @@ class VideoRecord:
             key: Key of the record; see :class:`VideoRecord`.
         """
         return VideoRecord(key, path, path, dataset="", split="", label=REAL, method="real")
+
+    def fake_frames(self, times: Float[Tensor, " t"]) -> Bool[Tensor, " t"]:
+        """Returns which frames are fake: of a fake video, the frames in its spans, or all frames if it has no spans.
+
+        Args:
+            times: Presentation times of the frames, seconds.
+        """
+        if not self.fake_spans:
+            return torch.full(times.shape, self.label == FAKE)
+        starts, ends = (torch.tensor(self.fake_spans, dtype=torch.float64) - _SAME_TIME).unbind(1)
+        return ((times[:, None] >= starts) & (times[:, None] < ends)).any(dim=1)
 
     @property
     def identities(self) -> frozenset[str]:

@@ -22,7 +22,7 @@ from mgst_data.faces.landmarks import LANDMARK_MODELS
 from mgst_data.faces.refine import BoxRefiner
 from mgst_data.faces.track import Tracker
 from mgst_data.shards.schema import FaceChunk
-from mgst_data.video import READERS, VideoReader
+from mgst_data.video import READERS, VideoReader, content_hash
 from mgst_data.video.damage import CORRUPT_FRAMES
 
 # Frames are scaled down until the smallest face to find has this side, pixels. It is about the input size of the second
@@ -114,6 +114,14 @@ class Extraction:
         self._followed = 0
         # Whether a face was found in a frame that is not damaged.
         self._seen_whole = False
+
+    def content(self) -> str:
+        """Returns the hash of the video file; see :func:`mgst_data.video.content_hash`.
+
+        Raises:
+            VideoError: if the file cannot be read.
+        """
+        return content_hash(self.record.path)
 
     def __iter__(self) -> Iterator[FaceChunk]:
         config = self.extractor.config

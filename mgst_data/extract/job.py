@@ -66,12 +66,13 @@ class ExtractJob:
         began = time.perf_counter()
         extraction = extractor(record)
         chunks = images = 0
-        reason = message = ""
+        reason = message = content = ""
         try:
             for chunk in extraction:
                 shard.write(chunk)
                 chunks += 1
                 images += len(chunk)
+            content = extraction.content()
         except (OutputError, UsageError):
             raise
         except MgstError as error:
@@ -91,7 +92,8 @@ class ExtractJob:
             # Replaces the full path by the path in the data set, so that reports do not depend on the machine.
             message = printable(message).replace(printable(record.path), record.video)
             return VideoReport.of(record, status="skipped", reason=reason, message=message, **measured)
-        return VideoReport.of(record, tracks=extraction.tracks, chunks=chunks, images=images, **measured)
+        counts = {"tracks": extraction.tracks, "chunks": chunks, "images": images}
+        return VideoReport.of(record, content=content, **counts, **measured)
 
 
 @lru_cache(maxsize=1)

@@ -11,6 +11,7 @@ from mgst_data.shards.reader import ShardReader
 from mgst_data.shards.report import ShardReport, Tally, Totals, VideoReport, summarise
 from mgst_data.shards.sampler import Draw, SegmentSampler
 from mgst_data.shards.schema import FaceChunk, decode_chunk, encode_chunk, split_key, verify_sample
+from mgst_data.shards.sources import Source, sources_of
 from mgst_data.shards.verify import verify_shard
 from mgst_data.shards.writer import ShardWriter
 
@@ -40,6 +41,7 @@ __all__ = [
     "ShardReport",
     "ShardTask",
     "ShardWriter",
+    "Source",
     "Tally",
     "Totals",
     "VideoReport",
@@ -54,6 +56,7 @@ __all__ = [
     "plan_shards",
     "reraise",
     "scale_image",
+    "sources_of",
     "split_key",
     "summarise",
     "verify_sample",

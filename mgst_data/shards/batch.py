@@ -25,7 +25,8 @@ class SegmentSample:
         landmarks: Landmarks in pixels of the crops.
         valid: True for frames in which at least 90 % of the landmarks are valid.
         mask: Manipulation masks: 255 where manipulated; None if the chunk has no masks.
-        label: 0 real, 1 fake.
+        label: 0 real, 1 fake: whether any frame is fake. A fake video may be real in parts.
+        frame_label: The same for each frame.
         frame_indices: Numbers of the frames in their video.
         key: Name of the chunk.
     """
@@ -35,6 +36,7 @@ class SegmentSample:
     valid: Bool[Tensor, " t"]
     mask: UInt8[Tensor, "t 1 h w"] | None
     label: int
+    frame_label: Int[Tensor, " t"]
     frame_indices: Int[Tensor, " t"]
     key: str
 
@@ -53,7 +55,8 @@ class SegmentBatch:
         valid: True for frames in which at least 90 % of the landmarks are valid.
         mask: Manipulation masks: 255 where manipulated; None if no segment of the batch has masks.
         has_mask: True for segments with masks; the mask of the others is 0.
-        label: 0 real, 1 fake.
+        label: 0 real, 1 fake: whether any frame is fake. A fake video may be real in parts.
+        frame_label: The same for each frame.
         frame_indices: Numbers of the frames in their video.
         keys: Names of the chunks.
         skipped: Number of draws that could not be read. They are missing from the batch.
@@ -65,6 +68,7 @@ class SegmentBatch:
     mask: UInt8[Tensor, "b t 1 h w"] | None
     has_mask: Bool[Tensor, " b"]
     label: Int[Tensor, " b"]
+    frame_label: Int[Tensor, "b t"]
     frame_indices: Int[Tensor, "b t"]
     keys: tuple[str, ...]
     skipped: int = 0
@@ -81,6 +85,7 @@ class SegmentBatch:
             valid=self.valid[index],
             mask=self.mask[index] if self.mask is not None and self.has_mask[index] else None,
             label=int(self.label[index]),
+            frame_label=self.frame_label[index],
             frame_indices=self.frame_indices[index],
         )
 
@@ -101,7 +106,8 @@ class SegmentBatch:
         """Moves the batch to a device and converts it to a Segment there.
 
         With masks, a frame is fake if any of its pixels is manipulated, and the label of a patch is the manipulated
-        share of its pixels. Without masks, frames and patches have the label of their segment.
+        share of its pixels. Without masks, patches have the label of their frame. In a video that is fake in parts,
+        the mask outside these parts is 0.
 
         Args:
             device: Device of the segment.
@@ -114,9 +120,13 @@ class SegmentBatch:
         segment = Segment.of(
             move(self.frames), move(self.landmarks), valid=move(self.valid), label=move(self.label), grid=grid
         )
+        fake = move(self.frame_label).to(segment.label)
+        segment = segment.replace(
+            frame_label=fake, patch_label=fake[:, :, None, None].expand_as(segment.patch_label).clone()
+        )
         if self.mask is None:
             return segment
-        mask, known = move(self.mask).float() / 255, move(self.has_mask)
+        mask, known = move(self.mask).float() / 255 * fake[:, :, None, None, None], move(self.has_mask)
         b, t = mask.shape[:2]
         patches = adaptive_avg_pool2d(mask.flatten(0, 1), grid).reshape(b, t, grid, grid)
         return segment.replace(
@@ -155,6 +165,7 @@ def collate_segments(samples: SegmentBatch | Sequence[SegmentSample]) -> Segment
         mask=torch.stack(masks) if masks else None,
         has_mask=torch.tensor(has_mask),
         label=torch.tensor([sample.label for sample in samples]),
+        frame_label=torch.stack([sample.frame_label for sample in samples]),
         frame_indices=torch.stack([sample.frame_indices for sample in samples]),
         keys=tuple(sample.key for sample in samples),
     )

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from mgst_data.core import ShardError, UsageError, generator_for, seed_for
 from mgst_data.core.errors import MgstWarning
-from mgst_data.core.sampling import FrameSampler
+from mgst_data.core.sampling import FrameSampler, RandomWindow
 from mgst_data.shards.batch import SegmentBatch, SegmentSample, collate_segments
 from mgst_data.shards.images import scale_image
 from mgst_data.shards.reader import ShardReader
@@ -28,6 +28,7 @@ from mgst_data.shards.storage import DAMAGED
 
 # A mask is still good if a single jaw point lies outside the picture, but not if a tenth of the face is missing.
 VALID_SHARE = 0.9
+_STILL = RandomWindow(1)
 
 
 def reraise(error: ShardError) -> None:
@@ -54,6 +55,8 @@ class SegmentDataset(Dataset[SegmentSample]):
         size: Side that crops are scaled to, with their landmarks and masks, pixels. With None, crops are not scaled,
             and all crops of a batch need the same size.
         seed: Seed of the choice of frames for an integer index; a Draw has its own seed.
+        stills: Whether videos of a single frame (pictures) are kept too, as segments of one frame. They cannot be in a
+            batch with longer segments: use a SegmentSampler with ``span=choose.span``.
         on_error: Called with the ShardError of a chunk that cannot be read. If it returns, the chunk is omitted from
             its batch.
 
@@ -68,9 +71,11 @@ class SegmentDataset(Dataset[SegmentSample]):
         *,
         size: int | None = None,
         seed: int = 0,
+        stills: bool = False,
         on_error: Callable[[ShardError], None] = reraise,
     ) -> None:
-        self.reader = reader.where(reader.frames >= choose.span)
+        long = reader.frames >= choose.span
+        self.reader = reader.where(long | reader.stills if stills else long)
         self.choose, self.size, self.seed, self.on_error = choose, size, seed, on_error
         # Shared memory: persistent workers see a new epoch.
         self._epoch = torch.zeros((), dtype=torch.long).share_memory_()  # type: ignore[no-untyped-call]
@@ -100,7 +105,15 @@ class SegmentDataset(Dataset[SegmentSample]):
         return self.__getitems__([index])[0]
 
     def __getitems__(self, indices: Sequence[SupportsIndex | Draw]) -> SegmentBatch:
-        """Reads a batch; DataLoader calls this method. Raises ShardError if none of the chunks can be read."""
+        """Reads a batch; DataLoader calls this method.
+
+        Args:
+            indices: Numbers of chunks, or draws.
+
+        Raises:
+            ShardError: if none of the chunks can be read.
+            UsageError: if the chunks cannot be in one batch: segments and stills, or crops of different sizes.
+        """
         errors: list[ShardError] = []
 
         def left_out(error: ShardError) -> None:
@@ -111,9 +124,13 @@ class SegmentDataset(Dataset[SegmentSample]):
         for draw in map(self._draw, indices):
             try:
                 shard = self.reader.shards[self.reader.shard[draw.chunk]]
-                windows.append(choose_window(self.reader[draw.chunk], self.choose, draw.seed, shard))
+                choose = self.choose if int(self.reader.frames[draw.chunk]) >= self.choose.span else _STILL
+                windows.append(choose_window(self.reader[draw.chunk], choose, draw.seed, shard))
             except ShardError as error:
                 left_out(error)
+        if len({len(window.positions) for window in windows}) > 1:
+            hint = "make the batches with SegmentSampler(dataset.reader, ..., span=choose.span)"
+            raise UsageError("segments and stills cannot be in one batch", where=self.reader.location, hint=hint)
         batch = decode_windows(windows, self.size or self._common_size(windows), left_out)
         if batch is None:
             what = f"none of the {len(indices)} chunks of a batch can be read"
@@ -188,18 +205,27 @@ class SegmentLoader:
             "position": sampler.position,
             "seed": sampler.seed,
             "chunks": sampler.reader.digest,
+            # In such an epoch a position depends on the size of the batches.
+            **({"stride": sampler.stride} if sampler.mixed else {}),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Resumes at a saved position. The batch size and the number of processes may differ from the saved run.
+        """Resumes at a saved position.
+
+        The batch size and the number of processes may differ from the saved run, unless there are segments and stills.
 
         Args:
             state: Position that ``state_dict`` returned.
 
         Raises:
-            UsageError: if the state was saved with other chunks or another seed.
+            UsageError: if the state was saved with other chunks or another seed, or, with segments and stills, with
+                another batch size or number of processes.
         """
         mine = self.state_dict()
+        if state.get("stride") != mine.get("stride"):
+            hint = "resume with the batch size and the number of processes of the saved state"
+            what = "the state was saved with another batch size or number of processes"
+            raise UsageError(what, where=self.sampler.reader.location, hint=hint)
         if any(state[name] != mine[name] for name in ("seed", "chunks")):
             hint = "resume with the shards and the seed of the saved state"
             what = "the state was saved with other shards or another seed"
@@ -265,6 +291,7 @@ def decode_windows(
     landmarks = torch.stack([chunk.landmarks[positions] for chunk, positions in chunks])
     valid = torch.stack([chunk.valid[positions] for chunk, positions in chunks])
     has_mask = torch.tensor([bool(chunk.masks) for chunk, _ in chunks])
+    fake = torch.stack([chunk.fake_frames[positions] for chunk, positions in chunks])
     return SegmentBatch(
         frames=torch.from_numpy(frames).permute(0, 1, 4, 2, 3),
         # Pixel centres have whole coordinates, but scaling keeps the corner of the first pixel at (-0.5, -0.5).
@@ -272,7 +299,8 @@ def decode_windows(
         valid=valid.float().mean(dim=-1) >= VALID_SHARE,
         mask=torch.from_numpy(masks)[:, :, None] if bool(has_mask.any()) else None,
         has_mask=has_mask,
-        label=torch.tensor([chunk.record.label for chunk, _ in chunks]),
+        label=fake.any(dim=1).long(),
+        frame_label=fake.long(),
         frame_indices=torch.stack([chunk.frame_indices[positions] for chunk, positions in chunks]),
         keys=tuple(chunk.key for chunk, _ in chunks),
     )

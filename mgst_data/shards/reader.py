@@ -1,4 +1,4 @@
-"""Reads any chunk of a folder of shards by its number (random access)."""
+"""Reads any chunk of folders of shards by its number (random access)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from jaxtyping import Bool, Int
@@ -18,8 +17,13 @@ from mgst_data.core.locations import join
 from mgst_data.core.records import SPLITS
 from mgst_data.shards import tar
 from mgst_data.shards.folder import ShardFolder
+from mgst_data.shards.report import ShardReport, VideoReport
 from mgst_data.shards.schema import Data, FaceChunk, decode_chunk, split_key
+from mgst_data.shards.sources import Places, Source, sources_of
 from mgst_data.shards.storage import DAMAGED, read_span
+
+# Default of ShardReader.source: the number of chunks is known only when a reader is made.
+_ONE_SOURCE = torch.zeros(0, dtype=torch.long)
 
 
 def read_sample(shard: str, offset: int, size: int) -> tuple[str, dict[str, Data]]:
@@ -85,19 +89,23 @@ def checked_chunk(members: Mapping[str, Data], key: str, *, where: str) -> FaceC
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ShardReader:
-    """The chunks of a folder of shards, as flat columns of length n, sorted by video, track and chunk.
+    """The chunks of folders of shards, as flat columns of length n, sorted by source, video, track and chunk.
 
     Attributes:
-        location: Path or URL of the folder.
+        location: Path or URL of the folder; of several folders, all of them, for error messages.
         shards: Path or URL of every shard.
-        videos: Key of every video that has chunks.
+        videos: Key of every video that has chunks. Videos of different sources may have the same key.
         shard: Shard of each chunk, as an index into ``shards``.
         video: Video of each chunk, as an index into ``videos``.
         track: Number of the track within the video.
         offset: First byte of the sample in its shard.
         size: Size of the sample, bytes.
         frames: Number of frames of each chunk.
-        label: 0 real, 1 fake.
+        label: 0 real, 1 fake: whether the chunk has a fake frame. A fake video may be real in parts.
+        source: Source of each chunk, as an index into ``sources``.
+        sources: The folders.
+        persons: Identity that each video shows; "" if the data set does not name it, None if the report does not say,
+            see :meth:`with_persons`.
     """
 
     location: str
@@ -110,61 +118,82 @@ class ShardReader:
     size: Int[Tensor, " n"]
     frames: Int[Tensor, " n"]
     label: Int[Tensor, " n"]
+    source: Int[Tensor, " n"] = _ONE_SOURCE
+    sources: tuple[Source, ...] = ()
+    persons: tuple[str | None, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.source is _ONE_SOURCE:
+            object.__setattr__(self, "source", torch.zeros_like(self.shard))
+        if not self.sources:
+            object.__setattr__(self, "sources", sources_of(self.location))
 
     @staticmethod
     def open(
-        location: str | Path,
+        places: Places,
         *,
         split: str | None = None,
         label: int | None = None,
         methods: Collection[str] | None = None,
     ) -> ShardReader:
-        """Opens a folder of shards. Reads only the reports of the shards.
+        """Opens one or more folders of shards. Reads only the reports of the shards.
 
         Args:
-            location: Path or fsspec URL of the folder.
+            places: Path or fsspec URL of a folder, a :class:`~mgst_data.shards.Source`, or a list of these.
             split: Keeps only videos of this split ("" for videos without one); None keeps all.
             label: Keeps only real (0) or only fake (1) videos; None keeps both.
             methods: Keeps only videos of these methods; "real" is one of them. None keeps all.
 
         Raises:
-            UsageError: if the folder has no shards, if a shard is not complete, or if a method or split is unknown.
+            UsageError: if a folder has no shards, if a shard is not complete, if a method or split is unknown, or if a
+                folder is given twice.
         """
-        folder = ShardFolder.read(location)
-        reports = list(folder.reports())
-        if len(reports) < len(folder.plan):
-            what = f"{len(folder.plan) - len(reports)} of {len(folder.plan)} shards are not complete"
-            hint = "run the same mgst-data extract command again; it makes the missing shards"
-            raise UsageError(what, where=location, hint=hint)
-        there = {"real", *(video.method for report in reports for video in report.videos)}
+        sources = sources_of(places)
+        location = ", ".join(source.location for source in sources)
+        reports = [_complete(source.location) for source in sources]
+        there = {"real", *(video.method for some in reports for report in some for video in report.videos)}
         for name in methods or ():
             check_name(name, sorted(there), "method", location)
         if split:
             check_name(split, SPLITS, "split", location)
         shards: list[str] = []
-        videos: list[str] = []
+        videos: list[VideoReport] = []
         rows: list[tuple[int, ...]] = []
-        for report in reports:
-            wanted = {
-                video.key: video
-                for video in report.videos
-                if video.chunks
-                and split in (None, video.split)
-                and label in (None, video.label)
-                and (methods is None or video.method in methods)
-            }
-            numbers = {key: len(videos) + i for i, key in enumerate(wanted)}
-            videos += wanted
-            for sample in report.samples:
-                key, track, chunk = split_key(sample.key)
-                if key in wanted:
-                    place = (len(shards), sample.offset, sample.size, sample.frames)
-                    rows.append((numbers[key], track, chunk, *place, wanted[key].label))
-            shards.append(join(str(location), f"{report.name}.tar"))
-        columns = torch.tensor(sorted(rows), dtype=torch.long).reshape(-1, 8).unbind(1)
-        video_, track_, _, shard_, offset, size, frames, label_ = columns
+        for number, (source, some) in enumerate(zip(sources, reports, strict=True)):
+            for report in some:
+                wanted = {
+                    video.key: video
+                    for video in report.videos
+                    if video.chunks
+                    and split in (None, video.split)
+                    and label in (None, video.label)
+                    and (methods is None or video.method in methods)
+                }
+                numbers = {key: len(videos) + i for i, key in enumerate(wanted)}
+                videos += wanted.values()
+                for sample in report.samples:
+                    key, track, chunk = split_key(sample.key)
+                    if key in wanted:
+                        is_fake = int(wanted[key].label and sample.fakes != 0)
+                        place = (len(shards), sample.offset, sample.size, sample.frames, is_fake, number)
+                        rows.append((numbers[key], track, chunk, *place))
+                shards.append(join(source.location, f"{report.name}.tar"))
+        columns = torch.tensor(sorted(rows), dtype=torch.long).reshape(-1, 9).unbind(1)
+        video_, track_, _, shard_, offset, size, frames, label_, source_ = columns
         return ShardReader(
-            str(location), tuple(shards), tuple(videos), shard_, video_, track_, offset, size, frames, label_
+            location=location,
+            shards=tuple(shards),
+            videos=tuple(video.key for video in videos),
+            shard=shard_,
+            video=video_,
+            track=track_,
+            offset=offset,
+            size=size,
+            frames=frames,
+            label=label_,
+            source=source_,
+            sources=sources,
+            persons=tuple(video.target_key for video in videos),
         )
 
     def __len__(self) -> int:
@@ -179,19 +208,60 @@ class ShardReader:
 
     def __repr__(self) -> str:
         fakes = int(self.label.sum())
-        return f"ShardReader({len(self)} chunks of {len(self.videos)} videos; {len(self) - fakes} real, {fakes} fake)"
+        several = f" of {len(self.sources)} sources" if len(self.sources) > 1 else ""
+        counts = f"{len(self)} chunks of {len(self.videos)} videos{several}"
+        return f"ShardReader({counts}; {len(self) - fakes} real, {fakes} fake)"
 
     def where(self, chosen: Bool[Tensor, " n"]) -> ShardReader:
         """Returns a reader of only the chosen chunks."""
         columns = {
             column.name: getattr(self, column.name)[chosen]
             for column in dataclasses.fields(self)
-            if column.name not in ("location", "shards", "videos")
+            if column.name not in ("location", "shards", "videos", "sources", "persons")
         }
         return dataclasses.replace(self, **columns)
+
+    def of_source(self, number: int) -> ShardReader:
+        """Returns a reader of only the chunks of a source, by its index in ``sources``."""
+        return dataclasses.replace(self.where(self.source == number), location=self.sources[number].location)
+
+    def with_persons(self) -> ShardReader:
+        """Returns a reader that knows all persons. Reads one chunk of each video whose report does not name them.
+
+        Raises:
+            ShardError: if such a chunk is damaged.
+        """
+        persons = list(self.persons or [None] * len(self.videos))
+        unknown = [number for number, person in enumerate(persons) if person is None]
+        first = dict(zip(reversed(self.video.tolist()), reversed(range(len(self))), strict=True)) if unknown else {}
+        for number in unknown:
+            # A video whose chunks were all left out is not read.
+            persons[number] = self[first[number]].record.target_key if number in first else ""
+        return dataclasses.replace(self, persons=tuple(persons))
+
+    @property
+    def stills(self) -> Bool[Tensor, " n"]:
+        """True for chunks of videos of a single frame: pictures."""
+        longest = torch.zeros(len(self.videos), dtype=torch.long).scatter_reduce(0, self.video, self.frames, "amax")
+        return longest[self.video] == 1
 
     @property
     def digest(self) -> str:
         """Hash that is equal for readers with the same chunks in the same order."""
         content = "\n".join(self.videos).encode() + torch.stack((self.video, self.offset, self.size)).numpy().tobytes()
         return hashlib.blake2b(content, digest_size=8).hexdigest()
+
+
+def _complete(location: str) -> list[ShardReport]:
+    """Returns the reports of a folder.
+
+    Raises:
+        UsageError: if a shard is not complete.
+    """
+    folder = ShardFolder.read(location)
+    reports = list(folder.reports())
+    if len(reports) < len(folder.plan):
+        what = f"{len(folder.plan) - len(reports)} of {len(folder.plan)} shards are not complete"
+        hint = "run the same mgst-data extract command again; it makes the missing shards"
+        raise UsageError(what, where=location, hint=hint)
+    return reports

@@ -7,6 +7,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from types import NoneType
 from typing import Any, TypeVar
 
 from mgst_data.core import ShardError, VideoRecord
@@ -20,7 +21,8 @@ class VideoReport:
     """The result of the extraction of one video.
 
     Attributes:
-        key: Key of the record. Video, dataset, split, label, method and compression are those of the record too.
+        key: Key of the record. Video, dataset, split, label, method, compression, source_key and target_key are those
+            of the record too. The last two are None in reports of earlier versions.
         status: "done" or "skipped".
         reason: Reason code of a skipped video ("no_face", "truncated", ...); otherwise "".
         message: Error message of a skipped video: what happened, where, and what to do next.
@@ -30,6 +32,8 @@ class VideoReport:
         images: Number of stored crops.
         seconds: Time of the extraction, seconds.
         notes: Reason code and text of every defect of a video that was kept.
+        content: Hash of the bytes of the file (:func:`mgst_data.video.content_hash`), which recognises it under another
+            name. "" if the video was skipped or is read from a URL, and in reports of earlier versions.
     """
 
     key: str
@@ -48,6 +52,9 @@ class VideoReport:
     seconds: float = 0.0
     notes: tuple[tuple[str, str], ...] = ()
     compression: str = ""
+    source_key: str | None = None
+    target_key: str | None = None
+    content: str = ""
 
     def __post_init__(self) -> None:
         if self.status not in (DONE, SKIPPED):
@@ -65,7 +72,7 @@ class VideoReport:
             record: Record of the video.
             **outcome: The other attributes of the report.
         """
-        about = ("key", "video", "dataset", "split", "label", "method", "compression")
+        about = ("key", "video", "dataset", "split", "label", "method", "compression", "source_key", "target_key")
         return VideoReport(**{name: getattr(record, name) for name in about}, **outcome)
 
     @property
@@ -76,12 +83,17 @@ class VideoReport:
 
 @dataclass(frozen=True, slots=True)
 class SampleSpan:
-    """The position of a sample in its shard: ``size`` bytes from ``offset``, with ``frames`` crops."""
+    """The position of a sample in its shard: ``size`` bytes from ``offset``, with ``frames`` crops.
+
+    ``fakes`` of the crops are from fake frames. It is None in reports of earlier versions: they have no video that is
+    fake in parts.
+    """
 
     key: str
     offset: int
     size: int
     frames: int
+    fakes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +145,6 @@ class ShardReport:
         try:
             raw = json.loads(data)
             for video in raw["videos"]:
-                video.setdefault("compression", "")  # reports of earlier versions do not have it
                 video["notes"] = tuple((str(reason), str(text)) for reason, text in video["notes"])
             for name, kind in (("videos", VideoReport), ("samples", SampleSpan), ("files", ShardFile)):
                 raw[name] = tuple(_build(kind, item) for item in raw[name])
@@ -208,11 +219,17 @@ def summarise(reports: Iterable[ShardReport]) -> Totals:
     )
 
 
-_SCALARS: dict[str, Any] = {"str": str, "int": int, "float": (int, float)}
+_SCALARS: dict[str, Any] = {
+    "str": str, "int": int, "float": (int, float), "str | None": (str, NoneType), "int | None": (int, NoneType),
+}  # fmt: skip
+# Fields that reports of earlier versions do not have.
+_CAME_LATER = ("compression", "source_key", "target_key", "content", "fakes")
 
 
 def _build(kind: type[T], values: dict[str, Any]) -> T:
     for column in dataclasses.fields(kind):  # type: ignore[arg-type]
+        if column.name in _CAME_LATER:
+            values.setdefault(column.name, column.default)
         value = values[column.name]
         if not isinstance(value, _SCALARS.get(str(column.type), object)):
             raise TypeError(f"{column.name!r} is {value!r}")

@@ -10,7 +10,8 @@ from jaxtyping import Int
 from torch import Tensor
 from torch.utils.data import Sampler
 
-from mgst_data.core import FAKE, REAL, UsageError, generator_for, seed_for
+from mgst_data.core import UsageError, generator_for, seed_for
+from mgst_data.shards.draws import SourceDraws, alternated, balanced, draw_by_video
 from mgst_data.shards.reader import ShardReader
 
 
@@ -29,6 +30,10 @@ class SegmentSampler(Sampler[list[Draw]]):
     depend on the batch size and the number of processes. Training resumes exactly where it stopped, also on other
     hardware.
 
+    Segments and stills come in batches of their own, because all segments of a batch have the same number of frames.
+    Batches of the rarer kind are spread evenly over the epoch, and all processes read the same kind at the same time. A
+    place in such an epoch does depend on the batch size and on the number of processes.
+
     Args:
         reader: Reader of the chunks.
         batch_size: Number of draws of one batch, for one process.
@@ -39,12 +44,18 @@ class SegmentSampler(Sampler[list[Draw]]):
         balance: Whether real and fake alternate. The chunks of the rarer label are repeated to fill an epoch.
         per_video: Number of draws from every video in an epoch. Each draw chooses a track first, then a chunk, so that
             neither long videos nor long tracks dominate. None draws every chunk once.
+        by_source: Whether the draws of an epoch are divided by the weights of the sources, then equally among the
+            persons of a source, then among their videos; see :class:`mgst_data.shards.draws.SourceDraws`. The number of
+            draws stays ``per_video`` times the number of videos.
+        span: Chunks with fewer frames are stills. 1 makes no difference between segments and stills.
         drop_last: Whether to omit the draws at the end that do not fill a batch for every process. Otherwise every draw
             is made once, the last batch may be smaller, and some processes may get one batch less.
 
     Raises:
-        ValueError: if ``rank`` is not in [0, world), or ``batch_size`` is less than 1.
-        UsageError: if there are no chunks, or if ``balance`` is set and all chunks have the same label.
+        ValueError: if ``rank`` is not in [0, world), or ``batch_size`` is less than 1; if ``by_source`` is set without
+            ``per_video``; or if there are segments and stills, and ``drop_last`` is not set.
+        UsageError: if there are no chunks, if ``balance`` is set and all chunks have the same label, or if there are
+            segments and stills, but too few of one kind for a batch.
     """
 
     def __init__(
@@ -58,6 +69,8 @@ class SegmentSampler(Sampler[list[Draw]]):
         shuffle: bool = True,
         balance: bool = False,
         per_video: int | None = None,
+        by_source: bool = False,
+        span: int = 1,
         drop_last: bool = False,
     ) -> None:
         if not 0 <= rank < world or batch_size < 1:
@@ -74,7 +87,21 @@ class SegmentSampler(Sampler[list[Draw]]):
         self.reader, self.batch_size, self.seed, self.rank, self.world = reader, batch_size, seed, rank, world
         self.shuffle, self.balance, self.per_video, self.drop_last = shuffle, balance, per_video, drop_last
         self.epoch, self.position = 0, 0
+        single = reader.frames < span
+        self._single = single if bool(single.any()) and not bool(single.all()) else None
+        if self.mixed and not drop_last:
+            raise ValueError("segments and stills together need drop_last; otherwise use a sampler for each")
+        if by_source and per_video is None:
+            raise ValueError("by_source needs per_video")
+        self._by_source = (
+            SourceDraws(reader, per_video, single=single, balance=balance) if by_source and per_video else None
+        )
         self.draws = len(self.order(0))  # the same in every epoch
+
+    @property
+    def mixed(self) -> bool:
+        """Whether there are batches of segments and batches of stills."""
+        return self._single is not None
 
     @property
     def stride(self) -> int:
@@ -82,11 +109,29 @@ class SegmentSampler(Sampler[list[Draw]]):
         return self.batch_size * self.world
 
     def order(self, epoch: int) -> Int[Tensor, " n"]:
-        """Returns the numbers of the chunks of an epoch, for all processes together."""
+        """Returns the numbers of the chunks of an epoch, for all processes together.
+
+        Raises:
+            UsageError: if there are segments and stills, but too few of one kind for a batch.
+        """
         generator = generator_for(self.seed, "order", epoch)
         order = torch.arange(len(self.reader))
-        if self.per_video is not None:
+        if self._by_source is not None:
+            order = self._by_source(generator)
+        elif self.per_video is not None:
             order = draw_by_video(self.reader, self.per_video, generator)
+        if self._single is None:
+            return self._arranged(order, generator)
+        still = self._single[order]
+        segments, stills = (self._arranged(order[kind], generator) for kind in (~still, still))
+        for name, draws in (("segments", segments), ("stills", stills)):
+            if len(draws) < self.stride:
+                what = f"an epoch has {len(draws)} {name}, too few for one batch in each of {self.world} processes"
+                hint = "lower the batch size, or raise the number of draws or the weights of their sources"
+                raise UsageError(what, where=self.reader.location, hint=hint)
+        return alternated(segments, stills, self.stride)
+
+    def _arranged(self, order: Int[Tensor, " n"], generator: torch.Generator) -> Int[Tensor, " m"]:
         if self.shuffle:
             order = order[torch.randperm(len(order), generator=generator)]
         return balanced(order, self.reader.label[order], generator) if self.balance else order
@@ -105,47 +150,3 @@ class SegmentSampler(Sampler[list[Draw]]):
     @property
     def _stop(self) -> int:
         return self.draws - (self.draws - self.position) % self.stride if self.drop_last else self.draws
-
-
-def draw_by_video(reader: ShardReader, per_video: int, generator: torch.Generator) -> Int[Tensor, " n"]:
-    """Draws chunks from every video: first a random track, then a random chunk of the track.
-
-    Args:
-        reader: Reader of the chunks.
-        per_video: Number of draws from every video.
-        generator: Source of randomness.
-
-    Returns:
-        The numbers of the chunks, video by video.
-    """
-    # The columns are sorted, so tracks are runs of chunks and videos are runs of tracks.
-    track_of = torch.stack((reader.video, reader.track), dim=1)
-    tracks, chunks = torch.unique_consecutive(track_of, dim=0, return_counts=True)
-    _, videos = torch.unique_consecutive(tracks[:, 0], return_counts=True)
-    random = torch.randint(2**62, (2, len(videos), per_video), generator=generator)
-    track = (videos.cumsum(0) - videos)[:, None] + random[0] % videos[:, None]
-    chunk: Tensor = (chunks.cumsum(0) - chunks)[track] + random[1] % chunks[track]
-    return chunk.flatten()
-
-
-def balanced(order: Int[Tensor, " n"], label: Int[Tensor, " n"], generator: torch.Generator) -> Int[Tensor, " m"]:
-    """Alternates real and fake draws.
-
-    Every draw of the more frequent label is used once. The draws of the other label are repeated in new orders.
-
-    Args:
-        order: Numbers of the chunks.
-        label: Label of each chunk in ``order``.
-        generator: Source of randomness.
-
-    Returns:
-        The numbers of the chunks: real, fake, real, fake, ...
-    """
-    real, fake = order[label == REAL], order[label == FAKE]
-    length = max(len(real), len(fake))
-    filled = []
-    for draws in (real, fake):
-        rounds = [draws]
-        rounds += [draws[torch.randperm(len(draws), generator=generator)] for _ in range(-(-length // len(draws)) - 1)]
-        filled.append(torch.cat(rounds)[:length])
-    return torch.stack(filled, dim=1).flatten()

@@ -36,7 +36,11 @@ _PLAIN: dict[str, Any] = {
     "track": int, "chunk": int, "fps": (int, float), "crop_size": int, "image_format": str, "quality": int,
     "models": dict,
 }  # fmt: skip
-_LISTS: dict[str, Any] = dict.fromkeys(("frame_indices", "pts", "frame_size", "crop_from_frame", "damaged"), list)
+_LISTS: dict[str, Any] = dict.fromkeys(
+    ("frame_indices", "pts", "frame_size", "crop_from_frame", "damaged", "fake_spans"), list
+)
+# Fields that shards of earlier versions do not have.
+_CAME_LATER = ("damaged", "fake_spans")
 # Arrays KEY.*.npy with the types that they are stored as.
 _ARRAYS = {"landmarks": "<f4", "landmarks_raw": "<f4", "valid": "|b1", "boxes": "<f4", "scores": "<f4"}
 
@@ -109,6 +113,11 @@ class FaceChunk:
         return f"FaceChunk({self.key}, {len(self)} {self.image_format} crops of {self.crop_size} pixels{masks})"
 
     @property
+    def fake_frames(self) -> Bool[Tensor, " t"]:
+        """True for fake frames; see :meth:`VideoRecord.fake_frames`."""
+        return self.record.fake_frames(self.pts)
+
+    @property
     def face_area(self) -> float:
         """Sum of the areas of the face boxes over the frames, square pixels of the video."""
         size = (self.boxes[:, 2:] - self.boxes[:, :2]).double() / float(self.crop_from_frame[0, 0])
@@ -160,6 +169,7 @@ def encode_chunk(chunk: FaceChunk) -> dict[str, bytes]:
         "schema": SCHEMA,
         **{name: getattr(chunk.record, name) for name in _RECORD},
         **{name: getattr(chunk, name) for name in _PLAIN},
+        "fake_spans": chunk.record.fake_spans,
         "frame_indices": chunk.frame_indices.tolist(),
         "damaged": chunk.frame_indices[chunk.damaged].tolist(),
         "pts": chunk.pts.tolist(),
@@ -187,7 +197,11 @@ def decode_chunk(sample: Mapping[str, Data]) -> FaceChunk:
         info = _decode_info(sample["json"])
         arrays: dict[str, Any] = {name: _decode_array(sample[f"{name}.npy"]) for name in _ARRAYS}
         return FaceChunk(
-            record=VideoRecord(path="", **{name: info[name] for name in _RECORD}),
+            record=VideoRecord(
+                path="",
+                fake_spans=tuple((float(start), float(end)) for start, end in info["fake_spans"]),
+                **{name: info[name] for name in _RECORD},
+            ),
             frame_indices=torch.tensor(info["frame_indices"], dtype=torch.long),
             damaged=_among(info["frame_indices"], info["damaged"]),
             pts=torch.tensor(info["pts"], dtype=torch.float64),
@@ -271,7 +285,7 @@ def _decode_info(data: Data) -> dict[str, Any]:
     info = json.loads(bytes(data))
     if info["schema"] != SCHEMA:
         raise ShardError(f"has schema {info['schema']}, but this version reads {SCHEMA}", hint="extract again")
-    info.setdefault("damaged", [])  # shards of earlier versions do not have it
+    info = {**{name: [] for name in _CAME_LATER}, **info}
     for name, kind in (_RECORD | _PLAIN | _LISTS).items():
         if not isinstance(info[name], kind):
             raise TypeError(f"the JSON has {info[name]!r} as {name!r}")

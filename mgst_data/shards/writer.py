@@ -137,7 +137,8 @@ class ShardWriter:
         with output_errors(self._path):
             self._file.write(data)
         self._digest.update(data)
-        self._samples.append(SampleSpan(chunk.key, self._size, len(data), len(chunk)))
+        fakes = int(chunk.fake_frames.sum())
+        self._samples.append(SampleSpan(chunk.key, self._size, len(data), len(chunk), fakes))
         self._size += len(data)
 
     def end_video(self, video: VideoReport) -> None:

@@ -7,7 +7,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from mgst_data.augment.compression import FrameCodec
 from mgst_data.core import FAKE, REAL, UsageError
 from mgst_data.core.devices import choose_device
 from mgst_data.core.errors import printable
-from mgst_data.shards import ShardFolder
+from mgst_data.shards import ShardFolder, sources_of
 from mgst_data.shards.report import latest
 from mgst_model.evaluate.predictions import JSON_NAME, Predictions
 from mgst_model.evaluate.score import Disturbance, Tracks, faceless_reports, score_shards
@@ -254,8 +254,11 @@ def gather(parts: Sequence[Part], scoring: Scoring) -> Predictions:
         "weights": detector.path,
         "weights_digest": detector.digest,
     }
+    # A single folder needs no name.
+    names = [source.name for source in sources_of([part.tested.location for part in parts])] if parts[1:] else [""]
+    videos = (replace(video, source=name) for name, part in zip(names, loaded, strict=True) for video in part.videos)
     try:
-        return Predictions(detector.name, tuple(video for part in loaded for video in part.videos), info)
+        return Predictions(detector.name, tuple(videos), info)
     except ValueError as error:
         where = ", ".join(part.tested.location for part in parts)
         raise UsageError(str(error), where=where, hint="give folders that share no video") from error

@@ -20,9 +20,13 @@ JSON_NAME, CSV_NAME = "predictions.json", "predictions.csv"
 FORMAT = "mgst-predictions"
 VERSION = 1
 Missing = Literal["leave_out", "half"]
+Level = Literal["video", "segment", "frame"]
 Names = str | Collection[str]
-_TEXT = ("key", "dataset", "method", "split", "compression", "source_key", "target_key")
+_TEXT = ("key", "dataset", "method", "split", "compression", "source_key", "target_key", "source", "seen")
 _NUMBERS = ("segments", "frames")
+_LABELS = ("segment_labels", "frame_labels")
+# Fields that files of earlier versions do not have.
+_CAME_LATER: dict[str, Any] = {"segment_labels": [], "frame_labels": [], "source": "", "seen": ""}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +48,12 @@ class VideoScore:
         frame_indices: Frame numbers in the video, one per entry of ``frames``.
         source_key: Source identity (whose face is shown), or "".
         target_key: Target identity (whose video it was), or "".
+        segment_labels: Label of each segment of a video that is fake in parts: 1 if any of its frames is fake. Empty if
+            all are like ``label``.
+        frame_labels: Label of each frame of a video that is fake in parts. Empty if all are like ``label``.
+        source: Name of the folder of shards that the video is from, if there are several.
+        seen: How the network knows the video: "trained", "validated", "person" (it was trained on another video of the
+            same person), or "".
     """
 
     key: str
@@ -58,6 +68,10 @@ class VideoScore:
     frame_indices: tuple[int, ...] = ()
     source_key: str = ""
     target_key: str = ""
+    segment_labels: tuple[int, ...] = ()
+    frame_labels: tuple[int, ...] = ()
+    source: str = ""
+    seen: str = ""
 
     def __post_init__(self) -> None:
         if self.label not in (REAL, FAKE):
@@ -68,6 +82,10 @@ class VideoScore:
         if len(self.frames) != len(self.frame_indices):
             what = f"got {len(self.frames)} and {len(self.frame_indices)}"
             raise ValueError(f"{self.key}: frames and frame_indices must have the same length, {what}")
+        for name, count in (("segment_labels", len(self.segments)), ("frame_labels", len(self.frames))):
+            labels = getattr(self, name)
+            if labels and (len(labels) != count or not set(labels) <= {REAL, FAKE} or self.label == REAL):
+                raise ValueError(f"{self.key}: {name} must be one 0 or 1 for each score of a fake video")
         if self.score is None and (self.segments or self.frames):
             raise ValueError(f"{self.key}: segments or frames have scores, but the video has none")
 
@@ -106,6 +124,7 @@ class Predictions:
         method: Names | None = None,
         split: Names | None = None,
         compression: Names | None = None,
+        source: Names | None = None,
         label: int | None = None,
     ) -> Predictions:
         """Returns the videos that match all given conditions. A condition of None matches every video.
@@ -115,9 +134,10 @@ class Predictions:
             method: One or several methods.
             split: One or several splits.
             compression: One or several compressions.
+            source: One or several folders of shards, by name.
             label: 0 real, 1 fake.
         """
-        wanted = {"dataset": dataset, "method": method, "split": split, "compression": compression}
+        wanted = {"dataset": dataset, "method": method, "split": split, "compression": compression, "source": source}
         names = {
             key: {value} if isinstance(value, str) else set(value) for key, value in wanted.items() if value is not None
         }
@@ -150,9 +170,25 @@ class Predictions:
         )
 
     def frame_scores(self) -> Scored:
-        """Returns the score of every scored frame, with the label of its video."""
-        labels = [video.label for video in self.videos for _ in video.frames]
+        """Returns the score of every scored frame with its label: that of its video, unless it is fake in parts."""
+        labels = [label for v in self.videos for label in v.frame_labels or (v.label,) * len(v.frames)]
         return Scored.of([score for video in self.videos for score in video.frames], labels)
+
+    def at(self, level: Level, missing: Missing = "leave_out") -> Scored:
+        """Returns scores and labels of videos, segments or frames.
+
+        Args:
+            level: "video", "segment" or "frame".
+            missing: How to count videos without a face, see :meth:`scores`; for videos only.
+        """
+        if level == "video":
+            return self.scores(missing)
+        return self.segment_scores() if level == "segment" else self.frame_scores()
+
+    def segment_scores(self) -> Scored:
+        """Returns the score of every scored segment with its label. A segment is fake if one of its frames is."""
+        labels = [label for v in self.videos for label in v.segment_labels or (v.label,) * len(v.segments)]
+        return Scored.of([score for video in self.videos for score in video.segments], labels)
 
     def pairs(self) -> Scored:
         """Returns scores of real-fake pairs of videos, for :func:`mgst_model.evaluate.metrics.pair_accuracy`.
@@ -209,7 +245,7 @@ class Predictions:
     def csv_text(self) -> str:
         """Returns a CSV row per video, with the numbers of segments and frames. The score is empty without a face."""
         text = io.StringIO()
-        names = [f.name for f in fields(VideoScore) if f.name != "frame_indices"]
+        names = [f.name for f in fields(VideoScore) if f.name not in ("frame_indices", *_LABELS)]
         writer = csv.DictWriter(text, names, lineterminator="\n")
         writer.writeheader()
         for video in self.videos:
@@ -261,6 +297,7 @@ def _checked(video: object) -> dict[str, Any]:
         ValueError: if a field is missing, unknown, or of another type.
     """
     names = {f.name for f in fields(VideoScore)}
+    video = _CAME_LATER | video if isinstance(video, dict) else video
     if not isinstance(video, dict) or video.keys() != names:
         raise ValueError(f"a video must be an object with the keys {', '.join(sorted(names))}")
     for name in _TEXT:
@@ -269,12 +306,14 @@ def _checked(video: object) -> dict[str, Any]:
     key = printable(video["key"])
     if type(video["label"]) is not int or type(video["score"]) not in (int, float, NoneType):
         raise ValueError(f"{key}: label and score must be numbers")
-    for name, kinds in (("segments", (int, float)), ("frames", (int, float)), ("frame_indices", (int,))):
+    numbers = dict.fromkeys(_NUMBERS, (int, float)) | dict.fromkeys(("frame_indices", *_LABELS), (int,))
+    for name, kinds in numbers.items():
         if not (isinstance(video[name], list) and all(type(item) in kinds for item in video[name])):
             raise ValueError(f"{key}: {name} must be a list of numbers")
     lists = {name: tuple(float(item) for item in video[name]) for name in _NUMBERS}
     score = None if video["score"] is None else float(video["score"])
-    return {**video, **lists, "score": score, "frame_indices": tuple(video["frame_indices"])}
+    whole = {name: tuple(video[name]) for name in ("frame_indices", *_LABELS)}
+    return {**video, **lists, **whole, "score": score}
 
 
 def _refuse(constant: str) -> float:

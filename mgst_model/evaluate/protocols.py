@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any
 
 from mgst_data.core import FAKE, REAL, UsageError
 from mgst_data.core.errors import check_name
 from mgst_model.evaluate.metrics import FIGURES, Intervals, Metrics, bootstrap, metrics
-from mgst_model.evaluate.predictions import Missing, Predictions, VideoScore
-
-Level = Literal["video", "frame"]
+from mgst_model.evaluate.predictions import Level, Missing, Predictions, VideoScore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,25 +20,27 @@ class Group:
 
     Attributes:
         name: Name of the group in tables.
-        dataset: Data sets of the fakes, by the names that their layouts give them.
+        dataset: Data sets of the fakes, by the names that their layouts give them; () for all.
         method: Only fakes of these methods; () for all. Real videos are not filtered by it.
         split: Only videos of these splits; () for all.
         compression: Only videos of these compressions; () for all.
         reals: Data sets of the real videos; () for the data sets of the fakes.
+        source: Only videos of these folders of shards, by name; () for all.
     """
 
     name: str
-    dataset: tuple[str, ...]
+    dataset: tuple[str, ...] = ()
     method: tuple[str, ...] = ()
     split: tuple[str, ...] = ()
     compression: tuple[str, ...] = ()
     reals: tuple[str, ...] = ()
+    source: tuple[str, ...] = ()
 
     def select(self, predictions: Predictions) -> Predictions:
         """Returns the videos of this group."""
-        common = {"split": self.split or None, "compression": self.compression or None}
-        real = predictions.select(label=REAL, dataset=self.reals or self.dataset, **common)
-        fake = predictions.select(label=FAKE, dataset=self.dataset, method=self.method or None, **common)
+        common = {name: getattr(self, name) or None for name in ("split", "compression", "source")}
+        real = predictions.select(label=REAL, dataset=self.reals or self.dataset or None, **common)
+        fake = predictions.select(label=FAKE, dataset=self.dataset or None, method=self.method or None, **common)
         return Predictions(predictions.model, real.videos + fake.videos, predictions.info)
 
 
@@ -96,6 +97,7 @@ class GroupResult:
             not independent.
         faceless: Number of videos of the group in which no face was found.
         lacking: "real videos", "fake videos" or both if the group lacks them; "" otherwise.
+        seen: Numbers of videos that the network knows, such as "3 trained, 1 person"; "" if there are none.
     """
 
     name: str
@@ -103,6 +105,7 @@ class GroupResult:
     intervals: Intervals | None
     faceless: int
     lacking: str = ""
+    seen: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +115,7 @@ class Evaluation:
     Attributes:
         model: Name of the detector.
         protocol: Name of the protocol.
-        level: "video" or "frame": what was counted.
+        level: "video", "segment" or "frame": what was counted.
         missing: How videos without a face were counted.
         groups: Results in the order of the protocol.
         average: Mean of every metric over the groups with a result, with the sum of their counts. It has no interval,
@@ -139,14 +142,16 @@ class Evaluation:
 
 
 def protocols_of(videos: Iterable[VideoScore]) -> tuple[Protocol, ...]:
-    """Returns protocols for arbitrary videos: each data set against its own real videos, then each method.
+    """Returns protocols for arbitrary videos: each data set against its own real videos, each source, each method.
 
-    The second protocol exists only if a data set has several methods. There are two protocols so that no average counts
-    a video twice.
+    The protocol of sources exists only if there are several folders of shards, and the protocol of methods only if a
+    data set has several methods. There are several protocols so that no average counts a video twice.
 
     Args:
         videos: Videos of all detectors to compare.
     """
+    videos = list(videos)
+    sources = sorted({video.source for video in videos})
     seen = {(video.dataset, video.label, video.method) for video in videos}
     methods: dict[str, list[str]] = {}
     for dataset, _, method in sorted(row for row in seen if row[1] == FAKE):
@@ -157,14 +162,20 @@ def protocols_of(videos: Iterable[VideoScore]) -> tuple[Protocol, ...]:
         description="every data set against its own real videos",
         groups=tuple(Group(name=_shown(dataset), dataset=(dataset,)) for dataset in names),
     )
+    made = [by_set]
+    if len(sources) > 1:
+        own = tuple(Group(name=_shown(name), dataset=(), source=(name,)) for name in sources)
+        description = "every folder of shards against its own real videos"
+        made.append(Protocol(name="sources", description=description, groups=own))
     if all(len(some) == 1 for some in methods.values()):
-        return (by_set,)
+        return tuple(made)
     groups = tuple(
         Group(name=method if len(methods) == 1 else f"{_shown(dataset)} {method}", dataset=(dataset,), method=(method,))
         for dataset, some in methods.items()
         for method in some
     )
-    return by_set, Protocol(name="methods", description="method by method, against the same real videos", groups=groups)
+    description = "method by method, against the same real videos"
+    return (*made, Protocol(name="methods", description=description, groups=groups))
 
 
 def evaluate(
@@ -183,8 +194,9 @@ def evaluate(
     Args:
         predictions: Predictions of one detector. Videos outside all groups are ignored.
         protocol: Protocol with the groups.
-        level: "video" uses the score of each video; "frame" uses the scores of all frames, without intervals.
-        missing: How to count videos without a face, see :meth:`Predictions.scores`. It has no effect on frames.
+        level: "video" uses the score of each video; "segment" and "frame" use the scores of all segments or frames,
+            without intervals. They differ in their labels from the video where it is fake in parts.
+        missing: How to count videos without a face, see :meth:`Predictions.scores`. It has an effect on videos only.
         threshold: A score above it means fake.
         resamples: Number of bootstrap resamples; 0 for no intervals.
         confidence: Confidence of the intervals, (0, 1).
@@ -198,18 +210,21 @@ def evaluate(
     def measure(group: Group) -> GroupResult:
         chosen = group.select(predictions)
         faceless = len(chosen.faceless())
-        scores, labels = chosen.scores(missing) if level == "video" else chosen.frame_scores()
+        scores, labels = chosen.at(level, missing)
+        counts = Counter(video.seen for video in chosen.videos if video.seen)
+        seen = ", ".join(f"{count} {how}" for how, count in sorted(counts.items()))
         found = metrics(scores, labels, threshold=threshold)
         lacking = [f"{name} videos" for name, count in (("real", found.real), ("fake", found.fake)) if not count]
         if lacking:
+            both = " and ".join(lacking)
             return GroupResult(
-                name=group.name, metrics=None, intervals=None, faceless=faceless, lacking=" and ".join(lacking)
+                name=group.name, metrics=None, intervals=None, faceless=faceless, lacking=both, seen=seen
             )
         intervals = None
         if resamples and level == "video":
             options = {"threshold": threshold, "confidence": confidence}
             intervals = bootstrap(scores, labels, resamples=resamples, seed=seed, **options)
-        return GroupResult(name=group.name, metrics=found, intervals=intervals, faceless=faceless)
+        return GroupResult(name=group.name, metrics=found, intervals=intervals, faceless=faceless, seen=seen)
 
     groups = tuple(measure(group) for group in protocol.groups)
     there = [group.metrics for group in groups if group.metrics is not None]
@@ -249,7 +264,7 @@ def _group(name: str, given: object, where: object) -> Group:
         raise UsageError(f"group {name} must be a table, got {given!r}", where=where, hint=f"write [groups.{name}]")
     for key in given:
         check_name(str(key), [f.name for f in fields(Group) if f.name != "name"], f"option groups.{name}.", where)
-    if not given.get("dataset"):
+    if not (given.get("dataset") or given.get("source")):
         raise UsageError(
             f"group {name} has no dataset", where=where, hint='write, for example, dataset = "celeb_df_v2"'
         )

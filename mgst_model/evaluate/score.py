@@ -156,8 +156,13 @@ def _video_score(parts: list[tuple[_Wanted, RunScores]]) -> VideoScore:
     chosen = max(by_track, key=_mean)
     record = chosen[0][0].chunk.record
     frames: dict[int, list[float]] = {}
+    fakes: dict[int, int] = {}
+    segment_labels: list[int] = []
     for wanted, scores in chosen:
         indices = wanted.chunk.frame_indices[wanted.start : wanted.stop].tolist()
+        is_fake = wanted.chunk.fake_frames[wanted.start : wanted.stop]
+        fakes |= zip(indices, is_fake.int().tolist(), strict=True)
+        segment_labels.append(int(is_fake.any()))
         for index, score in zip(indices, scores.frame.tolist(), strict=True):
             frames.setdefault(index, []).append(score)  # segments of a short track overlap
     return VideoScore(
@@ -173,6 +178,8 @@ def _video_score(parts: list[tuple[_Wanted, RunScores]]) -> VideoScore:
         segments=tuple(float(scores.window.mean()) for _, scores in chosen),
         frames=tuple(sum(some) / len(some) for some in frames.values()),
         frame_indices=tuple(frames),
+        segment_labels=tuple(segment_labels) if record.fake_spans else (),
+        frame_labels=tuple(fakes[index] for index in frames) if record.fake_spans else (),
     )
 
 

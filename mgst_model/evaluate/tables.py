@@ -17,16 +17,21 @@ Row = dict[str, Cell]
 def group_rows(evaluation: Evaluation) -> list[Row]:
     """Returns a row per group with all metrics of one detector, then their average. Missing groups have None.
 
+    If the network knows videos of a group, the column "seen" counts them.
+
     Args:
         evaluation: Evaluation of one detector.
     """
     rows = [
         _row(group.name, group.metrics, group.intervals) | {"no face": group.faceless} for group in evaluation.groups
     ]
-    if len(rows) == 1:
-        return rows
-    faceless: Row = {"no face": sum(group.faceless for group in evaluation.groups)}
-    return [*rows, _row(evaluation.average_name, evaluation.average, None) | faceless]
+    if len(rows) > 1:
+        faceless: Row = {"no face": sum(group.faceless for group in evaluation.groups)}
+        rows.append(_row(evaluation.average_name, evaluation.average, None) | faceless)
+    if any(group.seen for group in evaluation.groups):
+        seen = [*(group.seen for group in evaluation.groups), ""]
+        rows = [row | {"seen": text} for row, text in zip(rows, seen, strict=False)]
+    return rows
 
 
 def comparison(evaluations: Sequence[Evaluation], *, figure: str = "auc") -> list[Row]:
@@ -49,7 +54,9 @@ def comparison(evaluations: Sequence[Evaluation], *, figure: str = "auc") -> lis
         # The column has the same name for all detectors, although some averages may lack groups.
         average: Row = {"average": _cell(each.average, None, figure)} if len(cells) > 1 else {}
         note: Row = {"without": ", ".join(each.lacking)} if any(other.lacking for other in evaluations) else {}
-        rows.append({"model": each.model, **cells, **average, **note})
+        known = "; ".join(f"{group.name}: {group.seen}" for group in each.groups if group.seen)
+        seen: Row = {"seen": known} if any(group.seen for other in evaluations for group in other.groups) else {}
+        rows.append({"model": each.model, **cells, **average, **note, **seen})
     return rows
 
 

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
+from typing import Any, cast
 
 from lightning.fabric import Fabric
 
+from mgst_data.core.errors import MgstWarning
+from mgst_data.shards import SegmentLoader, sources_of
+from mgst_data.shards.contributions import Contribution, contributions
+from mgst_data.shards.sources import Places
 from mgst_model.networks.checkpoint import NetworkCard
+from mgst_model.networks.trained_videos import TRAINED, KnownVideo, TrainedVideos
 from mgst_model.train.begin import begin
-from mgst_model.train.data import make_loaders, trained_on
+from mgst_model.train.data import make_loaders, reports_of, trained_on
 from mgst_model.train.experiment import Experiment
+from mgst_model.train.state import SOURCES, write_table
 from mgst_model.train.task import DetectionTask
 from mgst_model.train.trainer import Trainer
-from mgst_model.train.watcher import TrainWatcher, Validation
+from mgst_model.train.watcher import Stopped, TrainWatcher, Validation
 
 
 def train(
     experiment: Experiment,
-    shards: str | Path,
+    shards: Places,
     out: str | Path,
     *,
     fabric: Fabric,
@@ -25,9 +33,12 @@ def train(
 ) -> Validation:
     """Trains the network of an experiment, or continues its training; see :meth:`Trainer.train`.
 
+    With several sources, ``sources.csv`` in the folder of the training says what each has contributed.
+
     Args:
         experiment: Options of the training.
-        shards: Folder of shards with the splits train and val, by path or URL.
+        shards: Folder of shards with the splits train and val, by path or URL; or several folders, as paths or as
+            :class:`mgst_data.shards.Source` with a name and a weight.
         out: Folder of the training.
         fabric: Launched fabric: device, precision and processes.
         watcher: Receives the progress.
@@ -40,12 +51,30 @@ def train(
         MgstError: if the loss or its gradient is not finite; the error names the chunks of the batch.
         Stopped: after SIGTERM or SIGINT; the state is saved.
     """
-    return make_trainer(experiment, shards, out, fabric=fabric, watcher=watcher).train()
+    watcher = watcher or TrainWatcher()
+    trainer = make_trainer(experiment, shards, out, fabric=fabric, watcher=watcher)
+    loader = cast("SegmentLoader", trainer.loader)
+    several = len(loader.sampler.reader.sources) > 1
+    if several:
+        watcher.sources(contributions(loader.sampler, epochs=1), planned=True)
+    stopped: Stopped | None = None
+    try:
+        best = trainer.train()
+    except Stopped as stop:
+        stopped = stop
+    if several:
+        made = contributions(loader.sampler, epochs=loader.sampler.epoch, position=loader.sampler.position)
+        watcher.sources(made, planned=False)
+        if fabric.is_global_zero:
+            write_table(Path(out, SOURCES), [_row(one) for one in made])
+    if stopped:
+        raise stopped
+    return best
 
 
 def make_trainer(
     experiment: Experiment,
-    shards: str | Path,
+    shards: Places,
     out: str | Path,
     *,
     fabric: Fabric,
@@ -55,7 +84,7 @@ def make_trainer(
 
     Args:
         experiment: Options of the training.
-        shards: Folder of shards with the splits train and val, by path or URL.
+        shards: Folder of shards with the splits train and val, by path or URL; or several folders.
         out: Folder of the training.
         fabric: Launched fabric: device, precision and processes.
         watcher: Receives the progress.
@@ -63,13 +92,16 @@ def make_trainer(
     Raises:
         UsageError: if shards or weights do not fit.
     """
-    # Different spellings of a path must compare equal when a training continues. A URL stays unchanged.
-    place = str(shards) if "://" in str(shards) else str(Path(shards))
+    sources = sources_of(shards)
     data = experiment.data
-    loaders = make_loaders(place, data, seed=experiment.train.seed, fabric=fabric)
+    loaders = make_loaders(sources, data, seed=experiment.train.seed, fabric=fabric)
+    places: dict[str, Any] = {"shards": sources[0].location}
+    if len(sources) > 1:
+        places = {"sources": {one.name: {"shards": one.location, "weight": one.weight} for one in sources}}
+    first = fabric.is_global_zero
     info = {
-        "shards": place,
-        "trained_on": trained_on(place, loaders[0].sampler.reader) if fabric.is_global_zero else {},
+        **places,
+        "trained_on": trained_on(loaders[0].sampler.reader) if first else {},
         "experiment": experiment.as_dict(),
     }
     return Trainer(
@@ -81,5 +113,30 @@ def make_trainer(
         fabric=fabric,
         watcher=watcher,
         card=NetworkCard(config=experiment.network, frames=data.scored_frames, size=data.size, info=info),
-        settings={"shards": place, **experiment.as_dict()},
+        settings={**places, **experiment.as_dict()},
+        videos=_videos_of(*loaders) if first else None,
     )
+
+
+def _videos_of(training: SegmentLoader, validation: SegmentLoader | dict[str, SegmentLoader]) -> TrainedVideos:
+    """Returns the videos of a training. Warns of files that are both trained and validated on, in different folders."""
+    loaders = list(validation.values()) if isinstance(validation, dict) else [validation]
+    train = tuple(map(KnownVideo.of, reports_of(training.sampler.reader)))
+    val = {KnownVideo.of(video): video for loader in loaders for video in reports_of(loader.sampler.reader)}
+    videos = TrainedVideos(train, tuple(val))
+    found = ((video, videos.find(video)) for video in val)
+    both = [(video, same[1]) for video, same in found if same and same[0] == TRAINED]
+    if both:
+        one, other = both[0]
+        what = f"{len(both):,} validation videos are also trained on, for example {one.key} as {other.key}"
+        warnings.warn(f"{what} (the validation is too good: remove them from a split)", MgstWarning, stacklevel=2)
+    return videos
+
+
+def _row(one: Contribution) -> dict[str, Any]:
+    return {
+        "source": one.source.name,
+        "shards": one.source.location,
+        "weight": one.source.weight,
+        **{name: getattr(one, name) for name in Contribution.__slots__ if name != "source"},
+    }

@@ -13,13 +13,16 @@ from mgst_data.core import UsageError
 from mgst_model.train.experiment import Experiment, TrainConfig
 
 
-def make_fabric(config: Experiment | TrainConfig, *, device: str = "auto", devices: int = 1) -> Fabric:
+def make_fabric(
+    config: Experiment | TrainConfig, *, device: str = "auto", devices: int = 1, stills: bool = False
+) -> Fabric:
     """Builds and launches the fabric of a training.
 
     Args:
         config: Options with the precision. A complete experiment also tells whether every parameter is in the loss.
         device: "auto", "cpu" or "cuda".
         devices: Processes on this machine. Under ``torchrun``, its number of processes is used instead.
+        stills: Whether some batches have single frames; see :func:`mgst_model.train.data.has_stills`.
 
     Raises:
         UsageError: if there are fewer devices, or they do not support the precision.
@@ -39,6 +42,7 @@ def make_fabric(config: Experiment | TrainConfig, *, device: str = "auto", devic
             not isinstance(config, Experiment)
             or not (config.loss.patch_weight and config.loss.frame_weight)
             or config.data.frames == 1
+            or stills
         )
         # The trainer synchronises running means after every step, so DDP does not need to.
         strategy = DDPStrategy(find_unused_parameters=unused, broadcast_buffers=False)

@@ -7,7 +7,7 @@ import io
 import json
 import pickle
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from mgst_model.networks.renamed import present_names
 from mgst_model.train.experiment import Experiment
 
 STATE = "state.pt"
-STEPS, VALIDATIONS = "steps.csv", "validation.csv"
+STEPS, VALIDATIONS, SOURCES = "steps.csv", "validation.csv", "sources.csv"
 _ELSEWHERE, _DELETE = "choose another output folder (--out)", "delete it to train again"
 # Options without effect on the result. They may differ when a training continues.
 _FREE = ("data.workers",)
@@ -82,14 +82,13 @@ class TrainFolder:
                 with path.open(newline="") as file:
                     reader = csv.DictReader(file)
                     kept = [row for row in reader if int(row["step"]) <= step]
-                table = io.StringIO(newline="")
-                writer = csv.DictWriter(table, fieldnames=list(reader.fieldnames or ()))
-                writer.writeheader()
-                writer.writerows(kept)
-                write_atomic(path, table.getvalue().encode())
+                write_table(path, kept, list(reader.fieldnames or ()))
 
     def log(self, name: str, row: Mapping[str, Any]) -> None:
         """Appends a row to a table, with a header if the table is new.
+
+        Rows may differ in their columns: a step with single frames has no patch loss. A column that is new is added to
+        the whole table; a value that a row does not have is empty.
 
         Args:
             name: File name of the table.
@@ -100,12 +99,38 @@ class TrainFolder:
         """
         path = self.path / name
         with output_errors(path):
-            new = not path.exists()
+            there: list[str] = []
+            if path.exists():
+                with path.open(newline="") as file:
+                    there = list(csv.DictReader(file).fieldnames or ())
+            columns = list(dict.fromkeys((*there, *row)))
+            if columns != there:
+                rows = []
+                if there:
+                    with path.open(newline="") as file:
+                        rows = list(csv.DictReader(file))
+                write_table(path, rows, columns)
             with path.open("a", newline="") as file:
-                writer = csv.DictWriter(file, fieldnames=list(row))
-                if new:
-                    writer.writeheader()
-                writer.writerow(row)
+                csv.DictWriter(file, fieldnames=columns).writerow(row)
+
+
+def write_table(path: Path, rows: Iterable[Mapping[str, Any]], columns: Sequence[str] = ()) -> None:
+    """Writes a CSV table atomically.
+
+    Args:
+        path: File to write.
+        rows: Values by column; a missing value is empty.
+        columns: Names of the columns; by default those of the first row.
+
+    Raises:
+        OutputError: if the file cannot be written.
+    """
+    rows = list(rows)
+    table = io.StringIO(newline="")
+    writer = csv.DictWriter(table, fieldnames=columns or list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomic(path, table.getvalue().encode())
 
 
 def load_state(folder: str | Path) -> dict[str, Any] | None:

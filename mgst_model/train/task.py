@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from mgst_data.augment import Donor, SelfBlend, label_preserving, temporal_fakes
-from mgst_data.core import FAKE, REAL, RealFakePair, Segment, check_generator, labels
+from mgst_data.core import REAL, RealFakePair, Segment, check_generator, labels
 from mgst_model import losses
 from mgst_model.losses import Average, identity
 from mgst_model.networks.network_config import NetworkConfig
@@ -100,11 +100,12 @@ class Examples:
         frames: RGB in [0, 1].
         label: 0 real, 1 fake.
         frame_label: 0 real, 1 fake, per frame. Some frames of a fake may be real.
-        severity: Share of the face that is manipulated, [0, 1]; 1 for fakes without a known mask.
+        severity: Share of the face that is manipulated, [0, 1]; 1 for fake frames without a known mask.
         valid: False for frames without a face.
         boundary: Blending boundary, [0, 1].
         patch_target: True for patches that change inconsistently from one frame to the next; s = t - 1.
-        patch_known: False for patches that are left out: of frames without a face, and of fakes without a known mask.
+        patch_known: False for patches that are left out: of frames without a face, and of fake frames without a known
+            mask.
         pairs: Number of real-fake pairs. Their real segments come first, then their pseudo-fakes in the same order.
     """
 
@@ -236,7 +237,7 @@ class DetectionTask(nn.Module):
 
     def _pairs(self, real: Segment, generator: torch.Generator, *, augmented: bool) -> Examples:
         pair = self.blend(real, generator=generator)
-        if self.temporal is not None:
+        if self.temporal is not None and real.frames.shape[1] > 1:
             pair = cast("RealFakePair", self.temporal(pair, generator=generator))
         if augmented and self.preserve is not None:
             pair = cast("RealFakePair", self.preserve(pair, generator=generator))
@@ -249,7 +250,7 @@ class DetectionTask(nn.Module):
             both,
             severity=torch.cat((torch.zeros_like(pair.severity), pair.severity)),
             target=torch.cat((torch.zeros_like(target), target)),
-            known=torch.ones_like(both.label, dtype=torch.bool),
+            known=torch.ones_like(both.valid[:, 1:]),
             pairs=len(pair),
         )
 
@@ -284,15 +285,18 @@ class DetectionTask(nn.Module):
 
 
 def _of_videos(segment: Segment, has_mask: Bool[Tensor, " b"]) -> Examples:
-    """Returns examples of unchanged segments. In a fake with a known mask, all manipulated patches are inconsistent."""
-    fake, known = segment.label == FAKE, (segment.label == REAL) | has_mask
+    """Returns examples of unchanged segments. In a fake with a known mask, all manipulated patches are inconsistent.
+
+    Without a mask, only patches of real frames are known.
+    """
+    real = segment.frame_label == REAL
     share = labels.severity(segment.mask, segment.landmarks)
     manipulated = labels.binary_patches(segment.patch_label)
     return _examples(
         segment,
-        severity=torch.where(has_mask[:, None], share, fake[:, None].to(share.dtype).expand_as(share)),
+        severity=torch.where(has_mask[:, None], share, segment.frame_label.to(share.dtype)),
         target=manipulated[:, 1:] | manipulated[:, :-1],
-        known=known,
+        known=(real[:, 1:] & real[:, :-1]) | has_mask[:, None],
         pairs=0,
     )
 
@@ -307,7 +311,7 @@ def _examples(segment: Segment, *, severity: Tensor, target: Tensor, known: Tens
         valid=valid,
         boundary=labels.boundary(segment.mask),
         patch_target=target,
-        patch_known=(valid[:, 1:] & valid[:, :-1] & known[:, None])[:, :, None, None],
+        patch_known=(valid[:, 1:] & valid[:, :-1] & known)[:, :, None, None],
         pairs=pairs,
     )
 

@@ -22,6 +22,7 @@ from mgst_data.shards import SegmentBatch
 from mgst_model.networks.checkpoint import BEST, NetworkCard, save_network
 from mgst_model.networks.output import SegmentOutput
 from mgst_model.networks.temporal import PATCH
+from mgst_model.networks.trained_videos import TrainedVideos
 from mgst_model.train.clock import Clock
 from mgst_model.train.data import Loader
 from mgst_model.train.experiment import TrainConfig
@@ -51,6 +52,8 @@ class Trainer:
             any, have their own learning-rate factors.
         task: Makes examples and losses: :class:`~mgst_model.train.DetectionTask` or a custom task.
         loaders: Loader of the training and loader of the validation; see :func:`~mgst_model.train.make_loaders`.
+            Several loaders of the validation, by name, are validated separately; the means of their AUC and loss
+            choose the best weights.
         config: Options of the optimisation. ``init_from`` has no effect here, only in :func:`~mgst_model.train.train`;
             load weights into the network first.
         out: Folder of the training. A training that began there continues.
@@ -60,6 +63,7 @@ class Trainer:
         card: Description of a network that ``build_network`` built; None for a custom network.
         settings: Other options of the training, as plain JSON values, which are written to ``config.json``. A training
             with other settings is not continued.
+        videos: The videos of the training, which are written beside the weights.
 
     Raises:
         UsageError: if an epoch has too few batches.
@@ -69,7 +73,7 @@ class Trainer:
         self,
         network: nn.Module,
         task: Task,
-        loaders: tuple[Loader, Loader],
+        loaders: tuple[Loader, Loader | Mapping[str, Loader]],
         config: TrainConfig,
         *,
         out: str | Path = "runs/trainer",
@@ -77,13 +81,16 @@ class Trainer:
         watcher: TrainWatcher | None = None,
         card: NetworkCard | None = None,
         settings: Mapping[str, Any] | None = None,
+        videos: TrainedVideos | None = None,
     ) -> None:
         fabric = fabric or make_fabric(config)
         self.task, self.config, self.fabric, self.card = task, config, fabric, card
         self.out, self.watcher, self.seed = Path(out), watcher or TrainWatcher(), config.seed
         self.settings = {**(settings or {}), "train": asdict(config)}
-        self.loader, self.validation_loader = loaders
-        self._first_draws = self.validation_loader.state_dict()
+        self.videos = videos
+        self.loader, validation = loaders
+        self.validation_loaders = dict(validation) if isinstance(validation, Mapping) else {"": validation}
+        self._first_draws = {name: loader.state_dict() for name, loader in self.validation_loaders.items()}
         batches = len(self.loader)
         self.per_epoch = batches // config.accumulate_batches
         if not self.per_epoch:
@@ -270,12 +277,39 @@ class Trainer:
         """
         self.unvalidated = epoch
         network = self.trained.eval()
+        parts = [(name, *self._validate_part(network, name, asked)) for name in self.validation_loaders]
+        reached, loss = (sum(values) / len(parts) for values in list(zip(*parts, strict=True))[1:])
+        better = (reached, -loss) > (self.best.auc, -self.best.loss)
+        report = Validation(
+            self.step, epoch, reached, loss, better, tuple(parts) if "" not in self._first_draws else ()
+        )
+        self.best = report if better else self.best
+        self.unvalidated = None
+        if self.folder is not None and self.curves is not None:
+            row = {"step": self.step, "epoch": epoch, "auc": report.auc, "loss": report.loss, "best": int(better)}
+            for name, *values in report.parts:
+                row |= {f"{kind}_{name}": value for kind, value in zip(("auc", "loss"), values, strict=True)}
+            self.folder.log(VALIDATIONS, row)
+            for name, value in row.items():
+                if name.startswith(("auc", "loss")):
+                    self.curves.add_scalar(f"validation/{name}", value, self.step)
+            for name in (LAST, BEST) if better else (LAST,):
+                self._write(self.folder.path / name, network, report)
+        self.watcher.see(report)
+
+    def _validate_part(self, network: nn.Module, name: str, asked: threading.Event) -> tuple[float, float]:
+        """Returns AUC and loss of the loader of this name.
+
+        Raises:
+            Stopped: as soon as any process is asked to stop.
+        """
+        loader = self.validation_loaders[name]
         auc = BinaryAUROC().to(self.fabric.device)
         sums = torch.zeros(2, device=self.fabric.device)
         _count(auc, sums[:0], sums[:0])  # a process may have no validation batch
-        self.validation_loader.load_state_dict(self._first_draws)  # the same segments in every validation
-        batches = workers_deaf_to_stopping(self.validation_loader)
-        for number in range(self._most(len(self.validation_loader))):
+        loader.load_state_dict(self._first_draws[name])  # the same segments in every validation
+        batches = workers_deaf_to_stopping(loader)
+        for number in range(self._most(len(loader))):
             if self._everywhere(asked.is_set()):
                 self._save()
                 raise Stopped
@@ -294,21 +328,14 @@ class Trainer:
         reached, loss = float(auc.compute()), total / max(count, 1)
         if not math.isfinite(loss):
             raise self._not_finite("validation loss", loss, ())
-        better = (reached, -loss) > (self.best.auc, -self.best.loss)
-        report = Validation(self.step, epoch, reached, loss, better)
-        self.best = report if better else self.best
-        self.unvalidated = None
-        if self.folder is not None and self.curves is not None:
-            row = {"step": self.step, "epoch": epoch, "auc": report.auc, "loss": report.loss, "best": int(better)}
-            self.folder.log(VALIDATIONS, row)
-            self.curves.add_scalar("validation/auc", report.auc, self.step)
-            self.curves.add_scalar("validation/loss", report.loss, self.step)
-            for name in (LAST, BEST) if better else (LAST,):
-                self._write(self.folder.path / name, network, report)
-        self.watcher.see(report)
+        return reached, loss
 
     def _write(self, path: Path, network: nn.Module, report: Validation) -> None:
-        info = {"step": report.step, "validation_auc": report.auc, "validation_loss": report.loss}
+        info: dict[str, Any] = {"step": report.step, "validation_auc": report.auc, "validation_loss": report.loss}
+        if report.parts:
+            info["validation_parts"] = {name: {"auc": auc, "loss": loss} for name, auc, loss in report.parts}
+        if self.videos is not None:
+            self.videos.save(path)  # before the weights, which must never have the videos of another training
         if self.card is None:
             save_network(path, network, None, frames=None, size=None, info=info | {"settings": self.settings})
         else:

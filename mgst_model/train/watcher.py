@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+from mgst_data.shards.contributions import Contribution
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ class Validation:
         auc: AUC of segments.
         loss: Mean loss.
         best: Whether it is the best validation so far.
+        parts: Name, AUC and loss of each source, if there are several; ``auc`` and ``loss`` are then their means.
     """
 
     step: int
@@ -44,6 +47,7 @@ class Validation:
     auc: float
     loss: float
     best: bool
+    parts: tuple[tuple[str, float, float], ...] = ()
 
 
 class TrainWatcher:
@@ -57,6 +61,14 @@ class TrainWatcher:
             done: Number of steps that are done already.
             epochs: Number of epochs of the whole training.
             parameters: Number of parameters of the network.
+        """
+
+    def sources(self, made: Sequence[Contribution], *, planned: bool) -> None:
+        """Is called before and after a training with several sources.
+
+        Args:
+            made: What each source contributes.
+            planned: True before the training, for one epoch; False after it, for all steps.
         """
 
     def see(self, report: StepReport | Validation) -> None:

@@ -73,6 +73,9 @@ class FakeExtraction(Extraction):
     def __init__(self, record):
         self.record, self.frames, self.tracks, self.notes = record, 0, 0, []  # loads no models and opens no file
 
+    def content(self):
+        return f"content of {self.record.key}"
+
     def __iter__(self):
         kind, path = self.record.key.split("_")[0], self.record.path
         if kind == "empty":
