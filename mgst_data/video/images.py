@@ -36,11 +36,11 @@ def holds_images(path: str) -> bool:
 class ImageSource:
     """An open sequence of images, in order of the frame numbers in their names.
 
-    The frame number is the last number in the file name. It becomes the index of the frame, so that gaps are kept. If
-    a name has no number, or if two names have the same number, all images of the folder are numbered in order of their
-    names. The folders of an archive are read in order of their names, with a gap of one index between them. Images
-    have no times: ``pts`` assumes 25 frames per second, and ``fps`` is 0. Images that cannot be decoded are left out
-    and reported by ``damage`` as corrupt_frames.
+    A single image has the frame number 0. In a folder, the frame number is the last number in the file name. It becomes
+    the index of the frame, so that gaps are kept. If a name has no number, or if two names have the same number, all
+    images of the folder are numbered in order of their names. The folders of an archive are read in order of their
+    names, with a gap of one index between them. Images have no times: ``pts`` assumes 25 frames per second, and ``fps``
+    is 0. Images that cannot be decoded are left out and reported by ``damage`` as corrupt_frames.
 
     Args:
         path: Image, folder of images, or archive.
@@ -63,7 +63,7 @@ class ImageSource:
             except OSError as error:
                 raise cannot_open(path, error) from error
             self._resources = stack.pop_all()
-        self._images = _number(files)
+        self._images = [(0, file) for _, file in files] if _is_image(path) else _number(files)
 
     def close(self) -> None:
         """Closes files and deletes unpacked archives."""
