@@ -61,9 +61,11 @@ class ExtractJob:
                 yield from shard.kept
                 kept = {video.key for video in shard.kept}
                 for block in _blocks(task.records):
+                    if kept.issuperset(record.key for record in block):
+                        continue
                     if is_still(block[0]):
                         yield from self._stills(extractor, block, shard, lost)
-                    elif block[0].key not in kept:
+                    else:
                         fault = _loss(block[0], lost)
                         yield self._finish(shard, block[0], None if fault else extractor(block[0]), fault)
         yield shard.report
@@ -84,10 +86,10 @@ class ExtractJob:
             pending.append((record, fault))
             if not (batch.full or record is block[-1]):
                 continue
-            for one, fault in pending:
+            for one, its_fault in pending:
                 if one.key not in kept:
                     yield Opening(one.key)
-                    yield self._finish(shard, one, None if fault else batch.extraction(one), fault)
+                    yield self._finish(shard, one, None if its_fault else batch.extraction(one), its_fault)
             batch, pending = StillBatch(extractor), []
 
     def _finish(

@@ -103,21 +103,25 @@ class StillBatch:
         """
         if not self._faces:
             keys = list(self._pictures)
-            sizes = [self._pictures[key].rgb.shape[:2] for key in keys]
-            self._faces = {key: [] for key in keys}
-            for group in similar_sizes(sizes):
-                self._find([keys[i] for i in group])
+            groups = similar_sizes([self._pictures[key].rgb.shape[:2] for key in keys])
+            self._faces = dict(item for group in groups for item in self._find([keys[i] for i in group]))
         return self._faces[record.key]
 
-    def _find(self, keys: Sequence[str]) -> None:
+    def _find(self, keys: Sequence[str]) -> Iterator[tuple[str, list[FaceTrack]]]:
+        """Yields the faces of some pictures, found together."""
         frames = padded([self._pictures[key].rgb for key in keys])
         found = self._tracker.apart(frames)
         landmarks = self.extractor.landmarks(frames, found)
+        first = torch.zeros(1, dtype=torch.long)
         for i, key in enumerate(keys):
-            for id_, row in enumerate((found.frame == i).nonzero().flatten().tolist()):
-                mine = slice(row, row + 1)
-                face = (found.boxes[mine], found.scores[mine], found.points[mine], landmarks[mine])
-                self._faces[key].append(FaceTrack(id_, torch.zeros(1, dtype=torch.long), *face))
+            rows = [slice(row, row + 1) for row in (found.frame == i).nonzero().flatten().tolist()]
+            yield (
+                key,
+                [
+                    FaceTrack(number, first, found.boxes[row], found.scores[row], found.points[row], landmarks[row])
+                    for number, row in enumerate(rows)
+                ],
+            )
 
 
 class StillExtraction:

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mgst_data.core import NoFaceError, VideoRecord
-from mgst_data.core.geometry import iou, paired_iou
+from mgst_data.core.geometry import apply_transform, invert_transform, iou, paired_iou
 from mgst_data.datasets import scan_dataset
-from mgst_data.extract import ExtractConfig, ExtractJob, Extractor, extract, is_still, shard_size
+from mgst_data.extract import ExtractConfig, ExtractJob, Extractor, extract, is_still, job, shard_size
 from mgst_data.extract.stills import BLOCK, StillBatch, padded, similar_sizes
 from mgst_data.shards import FaceChunk, ShardTask, encode_chunk
 from mgst_data.shards.schema import verify_sample
@@ -85,7 +85,6 @@ def test_a_batch_of_mixed_sizes_finds_the_same_faces_as_each_picture_alone(extra
 def test_a_picture_gives_the_faces_of_a_video_of_one_frame(extractor, records):
     video = list(extractor.with_config(ExtractConfig(min_frames=1))(records[0]))
     (ours,) = chunks_of(extractor, records[0])
-    assert [encode_chunk(chunk) for chunk in video] != []
     assert float((video[0].landmarks - ours.landmarks).abs().max()) < 1
     assert float(paired_iou(video[0].boxes, ours.boxes)) > 0.95
     assert video[0].frame_indices.tolist() == ours.frame_indices.tolist() == [0]
@@ -192,15 +191,48 @@ def test_an_unexpected_error_skips_one_picture(records, tmp_path, monkeypatch):
     }  # fmt: skip
 
 
+def test_an_unexpected_error_of_the_models_is_not_taken_for_pictures_without_faces(records, tmp_path, monkeypatch):
+    def broken(self: StillBatch, keys: list[str]) -> None:
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr(StillBatch, "_find", broken)
+    videos, _ = run(tmp_path, records)
+    assert {video.reason for video in videos} == {"internal_error", "not_a_picture"}
+
+
+def test_finished_blocks_are_not_read_again(records, tmp_path, monkeypatch):
+    monkeypatch.setattr(job, "BLOCK", 3)
+    run(tmp_path, records, stop_after=4)
+    opened = []
+    read = StillBatch.read
+    monkeypatch.setattr(StillBatch, "read", lambda self, record: opened.append(record.key) or read(self, record))
+    run(tmp_path, records)
+    assert opened == [record.key for record in records[3:]]
+
+
+def test_pictures_have_masks_on_request(extractor, tmp_path):
+    mask = np.zeros((240, 240), np.uint8)
+    mask[:, 120:] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    record = still(tmp_path, "fake", portrait(*SIZES[0]), label=1, method="swap", mask_path=str(tmp_path / "mask.png"))
+    (chunk,) = chunks_of(extractor, record, masks=True)
+    (masked,) = chunk.mask_frames()
+    to_frame = invert_transform(chunk.crop_from_frame)
+    middle = chunk.crop_size // 2
+    for x in range(10, chunk.crop_size - 10, 5):
+        column = float(apply_transform(to_frame, torch.tensor([[float(x), float(middle)]], dtype=torch.float64))[0, 0])
+        if abs(column - 119.5) > 2 and 0 < column < 239:
+            assert masked[middle, x] == (255 if column > 119.5 else 0)
+    assert chunks_of(extractor, record)[0].masks == ()
+
+
 def test_a_table_may_list_pictures_beside_videos_of_frames(records, tmp_path):
     folder = tmp_path / "frames.png"
     folder.mkdir()
     with (tmp_path / "list.csv").open("w") as file:
         writer = csv.writer(file)
         writer.writerows([("path", "label"), (records[0].path, 0), (folder, 1), ("https://a.b/c.JPG?size=1", 0)])
-    scan = scan_dataset(
-        tmp_path / "list.csv",
-    )
+    scan = scan_dataset(tmp_path / "list.csv")
     assert {record.path: is_still(record) for record in scan.records} == {
         records[0].path: True, str(folder): False, "https://a.b/c.JPG?size=1": True,
     }  # fmt: skip
