@@ -9,10 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from mgst_data.core import MgstError, VideoError
-from mgst_data.core.locations import is_url
+from mgst_data.core.locations import PICTURE_SUFFIXES, is_url
 from mgst_data.datasets.tree import VIDEO_SUFFIXES
 from mgst_data.video.files import check_file, is_folder
-from mgst_data.video.images import IMAGE_SUFFIXES
 
 LIST_SUFFIX = ".txt"
 _HINT = (
@@ -110,7 +109,7 @@ def _in_folder(root: Path, results: str) -> Iterator[Input]:
         videos += [Path(folder, name) for name in sorted(names) if _is(name, VIDEO_SUFFIXES)]
     if videos:
         yield from (Input(str(path), root) for path in videos)
-    elif any(_is(path.name, IMAGE_SUFFIXES) for path in root.iterdir()):
+    elif any(_is(path.name, PICTURE_SUFFIXES) for path in root.iterdir()):
         yield Input(str(root))
     else:
         problem = VideoError("this folder has no videos and no pictures", where=root, hint=_HINT, reason="missing")

@@ -172,7 +172,7 @@ def show_clip(clip: Clip, wanted: int) -> None:
     """
     source, first, last = printable(clip.source), int(clip.frame_indices[0]), int(clip.frame_indices[-1])
     line(f"{source}: {f'frames {first} to {last}' if last > first else f'frame {first}'}")
-    if len(clip) < wanted:
+    if 1 < len(clip) < wanted:  # a picture has no more frames
         line(f"note: {source}: {counted(len(clip), 'frame')} instead of {wanted}: the source has no more", err=True)
     unusable = int((~clip.segment.valid).sum())
     if unusable:

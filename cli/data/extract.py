@@ -15,6 +15,7 @@ Examples:
   mgst-data extract --src FaceForensics++ --compression c23 --out shards
   mgst-data extract --src FaceForensics++ --masks --chunks 4 --out shards
   mgst-data extract --src my_videos.csv --out shards --workers 8
+  mgst-data extract --src photos --people folder --out photo_shards
   mgst-data extract --src FaceForensics++ --out shards --retry-skipped no_face
 
 To continue an interrupted run, run the same command again. Finished videos
@@ -32,7 +33,7 @@ with a note; 2 wrong option or input; 130 interrupted.
         "--src",
         type=click.Path(path_type=Path),
         required=True,
-        help="Folder of the data set, or a manifest (.csv or .jsonl).",
+        help="Folder of the data set or of pictures, or a manifest (.csv or .jsonl).",
     ),
     option(
         "--layout",
@@ -56,6 +57,12 @@ with a note; 2 wrong option or input; 130 interrupted.
     option("--limit", type=int, metavar="N", help="Largest number of videos, spread evenly over labels and methods."),
     option("--splits", metavar="FOLDER", help="Folder of the official split files, if it is not in the data set."),
     option("--reals", metavar="FOLDER", help="Folder of the real videos, for data sets that contain only fakes."),
+    option(
+        "--people",
+        metavar="HOW",
+        help="The person in each picture of the layout images: folder, for one folder per person, or a regular "
+        "expression whose group is the person.",
+    ),
     option("--masks", is_flag=True, help="Also store the manipulation masks of the data set."),
     option("--allow-leakage", is_flag=True, help="Continue even if one person is in two splits."),
 )
@@ -128,8 +135,8 @@ with a note; 2 wrong option or input; 130 interrupted.
            help="How work is distributed: process, serial or ray. [default: process]"),
     option("--device", default="auto", type=click.Choice(["auto", "cpu", "cuda"]),
            help="Device for the face detector; auto uses a GPU if there is one. [default: auto]"),
-    option("--videos-per-shard", type=click.IntRange(min=1), default=16, metavar="N",
-           help="Videos per new shard. [default: 16]"),
+    option("--videos-per-shard", type=click.IntRange(min=1), metavar="N",
+           help="Videos per new shard. [default: 16; 128 if all are pictures]"),
     option("--retry-skipped", "retry", is_flag=False, flag_value="all", default="", metavar="[REASON]",
            help="Extract skipped videos again: all of them, or those skipped for REASON, such as no_face."),
     option("--strict", is_flag=True, help="Exit with code 1 if a video is skipped or kept with a note."),
@@ -148,7 +155,7 @@ def extract(
     workers: int | None,
     executor: str,
     device: str,
-    videos_per_shard: int,
+    videos_per_shard: int | None,
     retry: str,
     strict: bool,
     dry_run: bool,
@@ -170,7 +177,7 @@ def extract(
         workers: Number of workers; None for one per core.
         executor: Name of the executor that distributes the work.
         device: "auto", "cpu" or "cuda".
-        videos_per_shard: Videos per new shard.
+        videos_per_shard: Videos per new shard; None for the usual number.
         retry: Skipped videos to extract again: "all", a reason, or "" for none.
         strict: Whether skipped videos and notes give exit code 1.
         dry_run: Whether to show what would be extracted and write nothing.

@@ -32,7 +32,7 @@ Examples:
     default=12,
     show_default=True,
     metavar="N",
-    help="Rows per sheet, one chunk each.",
+    help="Rows per sheet, one chunk each; pictures share rows.",
 )
 @click.option(
     "--columns", type=click.IntRange(min=1), default=8, show_default=True, metavar="N", help="Frames per row."
@@ -53,7 +53,8 @@ def sheet(
 ) -> None:
     """Draws contact sheets of the chunks in SHARDS.
 
-    Each row shows frames of one chunk with the face box and the landmarks. Invalid landmarks are red.
+    Each row shows frames of one chunk with the face box and the landmarks. Pictures share rows. Invalid landmarks are
+    red.
     \f
 
     Args:

@@ -12,7 +12,7 @@ from mgst_data.core.errors import printable
 from mgst_data.core.records import SPLITS
 from mgst_data.datasets import Note, Scan
 from mgst_data.datasets.selection import even_shares
-from mgst_data.extract import RunSummary
+from mgst_data.extract import RunSummary, is_still, shard_size
 from mgst_data.shards import ShardFolder, Tally, Totals, VideoReport, plan_shards
 from mgst_data.shards.folder import STATE
 from mgst_data.shards.storage import DAMAGED
@@ -25,11 +25,14 @@ COLUMNS = ("kept", "skipped", "frames", "tracks", "chunks", "crops")
 
 
 def scan(found: Scan) -> None:
-    """Prints to stderr how many videos were found, and one line per kind of note."""
+    """Prints to stderr how many videos and pictures were found, and one line per kind of note."""
     records = found.records
     fakes = sum(record.label for record in records)
     sets = ", ".join(sorted({record.dataset for record in records}))
-    line(f"{sets}: {count(len(records), 'video')}, {len(records) - fakes:,} real and {fakes:,} fake", err=True)
+    stills = sum(map(is_still, records))
+    kinds = ((len(records) - stills, "video"), (stills, "picture"))
+    counted = " and ".join(count(number, kind) for number, kind in kinds if number)
+    line(f"{sets}: {counted}, {len(records) - fakes:,} real and {fakes:,} fake", err=True)
     for reason, (note, *others) in by_reason(found.notes).items():
         more = f" (and {len(others):,} more)" if others else ""
         line(f"note ({reason}): {note.where}: {note.what}{more}", err=True)
@@ -43,19 +46,20 @@ def by_reason(notes: Iterable[Note]) -> dict[str, list[Note]]:
     return groups
 
 
-def plan(found: Scan, out: str | None, *, videos_per_shard: int, as_json: bool) -> None:
+def plan(found: Scan, out: str | None, *, videos_per_shard: int | None, as_json: bool) -> None:
     """Prints what an extraction would do, without doing it.
 
     Args:
         found: Videos of the data set.
         out: Folder for the shards; None if none was given.
-        videos_per_shard: Videos per new shard.
+        videos_per_shard: Videos per new shard; None for the usual number.
         as_json: Whether to print one JSON object instead of a table.
     """
     folder = ShardFolder.read(out) if out is not None and Path(out, STATE).exists() else None
     known = {key for keys in folder.plan.values() for key in keys} if folder else set()
     new = plan_shards(
-        [record for record in found.records if record.key not in known], videos_per_shard=videos_per_shard
+        [record for record in found.records if record.key not in known],
+        videos_per_shard=videos_per_shard or shard_size(found.records),
     )
     complete = sum(1 for _ in folder.reports()) if folder else 0
     pending = len(folder.plan) - complete if folder else 0

@@ -25,6 +25,8 @@ class SourceConfig:
         limit: Largest number of videos, spread evenly over labels and methods; None for no limit.
         splits: Folder of the official split files, for layouts that have them; "" if it is in the data set.
         reals: Folder of the real videos, for data sets that contain only fakes; "" for none.
+        people: How the person is found, for folders of pictures: "folder", or a regular expression with a group for the
+            person; "" if persons are unknown.
         allow_leakage: Continue even if one person is in two splits.
     """
 
@@ -35,6 +37,7 @@ class SourceConfig:
     limit: int | None = None
     splits: str = ""
     reals: str = ""
+    people: str = ""
     allow_leakage: bool = False
 
 
@@ -88,6 +91,7 @@ def scan_source(root: Path, config: SourceConfig, *, masks: bool) -> Scan:
         masks=masks,
         splits=Path(config.splits) if config.splits else None,
         reals=Path(config.reals) if config.reals else None,
+        people=config.people or None,
     )
     chosen = select(scan, split=config.split, method=config.method, compression=config.compression, limit=config.limit)
     if not config.allow_leakage:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+HEIC_SUFFIXES = (".heic", ".heif")
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", *HEIC_SUFFIXES)
+
 
 def is_url(location: str) -> bool:
     """Returns whether a location is a URL for fsspec ("s3://bucket/shards", "https://...") and not a local path."""
@@ -16,3 +19,9 @@ def join(location: str, name: str) -> str:
         name: Name of the file.
     """
     return f"{location.rstrip('/')}/{name}" if location else name
+
+
+def is_picture(location: str) -> bool:
+    """Returns whether the suffix is that of a picture. Query and fragment of a URL are ignored."""
+    name = location.partition("?")[0].partition("#")[0] if is_url(location) else location
+    return name.lower().endswith(PICTURE_SUFFIXES)

@@ -15,6 +15,7 @@ from mgst_data.datasets.fakeavceleb import FakeAVCeleb
 from mgst_data.datasets.find import find_layout, make_layout, scan_dataset
 from mgst_data.datasets.folder import Folder
 from mgst_data.datasets.forgerynet import ForgeryNet
+from mgst_data.datasets.images import Images
 from mgst_data.datasets.keys import video_key
 from mgst_data.datasets.kodf import KoDF
 from mgst_data.datasets.layout import LAYOUTS, Layout, Note, Scan
@@ -42,6 +43,7 @@ __all__ = [
     "FakeAVCeleb",
     "Folder",
     "ForgeryNet",
+    "Images",
     "KoDF",
     "Layout",
     "Manifest",

@@ -11,25 +11,27 @@ from mgst_data.core import LayoutError, UsageError
 from mgst_data.core.errors import printable
 from mgst_data.core.records import DEMO
 from mgst_data.datasets.files import unreadable
+from mgst_data.datasets.images import has_frames
 from mgst_data.datasets.layout import LAYOUTS, Layout, Note, Scan
 from mgst_data.datasets.tree import Tree
 
-# This layout also recognises folders of other layouts, so it is used only if no other layout recognises the folder.
-GENERAL = "folder"
+# These layouts also recognise folders of other layouts. The first one is used only if no other layout recognises the
+# folder, the second one if only the first one does too.
+GENERAL = ("folder", "images")
 # This file in the root marks the demo data set, which has the directory layout of FaceForensics++.
 DEMO_MARK = "mgst_demo.json"
 # Reasons of notes that explain why a scan found no video.
-TELLING = ("missing_video", "no_label", "unknown_name", "not_video")
+TELLING = ("missing_video", "no_label", "unknown_name", "not_video", "not_picture")
 
 
-def scan_dataset(root: Path, *, layout: str = "auto", **options: Path | bool | None) -> Scan:
+def scan_dataset(root: Path, *, layout: str = "auto", **options: Path | str | bool | None) -> Scan:
     """Finds the videos of a data set.
 
     Args:
         root: Folder of the data set, or a manifest.
         layout: Name of the layout; "auto" finds it.
-        options: Options of the layout (``splits``, ``masks``, ``reals``); None and False mean that an option is not
-            given.
+        options: Options of the layout (``splits``, ``masks``, ``reals``, ``people``); None and False mean that an
+            option is not given.
 
     Raises:
         UsageError: if the layout is unknown or does not have an option.
@@ -53,7 +55,7 @@ def scan_dataset(root: Path, *, layout: str = "auto", **options: Path | bool | N
     raise LayoutError(what, where=root, hint="check the path and the layout", reason="empty_source")
 
 
-def make_layout(name: str, **options: Path | bool | None) -> Layout:
+def make_layout(name: str, **options: Path | str | bool | None) -> Layout:
     """Creates a layout.
 
     Args:
@@ -80,8 +82,9 @@ def find_layout(root: Path) -> str:
         LayoutError: if no layout or more than one layout recognises the data set.
     """
     found = _recognising(root)
-    if len(found) > 1:
-        found = [name for name in found if name != GENERAL]
+    for general in GENERAL:
+        if len(found) > 1:
+            found = [name for name in found if name != general]
     if len(found) == 1:
         return found[0]
     if found:
@@ -90,6 +93,10 @@ def find_layout(root: Path) -> str:
     if not root.is_dir():
         hint = "give a folder, or a .csv or .jsonl manifest"
         raise LayoutError("not a folder and not a manifest", where=root, hint=hint, reason="unknown_layout")
+    if has_frames(root):
+        what = "the pictures look like frames of videos: numbered from the same number on in several folders"
+        hint = "for photos, give --layout images; for videos, list the folders of frames in a manifest"
+        raise LayoutError(what, where=root, hint=hint, reason="unknown_layout")
     # A folder with very many subfolders is not a folder of data sets, so only the first ones are checked.
     children = [root / name for name in Tree.of(root).listing().folders[:100]]
     for child in children:

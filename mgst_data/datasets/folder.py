@@ -31,7 +31,7 @@ class Folder:
 
     def recognises(self, root: Path) -> bool:
         """Returns whether the root or a split folder has a folder of one of the labels."""
-        return root.is_dir() and any(True for _ in _classes(Tree.of(root)))
+        return root.is_dir() and any(True for _ in class_folders(Tree.of(root)))
 
     def scan(self, root: Path) -> Scan:
         """Finds every video by the suffix of its file name.
@@ -41,7 +41,7 @@ class Folder:
         """
         tree = Tree.of(root)
         notes: list[Note] = []
-        classes = list(_classes(tree))
+        classes = list(class_folders(tree))
         if not classes:
             raise LayoutError("contains none of the folders real, fake", where=root, hint=f"expected {self.looks_for}")
         absent = LABELS.keys() - {label for _, label, _ in classes}
@@ -75,7 +75,7 @@ def _places(tree: Tree) -> Iterator[tuple[str, str]]:
             yield SPLIT_FOLDERS[name.lower()], name
 
 
-def _classes(tree: Tree) -> Iterator[tuple[str, str, str]]:
+def class_folders(tree: Tree) -> Iterator[tuple[str, str, str]]:
     """Yields split, label ("real", "fake") and name of every class folder."""
     for split, at in _places(tree):
         names = tree.listing(at).folders

@@ -22,7 +22,7 @@ class Note:
         reason: A short snake_case code: ``missing_video``, ``missing_mask``, ``missing_folder``,
             ``missing_split_file``, ``no_split_files``, ``no_split``, ``no_train_split``, ``no_label``, ``no_identity``,
             ``no_reals``, ``not_video``, ``unknown_name``, ``unknown_folder``, ``unknown_column``, ``same_folder``,
-            ``same_name``, ``beside_videos``, ``partly_fake``.
+            ``same_name``, ``beside_videos``, ``partly_fake``, ``all_real``, ``not_picture``, ``no_person``.
     """
 
     where: str
@@ -69,7 +69,8 @@ class Layout(Protocol):
 
     A layout is a frozen dataclass. Its fields are its options, each with a default: ``splits`` (folder of the official
     split files), ``masks`` (whether to add mask videos), ``reals`` (folder of the real videos, for data sets without
-    real videos). ``make_layout`` rejects options for which the layout has no field.
+    real videos), ``people`` (how the person is found in the path). ``make_layout`` rejects options for which the
+    layout has no field.
 
     Attributes:
         looks_for: Description of the files and folders that ``recognises`` looks for. It is shown if no layout

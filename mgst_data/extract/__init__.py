@@ -3,7 +3,8 @@
 from mgst_data.extract.extract_config import ExtractConfig
 from mgst_data.extract.extractor import Extraction, Extractor
 from mgst_data.extract.job import ExtractJob
-from mgst_data.extract.run import RunSummary, Watcher, extract
+from mgst_data.extract.run import RunSummary, Watcher, extract, shard_size
+from mgst_data.extract.stills import is_still
 from mgst_data.extract.video import CroppedTrack, extract_video
 
 __all__ = [
@@ -16,4 +17,6 @@ __all__ = [
     "Watcher",
     "extract",
     "extract_video",
+    "is_still",
+    "shard_size",
 ]

@@ -27,7 +27,7 @@ from mgst_data.video.damage import CORRUPT_FRAMES
 
 # Frames are scaled down until the smallest face to find has this side, pixels. It is about the input size of the second
 # stage of the detector.
-_DETECTED_FACE = 20.0
+DETECTED_FACE = 20.0
 # Frames of a batch; batches of large frames are shorter, because the reader limits the bytes of a batch.
 _BATCH = 32
 # If no face is found, smaller faces are searched in the first frame of this number of batches, for the error message.
@@ -45,7 +45,7 @@ class Extractor:
 
     def __init__(self, config: ExtractConfig, *, device: torch.device | str = "cpu", decode_threads: int = 1) -> None:
         self.config = config
-        self.scale = min(1.0, _DETECTED_FACE / config.min_face)
+        self.scale = min(1.0, DETECTED_FACE / config.min_face)
         self.reader = READERS.get(config.reader)(threads=decode_threads)
         self.detector = DETECTORS.get(config.detector)(min_face=config.min_face * self.scale, device=device)
         self.refiner = BoxRefiner(device=device)
@@ -216,6 +216,6 @@ class Extraction:
     def _smaller_faces(self) -> bool:
         """Whether some frames contain faces that are smaller than ``min_face``."""
         extractor = self.extractor
-        detector = DETECTORS.get(extractor.config.detector)(min_face=_DETECTED_FACE)
+        detector = DETECTORS.get(extractor.config.detector)(min_face=DETECTED_FACE)
         batches = islice(self.reader.chunks(self.record.path, _BATCH), _LOOKS)
         return any(len(detector(batch.frames[:1])) for batch in batches)

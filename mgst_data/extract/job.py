@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import cv2
 import torch
 
 from mgst_data.core import MgstError, OutputError, UsageError, VideoRecord
 from mgst_data.core.errors import printable
-from mgst_data.extract.executors import Event
+from mgst_data.extract.executors import Event, Opening
 from mgst_data.extract.extract_config import ExtractConfig
-from mgst_data.extract.extractor import Extractor
+from mgst_data.extract.extractor import Extraction, Extractor
+from mgst_data.extract.stills import BLOCK, StillBatch, StillExtraction, is_still
 from mgst_data.shards import ShardTask, ShardWriter, VideoReport
 
+# Reason code and message of a skipped video; None for a video without a fault.
+_Fault = tuple[str, str] | None
+
+_LOST = "worker_died"
 _LOST_HINT = "it crashes the decoder or needs too much memory; try --retry-skipped with fewer --workers"
 
 
@@ -52,27 +59,77 @@ class ExtractJob:
             extractor = _load(self.config, self.device)
             with ShardWriter(self.folder, task.name, [record.key for record in task.records]) as shard:
                 yield from shard.kept
-                for record in task.records[len(shard.kept) :]:
-                    if record.key in lost:
-                        message = f"{record.video}: {lost[record.key]} ({_LOST_HINT})"
-                        video = VideoReport.of(record, status="skipped", reason="worker_died", message=message)
+                kept = {video.key for video in shard.kept}
+                for block in _blocks(task.records):
+                    if kept.issuperset(record.key for record in block):
+                        continue
+                    if is_still(block[0]):
+                        yield from self._stills(extractor, block, shard, lost)
                     else:
-                        video = self._extract(extractor, record, shard)
-                    shard.end_video(video)
-                    yield video
+                        fault = _loss(block[0], lost)
+                        yield self._finish(shard, block[0], None if fault else extractor(block[0]), fault)
         yield shard.report
 
-    def _extract(self, extractor: Extractor, record: VideoRecord, shard: ShardWriter) -> VideoReport:
+    def _stills(
+        self, extractor: Extractor, block: Sequence[VideoRecord], shard: ShardWriter, lost: Mapping[str, str]
+    ) -> Iterator[Event]:
+        """Extracts pictures in batches. Finished pictures are read again, so that the batches stay the same."""
+        kept = {video.key: video for video in shard.kept}
+        batch, pending = StillBatch(extractor), list[tuple[VideoRecord, _Fault]]()
+        for record in block:
+            fault = _loss(record, lost)
+            if record.key in kept and kept[record.key].reason == _LOST:
+                fault = (_LOST, kept[record.key].message)
+            if not fault:
+                yield Opening(record.key)
+                fault = self._guarded(record, partial(batch.read, record))
+            pending.append((record, fault))
+            if not (batch.full or record is block[-1]):
+                continue
+            for one, its_fault in pending:
+                if one.key not in kept:
+                    yield Opening(one.key)
+                    yield self._finish(shard, one, None if its_fault else batch.extraction(one), its_fault)
+            batch, pending = StillBatch(extractor), []
+
+    def _finish(
+        self, shard: ShardWriter, record: VideoRecord, extraction: Extraction | StillExtraction | None, fault: _Fault
+    ) -> VideoReport:
+        """Writes the chunks of a video, or only its report if there is a fault."""
         began = time.perf_counter()
-        extraction = extractor(record)
         chunks = images = 0
-        reason = message = content = ""
-        try:
-            for chunk in extraction:
+        content = ""
+
+        def write() -> None:
+            nonlocal chunks, images, content
+            for chunk in extraction or ():
                 shard.write(chunk)
                 chunks += 1
                 images += len(chunk)
-            content = extraction.content()
+            content = extraction.content() if extraction is not None else ""
+
+        fault = fault or self._guarded(record, write)
+        measured: dict[str, Any] = {"seconds": time.perf_counter() - began}
+        if extraction is not None:
+            measured |= {"frames": extraction.frames, "notes": tuple(extraction.notes)}
+        if fault:
+            video = VideoReport.of(record, status="skipped", reason=fault[0], message=fault[1], **measured)
+        else:
+            tracks = extraction.tracks if extraction is not None else 0
+            counts = {"tracks": tracks, "chunks": chunks, "images": images}
+            video = VideoReport.of(record, content=content, **counts, **measured)
+        shard.end_video(video)
+        return video
+
+    def _guarded(self, record: VideoRecord, work: Callable[[], None]) -> _Fault:
+        """Works on a video. Returns reason and message of an error that skips the video.
+
+        Raises:
+            OutputError: if the output cannot be written.
+            UsageError: if an option is invalid.
+        """
+        try:
+            work()
         except (OutputError, UsageError):
             raise
         except MgstError as error:
@@ -83,17 +140,23 @@ class ExtractJob:
                 raise
             reason = "internal_error"
             message = f"{record.video}: {type(error).__name__}: {error} (a bug; --debug shows the traceback)"
-        measured = {
-            "frames": extraction.frames,
-            "seconds": time.perf_counter() - began,
-            "notes": tuple(extraction.notes),
-        }
-        if reason:
-            # Replaces the full path by the path in the data set, so that reports do not depend on the machine.
-            message = printable(message).replace(printable(record.path), record.video)
-            return VideoReport.of(record, status="skipped", reason=reason, message=message, **measured)
-        counts = {"tracks": extraction.tracks, "chunks": chunks, "images": images}
-        return VideoReport.of(record, content=content, **counts, **measured)
+        else:
+            return None
+        # Replaces the full path by the path in the data set, so that reports do not depend on the machine.
+        return reason, printable(message).replace(printable(record.path), record.video)
+
+
+def _blocks(records: Sequence[VideoRecord]) -> Iterator[Sequence[VideoRecord]]:
+    """Yields single videos, and blocks of pictures that follow each other."""
+    for still, run in groupby(records, key=is_still):
+        members = list(run)
+        size = BLOCK if still else 1
+        yield from (members[start : start + size] for start in range(0, len(members), size))
+
+
+def _loss(record: VideoRecord, lost: Mapping[str, str]) -> _Fault:
+    """Returns reason and message of a video that ended its worker processes; None for other videos."""
+    return (_LOST, f"{record.video}: {lost[record.key]} ({_LOST_HINT})") if record.key in lost else None
 
 
 @lru_cache(maxsize=1)

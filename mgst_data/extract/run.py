@@ -18,6 +18,7 @@ from mgst_data.extract.executors import EXECUTORS, Event
 from mgst_data.extract.extract_config import ExtractConfig
 from mgst_data.extract.extractor import Extractor
 from mgst_data.extract.job import ExtractJob
+from mgst_data.extract.stills import is_still
 from mgst_data.shards import ShardFolder, ShardTask, Totals, VideoReport, open_folder
 from mgst_data.shards.folder import STATE
 from mgst_data.shards.plan import NO_SPLIT, VIDEOS_PER_SHARD
@@ -25,6 +26,8 @@ from mgst_data.shards.report import latest
 from mgst_data.shards.storage import write_atomic
 
 NOTES = "notes.json"
+# Pictures of a shard: about as many megabytes as a shard of videos.
+PICTURES_PER_SHARD = 128
 
 
 class Watcher:
@@ -90,7 +93,7 @@ def extract(
     executor: str = "process",
     workers: int | None = None,
     device: str = "auto",
-    videos_per_shard: int = VIDEOS_PER_SHARD,
+    videos_per_shard: int | None = None,
     retry: str = "",
     debug: bool = False,
     watcher: Watcher | None = None,
@@ -110,7 +113,7 @@ def extract(
         executor: Name of a registered executor.
         workers: Number of parallel workers; None uses the default of the executor.
         device: "cpu", "cuda", or "auto" for CUDA if it is available.
-        videos_per_shard: Number of videos of each new shard.
+        videos_per_shard: Number of videos of each new shard; None for :func:`shard_size`.
         retry: Reason code of skipped videos to try again, or "all"; "" tries none again.
         debug: Whether unexpected errors are raised. Otherwise the video is skipped.
         watcher: Object that receives the progress; None reports no progress.
@@ -128,7 +131,8 @@ def extract(
     if not Path(out, STATE).exists():
         Extractor(config)  # raises an error for a missing model before anything is written
     settings = {"extract": config.as_dict()}
-    with open_folder(out, settings, scan.records, videos_per_shard=videos_per_shard, retry=retry) as folder:
+    size = videos_per_shard or shard_size(scan.records)
+    with open_folder(out, settings, scan.records, videos_per_shard=size, retry=retry) as folder:
         _check_splits(folder, scan.records)
         tasks = folder.missing(scan.records)
         kept = {video.key for video in folder.kept()}
@@ -144,6 +148,11 @@ def extract(
                     done.update(videos=1, frames=event.frames)
                 watcher.see(event)
         return _summarise(folder, time.perf_counter() - began, done)
+
+
+def shard_size(records: Sequence[VideoRecord]) -> int:
+    """Returns the usual number of videos of a shard, which is larger if all of them are pictures."""
+    return PICTURES_PER_SHARD if all(map(is_still, records)) else VIDEOS_PER_SHARD
 
 
 def _check_splits(folder: ShardFolder, records: Sequence[VideoRecord]) -> None:

@@ -124,6 +124,27 @@ class Tracker:
             face.boxes = {-1: face.boxes[last]}
         return tracks
 
+    def apart(self, frames: UInt8[Tensor, "n 3 h w"]) -> Detections:
+        """Returns the faces of frames that do not follow each other, as tracks of one frame would have them.
+
+        It neither uses nor changes the faces that are tracked.
+
+        Args:
+            frames: RGB frames, [0, 255].
+
+        Returns:
+            Faces, sorted by frame and then by descending score of the detector.
+        """
+        self._found = {}
+        positions = list(range(len(frames)))
+        self._detect(frames, positions)
+        found = _concatenate(self._found, positions)
+        found = found[found.scores >= self.start_score]
+        seen = self._refine(frames, found.frame, found.boxes)
+        kept = self._kept(seen, found.boxes) & ~_collides(seen, found.boxes)
+        seen = self._mend(frames, seen, found.boxes, kept)
+        return seen[(seen.scores >= self.min_score) & ~self._coasting(seen)]
+
     def _key_frames(self, cuts: Bool[Tensor, " n"]) -> list[int]:
         """Returns the positions of key frames: at regular intervals, and on both sides of each cut."""
         starts = cuts.nonzero().flatten().tolist()

@@ -15,31 +15,51 @@ from mgst_data.shards import FaceChunk, ShardReader, encode_image
 from mgst_data.shards.storage import output_errors, write_atomic
 
 _CAPTION = 18
+# Scale of the font, and mean width of a letter in pixels.
+_LETTER, _LETTER_WIDTH = 0.4, 7.5
 _PAPER, _INK = 255, (40, 40, 40)
 _FACE, _VALID, _INVALID = (255, 255, 255), (0, 230, 0), (255, 40, 40)
 
 
 def contact_sheet(chunks: Sequence[FaceChunk], *, columns: int = 8, side: int = 144) -> UInt8[ndarray, "h w 3"]:
-    """Draws one row per chunk: some of its crops with the face box and the landmarks. Invalid landmarks are red.
+    """Draws crops with the face box and the landmarks. Invalid landmarks are red.
+
+    There is one row per chunk, with some of its frames. Chunks of one frame share rows.
 
     Args:
-        chunks: Chunks, from top to bottom.
-        columns: Number of frames per chunk, evenly spaced.
+        chunks: Chunks, from top to bottom and from left to right.
+        columns: Number of frames per row.
         side: Side of each picture, pixels.
 
     Raises:
         ShardError: if a crop is damaged.
     """
-    sheet = np.full((len(chunks) * (side + _CAPTION), columns * side, 3), _PAPER, dtype=np.uint8)
-    for row, chunk in enumerate(chunks):
+    rows = _rows([len(chunk) for chunk in chunks], columns)
+    sheet = np.full((len(rows) * (side + _CAPTION), columns * side, 3), _PAPER, dtype=np.uint8)
+    for row, span in enumerate(rows):
         top = row * (side + _CAPTION)
-        cv2.putText(sheet, _caption(chunk), (4, top + 13), cv2.FONT_HERSHEY_SIMPLEX, 0.4, _INK, 1, cv2.LINE_AA)
-        shown = evenly_spaced(len(chunk), min(columns, len(chunk)))
-        for column, (i, crop) in enumerate(zip(shown, chunk.frames(shown), strict=True)):
-            landmarks, box = chunk.landmarks[i].numpy(), chunk.boxes[i].numpy()
-            picture = _draw(crop, landmarks, chunk.valid[i].numpy(), box, side)
-            sheet[top + _CAPTION : top + _CAPTION + side, column * side : (column + 1) * side] = picture
+        for place, chunk in enumerate(chunks[span]):
+            text = _caption(chunk) if len(chunk) > 1 else _short_caption(chunk, side)
+            at = (place * side + 4, top + 13)
+            cv2.putText(sheet, text, at, cv2.FONT_HERSHEY_SIMPLEX, _LETTER, _INK, 1, cv2.LINE_AA)
+            shown = evenly_spaced(len(chunk), min(columns, len(chunk)))
+            for column, (i, crop) in enumerate(zip(shown, chunk.frames(shown), strict=True), start=place):
+                landmarks, box = chunk.landmarks[i].numpy(), chunk.boxes[i].numpy()
+                picture = _draw(crop, landmarks, chunk.valid[i].numpy(), box, side)
+                sheet[top + _CAPTION : top + _CAPTION + side, column * side : (column + 1) * side] = picture
     return sheet
+
+
+def _rows(lengths: Sequence[int], columns: int) -> list[slice]:
+    """Returns the chunks of every row: one chunk, or up to ``columns`` chunks of one frame that follow each other."""
+    rows: list[slice] = []
+    for i, length in enumerate(lengths):
+        last = rows[-1] if rows else slice(0, 0)
+        if length == 1 and 0 < i - last.start < columns and lengths[last.start] == 1:
+            rows[-1] = slice(last.start, i + 1)
+        else:
+            rows.append(slice(i, i + 1))
+    return rows
 
 
 def write_sheets(
@@ -51,8 +71,8 @@ def write_sheets(
         reader: Reader of the chunks, sorted by video.
         out: Output folder. It is created if it does not exist.
         per_video: Maximum number of chunks of each video, evenly spaced; None shows all.
-        rows: Number of chunks per sheet.
-        columns: Number of frames per chunk, evenly spaced.
+        rows: Number of rows per sheet: one chunk each, or several chunks of one frame.
+        columns: Number of frames per row; of a longer chunk, they are evenly spaced.
         side: Side of each picture, pixels.
 
     Returns:
@@ -65,9 +85,11 @@ def write_sheets(
     with output_errors(out):
         out.mkdir(parents=True, exist_ok=True)
     chosen = [i for video in range(len(reader.videos)) for i in _chosen(reader, video, per_video)]
-    starts = range(0, len(chosen), rows)
+    filled = _rows(reader.frames[chosen].tolist(), columns)
+    starts = range(0, len(filled), rows)
     for number, start in enumerate(starts):
-        picture = contact_sheet([reader[i] for i in chosen[start : start + rows]], columns=columns, side=side)
+        those = chosen[filled[start].start : filled[start : start + rows][-1].stop]
+        picture = contact_sheet([reader[i] for i in those], columns=columns, side=side)
         write_atomic(out / f"sheet-{number:04d}.png", encode_image(picture, image_format="png"))
     return len(starts)
 
@@ -84,6 +106,13 @@ def _caption(chunk: FaceChunk) -> str:
     score = f"score {float(chunk.scores.median()):.3f}, {chunk.crop_size} px"
     # The OpenCV font has only ASCII characters.
     return f"{chunk.key}   {kind}   frames {first}-{last}   {score}".encode("ascii", "replace").decode()
+
+
+def _short_caption(chunk: FaceChunk, side: int) -> str:
+    """Returns the end of the file name, as much as fits over one picture, after "fake" for fakes."""
+    kind = "fake " if chunk.record.label else ""
+    room = max(4, int(side / _LETTER_WIDTH) - len(kind))
+    return (kind + chunk.record.video.rpartition("/")[2][-room:]).encode("ascii", "replace").decode()
 
 
 def _draw(

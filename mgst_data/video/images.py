@@ -14,33 +14,33 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageOps
+from PIL import Image
 
 from mgst_data.core import VideoError
-from mgst_data.core.locations import is_url
+from mgst_data.core.locations import HEIC_SUFFIXES, PICTURE_SUFFIXES, is_url
 from mgst_data.video.batches import Picture
 from mgst_data.video.damage import CORRUPT_FRAMES
 from mgst_data.video.files import cannot_open, check_file, is_folder, not_a_video
+from mgst_data.video.stills import DECODE_ERRORS, add_heic, upright_rgb
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 ARCHIVE_SUFFIXES = (".tar.gz", ".tgz", ".tar")
 NOMINAL_FPS = 25.0
 
 
 def holds_images(path: str) -> bool:
     """Returns whether a path is read as images: it has the suffix of an image or archive, or it is a folder."""
-    named_so = path.lower().endswith((*IMAGE_SUFFIXES, *ARCHIVE_SUFFIXES))
+    named_so = path.lower().endswith((*PICTURE_SUFFIXES, *ARCHIVE_SUFFIXES))
     return is_folder(path) or (named_so and not is_url(path))
 
 
 class ImageSource:
     """An open sequence of images, in order of the frame numbers in their names.
 
-    The frame number is the last number in the file name. It becomes the index of the frame, so that gaps are kept. If
-    a name has no number, or if two names have the same number, all images of the folder are numbered in order of their
-    names. The folders of an archive are read in order of their names, with a gap of one index between them. Images
-    have no times: ``pts`` assumes 25 frames per second, and ``fps`` is 0. Images that cannot be decoded are left out
-    and reported by ``damage`` as corrupt_frames.
+    A single image has the frame number 0. In a folder, the frame number is the last number in the file name. It becomes
+    the index of the frame, so that gaps are kept. If a name has no number, or if two names have the same number, all
+    images of the folder are numbered in order of their names. The folders of an archive are read in order of their
+    names, with a gap of one index between them. Images have no times: ``pts`` assumes 25 frames per second, and ``fps``
+    is 0. Images that cannot be decoded are left out and reported by ``damage`` as corrupt_frames.
 
     Args:
         path: Image, folder of images, or archive.
@@ -63,7 +63,7 @@ class ImageSource:
             except OSError as error:
                 raise cannot_open(path, error) from error
             self._resources = stack.pop_all()
-        self._images = _number(files)
+        self._images = [(0, file) for _, file in files] if _is_image(path) else _number(files)
 
     def close(self) -> None:
         """Closes files and deletes unpacked archives."""
@@ -74,25 +74,24 @@ class ImageSource:
         for index, file in self._images:
             try:
                 rgb = _decode(file)
-            except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):  # all errors of Pillow's decoders
+            except DECODE_ERRORS:
                 self.damage = CORRUPT_FRAMES
                 continue
             nothing = False
             yield Picture(index, index / NOMINAL_FPS, rgb)
         if nothing:
             what, reason = ("no image can be decoded", "decode_error") if self._images else ("no images", "no_frames")
-            hint = f"supported image files: {', '.join(IMAGE_SUFFIXES)}"
+            hint = f"supported image files: {', '.join(PICTURE_SUFFIXES)}"
             raise VideoError(what, where=self._path, hint=hint, reason=reason)
 
 
 def _decode(file: Path) -> UInt8[np.ndarray, "h w 3"]:
     if not file.is_file():
         raise OSError("not a regular file")  # opening a pipe would block until a writer opens it
-    with Image.open(file) as opened:
-        image = ImageOps.exif_transpose(opened)
-        if image.mode.startswith("I"):  # 16-bit greyscale, which Pillow would clip at 255
-            image = Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
-        return np.asarray(image.convert("RGB"))
+    if file.name.lower().endswith(HEIC_SUFFIXES):
+        add_heic(str(file))
+    with Image.open(file) as image:
+        return upright_rgb(image)
 
 
 def _find_images(path: str, stack: ExitStack) -> list[tuple[PurePosixPath, Path]]:
@@ -118,7 +117,7 @@ def _find_images(path: str, stack: ExitStack) -> list[tuple[PurePosixPath, Path]
 
 
 def _is_image(name: str) -> bool:
-    return name.lower().endswith(IMAGE_SUFFIXES) and not PurePosixPath(name).name.startswith(".")
+    return name.lower().endswith(PICTURE_SUFFIXES) and not PurePosixPath(name).name.startswith(".")
 
 
 def _number(files: Sequence[tuple[PurePosixPath, Path]]) -> list[tuple[int, Path]]:

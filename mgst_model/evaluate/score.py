@@ -28,7 +28,7 @@ Tracks = Literal["main", "max"]
 # Videos that are read before any of them is scored, to fill batches.
 _AHEAD = 4
 # Reason codes of readable videos in which the extraction found no usable face.
-_NO_FACE = ("no_face", "faces_too_small", "faces_too_brief", "only_damaged_frames")
+_NO_FACE = ("no_face", "faces_too_small", "faces_too_brief", "unclear_faces", "only_damaged_frames")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,13 +15,14 @@ from torch import Tensor
 
 from mgst_data.core import FrameBatch, NoFaceError, VideoRecord
 from mgst_data.core.geometry import apply_transform, invert_transform
+from mgst_data.core.locations import PICTURE_SUFFIXES
 from mgst_data.datasets.keys import video_key
 from mgst_data.extract import ExtractConfig
 from mgst_data.extract.extractor import Extractor
 from mgst_data.shards import FaceChunk, scale_image
 from mgst_data.video import READERS
 from mgst_data.video.files import is_folder
-from mgst_data.video.images import IMAGE_SUFFIXES, NOMINAL_FPS
+from mgst_data.video.images import NOMINAL_FPS
 
 # Frames with one crop, as in the shards of the training; more only if a window needs them.
 _RUN = 32
@@ -254,4 +255,4 @@ def is_picture(source: Source) -> bool:
     """Whether the source is a single picture, by its name or its number of frames."""
     if isinstance(source, Frames):
         return len(source.pixels) == 1
-    return source.lower().endswith(IMAGE_SUFFIXES) and not is_folder(source)
+    return source.lower().endswith(PICTURE_SUFFIXES) and not is_folder(source)

@@ -28,6 +28,7 @@ ONE_OF_EACH = {
     "uadfv": ["real/0000.mp4", "fake/0000_fake.mp4"],
     "deepfake_timit": ["lower_quality/fadg0/sa1-video-fram1.avi"],
     "folder": ["real/a.mp4"],
+    "images": ["album/a.jpg"],
     "manifest": ["list.csv"],
 }
 

@@ -14,6 +14,7 @@ import torch
 
 from mgst_data.core import NoFaceError, OutputError, VideoError, VideoRecord
 from mgst_data.extract import Extraction, Extractor
+from mgst_data.extract.executors import Opening
 from mgst_data.shards import FaceChunk, ShardReport, ShardTask, VideoReport, encode_image
 
 
@@ -130,6 +131,22 @@ class FakeWork:
                 reports.append(report_of(record))
             yield reports[-1]
         yield ShardReport(task.name, tuple(reports))
+
+
+@dataclass(frozen=True)
+class BlockWork(FakeWork):
+    """Opens all videos of a task before it reports the first one."""
+
+    def __call__(self, task, lost):
+        opened = []
+        for record in task.records:
+            if record.key not in lost:
+                yield Opening(record.key)
+                opened += [*super().__call__(ShardTask(task.name, (record,)), {})][:1]
+        reports = {report.key: report for report in opened}
+        for record in task.records:
+            yield reports.get(record.key) or report_of(record, "worker_died", lost[record.key])
+        yield ShardReport(task.name, tuple(reports.values()))
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from fakes import DeadOnArrival, FakeWork, task_of
+from fakes import BlockWork, DeadOnArrival, FakeWork, task_of
 
 from mgst_data.core import MgstError, OutputError, UsageError
 from mgst_data.extract.executors import EXECUTORS, ProcessExecutor, SerialExecutor
@@ -122,6 +122,13 @@ def test_a_video_that_kills_every_worker_is_skipped_and_named(tmp_path):
     skipped = [video for video in shards(events)["train-000000"].videos if video.skipped]
     assert [(video.key, video.reason) for video in skipped] == [("die", "worker_died")]
     assert "SIGKILL, 2 times" in skipped[0].message
+
+
+def test_of_videos_that_are_opened_together_the_cause_is_skipped(tmp_path):
+    tasks = [task_of("train-000000", "a", "b", "die", "c")]
+    events = list(ProcessExecutor(workers=1).map(BlockWork(tmp_path), tasks))
+    assert videos(events) == ["a", "b", "die", "c"]
+    assert [event.key for event in events if isinstance(event, VideoReport) and event.skipped] == ["die"]
 
 
 def test_workers_that_cannot_start_end_the_run(tmp_path):

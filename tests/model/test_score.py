@@ -252,7 +252,7 @@ def test_robustness_has_a_panel_for_each_kind(monkeypatch, kinds):
         assert (ours.get_marker(), ours.get_linestyle()) != (theirs.get_marker(), theirs.get_linestyle())
 
 
-FACELESS = ("no_face", "faces_too_small", "faces_too_brief", "only_damaged_frames")
+FACELESS = ("no_face", "faces_too_small", "faces_too_brief", "unclear_faces", "only_damaged_frames")
 
 
 def test_a_video_without_a_face_is_listed_for_each_of_these_reasons_and_no_other(tmp_path):

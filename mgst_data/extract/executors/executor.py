@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from mgst_data.core import Registry
 from mgst_data.shards import ShardReport, ShardTask, VideoReport
 
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A video that is opened before the report of an earlier one is sent. If the process ends now, it is the cause."""
+
+    key: str
+
+
 # Events of a run: the report of every finished video, and the report of every complete shard.
-Event = VideoReport | ShardReport
+Event = VideoReport | ShardReport | Opening
 
 
 @runtime_checkable
@@ -18,6 +27,9 @@ class Work(Protocol):
 
     def __call__(self, task: ShardTask, lost: Mapping[str, str]) -> Iterator[Event]:
         """Yields the reports of the videos of a task, then the report of its shard.
+
+        The videos are opened one after another, each after the report of the one before. A work that opens several
+        videos first yields :class:`Opening` before each of them.
 
         If an earlier run has begun the task, the reports of its finished videos are yielded again at the start.
 

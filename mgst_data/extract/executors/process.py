@@ -12,7 +12,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 
 from mgst_data.core import MgstError, UsageError
-from mgst_data.extract.executors.executor import EXECUTORS, Event, Work
+from mgst_data.extract.executors.executor import EXECUTORS, Event, Opening, Work
 from mgst_data.processes import Failure, available_cores, failures_sent, start_quietly
 from mgst_data.shards import ShardTask, VideoReport
 
@@ -69,6 +69,8 @@ class ProcessExecutor:
                 ready = wait([*crew], _ALERT)
                 for worker in [worker for pipe, worker in crew.items() if pipe in ready]:
                     event = worker.receive()
+                    if isinstance(event, Opening):
+                        continue
                     if isinstance(event, VideoReport):
                         if event.key not in reported:
                             reported.add(event.key)
@@ -100,7 +102,7 @@ class _Worker:
 
     def begin(self, task: ShardTask, lost: Mapping[str, str]) -> None:
         """Sends a task to the process."""
-        self.task, self._done = task, 0
+        self.task, self._done, self._opening = task, 0, ""
         with suppress(OSError):  # receive() detects a worker that has already ended
             self.pipe.send((task, lost))
 
@@ -113,13 +115,14 @@ class _Worker:
         if isinstance(event, Failure):
             event.raise_again()
         self._done += isinstance(event, VideoReport)
+        self._opening = event.key if isinstance(event, Opening) else ""
         return event
 
     @property
     def video(self) -> str:
         """Key of the current video."""
         records = self.task.records
-        return records[min(self._done, len(records) - 1)].key
+        return self._opening or records[min(self._done, len(records) - 1)].key
 
     def stop(self) -> None:
         """Ends the process at once if it still runs."""
