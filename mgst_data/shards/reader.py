@@ -18,6 +18,7 @@ from mgst_data.core.locations import join
 from mgst_data.core.records import SPLITS
 from mgst_data.shards import tar
 from mgst_data.shards.folder import ShardFolder
+from mgst_data.shards.people import PeopleTable
 from mgst_data.shards.schema import Data, FaceChunk, decode_chunk, split_key
 from mgst_data.shards.storage import DAMAGED, read_span
 
@@ -98,6 +99,8 @@ class ShardReader:
         size: Size of the sample, bytes.
         frames: Number of frames of each chunk.
         label: 0 real, 1 fake.
+        splits: Split of each video in ``videos``: the one of the data set; otherwise the one by person, see
+            :class:`~mgst_data.shards.people.PeopleTable`; otherwise "".
     """
 
     location: str
@@ -110,6 +113,7 @@ class ShardReader:
     size: Int[Tensor, " n"]
     frames: Int[Tensor, " n"]
     label: Int[Tensor, " n"]
+    splits: tuple[str, ...] = ()
 
     @staticmethod
     def open(
@@ -119,11 +123,12 @@ class ShardReader:
         label: int | None = None,
         methods: Collection[str] | None = None,
     ) -> ShardReader:
-        """Opens a folder of shards. Reads only the reports of the shards.
+        """Opens a folder of shards. Reads only the reports of the shards, and ``people.json`` if there is one.
 
         Args:
             location: Path or fsspec URL of the folder.
-            split: Keeps only videos of this split ("" for videos without one); None keeps all.
+            split: Keeps only videos of this split ("" for videos without one); None keeps all. The split of the data
+                set wins over the split by person.
             label: Keeps only real (0) or only fake (1) videos; None keeps both.
             methods: Keeps only videos of these methods; "real" is one of them. None keeps all.
 
@@ -136,25 +141,27 @@ class ShardReader:
             what = f"{len(folder.plan) - len(reports)} of {len(folder.plan)} shards are not complete"
             hint = "run the same mgst-data extract command again; it makes the missing shards"
             raise UsageError(what, where=location, hint=hint)
+        people = PeopleTable.read(location)
+        assigned = people.splits if people else {}
         there = {"real", *(video.method for report in reports for video in report.videos)}
         for name in methods or ():
             check_name(name, sorted(there), "method", location)
         if split:
             check_name(split, SPLITS, "split", location)
         shards: list[str] = []
-        videos: list[str] = []
+        videos: dict[str, str] = {}
         rows: list[tuple[int, ...]] = []
         for report in reports:
             wanted = {
                 video.key: video
                 for video in report.videos
                 if video.chunks
-                and split in (None, video.split)
+                and split in (None, video.split or assigned.get(video.key, ""))
                 and label in (None, video.label)
                 and (methods is None or video.method in methods)
             }
             numbers = {key: len(videos) + i for i, key in enumerate(wanted)}
-            videos += wanted
+            videos |= {key: video.split or assigned.get(key, "") for key, video in wanted.items()}
             for sample in report.samples:
                 key, track, chunk = split_key(sample.key)
                 if key in wanted:
@@ -164,15 +171,26 @@ class ShardReader:
         columns = torch.tensor(sorted(rows), dtype=torch.long).reshape(-1, 8).unbind(1)
         video_, track_, _, shard_, offset, size, frames, label_ = columns
         return ShardReader(
-            str(location), tuple(shards), tuple(videos), shard_, video_, track_, offset, size, frames, label_
+            str(location),
+            tuple(shards),
+            tuple(videos),
+            *(shard_, video_, track_, offset, size, frames, label_),
+            tuple(videos.values()),
         )
 
     def __len__(self) -> int:
         return len(self.shard)
 
     def __getitem__(self, index: int) -> FaceChunk:
-        """Reads a chunk. Its images are not decoded yet. Raises ShardError if the chunk is damaged."""
-        return read_chunk(self.shards[self.shard[index]], int(self.offset[index]), int(self.size[index]))
+        """Reads a chunk. Its images are not decoded yet. Raises ShardError if the chunk is damaged.
+
+        The split of its record is the one in ``splits``.
+        """
+        chunk = read_chunk(self.shards[self.shard[index]], int(self.offset[index]), int(self.size[index]))
+        split = self.splits[int(self.video[index])] if self.splits else chunk.record.split
+        if chunk.record.split == split:
+            return chunk
+        return dataclasses.replace(chunk, record=dataclasses.replace(chunk.record, split=split))
 
     def __iter__(self) -> Iterator[FaceChunk]:
         return (self[i] for i in range(len(self)))
@@ -186,7 +204,7 @@ class ShardReader:
         columns = {
             column.name: getattr(self, column.name)[chosen]
             for column in dataclasses.fields(self)
-            if column.name not in ("location", "shards", "videos")
+            if column.name not in ("location", "shards", "videos", "splits")
         }
         return dataclasses.replace(self, **columns)
 
