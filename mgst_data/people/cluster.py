@@ -88,8 +88,8 @@ def _join(
         if distance >= threshold - margin:
             apart = cdist(vectors[left], vectors[right])
             i, j = np.unravel_index(apart.argmin(), apart.shape)
-            pair = sorted((int(rows[left[i]]), int(rows[right[j]])))
-            doubts.append(Doubt(*pair, float(distance), bool(distance <= threshold)))
+            first, second = sorted((int(rows[left[i]]), int(rows[right[j]])))
+            doubts.append(Doubt(first, second, float(distance), bool(distance <= threshold)))
         members[step] = np.sort(np.concatenate((left, right)))
         if distance <= threshold:
             label[rows[members[step]]] = rows[members[step][0]]

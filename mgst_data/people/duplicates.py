@@ -54,6 +54,11 @@ class Duplicate:
     share: float
     mirrored: bool
 
+    def among(self, folders: Sequence[str | Path]) -> tuple[tuple[int, str], tuple[int, str]]:
+        """Returns each video as the number of its folder among the given ones, and its key."""
+        first, second = ([str(folder) for folder in folders].index(at) for at in self.folders)
+        return (first, self.videos[0]), (second, self.videos[1])
+
 
 @dataclass(frozen=True, slots=True)
 class _Track:
@@ -126,7 +131,10 @@ def hash_shard(folder: str, report: ShardReport) -> None:
     for video in shard_videos(folder, report):
         for track, chunks in video.items():
             places = [
-                (chunk, i) for chunk in chunks for i, frame in enumerate(chunk.frame_indices.tolist()) if not frame % STEP
+                (chunk, i)
+                for chunk in chunks
+                for i, frame in enumerate(chunk.frame_indices.tolist())
+                if not frame % STEP
             ]
             # A track of a still picture, or one that is very short, may have no such frame.
             places = places or [(chunks[0], 0)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -12,8 +12,7 @@ import torch
 from mgst_data.core.records import SPLITS
 from mgst_data.people.find import People, Video, video_reports
 from mgst_data.preview import contact_sheet
-from mgst_data.shards import FaceChunk, ShardFolder, encode_image, split_key
-from mgst_data.shards.reader import read_chunk
+from mgst_data.shards import ShardReader, encode_image
 from mgst_data.shards.storage import output_errors, write_atomic
 
 
@@ -64,17 +63,22 @@ def find_leaks(people: People, splits: Mapping[Video, str]) -> list[Leak]:
             left, right = by_split[first], by_split[second]
             apart = torch.cdist(people.embedding[left], people.embedding[right])
             i, j = divmod(int(apart.argmin()), len(right))
-            found.append((float(apart[i, j]), Leak(person, (first, second), (left[i], right[j]), len(left) * len(right))))
+            found.append(
+                (float(apart[i, j]), Leak(person, (first, second), (left[i], right[j]), len(left) * len(right)))
+            )
     found.sort(key=lambda item: ([SPLITS.index(split) for split in item[1].splits], item[0]))
     return [leak for _, leak in found]
 
 
-def draw_pair(people: People, rows: tuple[int, int], path: Path, *, columns: int = 6) -> None:
-    """Draws two tracks below each other as a contact sheet, and writes it as PNG.
+def draw_pair(
+    people: People, rows: tuple[int, int], readers: Sequence[ShardReader], path: Path, *, columns: int = 6
+) -> None:
+    """Draws two tracks below each other as a contact sheet, and writes it as PNG. The longest chunk of each is shown.
 
     Args:
         people: Persons of the videos.
         rows: Numbers of the two tracks.
+        readers: Reader of each folder, with all of its chunks.
         path: File to write. Its folder is created if it does not exist.
         columns: Frames per track.
 
@@ -82,29 +86,12 @@ def draw_pair(people: People, rows: tuple[int, int], path: Path, *, columns: int
         OutputError: if the file cannot be written.
         ShardError: if a shard is damaged.
     """
-    places = list(people.tracks())
-    chunks = [longest_chunk(people.faces[places[row][0][0]].location, places[row][0][1], places[row][1]) for row in rows]
+    tracks = list(people.tracks())
+    chunks = []
+    for (folder, key), track in (tracks[row] for row in rows):
+        reader = readers[folder]
+        mine = (reader.video == reader.videos.index(key)) & (reader.track == track)
+        chunks.append(reader[int((reader.frames * mine).argmax())])
     with output_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, encode_image(contact_sheet(chunks, columns=columns), image_format="png"))
-
-
-def longest_chunk(location: str, video: str, track: int) -> FaceChunk:
-    """Reads the longest chunk of a track; of several, the first.
-
-    Args:
-        location: Folder of shards.
-        video: Key of the video.
-        track: Number of the track.
-
-    Raises:
-        ShardError: if the shard is damaged.
-    """
-    spans = [
-        (-sample.frames, sample.key, report.name, sample)
-        for report in ShardFolder.read(location).reports()
-        for sample in report.samples
-        if split_key(sample.key)[:2] == (video, track)
-    ]
-    _, _, name, sample = min(spans, key=lambda span: span[:2])
-    return read_chunk(f"{location.rstrip('/')}/{name}.tar", sample.offset, sample.size)
