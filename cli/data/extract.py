@@ -57,6 +57,12 @@ with a note; 2 wrong option or input; 130 interrupted.
     option("--splits", metavar="FOLDER", help="Folder of the official split files, if it is not in the data set."),
     option("--reals", metavar="FOLDER", help="Folder of the real videos, for data sets that contain only fakes."),
     option("--masks", is_flag=True, help="Also store the manipulation masks of the data set."),
+    option(
+        "--people",
+        metavar="FOLDER",
+        help="Folder of shards of the same videos, on which mgst-data people has run: use its splits and persons where "
+        "the data set has none.",
+    ),
     option("--allow-leakage", is_flag=True, help="Continue even if one person is in two splits."),
 )
 @options(

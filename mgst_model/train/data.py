@@ -22,6 +22,7 @@ from mgst_data.shards import (
     ShardReader,
     warn_and_skip,
 )
+from mgst_data.shards.people import PeopleTable
 from mgst_data.shards.report import latest
 from mgst_model.train.experiment import DataConfig
 
@@ -115,8 +116,9 @@ def trained_on(shards: str, reader: ShardReader) -> dict[str, Any]:
         reader: The chunks of the split train.
 
     Returns:
-        ``real_videos``: number of real videos by data set. ``people``: number of identities in the real videos; None if
-            the data set does not name them, or if there are too many videos to read.
+        ``real_videos``: number of real videos by data set. ``people``: number of identities in the real videos; of
+            persons, if the data set does not name them and ``mgst-data people`` has found them; None if neither is
+            known, or if there are too many videos to read.
     """
     keys = set(reader.videos)
     real = [video for video in latest(ShardFolder.read(shards).reports()).values() if video.key in keys]
@@ -127,6 +129,10 @@ def trained_on(shards: str, reader: ShardReader) -> dict[str, Any]:
         rows = [row for row in first.values() if int(reader.label[row]) == REAL]
         named = [reader[row].record.target_key for row in rows]
         people = set(named) if all(named) else None
+    table = PeopleTable.read(shards) if people is None else None
+    if table is not None:
+        persons = table.main_persons()
+        people = {persons.get(video.key, video.key) for video in real}
     return {
         "real_videos": dict(sorted(Counter(video.dataset for video in real).items())),
         "people": None if people is None else len(people),
@@ -197,8 +203,12 @@ def _workers(world: int) -> int:
 def _splits_there(shards: str, data: DataConfig) -> str:
     """Returns the hint for a missing split: the existing splits, and what to do."""
     kept = [video for video in latest(ShardFolder.read(shards).reports()).values() if not video.skipped]
-    counts = Counter((video.split or "no split", "fake" if video.label else "real") for video in kept)
+    table = PeopleTable.read(shards)
+    assigned = table.splits if table else {}
+    splits = [video.split or assigned.get(video.key) or "no split" for video in kept]
+    counts = Counter((split, "fake" if video.label else "real") for split, video in zip(splits, kept, strict=True))
     there = ", ".join(f"{split}: {number:,} {kind}" for (split, kind), number in sorted(counts.items()))
     needed = "real videos" if data.fakes == "blends" else "real and fake videos"
     where = f"videos here: {there}; " if there else "there are no videos here; "
-    return f"{where}a training needs {needed} in the splits train and val: extract again with a manifest that has them"
+    how = f"run mgst-data people {shards} --split-by people, or extract again with a manifest that has them"
+    return f"{where}a training needs {needed} in the splits train and val: {how}"
