@@ -168,7 +168,9 @@ def face_square(chunk: FaceChunk, position: int) -> UInt8[ndarray, "s s 3"]:
     # Twice the final size: phash reduces it with a good filter.
     side = 2 * _SIDE
     scale = side / max(_REACH * spread, 1.0)
-    matrix = np.array([[scale, 0, side / 2 - x * scale], [0, scale, side / 2 - y * scale]])
+    # Pixel centres are whole numbers, so that a mirrored picture has the mirrored square.
+    middle = (side - 1) / 2
+    matrix = np.array([[scale, 0, middle - x * scale], [0, scale, middle - y * scale]])
     crop = next(chunk.frames([position]))
     square: UInt8[ndarray, "s s 3"] = cv2.warpAffine(
         crop, matrix, (side, side), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE

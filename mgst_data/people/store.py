@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import io
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from jaxtyping import Shaped
 
 from mgst_data.core import ShardError
 from mgst_data.shards import ShardReport
 from mgst_data.shards.storage import output_errors, write_atomic
 
 FOLDER = "people"
-Rows = np.ndarray[Any, np.dtype[np.void]]
+# A structured array: one row per track, or per hashed frame.
+Rows = Shaped[np.ndarray, " n"]
 
 
 def kept_at(folder: str, report: ShardReport, kind: str) -> Path:
