@@ -29,13 +29,13 @@ two splits, or failed; 2 wrong option or input; 130 interrupted.
         "--threshold",
         type=click.FloatRange(min=0, min_open=True),
         metavar="D",
-        help="Largest mean distance between tracks of one person. [default: 0.5]",
+        help="Largest mean distance between tracks of one person. [default: 0.48]",
     ),
     option(
         "--margin",
         type=click.FloatRange(min=0),
         metavar="D",
-        help="List decisions that are closer than this to the threshold. [default: 0.05]",
+        help="List decisions that are closer than this to the threshold. [default: 0.02]",
     ),
     option(
         "--near-duplicates",
