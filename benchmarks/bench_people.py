@@ -1,8 +1,9 @@
 """Measures how well persons are found: error rates of pairs of pictures, and persons against a table of known identity.
 
-python benchmarks/bench_people.py --work runs/people      # about ten minutes on two idle cores; writes results/people.json
+python benchmarks/bench_people.py --work runs/people      # about ten minutes on two idle cores
 
-It reads ``labels.csv`` in the folder of real clips (``--clips`` or MGST_CLIPS): still pictures with a column ``person``.
+It writes results/people.json and people.png. It reads ``labels.csv`` in the folder of real clips (``--clips`` or
+MGST_CLIPS): still pictures with a column ``person``.
 The pictures of the split train choose the threshold; those of val, which are from other sources, check it. File names
 give the identities, so one person may have two. Two identities that share a picture (a near-duplicate) are merged, and
 pairs of near-duplicates are not counted as pairs of one person.
@@ -61,7 +62,13 @@ def run(clips: Path, work: Path) -> dict[str, Any]:
     embedding, split = faces.embedding[mine], np.array([about[key]["split"] for key in keys])
     person = merged([about[key]["person"] for key in keys], keys, copies)
     pairs = {name: pair_errors(embedding, person, keys, copies, split == name) for name in ("train", "val")}
-    groups = {f"{threshold:g}": grouping(embedding, person, threshold) for threshold in GRID}
+    groups = {
+        name: {
+            f"{threshold:g}": grouping(embedding[np.flatnonzero(split == name)], person[split == name], threshold)
+            for threshold in GRID
+        }
+        for name in ("train", "val")
+    }
     milliseconds = speed(shards)
     return {
         "threshold": THRESHOLD,
@@ -71,7 +78,7 @@ def run(clips: Path, work: Path) -> dict[str, Any]:
         "near_duplicates": len(copies),
         "pairs": pairs,
         "groups": groups,
-        "targets": targets(pairs, groups[f"{THRESHOLD:g}"], len(copies), milliseconds),
+        "targets": targets(pairs, groups, len(copies), milliseconds),
     }
 
 
@@ -122,6 +129,7 @@ def grouping(embedding: torch.Tensor, person: np.ndarray, threshold: float) -> d
     Recall is over the persons with several pictures: a person with one picture always has recall 1.
     """
     label, _ = cluster(embedding, threshold)
+    person = np.unique(person, return_inverse=True)[1]
     members: dict[tuple[int, int], int] = defaultdict(int)
     for pair in zip(label.tolist(), person.tolist(), strict=True):
         members[pair] += 1
@@ -147,9 +155,7 @@ def speed(shards: Path) -> float:
     return 1000 * (time.process_time() - begin) / frames
 
 
-def targets(
-    pairs: dict[str, Any], group: dict[str, float], copies: int, milliseconds: float
-) -> list[dict[str, Any]]:
+def targets(pairs: dict[str, Any], groups: dict[str, Any], copies: int, milliseconds: float) -> list[dict[str, Any]]:
     """The figures of the benchmarks page."""
     found = []
     for name, what in (("train", "pictures that the threshold was chosen on"), ("val", "other pictures")):
@@ -157,10 +163,13 @@ def targets(
         for kind in ("false_match_rate", "false_non_match_rate"):
             title = f"{kind.replace('_', ' ').replace('non match', 'non-match')} at {THRESHOLD:g}, {what}"
             found.append(figure(title, 100 * pairs[name][kind][at], "%"))
+        group = groups[name][f"{THRESHOLD:g}"]
+        found += [
+            figure(f"persons found, {what}", group["found"], f"of {group['persons']:,.0f}"),
+            figure(f"B-cubed precision, {what}", 100 * group["precision"], "%"),
+            figure(f"B-cubed recall, persons with several pictures, {what}", 100 * group["recall"], "%"),
+        ]
     found += [
-        figure("persons found", group["found"], f"of {group['persons']:,.0f}"),
-        figure("B-cubed precision of the persons", 100 * group["precision"], "%"),
-        figure("B-cubed recall of the persons with several pictures", 100 * group["recall"], "%"),
         figure("near-duplicates among the pictures", copies, "pairs"),
         figure("processor time per embedded face", milliseconds, "ms"),
     ]

@@ -23,9 +23,8 @@ from mgst_data.people import (
     video_reports,
 )
 from mgst_data.people.store import FOLDER
-from mgst_data.shards import ShardFolder, ShardReader, VideoReport
+from mgst_data.shards import PeopleTable, ShardFolder, ShardReader, VideoReport
 from mgst_data.shards.lock import FolderLock
-from mgst_data.shards.people import PeopleTable
 from mgst_data.shards.storage import output_errors
 
 

@@ -32,7 +32,7 @@ two splits, or failed; 2 wrong option or input; 130 interrupted.
         help="Largest mean distance between tracks of one person. [default: 0.48]",
     ),
     option(
-        "--margin",
+        "--uncertain",
         type=click.FloatRange(min=0),
         metavar="D",
         help="List decisions that are closer than this to the threshold. [default: 0.02]",
@@ -70,7 +70,7 @@ def people(
     /,
     shards: tuple[str, ...],
     threshold: float | None,
-    margin: float | None,
+    uncertain: float | None,
     near_duplicates: bool,
     split_by: str | None,
     val: float | None,
@@ -91,7 +91,7 @@ def people(
         ctx: Context of click.
         shards: Local folders of shards.
         threshold: Largest mean distance between two groups of tracks that are joined to one person.
-        margin: Decisions closer than this to the threshold are listed.
+        uncertain: Decisions closer than this to the threshold are listed.
         near_duplicates: Whether to find near-duplicates.
         split_by: "people" to write splits by person; None to keep those that are there.
         val: Share of the videos for val.
@@ -115,7 +115,8 @@ def people(
     from .find_people import run
 
     work = Work("embedding", unit="shards")
-    grouping = {name: value for name, value in (("threshold", threshold), ("margin", margin)) if value is not None}
+    given = (("threshold", threshold), ("uncertain", uncertain))
+    grouping = {name: value for name, value in given if value is not None}
     try:
         with display(work) as shown:
 

@@ -38,7 +38,7 @@ def as_tables(found: Found) -> None:
     _listed(
         "the same person is in two splits",
         [
-            f"{' and '.join(leak.splits)}, {leak.person}, {count(leak.pairs, 'pair')}: "
+            f"{' and '.join(leak.splits)}, {leak.person}, distance {leak.distance:.3f}, {count(leak.pairs, 'pair')}: "
             + _pair(found, places[leak.rows[0]], places[leak.rows[1]], leak.rows)
             for leak in found.leaks
         ],
@@ -67,7 +67,10 @@ def as_json(found: Found) -> None:
             {"distance": round(doubt.distance, 4), "joined": doubt.joined, **pair((doubt.first, doubt.second))}
             for doubt in people.doubts
         ],
-        "leaks": [{"person": leak.person, "splits": leak.splits, **pair(leak.rows)} for leak in found.leaks],
+        "leaks": [
+            {"person": leak.person, "splits": leak.splits, "distance": round(leak.distance, 4), **pair(leak.rows)}
+            for leak in found.leaks
+        ],
         "near_duplicates": [
             {
                 "videos": [printable(found.name(video)) for video in _videos(found, copy)],

@@ -10,7 +10,7 @@ from typing import Any
 from mgst_data.core import UsageError, VideoRecord
 from mgst_data.datasets import Note, Scan, check_leakage, scan_dataset, select
 from mgst_data.extract import ExtractConfig
-from mgst_data.shards.people import PeopleTable
+from mgst_data.shards import PeopleTable
 
 from ..common.tables import build_tables
 

@@ -1,6 +1,6 @@
 """Who is in the picture: persons as neutral codes, splits by person, leakage, and near-duplicates. Nobody is named."""
 
-from mgst_data.people.cluster import MARGIN, THRESHOLD, Doubt, cluster
+from mgst_data.people.cluster import THRESHOLD, UNCERTAIN, Doubt, cluster
 from mgst_data.people.duplicates import Duplicate, near_duplicates
 from mgst_data.people.embed import FaceEmbedder, TrackFaces, embed_folders
 from mgst_data.people.find import People, Video, find_people, video_reports
@@ -8,8 +8,8 @@ from mgst_data.people.leaks import Leak, draw_pair, effective_splits, find_leaks
 from mgst_data.people.split import connected_videos, split_by_people
 
 __all__ = [
-    "MARGIN",
     "THRESHOLD",
+    "UNCERTAIN",
     "Doubt",
     "Duplicate",
     "FaceEmbedder",

@@ -14,9 +14,9 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import cdist, pdist
 from torch import Tensor
 
-# Two groups of tracks are one person up to this mean distance: the threshold with the highest B-cubed F-measure among
-# 2,600 pictures (benchmarks/bench_people.py). Between THRESHOLD - MARGIN and THRESHOLD + MARGIN, the answer is uncertain.
-THRESHOLD, MARGIN = 0.48, 0.02
+# Two groups of tracks are one person up to this mean distance: the threshold with the highest B-cubed F-measure in
+# benchmarks/bench_people.py. A decision that is closer than UNCERTAIN to the threshold is listed.
+THRESHOLD, UNCERTAIN = 0.48, 0.02
 # Rows of the distance matrix that are in memory at a time.
 _BLOCK = 1024
 # torch computes distances with a rounding error below this; scipy decides.
@@ -41,7 +41,7 @@ class Doubt:
 
 
 def cluster(
-    embedding: Float[Tensor, "n d"], threshold: float = THRESHOLD, *, margin: float = MARGIN
+    embedding: Float[Tensor, "n d"], threshold: float = THRESHOLD, *, uncertain: float = UNCERTAIN
 ) -> tuple[Int[ndarray, " n"], list[Doubt]]:
     """Groups embeddings so that the mean distance between the members of two groups is above the threshold.
 
@@ -52,7 +52,7 @@ def cluster(
     Args:
         embedding: One row per track.
         threshold: Largest mean distance between two groups that are joined.
-        margin: Distance from the threshold within which a decision is listed as uncertain.
+        uncertain: Distance from the threshold within which a decision is listed as uncertain.
 
     Returns:
         The number of the group of each row, counted in the order of the first rows; and the uncertain decisions, the
@@ -61,11 +61,11 @@ def cluster(
     n = len(embedding)
     label = np.arange(n)
     doubts: list[Doubt] = []
-    _, component = connected_components(_close(embedding, threshold + margin + _SLACK), directed=False)
+    _, component = connected_components(_close(embedding, threshold + uncertain + _SLACK), directed=False)
     order = np.argsort(component, kind="stable")
     for rows in np.split(order, np.flatnonzero(np.diff(component[order])) + 1) if n else []:
         if len(rows) > 1:
-            _join(rows, embedding[torch.from_numpy(rows)].double().numpy(), threshold, margin, label, doubts)
+            _join(rows, embedding[torch.from_numpy(rows)].double().numpy(), threshold, uncertain, label, doubts)
     _, first, inverse = np.unique(label, return_index=True, return_inverse=True)
     doubts.sort(key=lambda doubt: (abs(doubt.distance - threshold), doubt.first, doubt.second))
     return np.argsort(np.argsort(first))[inverse], doubts
@@ -75,17 +75,17 @@ def _join(
     rows: Int[ndarray, " m"],
     vectors: Float[ndarray, "m d"],
     threshold: float,
-    margin: float,
+    uncertain: float,
     label: Int[ndarray, " n"],
     doubts: list[Doubt],
 ) -> None:
     """Runs average linkage on one component. Writes to ``label`` the first row of the group of each row."""
     members = {i: np.array([i]) for i in range(len(rows))}
     for step, (a, b, distance, _) in enumerate(linkage(pdist(vectors), "average"), start=len(rows)):
-        if distance > threshold + margin:
+        if distance > threshold + uncertain:
             break  # the distances of average linkage ascend
         left, right = members.pop(int(a)), members.pop(int(b))
-        if distance >= threshold - margin:
+        if distance >= threshold - uncertain:
             apart = cdist(vectors[left], vectors[right])
             i, j = np.unravel_index(apart.argmin(), apart.shape)
             first, second = sorted((int(rows[left[i]]), int(rows[right[j]])))

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mgst_data.core import UsageError
-from mgst_data.people.cluster import MARGIN, THRESHOLD, Doubt, cluster
+from mgst_data.people.cluster import THRESHOLD, UNCERTAIN, Doubt, cluster
 from mgst_data.people.embed import NETWORK, TrackFaces, embed_folders
 from mgst_data.shards import ShardFolder, VideoReport
 from mgst_data.shards.people import PeopleTable, PersonTrack
@@ -97,7 +97,7 @@ def find_people(
     folders: Sequence[str | Path],
     *,
     threshold: float = THRESHOLD,
-    margin: float = MARGIN,
+    uncertain: float = UNCERTAIN,
     workers: int | None = None,
     saw: Callable[[int, int], object] = lambda *_: None,
 ) -> People:
@@ -108,7 +108,7 @@ def find_people(
     Args:
         folders: Local folders of shards, each once.
         threshold: Largest mean distance between two groups of tracks that are joined to one person.
-        margin: Decisions closer than this to the threshold are listed as uncertain.
+        uncertain: Decisions closer than this to the threshold are listed as uncertain.
         workers: Number of processes; None for one per core. The result does not depend on it.
         saw: Called with the number of finished shards and the number of all shards.
 
@@ -127,7 +127,7 @@ def find_people(
     embedding = torch.cat([some.embedding for some in faces])
     known = torch.tensor([count > 0 for some in faces for count in some.frames], dtype=torch.bool)
     rows = known.nonzero()[:, 0]
-    label, doubts = cluster(embedding[rows], threshold, margin=margin)
+    label, doubts = cluster(embedding[rows], threshold, uncertain=uncertain)
     person, distance = [""] * len(embedding), torch.zeros(len(embedding))
     for members in _groups(label):
         mine = rows[torch.from_numpy(members)]

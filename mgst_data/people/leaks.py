@@ -24,12 +24,14 @@ class Leak:
         person: Code of the person.
         splits: The two splits.
         rows: The two tracks, by their numbers in :class:`~mgst_data.people.People`.
-        pairs: Number of such pairs of this person in these splits.
+        distance: Distance between their embeddings. No two tracks of this person in these splits are closer.
+        pairs: Number of pairs of tracks of this person in these splits.
     """
 
     person: str
     splits: tuple[str, str]
     rows: tuple[int, int]
+    distance: float
     pairs: int
 
 
@@ -63,11 +65,9 @@ def find_leaks(people: People, splits: Mapping[Video, str]) -> list[Leak]:
             left, right = by_split[first], by_split[second]
             apart = torch.cdist(people.embedding[left], people.embedding[right])
             i, j = divmod(int(apart.argmin()), len(right))
-            found.append(
-                (float(apart[i, j]), Leak(person, (first, second), (left[i], right[j]), len(left) * len(right)))
-            )
-    found.sort(key=lambda item: ([SPLITS.index(split) for split in item[1].splits], item[0]))
-    return [leak for _, leak in found]
+            distance = float(apart[i, j])
+            found.append(Leak(person, (first, second), (left[i], right[j]), distance, len(left) * len(right)))
+    return sorted(found, key=lambda leak: ([SPLITS.index(split) for split in leak.splits], leak.distance))
 
 
 def draw_pair(

@@ -14,6 +14,7 @@ from mgst_data.core.errors import check_name
 from mgst_data.core.sampling import RandomWindow
 from mgst_data.processes import available_cores
 from mgst_data.shards import (
+    PeopleTable,
     SegmentBatch,
     SegmentDataset,
     SegmentLoader,
@@ -22,7 +23,6 @@ from mgst_data.shards import (
     ShardReader,
     warn_and_skip,
 )
-from mgst_data.shards.people import PeopleTable
 from mgst_data.shards.report import latest
 from mgst_model.train.experiment import DataConfig
 

@@ -53,7 +53,7 @@ def test_a_decision_near_the_threshold_is_uncertain(apart, joined):
     embedding = torch.zeros(4, 128)
     embedding[1, 0], embedding[2:, 1] = apart, 5.0
     embedding[3, 0] = 0.1
-    label, (doubt,) = cluster(embedding, 0.5, margin=0.05)
+    label, (doubt,) = cluster(embedding, 0.5, uncertain=0.05)
     assert (doubt.first, doubt.second, doubt.joined) == (0, 1, joined)
     assert doubt.distance == pytest.approx(apart, abs=1e-6)
     assert label.tolist() == ([0, 0, 1, 1] if joined else [0, 1, 2, 2])
