@@ -167,6 +167,7 @@ def pages() -> dict[Path, str]:
             "loader": figures_table(("loader",)),
             "augmentation": figures_table(("augment",)),
             "training": figures_table(("train",)),
+            "people": figures_table(("people",)),
         },
         GENERALISE: {
             "generalise": generalise_table(GRIDS, GENERALISE),

@@ -21,6 +21,7 @@ PACKAGES = (
     "mgst_data.extract",
     "mgst_data.extract.executors",
     "mgst_data.faces",
+    "mgst_data.people",
     "mgst_data.preview",
     "mgst_data.shards",
     "mgst_data.testing",

@@ -8,6 +8,7 @@ from ..common.errors import Commands, run_script
 from .demo import demo
 from .extract import extract
 from .inspect import inspect
+from .people import people
 from .preview_blend import preview_blend
 from .sheet import sheet
 
@@ -30,7 +31,7 @@ def data() -> None:
     """Prepares face video for training: extracts face tracks of a data set into shards."""
 
 
-for command in (extract, inspect, sheet, preview_blend, demo):
+for command in (extract, inspect, sheet, people, preview_blend, demo):
     data.add_command(command)
 
 

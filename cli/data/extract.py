@@ -15,7 +15,7 @@ Examples:
   mgst-data extract --src FaceForensics++ --compression c23 --out shards
   mgst-data extract --src FaceForensics++ --masks --chunks 4 --out shards
   mgst-data extract --src my_videos.csv --out shards --workers 8
-  mgst-data extract --src photos --people folder --out photo_shards
+  mgst-data extract --src photos --identity folder --out photo_shards
   mgst-data extract --src FaceForensics++ --out shards --retry-skipped no_face
 
 To continue an interrupted run, run the same command again. Finished videos
@@ -58,12 +58,18 @@ with a note; 2 wrong option or input; 130 interrupted.
     option("--splits", metavar="FOLDER", help="Folder of the official split files, if it is not in the data set."),
     option("--reals", metavar="FOLDER", help="Folder of the real videos, for data sets that contain only fakes."),
     option(
-        "--people",
+        "--identity",
         metavar="HOW",
-        help="The person in each picture of the layout images: folder, for one folder per person, or a regular "
-        "expression whose group is the person.",
+        help="Identity of each picture of the layout images: folder, for one folder per identity, or a regular "
+        "expression on the path whose group is the identity.",
     ),
     option("--masks", is_flag=True, help="Also store the manipulation masks of the data set."),
+    option(
+        "--people",
+        metavar="FOLDER",
+        help="Folder of shards of the same videos, on which mgst-data people has run: use its splits and persons where "
+        "the data set has none.",
+    ),
     option("--allow-leakage", is_flag=True, help="Continue even if one person is in two splits."),
 )
 @options(

@@ -13,6 +13,7 @@ EPILOG = """\b
 Examples:
   mgst-data inspect shards
   mgst-data inspect shards --verify
+  mgst-data inspect shards --near-duplicates
   mgst-data inspect s3://bucket/shards --json
 
 Exit codes: 0 no problem, 1 damaged or incomplete, 2 no shards found.
@@ -22,10 +23,15 @@ Exit codes: 0 no problem, 1 damaged or incomplete, 2 no shards found.
 @click.command(cls=Command, epilog=EPILOG)
 @click.argument("shards")
 @click.option("--verify", is_flag=True, help="Check every file and every sample, and decode every picture.")
+@click.option(
+    "--near-duplicates",
+    is_flag=True,
+    help="List videos that are copies of others: encoded again, cut or mirrored. Hashes are kept in the folder.",
+)
 @json_option
 @debug_option
 @click.pass_context
-def inspect(ctx: click.Context, /, shards: str, verify: bool, as_json: bool) -> None:
+def inspect(ctx: click.Context, /, shards: str, verify: bool, near_duplicates: bool, as_json: bool) -> None:
     """Shows the contents of a folder of shards.
 
     SHARDS is a path or a URL. The output has the counts by data set, split, label and method, and all videos that were
@@ -36,6 +42,7 @@ def inspect(ctx: click.Context, /, shards: str, verify: bool, as_json: bool) -> 
         ctx: Context of click.
         shards: Path or URL of the folder.
         verify: Whether to check every file and sample, and decode every picture.
+        near_duplicates: Whether to list videos that are copies of others.
         as_json: Whether to print one JSON object.
     """  # noqa: D301 - click shows only the text above the form feed
     from mgst_data.core.errors import printable
@@ -45,6 +52,7 @@ def inspect(ctx: click.Context, /, shards: str, verify: bool, as_json: bool) -> 
     from ..common.progress import Work, display
     from ..common.show import count, line, size
     from . import show
+    from .find_copies import find_copies
 
     folder = ShardFolder.read(shards)
     reports = list(folder.reports())
@@ -57,6 +65,7 @@ def inspect(ctx: click.Context, /, shards: str, verify: bool, as_json: bool) -> 
         for number, report in enumerate(reports if verify else ()):
             work.tell("verifying", done=number, total=len(reports))
             problems += verify_shard(shards, report)
+        copies = find_copies(shards, work) if near_duplicates else []
     missing, kept = len(folder.plan) - len(reports), sum(1 for _ in folder.kept())
     if as_json:
         content = {
@@ -69,6 +78,7 @@ def inspect(ctx: click.Context, /, shards: str, verify: bool, as_json: bool) -> 
             "skipped": {video.video: [video.reason, video.message] for video in videos.values() if video.skipped},
             "noted": {video.video: video.notes for video in videos.values() if video.notes and not video.skipped},
             **({"problems": problems} if verify else {}),
+            **({"near_duplicates": copies} if near_duplicates else {}),
         }
         click.echo(json.dumps(content, indent=1))
     else:
@@ -78,6 +88,8 @@ def inspect(ctx: click.Context, /, shards: str, verify: bool, as_json: bool) -> 
         show.skipped(ordered)
         if verify:
             show.problems(problems, samples=sum(len(report.samples) for report in reports))
+        if near_duplicates:
+            show.copies(copies)
         line(f"\n{printable(shards)}: {count(len(reports), 'shard')}, {size(bytes_)}")
         if missing:
             begun = f" ({count(kept, 'video')} of them already extracted)" if kept else ""

@@ -7,6 +7,7 @@ import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from mgst_data.core.errors import printable
 from mgst_data.core.records import SPLITS
@@ -163,6 +164,16 @@ def problems(found: Sequence[str], *, samples: int) -> None:
     section(f"verified {count(samples, 'sample')}: {count(len(found), 'problem') if found else 'no problems'}", found)
     if found:
         line(f"\nto repair a shard: {DAMAGED}")
+
+
+def copies(found: Sequence[Mapping[str, Any]]) -> None:
+    """Prints pairs of videos that are copies of each other."""
+    pairs = [
+        f"{' and '.join(map(printable, copy['videos']))} "
+        f"({copy['share']:.0%} of the compared frames{', mirrored' if copy['mirrored'] else ''})"
+        for copy in found
+    ]
+    section(f"near-duplicates: {count(len(pairs), 'pair') if pairs else 'none'}", pairs)
 
 
 def interrupted(out: str) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mgst_data.core import UsageError, VideoRecord
 from mgst_data.datasets import Note, Scan, check_leakage, scan_dataset, select
 from mgst_data.extract import ExtractConfig
+from mgst_data.shards import PeopleTable
 
 from ..common.tables import build_tables
 
@@ -25,9 +27,11 @@ class SourceConfig:
         limit: Largest number of videos, spread evenly over labels and methods; None for no limit.
         splits: Folder of the official split files, for layouts that have them; "" if it is in the data set.
         reals: Folder of the real videos, for data sets that contain only fakes; "" for none.
-        people: How the person is found, for folders of pictures: "folder", or a regular expression with a group for the
-            person; "" if persons are unknown.
+        identity: How the identity is found in the path, for folders of pictures: "folder", or a regular expression with
+            a group for the identity; "" if identities are unknown.
         allow_leakage: Continue even if one person is in two splits.
+        people: Folder of shards of the same videos with a people.json, which gives splits and identities where the data
+            set has none; "" for none.
     """
 
     layout: str = "auto"
@@ -37,8 +41,9 @@ class SourceConfig:
     limit: int | None = None
     splits: str = ""
     reals: str = ""
-    people: str = ""
+    identity: str = ""
     allow_leakage: bool = False
+    people: str = ""
 
 
 EXTRACTION: dict[str, type] = {"source": SourceConfig, "extract": ExtractConfig}
@@ -91,8 +96,10 @@ def scan_source(root: Path, config: SourceConfig, *, masks: bool) -> Scan:
         masks=masks,
         splits=Path(config.splits) if config.splits else None,
         reals=Path(config.reals) if config.reals else None,
-        people=config.people or None,
+        identity=config.identity or None,
     )
+    if config.people:
+        scan = replace(scan, records=tuple(_with_people(scan.records, config.people)))
     chosen = select(scan, split=config.split, method=config.method, compression=config.compression, limit=config.limit)
     if not config.allow_leakage:
         check_leakage(chosen.records)
@@ -102,3 +109,13 @@ def scan_source(root: Path, config: SourceConfig, *, masks: bool) -> Scan:
         )
         chosen = replace(chosen, notes=(*chosen.notes, note))
     return chosen
+
+
+def _with_people(records: Iterable[VideoRecord], folder: str) -> Iterator[VideoRecord]:
+    table = PeopleTable.read(folder)
+    if table is None:
+        raise UsageError("no people.json here", where=folder, hint="run mgst-data people on this folder first")
+    persons = {key: f"people/{person}" for key, person in table.main_persons().items()}
+    for record in records:
+        target = record.target_key or ("" if record.identities else persons.get(record.key, ""))
+        yield replace(record, split=record.split or table.splits.get(record.key, ""), target_key=target)

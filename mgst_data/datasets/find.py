@@ -30,7 +30,7 @@ def scan_dataset(root: Path, *, layout: str = "auto", **options: Path | str | bo
     Args:
         root: Folder of the data set, or a manifest.
         layout: Name of the layout; "auto" finds it.
-        options: Options of the layout (``splits``, ``masks``, ``reals``, ``people``); None and False mean that an
+        options: Options of the layout (``splits``, ``masks``, ``reals``, ``identity``); None and False mean that an
             option is not given.
 
     Raises:

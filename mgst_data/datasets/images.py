@@ -16,7 +16,7 @@ from mgst_data.datasets.folder import LABELS, SPLIT_FOLDERS, class_folders
 from mgst_data.datasets.layout import LAYOUTS, Note, Scan
 from mgst_data.datasets.tree import METADATA_SUFFIXES, VIDEO_SUFFIXES, Tree, some, stem
 
-# Value of the option ``people`` for persons by folder.
+# Value of the option ``identity`` for persons by folder.
 BY_FOLDER = "folder"
 # Number of folders that are looked at to recognise the layout.
 _LOOKS = 50
@@ -33,27 +33,27 @@ class Images:
     As in the layout ``folder``, the first folder below ``fake/`` is the name of the method.
 
     Attributes:
-        people: How the person is found: "" if persons are unknown; "folder" for the first folder below the folder of
+        identity: How the identity is found: "" if persons are unknown; "folder" for the first folder below the folder of
             the label and the method; otherwise a regular expression that is searched for in the relative path. Its
             group ``person``, or its first group, is the person.
 
     Raises:
-        UsageError: if ``people`` is not a regular expression with a group.
+        UsageError: if ``identity`` is not a regular expression with a group.
     """
 
-    people: str = ""
+    identity: str = ""
     looks_for: ClassVar[str] = "pictures and no videos, also in real/ and fake/ and inside train/, val/, test/"
 
     def __post_init__(self) -> None:
-        if self.people in ("", BY_FOLDER):
+        if self.identity in ("", BY_FOLDER):
             return
         hint = rf"give {BY_FOLDER!r}, or an expression with a group, such as '([^/]+)_\d+\.jpg'"
         try:
-            pattern = re.compile(self.people)
+            pattern = re.compile(self.identity)
         except re.error as error:
-            raise UsageError(f"people is not a regular expression: {error}", hint=hint) from error
+            raise UsageError(f"identity is not a regular expression: {error}", hint=hint) from error
         if not pattern.groups:
-            raise UsageError(f"people has no group for the person: {self.people!r}", hint=hint)
+            raise UsageError(f"identity has no group for the person: {self.identity!r}", hint=hint)
 
     def recognises(self, root: Path) -> bool:
         """Returns whether the first folders contain pictures, no videos, and no folders of frames."""
@@ -86,12 +86,12 @@ class Images:
     def _record(self, tree: Tree, picture: str, place: _Place, notes: list[Note]) -> VideoRecord:
         dataset = printable(tree.root.name)
         person = place.person
-        if self.people != BY_FOLDER:
-            found = re.search(self.people, picture) if self.people else None
+        if self.identity != BY_FOLDER:
+            found = re.search(self.identity, picture) if self.identity else None
             person = (found["person"] if "person" in found.groupdict() else found[1]) or "" if found else ""
-        if self.people and not person:
+        if self.identity and not person:
             what = (
-                "no person: in no folder of a person" if self.people == BY_FOLDER else "no person: --people not found"
+                "no person: in no folder of a person" if self.identity == BY_FOLDER else "no person: --identity not found"
             )
             notes.append(Note(printable(picture), what, "no_person"))
         return tree.record(
@@ -100,7 +100,7 @@ class Images:
             split=place.split,
             label=place.label,
             method=place.method,
-            target=f"{dataset}/{printable(person)}" if self.people and person else "",
+            target=f"{dataset}/{printable(person)}" if self.identity and person else "",
         )
 
 

@@ -69,7 +69,7 @@ class Layout(Protocol):
 
     A layout is a frozen dataclass. Its fields are its options, each with a default: ``splits`` (folder of the official
     split files), ``masks`` (whether to add mask videos), ``reals`` (folder of the real videos, for data sets without
-    real videos), ``people`` (how the person is found in the path). ``make_layout`` rejects options for which the
+    real videos), ``identity`` (how the identity is found in the path). ``make_layout`` rejects options for which the
     layout has no field.
 
     Attributes:

@@ -6,6 +6,7 @@ from mgst_data.shards.batch import SegmentBatch, SegmentSample, collate_segments
 from mgst_data.shards.folder import ShardFolder, open_folder
 from mgst_data.shards.images import decode_image, decode_mask, encode_image, encode_mask, scale_image
 from mgst_data.shards.loader import SegmentDataset, SegmentLoader, reraise, warn_and_skip
+from mgst_data.shards.people import PeopleTable, PersonTrack
 from mgst_data.shards.plan import ShardTask, plan_shards
 from mgst_data.shards.reader import ShardReader
 from mgst_data.shards.report import ShardReport, Tally, Totals, VideoReport, summarise
@@ -31,6 +32,8 @@ else:
 __all__ = [
     "Draw",
     "FaceChunk",
+    "PeopleTable",
+    "PersonTrack",
     "SegmentBatch",
     "SegmentDataset",
     "SegmentLoader",

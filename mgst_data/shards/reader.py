@@ -17,6 +17,7 @@ from mgst_data.core.locations import join
 from mgst_data.core.records import SPLITS
 from mgst_data.shards import tar
 from mgst_data.shards.folder import ShardFolder
+from mgst_data.shards.people import PeopleTable
 from mgst_data.shards.report import ShardReport, VideoReport
 from mgst_data.shards.schema import Data, FaceChunk, decode_chunk, split_key
 from mgst_data.shards.sources import Places, Source, sources_of
@@ -104,8 +105,10 @@ class ShardReader:
         label: 0 real, 1 fake: whether the chunk has a fake frame. A fake video may be real in parts.
         source: Source of each chunk, as an index into ``sources``.
         sources: The folders.
-        persons: Identity that each video shows; "" if the data set does not name it, None if the report does not say,
-            see :meth:`with_persons`.
+        persons: Identity that each video shows; where the data set names none, the person that ``mgst-data people``
+            has found; "" if neither is known, None if the report does not say, see :meth:`with_persons`.
+        splits: Split of each video in ``videos``: the one of the data set; otherwise the one by person, see
+            :class:`~mgst_data.shards.people.PeopleTable`; otherwise "".
     """
 
     location: str
@@ -121,6 +124,7 @@ class ShardReader:
     source: Int[Tensor, " n"] = _ONE_SOURCE
     sources: tuple[Source, ...] = ()
     persons: tuple[str | None, ...] = ()
+    splits: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.source is _ONE_SOURCE:
@@ -136,11 +140,12 @@ class ShardReader:
         label: int | None = None,
         methods: Collection[str] | None = None,
     ) -> ShardReader:
-        """Opens one or more folders of shards. Reads only the reports of the shards.
+        """Opens one or more folders of shards. Reads only the reports of the shards, and tables of persons.
 
         Args:
             places: Path or fsspec URL of a folder, a :class:`~mgst_data.shards.Source`, or a list of these.
-            split: Keeps only videos of this split ("" for videos without one); None keeps all.
+            split: Keeps only videos of this split ("" for videos without one); None keeps all. The split of the data
+                set wins over the split by person.
             label: Keeps only real (0) or only fake (1) videos; None keeps both.
             methods: Keeps only videos of these methods; "real" is one of them. None keeps all.
 
@@ -160,10 +165,12 @@ class ShardReader:
         videos: list[VideoReport] = []
         rows: list[tuple[int, ...]] = []
         for number, (source, some) in enumerate(zip(sources, reports, strict=True)):
+            people = PeopleTable.read(source.location)
             for report in some:
+                known = (video if people is None else people.completed(video) for video in report.videos)
                 wanted = {
                     video.key: video
-                    for video in report.videos
+                    for video in known
                     if video.chunks
                     and split in (None, video.split)
                     and label in (None, video.label)
@@ -194,14 +201,22 @@ class ShardReader:
             source=source_,
             sources=sources,
             persons=tuple(video.target_key for video in videos),
+            splits=tuple(video.split for video in videos),
         )
 
     def __len__(self) -> int:
         return len(self.shard)
 
     def __getitem__(self, index: int) -> FaceChunk:
-        """Reads a chunk. Its images are not decoded yet. Raises ShardError if the chunk is damaged."""
-        return read_chunk(self.shards[self.shard[index]], int(self.offset[index]), int(self.size[index]))
+        """Reads a chunk. Its images are not decoded yet. Raises ShardError if the chunk is damaged.
+
+        The split of its record is the one in ``splits``.
+        """
+        chunk = read_chunk(self.shards[self.shard[index]], int(self.offset[index]), int(self.size[index]))
+        split = self.splits[int(self.video[index])] if self.splits else chunk.record.split
+        if chunk.record.split == split:
+            return chunk
+        return dataclasses.replace(chunk, record=dataclasses.replace(chunk.record, split=split))
 
     def __iter__(self) -> Iterator[FaceChunk]:
         return (self[i] for i in range(len(self)))
@@ -217,7 +232,7 @@ class ShardReader:
         columns = {
             column.name: getattr(self, column.name)[chosen]
             for column in dataclasses.fields(self)
-            if column.name not in ("location", "shards", "videos", "sources", "persons")
+            if column.name not in ("location", "shards", "videos", "sources", "persons", "splits")
         }
         return dataclasses.replace(self, **columns)
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from mgst_data.core.locations import is_url
+from mgst_data.core.locations import PICTURE_SUFFIXES, is_url
 from mgst_data.video.files import cannot_open, is_folder
-from mgst_data.video.images import IMAGE_SUFFIXES
 
 _BYTES = 16
 
@@ -33,7 +32,7 @@ def content_hash(path: str) -> str:
     try:
         if not is_folder(path):
             return _of_file(Path(path)).hex()
-        pictures = sorted(file for file in Path(path).iterdir() if file.name.lower().endswith(IMAGE_SUFFIXES))
+        pictures = sorted(file for file in Path(path).iterdir() if file.name.lower().endswith(PICTURE_SUFFIXES))
         return hashlib.blake2b(b"".join(map(_of_file, pictures)), digest_size=_BYTES).hexdigest()
     except OSError as error:
         failure = cannot_open(path, error)

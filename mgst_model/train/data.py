@@ -15,6 +15,7 @@ from mgst_data.core.errors import check_name, printable
 from mgst_data.core.sampling import RandomWindow
 from mgst_data.processes import available_cores
 from mgst_data.shards import (
+    PeopleTable,
     SegmentBatch,
     SegmentDataset,
     SegmentLoader,
@@ -166,8 +167,9 @@ def trained_on(reader: ShardReader) -> dict[str, Any]:
         reader: The chunks of the split train.
 
     Returns:
-        ``real_videos``: number of real videos by data set. ``people``: number of identities in the real videos; None if
-            the data set does not name them.
+        ``real_videos``: number of real videos by data set. ``people``: number of identities in the real videos; of
+            persons, if the data set does not name them and ``mgst-data people`` has found them; None if neither is
+            known.
     """
     real = [video for video in reports_of(reader) if video.label == REAL]
     people = {video.target_key for video in real}
@@ -276,8 +278,9 @@ def _workers(world: int) -> int:
 
 def _kept(sources: Sequence[Source]) -> Iterator[VideoReport]:
     for source in sources:
-        reports = latest(ShardFolder.read(source.location).reports())
-        yield from (video for video in reports.values() if not video.skipped)
+        people = PeopleTable.read(source.location)
+        kept = (video for video in latest(ShardFolder.read(source.location).reports()).values() if not video.skipped)
+        yield from (video if people is None else people.completed(video) for video in kept)
 
 
 def _splits_there(sources: Sequence[Source], data: DataConfig) -> str:
@@ -286,4 +289,6 @@ def _splits_there(sources: Sequence[Source], data: DataConfig) -> str:
     there = ", ".join(f"{split}: {number:,} {kind}" for (split, kind), number in sorted(counts.items()))
     needed = "real videos" if data.fakes == "blends" else "real and fake videos"
     where = f"videos here: {there}; " if there else "there are no videos here; "
-    return f"{where}a training needs {needed} in the splits train and val: extract again with a manifest that has them"
+    names = " ".join(source.location for source in sources)
+    how = f"run mgst-data people {names} --split-by people, or extract again with a manifest that has them"
+    return f"{where}a training needs {needed} in the splits train and val: {how}"

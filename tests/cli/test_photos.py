@@ -34,7 +34,7 @@ def photos(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def shards(mgst_data, photos, tmp_path_factory):
     out = tmp_path_factory.mktemp("out") / "shards"
-    options = ("--executor", "serial", "--people", "folder", "--size", 64)
+    options = ("--executor", "serial", "--identity", "folder", "--size", 64)
     return out, mgst_data("extract", "--src", photos, "--out", out, *options)
 
 

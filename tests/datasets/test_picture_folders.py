@@ -44,7 +44,7 @@ def test_real_and_fake_folders_and_splits(make_tree, rows):
 
 
 def test_splits_without_labels(make_tree, rows):
-    scan = scan_dataset(make_tree(["train/a/1.jpg", "val/b/2.jpg"]), people="folder")
+    scan = scan_dataset(make_tree(["train/a/1.jpg", "val/b/2.jpg"]), identity="folder")
     assert rows(scan) == [
         ("train/a/1.jpg", 0, "train", "real", "set/a", ""),
         ("val/b/2.jpg", 0, "val", "real", "set/b", ""),
@@ -53,7 +53,7 @@ def test_splits_without_labels(make_tree, rows):
 
 def test_persons_by_folder(make_tree, rows):
     names = ["real/ann/1.jpg", "real/ann/2020/2.jpg", "real/3.jpg", "fake/swap/bob/4.jpg", "fake/swap/5.jpg"]
-    scan = scan_dataset(make_tree(names), people="folder")
+    scan = scan_dataset(make_tree(names), identity="folder")
     assert {(row[0], row[4]) for row in rows(scan)} == {
         ("real/ann/1.jpg", "set/ann"), ("real/ann/2020/2.jpg", "set/ann"), ("real/3.jpg", ""),
         ("fake/swap/bob/4.jpg", "set/bob"), ("fake/swap/5.jpg", ""),
@@ -63,7 +63,7 @@ def test_persons_by_folder(make_tree, rows):
 
 @pytest.mark.parametrize("pattern", [r"([^/]+)_\d+\.jpg$", r"(?P<person>[^/\d]+)_(\d+)"])
 def test_persons_by_pattern(make_tree, rows, pattern):
-    scan = scan_dataset(make_tree(["x/Ann_Lee_0001.jpg", "Ann_Lee_0002.jpg", "Bob_7.jpg", "0.jpg"]), people=pattern)
+    scan = scan_dataset(make_tree(["x/Ann_Lee_0001.jpg", "Ann_Lee_0002.jpg", "Bob_7.jpg", "0.jpg"]), identity=pattern)
     assert [(row[0], row[4]) for row in rows(scan)] == [
         ("0.jpg", ""), ("Ann_Lee_0002.jpg", "set/Ann_Lee"), ("Bob_7.jpg", "set/Bob"),
         ("x/Ann_Lee_0001.jpg", "set/Ann_Lee"),
@@ -73,8 +73,8 @@ def test_persons_by_pattern(make_tree, rows, pattern):
 
 @pytest.mark.parametrize("pattern", ["no group", "(open", "[^/]+"])
 def test_a_wrong_pattern_is_an_error(pattern):
-    with pytest.raises(UsageError, match="people"):
-        Images(people=pattern)
+    with pytest.raises(UsageError, match="identity"):
+        Images(identity=pattern)
 
 
 def test_files_that_are_not_pictures_are_noted(make_tree):
