@@ -91,7 +91,8 @@ class ExtractJob:
             # Replaces the full path by the path in the data set, so that reports do not depend on the machine.
             message = printable(message).replace(printable(record.path), record.video)
             return VideoReport.of(record, status="skipped", reason=reason, message=message, **measured)
-        return VideoReport.of(record, tracks=extraction.tracks, chunks=chunks, images=images, **measured)
+        stored = {"chunks": chunks, "images": images, "prepared": min(extraction.prepared, images)}
+        return VideoReport.of(record, tracks=extraction.tracks, **stored, **measured)
 
 
 @lru_cache(maxsize=1)

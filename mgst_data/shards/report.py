@@ -28,6 +28,7 @@ class VideoReport:
         tracks: Number of stored tracks.
         chunks: Number of stored samples.
         images: Number of stored crops.
+        prepared: Number of these crops that the data set ships with landmarks, and that were stored as they are.
         seconds: Time of the extraction, seconds.
         notes: Reason code and text of every defect of a video that was kept.
     """
@@ -48,6 +49,7 @@ class VideoReport:
     seconds: float = 0.0
     notes: tuple[tuple[str, str], ...] = ()
     compression: str = ""
+    prepared: int = 0
 
     def __post_init__(self) -> None:
         if self.status not in (DONE, SKIPPED):
@@ -133,7 +135,9 @@ class ShardReport:
         try:
             raw = json.loads(data)
             for video in raw["videos"]:
-                video.setdefault("compression", "")  # reports of earlier versions do not have it
+                # Reports of earlier versions do not have these.
+                video.setdefault("compression", "")
+                video.setdefault("prepared", 0)
                 video["notes"] = tuple((str(reason), str(text)) for reason, text in video["notes"])
             for name, kind in (("videos", VideoReport), ("samples", SampleSpan), ("files", ShardFile)):
                 raw[name] = tuple(_build(kind, item) for item in raw[name])
@@ -156,6 +160,7 @@ class Tally:
     tracks: int = 0
     chunks: int = 0
     images: int = 0
+    prepared: int = 0
 
     def __add__(self, other: Tally) -> Tally:
         return Tally(*(a + b for a, b in zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)))
@@ -191,7 +196,9 @@ def summarise(reports: Iterable[ShardReport]) -> Totals:
     skips: defaultdict[str, tuple[str, ...]] = defaultdict(tuple)
     notes: defaultdict[str, tuple[str, ...]] = defaultdict(tuple)
     for video in videos:
-        tally = Tally(not video.skipped, video.skipped, video.frames, video.tracks, video.chunks, video.images)
+        tally = Tally(
+            not video.skipped, video.skipped, video.frames, video.tracks, video.chunks, video.images, video.prepared
+        )
         overall += tally
         for by, group in groups.items():
             value = ("real", "fake")[video.label] if by == "label" else getattr(video, by)

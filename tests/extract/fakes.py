@@ -71,7 +71,13 @@ class FakeExtractor(Extractor):
 
 class FakeExtraction(Extraction):
     def __init__(self, record):
-        self.record, self.frames, self.tracks, self.notes = record, 0, 0, []  # loads no models and opens no file
+        self.record, self.frames, self.tracks, self.prepared, self.notes = (
+            record,
+            0,
+            0,
+            0,
+            [],
+        )  # loads no models and opens no file
 
     def __iter__(self):
         kind, path = self.record.key.split("_")[0], self.record.path
