@@ -22,6 +22,7 @@ from ..common.show import count, duration, line, section, show_table, size, tabl
 
 SHOWN = 20
 KEPT = "kept, with a note"
+NOT_USED = "landmarks_not_used"  # reason of the notes on videos whose prepared landmarks were not used
 COLUMNS = ("kept", "skipped", "frames", "tracks", "chunks", "crops")
 
 
@@ -104,6 +105,11 @@ def totals(sums: Totals, *groups: str) -> None:
     made.add_row()
     made.add_row("all", *_numbers(sums.overall), style="bold")
     show_table(made)
+    detected = len(sums.notes.get(NOT_USED, ()))
+    if sums.overall.prepared or detected:
+        line(
+            f"prepared crops: {sums.overall.prepared:,} of {sums.overall.images:,}; {count(detected, 'video')} detected"
+        )
 
 
 def summary(result: RunSummary, *, as_json: bool) -> None:

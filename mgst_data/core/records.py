@@ -52,6 +52,9 @@ class VideoRecord:
         mask_path: Video of the manipulation masks, or "".
         fake_spans: Parts of a fake video that are fake, as (start, end) in seconds: start included, end excluded,
             sorted, without overlap. Empty if the whole video is fake, or if the data set does not say.
+        landmarks_path: Folder of prepared landmarks, or "". ``path`` is then a folder of prepared crops, each with one
+            aligned face. Every crop has a file with the same stem and the suffix ``.npy``: landmarks (k, 2), pixels of
+            the crop.
 
     Raises:
         ValueError: if a value is not as described.
@@ -69,6 +72,7 @@ class VideoRecord:
     target_key: str = ""
     mask_path: str = ""
     fake_spans: tuple[tuple[float, float], ...] = ()
+    landmarks_path: str = ""
 
     def __post_init__(self) -> None:
         if self.label not in (REAL, FAKE):

@@ -6,6 +6,7 @@ from mgst_data.datasets.celebdf_pp import CelebDFPP
 from mgst_data.datasets.deeperforensics import DeeperForensics
 from mgst_data.datasets.deepfake_eval import DeepfakeEval2024
 from mgst_data.datasets.deepfake_timit import DeepfakeTIMIT
+from mgst_data.datasets.deepfakebench import DeepfakeBench
 from mgst_data.datasets.deepspeak import DeepSpeak
 from mgst_data.datasets.df40 import DF40
 from mgst_data.datasets.dfdc import DFDC
@@ -37,6 +38,7 @@ __all__ = [
     "DFDCPreview",
     "DeepSpeak",
     "DeeperForensics",
+    "DeepfakeBench",
     "DeepfakeEval2024",
     "DeepfakeTIMIT",
     "FaceForensics",

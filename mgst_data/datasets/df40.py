@@ -38,7 +38,8 @@ class DF40:
     """Reads ``<method>/[ff|cdf|fake|real]/frames/<video>/*.png`` of the archives DF40_train and DF40 (the test set).
 
     The data set contains images instead of videos: the path of a record is the folder with the frames of one video. The
-    images are named by frame number and already cropped. Methods that make single images have no ``frames/``; they are
+    images are named by frame number and already cropped. If a folder ``landmarks/`` is beside ``frames/``, they are
+    prepared crops, as in DeepfakeBench. Methods that make single images have no ``frames/``; they are
     left out, with a note. The data set has only fakes, except for a few methods with a folder ``real/``. Its real
     videos are those of FaceForensics++ and Celeb-DF. File names contain their identities ("ffpp/000", "celeb_df/id0"),
     so that leakage between the data sets is found.
@@ -79,6 +80,8 @@ class DF40:
             for branch in places:
                 label, collection = BRANCHES[branch]
                 folder = _frames(method, branch)
+                beside = f"{join(method, branch)}/landmarks"
+                prepared = set(tree.listing(beside).folders) if tree.has_folder(beside) else set()
                 for name in tree.listing(folder).folders:
                     target, source = _identities(name, collection)
                     split = _split(branch, tree.root.name)
@@ -95,6 +98,7 @@ class DF40:
                         method=printable(method) if label == FAKE else "real",
                         target=target,
                         source=source,
+                        landmarks=join(beside, name) if name in prepared else "",
                     )
                     records.append(record)
         if all(record.label == FAKE for record in records):

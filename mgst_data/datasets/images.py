@@ -33,9 +33,9 @@ class Images:
     As in the layout ``folder``, the first folder below ``fake/`` is the name of the method.
 
     Attributes:
-        identity: How the identity is found: "" if persons are unknown; "folder" for the first folder below the folder of
-            the label and the method; otherwise a regular expression that is searched for in the relative path. Its
-            group ``person``, or its first group, is the person.
+        identity: How the identity is found: "" if identities are unknown; "folder" for the first folder below the
+            folder of the label and the method; otherwise a regular expression that is searched for in the relative
+            path. Its group ``person``, or its first group, is the person.
 
     Raises:
         UsageError: if ``identity`` is not a regular expression with a group.
@@ -90,9 +90,8 @@ class Images:
             found = re.search(self.identity, picture) if self.identity else None
             person = (found["person"] if "person" in found.groupdict() else found[1]) or "" if found else ""
         if self.identity and not person:
-            what = (
-                "no person: in no folder of a person" if self.identity == BY_FOLDER else "no person: --identity not found"
-            )
+            where = "in no folder of a person" if self.identity == BY_FOLDER else "--identity does not match"
+            what = f"no identity: {where}"
             notes.append(Note(printable(picture), what, "no_person"))
         return tree.record(
             picture,

@@ -22,7 +22,8 @@ class Note:
         reason: A short snake_case code: ``missing_video``, ``missing_mask``, ``missing_folder``,
             ``missing_split_file``, ``no_split_files``, ``no_split``, ``no_train_split``, ``no_label``, ``no_identity``,
             ``no_reals``, ``not_video``, ``unknown_name``, ``unknown_folder``, ``unknown_column``, ``same_folder``,
-            ``same_name``, ``beside_videos``, ``partly_fake``, ``all_real``, ``not_picture``, ``no_person``.
+            ``same_name``, ``beside_videos``, ``partly_fake``, ``all_real``, ``not_picture``, ``no_person``,
+            ``missing_frames``, ``extra_frames``, ``missing_landmarks``.
     """
 
     where: str

@@ -176,6 +176,7 @@ class Tree:
         target: str = "",
         mask: str = "",
         fake_spans: tuple[tuple[float, float], ...] = (),
+        landmarks: str = "",
     ) -> VideoRecord:
         """Creates the record of a video.
 
@@ -190,6 +191,7 @@ class Tree:
             target: Target identity; "" if unknown.
             mask: Relative path of the mask video; "" for none.
             fake_spans: Fake parts of a fake video, seconds; see :class:`mgst_data.core.VideoRecord`.
+            landmarks: Relative path of the folder of prepared landmarks; "" for none.
         """
         return VideoRecord(
             key=video_key(video, self.suffix),
@@ -204,6 +206,7 @@ class Tree:
             target_key=target,
             mask_path=self.path(mask) if mask else "",
             fake_spans=fake_spans,
+            landmarks_path=self.path(landmarks) if landmarks else "",
         )
 
 

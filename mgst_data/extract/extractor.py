@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from itertools import islice
@@ -12,11 +12,13 @@ import torch
 from torch import Tensor
 
 from mgst_data.core.errors import NoFaceError
-from mgst_data.core.records import Detections, FaceTrack, FrameBatch, VideoRecord
+from mgst_data.core.records import FAKE, Detections, FaceTrack, FrameBatch, VideoRecord, main_track
 from mgst_data.extract.cutter import TrackCutter, VideoInfo
 from mgst_data.extract.extract_config import ExtractConfig
 from mgst_data.extract.masks import MaskFrames
+from mgst_data.extract.prepared import PreparedCrops
 from mgst_data.extract.selection import select_chunks
+from mgst_data.extract.survey import TrackSurvey
 from mgst_data.faces.detect import DETECTORS
 from mgst_data.faces.landmarks import LANDMARK_MODELS
 from mgst_data.faces.refine import BoxRefiner
@@ -93,12 +95,13 @@ class Extraction:
         frames: Number of frames decoded so far.
         damaged: Number of these frames that were decoded from damaged data.
         tracks: Number of tracks with chunks so far.
+        prepared: Number of crops so far that the data set ships with landmarks, and that were stored as they are.
         notes: Reason code and text of defects that did not prevent the extraction.
 
     Raises:
         VideoError: while iterating, if the video cannot be read.
-        NoFaceError: at the end, if there are no chunks. Its reason is "no_face", "faces_too_small", "faces_too_brief"
-            or "only_damaged_frames".
+        NoFaceError: at the end, if there are no chunks. Its reason is "no_face", "faces_too_small", "faces_too_brief",
+            "only_damaged_frames" or "no_manipulated_face".
     """
 
     def __init__(self, extractor: Extractor, record: VideoRecord, reader: VideoReader) -> None:
@@ -106,6 +109,7 @@ class Extraction:
         self.frames = 0
         self.damaged = 0
         self.tracks = 0
+        self.prepared = 0
         self.notes: list[tuple[str, str]] = []
         config = extractor.config
         self._tracker = Tracker(
@@ -114,6 +118,8 @@ class Extraction:
         self._followed = 0
         # Whether a face was found in a frame that is not damaged.
         self._seen_whole = False
+        self._by_mask = config.masks and bool(record.mask_path) and record.label == FAKE
+        self._survey = TrackSurvey(record, by_mask=self._by_mask)
 
     def content(self) -> str:
         """Returns the hash of the video file; see :func:`mgst_data.video.content_hash`.
@@ -125,21 +131,57 @@ class Extraction:
 
     def __iter__(self) -> Iterator[FaceChunk]:
         config = self.extractor.config
-        chunks = self._chunks()
-        if config.chunks or config.tracks == "main":
-            chunks = select_chunks(chunks, count=config.chunks, main_only=config.tracks == "main")
+        chunks = self._survey.watch(self._all_chunks())
+        if config.chunks or config.tracks == "main" or self._by_mask:
+            chunks = select_chunks(chunks, count=config.chunks, choose=self._choose)
         seen: set[int] = set()
         for chunk in chunks:
             seen.add(chunk.track)
             self.tracks = len(seen)
             yield chunk
+        self.notes += self._survey.notes(longest_run=config.frames)
         if not seen:
             raise self._no_face()
 
-    def _chunks(self) -> Iterator[FaceChunk]:
+    def _choose(self, areas: Mapping[int, float]) -> Collection[int]:
+        """Returns the tracks to keep: manipulated ones if there is a mask, and the main one of them if asked for."""
+        kept = self._survey.manipulated()
+        if self.extractor.config.tracks == "main" and kept:
+            return {main_track({track: area for track, area in areas.items() if track in kept})}
+        return kept
+
+    def _all_chunks(self) -> Iterator[FaceChunk]:
+        """Yields the prepared crops of the data set if they can be used, or else the faces that are detected."""
+        if self.record.landmarks_path:
+            extractor = self.extractor
+            crops = PreparedCrops(extractor.config, self.record, refiner=extractor.refiner, model=extractor.landmarks)
+            masks = self._masks()
+            crops.read(self.reader, masks)
+            if not crops.doubt:
+                self.frames, self._followed, self._seen_whole = crops.frames, 1, True
+                self._note_defects(crops.damage, masks)
+                for chunk in crops.chunks(extractor.models):
+                    self.prepared += len(chunk)
+                    yield chunk
+                return
+            what = f"the faces were detected, because the prepared landmarks were not used: {crops.doubt}"
+            self.notes.append(("landmarks_not_used", f"{self.record.video}: {what}"))
+        yield from self._detected_chunks()
+
+    def _masks(self) -> MaskFrames | None:
+        wanted = self.extractor.config.masks and self.record.mask_path
+        return MaskFrames(self.reader, self.record) if wanted else None
+
+    def _note_defects(self, damage: str, masks: MaskFrames | None) -> None:
+        if damage or self.damaged:
+            self.notes.append((damage or CORRUPT_FRAMES, f"{self.record.video}: {self._damage_in_words()}"))
+        if masks:
+            self.notes += masks.notes
+
+    def _detected_chunks(self) -> Iterator[FaceChunk]:
         extractor = self.extractor
         cutters: dict[int, TrackCutter] = {}
-        masks = MaskFrames(self.reader, self.record) if extractor.config.masks and self.record.mask_path else None
+        masks = self._masks()
         damage = ""
         for batch in self.reader.chunks(self.record.path, _BATCH):
             self.frames += len(batch)
@@ -160,10 +202,7 @@ class Extraction:
                 yield from cutters[track.id].add(track, batch, batch_masks)
         for _, cutter in sorted(cutters.items()):
             yield from cutter.finish()
-        if damage or self.damaged:
-            self.notes.append((damage or CORRUPT_FRAMES, f"{self.record.video}: {self._damage_in_words()}"))
-        if masks:
-            self.notes += masks.notes
+        self._note_defects(damage, masks)
 
     def _add_landmarks(self, batch: FrameBatch, tracks: list[FaceTrack]) -> list[FaceTrack]:
         """Predicts the landmarks of all faces of a batch in one call."""
@@ -188,6 +227,13 @@ class Extraction:
 
     def _no_face(self) -> NoFaceError:
         config, video = self.extractor.config, self.record.video
+        if self._survey.tracks:
+            return NoFaceError(
+                f"none of {self._survey.tracks} faces overlaps the manipulation mask",
+                where=video,
+                hint="look at the mask; extract without --masks to keep all faces",
+                reason="no_manipulated_face",
+            )
         dropped = self.damaged if config.damaged == "drop" else 0
         if self._followed and dropped and not self._seen_whole:
             return NoFaceError(

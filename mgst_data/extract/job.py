@@ -116,7 +116,8 @@ class ExtractJob:
             video = VideoReport.of(record, status="skipped", reason=fault[0], message=fault[1], **measured)
         else:
             tracks = extraction.tracks if extraction is not None else 0
-            counts = {"tracks": tracks, "chunks": chunks, "images": images}
+            prepared = min(extraction.prepared, images) if isinstance(extraction, Extraction) else 0
+            counts = {"tracks": tracks, "chunks": chunks, "images": images, "prepared": prepared}
             video = VideoReport.of(record, content=content, **counts, **measured)
         shard.end_video(video)
         return video

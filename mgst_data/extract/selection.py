@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from mgst_data.core.records import main_track
 from mgst_data.core.sampling import evenly_spaced
 from mgst_data.shards.schema import FaceChunk
 
@@ -21,14 +20,20 @@ class _Spooled:
     sizes: tuple[int, ...]
 
 
-def select_chunks(chunks: Iterable[FaceChunk], *, count: int = 0, main_only: bool = False) -> Iterator[FaceChunk]:
+# Chooses among the tracks of a video, given as the sum of box areas over their frames, by number.
+ChooseTracks = Callable[[Mapping[int, float]], Collection[int]]
+
+
+def select_chunks(
+    chunks: Iterable[FaceChunk], *, count: int = 0, choose: ChooseTracks | None = None
+) -> Iterator[FaceChunk]:
     """Yields the selected chunks in their original order. Until then, images are kept in a temporary file.
 
     Args:
         chunks: All chunks of one video.
         count: Number of chunks to keep, evenly spaced; 0 keeps all. If there are enough chunks of the full length, the
             shorter ones are ignored.
-        main_only: Whether to keep only the main face: the one with the largest sum of areas over its frames.
+        choose: Function that chooses the tracks to keep, when all chunks are known; None keeps all.
     """
     with tempfile.TemporaryFile(prefix="mgst-") as file:
         spooled = []
@@ -41,9 +46,9 @@ def select_chunks(chunks: Iterable[FaceChunk], *, count: int = 0, main_only: boo
             spooled.append(_Spooled(blank, offset, tuple(map(len, pictures))))
             offset += sum(spooled[-1].sizes)
             area[chunk.track] += chunk.face_area
-        if main_only and spooled:
-            main = main_track(area)
-            spooled = [item for item in spooled if item.chunk.track == main]
+        if choose is not None and spooled:
+            chosen = choose(area)
+            spooled = [item for item in spooled if item.chunk.track in chosen]
         for item in _evenly(spooled, count) if count else spooled:
             file.seek(item.offset)
             data = tuple(file.read(size) for size in item.sizes)

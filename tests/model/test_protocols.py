@@ -209,3 +209,13 @@ def test_cells_are_formatted_for_people():
     assert text(Estimate(0.5, math.nan, math.nan), digits=1) == "0.5"
     assert [text(cell) for cell in (None, math.nan, 7, "x")] == ["-", "-", "7", "x"]
     assert (markdown([]), csv_text([])) == ("", "")
+
+
+def test_predictions_without_any_score_say_which_network_to_use():
+    some = predictions()
+    blind = replace(
+        some,
+        videos=tuple(replace(video, score=None, segments=(), frames=(), frame_indices=()) for video in some.videos),
+    )
+    with pytest.raises(UsageError, match=rf"none of {len(some.videos)} videos has a score.*preset sbi"):
+        evaluate(blind, TWO)

@@ -29,8 +29,9 @@ def test_a_report_is_unchanged_after_writing_and_reading():
 def test_a_report_of_an_earlier_version_is_read():
     raw = json.loads(shard("s", report_of(A)).to_json())
     assert raw["videos"][0].pop("compression") == "c23"
+    assert raw["videos"][0].pop("prepared") == 0
     (video,) = ShardReport.from_json(json.dumps(raw).encode()).videos
-    assert video.compression == ""
+    assert (video.compression, video.prepared) == ("", 0)
 
 
 @pytest.mark.parametrize(
