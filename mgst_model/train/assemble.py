@@ -57,18 +57,20 @@ def train(
     several = len(loader.sampler.reader.sources) > 1
     if several:
         watcher.sources(contributions(loader.sampler, epochs=1), planned=True)
-    stopped: Stopped | None = None
+
+    def report() -> None:
+        if several:
+            made = contributions(loader.sampler, epochs=loader.sampler.epoch, position=loader.sampler.position)
+            watcher.sources(made, planned=False)
+            if fabric.is_global_zero:
+                write_table(Path(out, SOURCES), [_row(one) for one in made])
+
     try:
         best = trainer.train()
-    except Stopped as stop:
-        stopped = stop
-    if several:
-        made = contributions(loader.sampler, epochs=loader.sampler.epoch, position=loader.sampler.position)
-        watcher.sources(made, planned=False)
-        if fabric.is_global_zero:
-            write_table(Path(out, SOURCES), [_row(one) for one in made])
-    if stopped:
-        raise stopped
+    except Stopped:
+        report()
+        raise
+    report()
     return best
 
 
