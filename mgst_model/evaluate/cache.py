@@ -143,9 +143,11 @@ def open_sets(locations: Sequence[str], split: str | None) -> list[TestSet]:
         split: Only videos of this split; None for all.
 
     Raises:
-        UsageError: if a folder has no videos in the split, or all folders together lack real or fake videos.
+        UsageError: if a folder is given twice or has no videos in the split, or if all folders together lack real or
+            fake videos.
         ShardError: if a report is malformed.
     """
+    sources_of(locations)  # raises an error for a folder that is given twice
     sets, labels = [], set[int]()
     for location in locations:
         reports = list(ShardFolder.read(location).reports())

@@ -20,7 +20,7 @@ from mgst_model.train.experiment import Experiment
 from mgst_model.train.state import SOURCES, write_table
 from mgst_model.train.task import DetectionTask
 from mgst_model.train.trainer import Trainer
-from mgst_model.train.watcher import Stopped, TrainWatcher, Validation
+from mgst_model.train.watcher import StepReport, Stopped, TrainWatcher, Validation
 
 
 def train(
@@ -53,23 +53,49 @@ def train(
     """
     watcher = watcher or TrainWatcher()
     trainer = make_trainer(experiment, shards, out, fabric=fabric, watcher=watcher)
-    loader = cast("SegmentLoader", trainer.loader)
-    several = len(loader.sampler.reader.sources) > 1
-    if several:
-        watcher.sources(contributions(loader.sampler, epochs=1), planned=True)
-    stopped: Stopped | None = None
-    try:
-        best = trainer.train()
-    except Stopped as stop:
-        stopped = stop
-    if several:
-        made = contributions(loader.sampler, epochs=loader.sampler.epoch, position=loader.sampler.position)
+    sampler = cast("SegmentLoader", trainer.loader).sampler
+    if len(sampler.reader.sources) == 1:
+        return trainer.train()
+    trainer.watcher = _SourcesFirst(watcher, contributions(sampler, epochs=1))
+
+    def report() -> None:
+        made = contributions(sampler, epochs=sampler.epoch, position=sampler.position)
         watcher.sources(made, planned=False)
         if fabric.is_global_zero:
             write_table(Path(out, SOURCES), [_row(one) for one in made])
-    if stopped:
-        raise stopped
+
+    try:
+        best = trainer.train()
+    except Stopped:
+        report()
+        raise
+    report()
     return best
+
+
+class _SourcesFirst(TrainWatcher):
+    """Reports the planned contributions when the training begins: then its folder and its options are checked.
+
+    Args:
+        watcher: Receives everything.
+        planned: Contributions to the first epoch.
+    """
+
+    def __init__(self, watcher: TrainWatcher, planned: list[Contribution]) -> None:
+        self._watcher, self._planned = watcher, planned
+
+    def begin(self, **known: int) -> None:
+        """Passes the numbers on, and reports the contributions."""
+        self._watcher.begin(**known)
+        self._watcher.sources(self._planned, planned=True)
+
+    def see(self, report: StepReport | Validation) -> None:
+        """Passes a report on."""
+        self._watcher.see(report)
+
+    def stopping(self) -> None:
+        """Passes the request to stop on."""
+        self._watcher.stopping()
 
 
 def make_trainer(

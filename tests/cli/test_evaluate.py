@@ -21,6 +21,7 @@ from mgst_model.evaluate.predictions import Predictions, VideoScore
 from mgst_model.networks import NetworkConfig, build_network
 from mgst_model.networks.checkpoint import save_network
 from mgst_model.networks.image import ImageNetwork
+from mgst_model.networks.trained_videos import KnownVideo, TrainedVideos
 
 FAST = ("--device", "cpu", "--segments", "1", "--resamples", "20")
 
@@ -60,6 +61,7 @@ def make_weights(tmp_path_factory):
         path.parent.mkdir(parents=True, exist_ok=True)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
+            TrainedVideos((KnownVideo("elsewhere", "a", "content of a"),), ()).save(path)
             return save_network(path, build_network(config), config, frames=2, size=32)
 
     return make
@@ -277,7 +279,7 @@ def test_bad_shards_are_named(shards, weights, tmp_path):
     hint = "splits here: test (6 videos), train (1 videos); choose one with --split, or use --split all"
     assert refused(shards, "--split", "val", *given) == f"{shards}: no videos in the split 'val' ({hint})"
     assert f"{shards}: no fake videos in the split 'train' (" in refused(shards, "--split", "train", *given)
-    assert "appears twice (give folders that share no video)" in refused(shards, shards, *given)
+    assert "given more than once (give each folder of shards once)" in refused(shards, shards, *given)
 
 
 def test_bad_weights_and_protocols_are_named(shards, weights, tmp_path):
@@ -333,3 +335,57 @@ def test_help_does_not_wait_for_torch():
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert shown.returncode == 0, shown.stderr
     assert "--robustness" in shown.stdout
+
+
+def test_videos_that_were_trained_on_are_refused_or_marked(shards, make_weights, tmp_path):
+    weights = make_weights("leaky")
+    known = [
+        KnownVideo("renamed", "x", "content of ffppr0"),  # the same file in another data set, under another name
+        KnownVideo("ffpp", "ffppDeepfakes0"),  # its hash is unknown
+        KnownVideo("ffpp", "ffppFace2Face0", "of another file"),  # the same name, but another file
+        KnownVideo("ffpp", "y", "content of y", ("ffpp/ffppr1",)),
+    ]
+    TrainedVideos(tuple(known), (KnownVideo("z", "z", "content of ffppFace2Face1"),)).save(weights.with_suffix(""))
+    line = refused(shards, "--weights", weights, *FAST, "--out", tmp_path / "out")
+    assert line.startswith(f"{shards}: the network was trained on 2 of 6 test videos, for example videos/ffpp")
+    assert "--allow-trained-on" in line
+    assert not (tmp_path / "out").exists()
+
+    result = mgst_eval(shards, "--weights", weights, *FAST, "--out", tmp_path / "out", "--allow-trained-on", "--json")
+    notes = [line for line in result.stderr.splitlines() if line.startswith("note: ")]
+    assert [note.removeprefix("note: leaky: ").split(" (")[0] for note in notes] == [
+        "2 of 6 test videos were trained on; the table marks them",
+        "1 of 6 test videos were used in its validation, which chose the weights",
+        "1 of 6 test videos show persons that it was trained on",
+        "some training videos have no hash of their file",
+    ]
+    saved = Predictions.load(tmp_path / "out" / "predictions" / "leaky")
+    seen = {"ffppr0": "trained", "ffppDeepfakes0": "trained", "ffppFace2Face1": "validated", "ffppr1": "person"}
+    assert {video.key: video.seen for video in saved.videos if video.seen} == seen
+    with (tmp_path / "out" / "predictions" / "leaky" / "predictions.csv").open(newline="") as file:
+        assert {row["key"]: row["seen"] for row in csv.DictReader(file) if row["seen"]} == seen
+    groups = json.loads(result.stdout)["evaluations"][0]["groups"]
+    assert groups[0]["seen"] == "1 person, 2 trained, 1 validated"
+    assert "| 1 person, 2 trained, 1 validated |" in (tmp_path / "out" / "table.md").read_text()
+
+
+def test_a_missing_or_damaged_list_of_videos_is_reported(shards, make_weights, tmp_path):
+    weights = make_weights("unlisted")
+    file = weights.with_suffix(".videos.json")
+    file.write_text("{}")
+    assert refused(shards, "--weights", weights, *FAST, "--out", tmp_path).startswith(f"{file}: not a list of videos")
+    file.unlink()
+    result = mgst_eval(shards, "--weights", weights, *FAST, "--out", tmp_path)
+    assert result.exit_code == 0
+    assert "note: unlisted: it is not known which videos this network was trained on" in result.stderr
+
+
+def test_several_folders_have_a_table_by_source(shards, weights, tmp_path):
+    other = write_shards(tmp_path / "other", dataset="more", faceless=False)
+    result = mgst_eval(shards, other, "--weights", weights, *FAST, "--out", tmp_path / "out", "--json")
+    found = {each["protocol"]: [group["group"] for group in each["groups"]]
+             for each in json.loads(result.stdout)["evaluations"]}  # fmt: skip
+    assert found["sources"] == ["other", "shards"]
+    saved = Predictions.load(tmp_path / "out" / "predictions" / "net")
+    assert {video.source for video in saved.videos} == {"other", "shards"}
+    assert len(saved.select(source="other")) == 6

@@ -204,3 +204,80 @@ def test_unreachable_hub_is_reported_quickly_with_next_steps(mgst_train, shards,
     assert "http://127.0.0.1:9: the weights of backbone 'convnext_tiny' must be downloaded" in line
     assert all(word in line for word in ("--preset small", "--backbone-weights FILE", "--backbone-weights random"))
     assert not (tmp_path / "out").exists()
+
+
+SOURCES = """
+[sources.first]
+shards = "{first}"
+[sources.second]
+shards = "more"
+weight = 3
+"""
+
+
+@pytest.fixture
+def sources(shards, config, tmp_path):
+    """A configuration with two sources; the second path is relative to the file."""
+    write_face_shards(tmp_path / "more", train=2, val=1)
+    config.write_text(CONFIG.replace("draws_per_video = 20", "draws_per_video = 4") + SOURCES.format(first=shards))
+    return config
+
+
+def test_sources_of_a_file_are_weighted_shown_and_logged(mgst_train, sources, tmp_path):
+    out = tmp_path / "out"
+    result = mgst_train("--config", sources, "--out", out, "--set", "sources.first.weight=2")
+    assert result.exit_code == 0, result.stderr
+    lines = result.stderr.splitlines()
+    heads = [i for i, line in enumerate(lines) if line.startswith("source ")]
+    assert [line.split() for line in lines[heads[0] + 1 : heads[0] + 3]] == [
+        ["first", "2", "42%", "10", "0", "4", "4"], ["second", "3", "58%", "14", "0", "2", "2"],
+    ]  # fmt: skip
+    assert lines[heads[1] + 2].split()[-3:] == ["2", "of", "2"]
+    assert "(mean of first " in result.stderr
+    with (out / "sources.csv").open(newline="") as file:
+        assert [(row["source"], row["weight"], row["draws"]) for row in csv.DictReader(file)] == [
+            ("first", "2.0", "10"), ("second", "3.0", "14"),
+        ]  # fmt: skip
+    told = json.loads((out / "config.json").read_text())["sources"]
+    assert told["second"] == {"shards": str(tmp_path / "more"), "weight": 3.0}
+
+    line = refused(mgst_train("--config", sources, "--out", out))
+    assert "trained with another config: sources.first.weight: 2.0 -> 1.0 (" in line
+
+
+def test_folders_of_the_command_line_are_sources(mgst_train, shards, config, tmp_path):
+    config.write_text(CONFIG.replace("draws_per_video = 20", "draws_per_video = 4"))
+    more = write_face_shards(tmp_path / "more", train=2, val=1)
+    result = mgst_train(shards, more, "--config", config, "--out", tmp_path / "out", "--set", "sources.more.weight=3")
+    assert result.exit_code == 0, result.stderr
+    weights = json.loads((tmp_path / "out" / "config.json").read_text())["sources"]
+    assert {name: entry["weight"] for name, entry in weights.items()} == {"shards": 1.0, "more": 3.0}
+    line = refused(mgst_train(shards, "--config", config, "--out", tmp_path / "out"))
+    assert "trained with another config: shards: unset -> " in line
+
+
+@pytest.mark.parametrize(
+    ("changed", "options", "message"),
+    [
+        (("weight = 3", "wieght = 3"), [], "unknown option 'sources.second.wieght' (did you mean 'weight'?)"),
+        (("weight = 3", "weight = 0"), [], "the weight of the source second must be above 0, got 0"),
+        (("weight = 3", "weight = 'a'"), [], "sources.second.weight must be a number, got 'a'"),
+        (('shards = "more"', ""), [], "sources.second must be a table with shards"),
+        (('"more"', '"gone"'), [], "gone: no shards here"),
+        (None, ["--set", "sources.secnd.weight=2"], "unknown source 'secnd' (did you mean 'second'?)"),
+        (
+            None,
+            ["--set", "sources.second.shards=x"],
+            "--set sources.second.shards=x: unknown option 'sources.second.shards'; known: weight",
+        ),
+    ],
+)
+def test_a_wrong_source_is_rejected_in_one_line(mgst_train, sources, tmp_path, changed, options, message):
+    if changed:
+        sources.write_text(sources.read_text().replace(*changed))
+    assert message in refused(mgst_train("--config", sources, "--out", tmp_path / "out", *options))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_training_without_folders_is_rejected(mgst_train, config, tmp_path):
+    assert "missing SHARDS" in refused(mgst_train("--config", config, "--out", tmp_path / "out"))

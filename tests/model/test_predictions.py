@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import json
 import math
 
 import pytest
@@ -77,6 +78,28 @@ def test_frames_have_the_label_of_their_video():
     assert found.labels.tolist() == [0, 0, 1, 1]
 
 
+def test_a_video_that_is_fake_in_parts_has_labels_of_its_own(tmp_path):
+    partial = video("c", 1, 0.8, segments=(0.9, 0.7), segment_labels=(1, 0), frame_labels=(1, 0))
+    made = Predictions("net", (video("a", 0, 0.1), partial))
+    assert made.at("video").labels.tolist() == [0, 1]
+    assert made.at("segment").labels.tolist() == [0, 1, 0]
+    assert made.at("segment").scores.tolist() == [0.1, 0.9, 0.7]
+    assert made.at("frame").labels.tolist() == [0, 0, 1, 0]
+    made.save(tmp_path)
+    assert Predictions.load(tmp_path) == made
+
+
+def test_files_of_earlier_versions_are_read(tmp_path):
+    predictions(count=2).save(tmp_path)
+    file = tmp_path / "predictions.json"
+    document = json.loads(file.read_text())
+    for entry in document["videos"]:
+        for name in ("segment_labels", "frame_labels", "source", "seen"):
+            del entry[name]
+    file.write_text(json.dumps(document))
+    assert Predictions.load(tmp_path) == predictions(count=2)
+
+
 def test_fakes_are_paired_with_the_video_they_were_made_from():
     made = Predictions(
         "net",
@@ -107,6 +130,9 @@ def test_fakes_are_paired_with_the_video_they_were_made_from():
         {"segments": (-0.1,)},
         {"frames": (0.5,)},
         {"score": None},
+        {"segment_labels": (1, 0)},
+        {"frame_labels": (2, 0)},
+        {"frame_labels": (1,)},
     ],
 )
 def test_an_invalid_video_score_is_rejected(change):

@@ -94,6 +94,21 @@ def test_a_video_is_scored_in_evenly_spaced_segments(make_shards):
     assert video.score == pytest.approx(sum(video.segments) / 8, abs=1e-6)
 
 
+def test_segments_and_frames_outside_the_fake_spans_are_real(tmp_path):
+    record = replace(record_of("a", label=1, split="test"), fake_spans=((0.04, 0.08),))  # frame 1 of 25 per second
+    with open_folder(tmp_path, CONFIG, [record]) as folder:
+        for task in folder.missing([record]):
+            write_shard(tmp_path, task, extract=chunks)
+        folder.finish()
+    (video,) = score_shards(recorder(), str(tmp_path), segments=3).videos
+    assert video.label == 1
+    assert video.frame_indices == (0, 1, 2, 3, 4, 5)
+    assert video.frame_labels == (0, 1, 0, 0, 0, 0)
+    assert video.segment_labels == (1, 0, 0)
+    with_one_label = score_shards(recorder(), str(tmp_path), segments=1).videos[0]
+    assert with_one_label.segment_labels == (0,)
+
+
 def test_segments_do_not_cross_chunks(make_shards):
     loaded = recorder(frames=4)
     video = by_key(score_shards(loaded, make_shards(((6, 2, 5),)), segments=20))["a"]

@@ -145,6 +145,25 @@ def test_without_any_masks_only_real_patches_are_known(make_task):
     assert examples.patch_known[:, 0, 0, 0].tolist() == [True, False, False]
 
 
+def test_real_frames_of_a_fake_segment_are_known_without_a_mask(make_task):
+    segment = videos()
+    frame_label = segment.frame_label.clone()
+    frame_label[2, :2] = 0
+    segment = segment.replace(frame_label=frame_label, patch_label=segment.patch_label * frame_label[:, :, None, None])
+    examples = make_task("videos", PLAIN).examples(segment, draw(), has_mask=HAS_MASK)
+    assert examples.patch_known[2, :, 0, 0].tolist() == [True] + [False] * (T - 2)
+    assert not examples.patch_target[2, 0].any()
+    assert examples.severity[2].tolist() == [0, 0] + [1] * (T - 2)
+    assert torch.equal(examples.frame_label, frame_label)
+
+
+def test_stills_among_segments_get_no_temporal_fakes(make_task):
+    examples = make_task("blends").examples(people(t=1), draw())
+    assert examples.frames.shape[:2] == (6, 1)
+    assert examples.frame_label.tolist() == [[0]] * 3 + [[1]] * 3
+    assert examples.patch_target.shape[1] == 0
+
+
 def test_blends_and_fake_videos_can_be_combined(make_task):
     segment = videos()
     order = torch.tensor([1, 0, 2])

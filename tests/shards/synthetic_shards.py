@@ -89,7 +89,8 @@ def report_of(record: VideoRecord, chunks: list[FaceChunk] | None = None, reason
         return VideoReport.of(record, status="skipped", reason=reason, message=f"{record.video}: {reason}", **more)
     chunks = chunks or []
     tracks = len({chunk.track for chunk in chunks})
-    return VideoReport.of(record, tracks=tracks, chunks=len(chunks), images=sum(map(len, chunks)), **more)
+    counts = {"tracks": tracks, "chunks": len(chunks), "images": sum(map(len, chunks))}
+    return VideoReport.of(record, **{"content": f"content of {record.key}", **counts, **more})
 
 
 def write_shard(folder: Path, task: ShardTask, *, skip: dict[str, str] | None = None, extract=chunks_of) -> ShardReport:
