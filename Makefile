@@ -36,7 +36,7 @@ check: docs
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --maxprocesses 8
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --maxprocesses 8 --dist worksteal
 
 # Builds the site into docs/_build/html, offline; warnings are errors.
 docs:
