@@ -25,7 +25,8 @@ DOCS = ROOT / "docs"
 PLAIN = """
     accumulate adapter again allow batch batches blocks by clip columns config count data debug decay device devices
     dim drop dry epochs every executor focal format from gamma heads image init input json kind level limit lr
-    metrics missing mix mlp model models network no norm output p path people per pictures precision predictions pretrained quality
+    metrics missing mix mlp model models network no norm output p path people per pictures precision predictions
+    pretrained quality
     radius ratio reader retry robustness rows save scale scoring seed set side single size skipped source src strict
     target test threshold training upsample val validate verify version weight weights workers
 """
