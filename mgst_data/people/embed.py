@@ -202,8 +202,9 @@ def run_jobs(
             work(*job)
             saw(done, len(jobs))
         return
-    with start_quietly(), ProcessPoolExecutor(count, mp_context=_CONTEXT) as pool:
-        waiting = [pool.submit(work, *job) for job in jobs]
+    with ProcessPoolExecutor(count, mp_context=_CONTEXT) as pool:
+        with start_quietly():
+            waiting = [pool.submit(work, *job) for job in jobs]
         try:
             for done, future in enumerate(as_completed(waiting), 1):
                 future.result()

@@ -50,6 +50,7 @@ def test_required_parameters_of_each_command():
         "extract": {"--src"},
         "inspect": {"shards"},
         "sheet": {"shards"},
+        "people": {"shards"},
         "preview-blend": {"video"},
         "demo": set(),
         "mgst-train": {"shards"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -81,6 +82,22 @@ def test_finished_shards_are_not_embedded_again(shards):
     assert calls == [(0, 1), (1, 1)]
     assert kept(shards) == before
     assert all(path.stat().st_mtime_ns == time for path, time in times.items())
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_interrupted_run_keeps_finished_shards_and_can_be_interrupted(shards, workers):
+    masks = []
+
+    def saw(done: int, total: int) -> None:
+        masks.append(signal.pthread_sigmask(signal.SIG_BLOCK, []))
+        if done:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        embed_folders([shards], workers=workers, saw=saw)
+    assert all(signal.SIGINT not in mask for mask in masks)
+    assert len(kept(shards)) in ({1} if workers == 1 else {1, 2, 3})
+    assert len(embed_folders([shards], workers=1)[0]) == 3
 
 
 def test_one_person_is_one_person_and_the_code_is_stable(shards):
