@@ -27,6 +27,7 @@ ONE_OF_EACH = {
     "synthforensics": ["T2V/videos/raw/cogvideox/000_cogvideox_t2v.mp4"],
     "uadfv": ["real/0000.mp4", "fake/0000_fake.mp4"],
     "deepfake_timit": ["lower_quality/fadg0/sa1-video-fram1.avi"],
+    "deepfakebench": ["FaceForensics++/original_sequences/youtube/c23/frames/000/000.png", "dataset_json/FF-DF.json"],
     "folder": ["real/a.mp4"],
     "images": ["album/a.jpg"],
     "manifest": ["list.csv"],

@@ -8,6 +8,8 @@ import numpy as np
 import prepared_crops as crops
 import pytest
 import torch
+from click.testing import CliRunner
+from mgst_cli.data import data
 
 from mgst_data.core import NoFaceError, VideoRecord
 from mgst_data.core.records import Detections
@@ -234,6 +236,9 @@ def test_a_tree_of_deepfakebench_becomes_shards(tmp_path):
     assert len(total.notes["spread_frames"]) == 4
     for name in ("train-000000.tar", "test-000000.tar"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    shown = CliRunner().invoke(data, ["inspect", str(tmp_path / "one"), "--verify"])
+    assert "prepared crops: 24 of 32; 1 video detected" in shown.output
+    assert "verified 32 samples: no problems" in shown.output
     fakes = [chunk for chunk in ShardReader.open(tmp_path / "one") if chunk.record.label]
     assert {(chunk.record.method, chunk.record.compression, len(chunk.masks)) for chunk in fakes} == {
         ("Deepfakes", "c23", 1)
