@@ -164,7 +164,7 @@ def test_a_picture_is_a_segment_of_one_frame(mgst_data, tmp_path):
     result = mgst_data("preview-blend", tmp_path / "face.png", *SMALL, "--preset", "sbi", "--out", tmp_path)
     assert result.exit_code == 0
     assert "face.png: frame 0\n" in result.stdout
-    assert "face.png: 1 frame instead of 4: the source has no more" in result.stderr
+    assert "instead of" not in result.stderr
     for draw in record_of(tmp_path, "face-sbi")["draws"]:
         assert (draw["frames"], draw["blended"], draw["facts"]["frame_mask"]) == ([0], [True], "all")
 
