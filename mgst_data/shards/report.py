@@ -228,7 +228,7 @@ _SCALARS: dict[str, Any] = {
     "str": str, "int": int, "float": (int, float), "str | None": (str, NoneType), "int | None": (int, NoneType),
 }  # fmt: skip
 # Fields that reports of earlier versions do not have.
-_CAME_LATER = ("compression", "source_key", "target_key", "content", "fakes")
+_CAME_LATER = ("compression", "prepared", "source_key", "target_key", "content", "fakes")
 
 
 def _build(kind: type[T], values: dict[str, Any]) -> T:

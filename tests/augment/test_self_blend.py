@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from mgst_data.augment import PRESETS, REGIONS, BlendMask, Donor, Recolour, SelfBlend, SourceWarp
 from mgst_data.core import RealFakePair, Segment, generator_for
 from mgst_data.core.geometry import flip_landmarks
+from mgst_data.core.polygons import hull_mask
 
 ALWAYS = {"frame_mask": {"all": 1.0}, "drift": 0.0}
 WHOLE = {"mask": BlendMask(regions={"hull": 1.0})}
