@@ -9,8 +9,8 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 DEMO   ?= demo
 
-# Test processes; each computes on one thread.
-JOBS   ?= auto
+# Test processes; each computes on one thread. One more than cores, because some tests wait for other processes.
+JOBS   ?= $(shell expr $$(nproc) + 1)
 
 .PHONY: demo test check docs format clean
 

@@ -163,6 +163,7 @@ def pages() -> dict[Path, str]:
             "extraction": figures_table(
                 ("extract_speed", "extract_quality", "extract_stability", "extract_decode", "extract_memory")
             ),
+            "collection": figures_table(("collection",)),
             "stills": figures_table(("stills",)),
             "loader": figures_table(("loader",)),
             "augmentation": figures_table(("augment",)),

@@ -22,12 +22,13 @@ def content_hash(path: str) -> str:
         path: What the reader of videos opens.
 
     Returns:
-        32 hexadecimal digits. "" for a URL, which would have to be downloaded a second time.
+        32 hexadecimal digits. "" for a URL, which would have to be downloaded a second time, and for a name that is not
+        a file or folder, as readers of other packages may use.
 
     Raises:
         VideoError: if a file cannot be read.
     """
-    if is_url(path):
+    if is_url(path) or not Path(path).exists():
         return ""
     try:
         if not is_folder(path):

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from PIL import Image
 
@@ -28,6 +30,16 @@ def test_a_url_is_not_downloaded_for_its_hash():
     assert content_hash("https://127.0.0.1:9/a.mp4") == ""
 
 
-def test_a_missing_file_is_an_error(tmp_path):
-    with pytest.raises(VideoError, match=r"gone\.mp4: no such file"):
-        content_hash(str(tmp_path / "gone.mp4"))
+def test_a_name_that_is_not_a_file_has_no_hash(tmp_path):
+    assert content_hash(str(tmp_path / "name in a database")) == ""
+
+
+def test_a_file_that_cannot_be_read_is_an_error(tmp_path, monkeypatch):
+    (tmp_path / "a.mp4").write_bytes(b"video")
+
+    def fail(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", fail)
+    with pytest.raises(VideoError, match=r"a\.mp4: "):
+        content_hash(str(tmp_path / "a.mp4"))
