@@ -9,10 +9,10 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 DEMO   ?= demo
 
-# Test processes; each computes on one thread. One more than cores, because some tests wait for other processes.
-JOBS   ?= $(shell expr $$(nproc) + 1)
+# Test processes; each computes on one thread.
+JOBS   ?= auto
 
-.PHONY: demo test check docs format clean
+.PHONY: demo test check static pytest docs format clean
 
 demo: $(VENV)/.installed-train
 	@echo "== demo: rendering a small data set in FaceForensics++ layout, then extracting it =="
@@ -31,11 +31,18 @@ test: $(VENV)/.installed-test
 	@echo "== test: format, lint, types, layers, documentation, tests =="
 	$(MAKE) check
 
-check: docs
+# The static checks run beside the tests.
+check:
+	$(MAKE) --no-print-directory -j 2 pytest static
+
+static:
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(MAKE) --no-print-directory docs
+
+pytest:
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --maxprocesses 8 --dist worksteal
 
 # Builds the site into docs/_build/html, offline; warnings are errors.

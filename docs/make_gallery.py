@@ -64,10 +64,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="Only check that pictures and page are complete.")
     if parser.parse_args().check:
-        text = PAGE.read_text()
-        named = [name for name in pictures() if name == "overview" or f"gallery/{name}.webp" in text]
-        missing = [name for name in pictures() if name not in named or not picture(name).exists()]
-        sys.exit(f"not in the gallery: {', '.join(missing)}; run {Path(__file__).name}" if missing else 0)
+        names = missing()
+        sys.exit(f"not in the gallery: {', '.join(names)}; run {Path(__file__).name}" if names else 0)
     PICTURES.mkdir(exist_ok=True)
     with TemporaryDirectory() as folder:
         videos = {path.stem: path for path in render_demo(Path(folder), people=8, frames=24)}
@@ -81,6 +79,13 @@ def main() -> None:
     for name in RECIPES:
         save(name, before_and_after(RECIPES.get(name)(), segments[hash_of(name) % len(segments)], name))
     PAGE.write_text(page())
+
+
+def missing() -> list[str]:
+    """Names of pictures that do not exist, or that the page does not show."""
+    text = PAGE.read_text()
+    shown = [name for name in pictures() if name == "overview" or f"gallery/{name}.webp" in text]
+    return [name for name in pictures() if name not in shown or not picture(name).exists()]
 
 
 def pictures() -> list[str]:
