@@ -12,12 +12,12 @@ PHASES = ("data", "augmentation", "forward", "backward")
 
 
 class Clock:
-    """Sums the seconds of each phase on the device that trains.
+    """Sums the seconds of each phase on the training device.
 
     Work on a GPU is measured with CUDA events: the clock does not wait for the device until the sums are read.
 
     Args:
-        device: Device that trains.
+        device: Training device.
     """
 
     def __init__(self, device: torch.device) -> None:

@@ -65,7 +65,7 @@ class DataConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AugmentConfig:
-    """Options of the augmentation, which runs on the device that trains.
+    """Options of the augmentation, which runs on the training device.
 
     Attributes:
         blend_preset: Preset of :class:`mgst_data.augment.SelfBlend`.
