@@ -30,6 +30,20 @@ PLAIN = """
     workers
 """
 
+# The same for headings of the documentation. Pages about other projects and about data sets use the words of those.
+PLAIN_HEADINGS = """
+    a access adds after an and architecture are at bad before benchmarks built by can central check checked chosen
+    collection comparison concepts dag data do does each earlier evaluate evaluation every existing extract
+    extraction faceforensics fails faq form from generalisation get give glossary gpu has have holds how i import
+    imports input install interrupt interruption is it json know left licence linter loader look loop losses means
+    memory mgst minutes much my name names need network next no not notebook often one options own part parts path
+    people photos pictures plugging prediction prepare privacy python quick read repeat result results resume sample
+    sequences sets settings several should skipped start steps stop table take ten that the them there three to
+    train training tree tried tutorials two types use was were what where which who whole why with words work write
+    wrong you your
+"""
+FOREIGN = ("changelog.md", "contributing.md", "gallery.md", "papers.md")
+
 
 def terms() -> set[str]:
     """Terms of the glossary, in lower case."""
@@ -57,10 +71,31 @@ def options() -> Iterator[str]:
             yield from (name.replace("_", "-") for name in table)
 
 
+def words_of_terms() -> set[str]:
+    """All words of the glossary's terms, singular and plural."""
+    words = {word for term in terms() for word in (term, *re.split(r"[ -]", term))}
+    return words | {f"{word}s" for word in words} | {word.removesuffix("s") for word in words}
+
+
+def headings() -> Iterator[str]:
+    """Headings of the pages and tutorials, without code and remarks in parentheses."""
+    for page in [*DOCS.glob("*.md"), *(DOCS / "tutorials").glob("*.md")]:
+        if page.name not in FOREIGN:
+            text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+            for heading in re.findall(r"^#+ (.*)$", text, re.MULTILINE):
+                yield re.sub(r"`[^`]*`|\([^)]*\)", "", heading)
+
+
+def test_words_of_headings_are_plain_or_in_the_glossary():
+    used = {word for heading in headings() for word in re.findall(r"[a-z]+", heading.lower())}
+    plain = set(PLAIN_HEADINGS.split())
+    unknown, unused = used - words_of_terms() - plain, plain - used
+    assert not unknown, f"neither in docs/glossary.md nor in the list of plain words: {', '.join(sorted(unknown))}"
+    assert not unused, f"in no heading: {', '.join(sorted(unused))}"
+
+
 def test_words_of_options_are_plain_or_in_the_glossary():
-    known = terms()
-    words = {word for term in known for word in (term, *re.split(r"[ -]", term))}
-    words |= {f"{word}s" for word in words} | {word.removesuffix("s") for word in words} | {"warmup"}
+    words = words_of_terms() | {"warmup"}
     used = {word for name in options() for word in name.lower().split("-")}
     plain = set(PLAIN.split())
     unknown, unused = used - words - plain, plain - used
