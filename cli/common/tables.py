@@ -8,6 +8,7 @@ from dataclasses import fields
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
+from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from mgst_data.core import UsageError
@@ -121,7 +122,18 @@ def _convert(value: Any, hint: Any, name: str, where: str) -> Any:
         if value not in get_args(hint):
             raise UsageError(f"{name} must be one of {', '.join(get_args(hint))}, got {value!r}", where=where)
         return value
-    kind = int if hint == (int | None) else hint
+    if hint == tuple[float, float]:
+        pair = value.split(",") if isinstance(value, str) else value
+        try:
+            low, high = map(float, pair)
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"{name} must be two numbers such as 0.05,0.2, got {value!r}", where=where) from error
+        return low, high
+    kind = hint
+    if isinstance(hint, UnionType):
+        if value == "none":
+            return None
+        kind = next(one for one in get_args(hint) if one is not type(None))
     if kind is float and type(value) is int:
         return float(value)
     if type(value) is not kind:

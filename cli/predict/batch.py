@@ -18,8 +18,9 @@ from mgst_data.core.devices import choose_device
 from mgst_data.core.errors import printable
 from mgst_data.processes import available_cores
 from mgst_data.shards.lock import FolderLock
+from mgst_model.evaluate.crops import InputSpec
 from mgst_model.networks.checkpoint import NetworkCard, read_card
-from mgst_model.predict.detector import Detector, Precision, check_length, input_of, load_detector
+from mgst_model.predict.detector import Detector, Precision, check_length, load_detector
 from mgst_model.predict.prediction import SCORES, VideoPrediction
 from mgst_model.predict.process import RunProcess
 
@@ -157,7 +158,7 @@ def _start(extraction: RunProcess | None, card: NetworkCard, paths: Sequence[str
     if device != "cpu":
         extraction.end()
         return None
-    extraction.begin(input_of(card), paths, threads=min(torch.get_num_threads(), _threads()))
+    extraction.begin(InputSpec.of(card), paths, threads=min(torch.get_num_threads(), _threads()))
     return extraction
 
 

@@ -24,7 +24,7 @@ from mgst_data.augment.blend import (
 )
 from mgst_data.augment.compression import H264, BlockCodec, FrameCodec, Jpeg
 from mgst_data.augment.containers import Apply, OneOf, SegmentSequential
-from mgst_data.augment.geometric import Affine, CropMargin, HorizontalFlip
+from mgst_data.augment.geometric import Affine, CropMargin, FaceCrop, HorizontalFlip
 from mgst_data.augment.patch import CutOut, ErasingTubes, PatchPaste, TubeFreeze, TubeLag, TubeSwap
 from mgst_data.augment.photometric import (
     ColourJitter,
@@ -32,9 +32,10 @@ from mgst_data.augment.photometric import (
     GaussianBlur,
     GaussianNoise,
     Greyscale,
+    RgbShift,
     Sharpen,
 )
-from mgst_data.augment.recipes import RECIPES, label_preserving, robust, temporal_fakes, train_default
+from mgst_data.augment.recipes import RECIPES, label_preserving, robust, sbi, temporal_fakes, train_default
 from mgst_data.augment.temporal import (
     BoundaryJitter,
     DropFrames,
@@ -66,6 +67,7 @@ __all__ = [
     "Downscale",
     "DropFrames",
     "ErasingTubes",
+    "FaceCrop",
     "FrameCodec",
     "Freeze",
     "GaussianBlur",
@@ -80,6 +82,7 @@ __all__ = [
     "Recolour",
     "Region",
     "Reverse",
+    "RgbShift",
     "SegmentSequential",
     "SelfBlend",
     "SelfBlendParams",
@@ -95,6 +98,7 @@ __all__ = [
     "TubeSwap",
     "label_preserving",
     "robust",
+    "sbi",
     "temporal_fakes",
     "train_default",
 ]

@@ -11,7 +11,7 @@ from torch import Tensor
 from mgst_data.augment.base import AUGMENTATIONS, Augmentation, Params, merge_rows, rows_of
 from mgst_data.augment.functional import draw
 from mgst_data.augment.functional.warp import warp_segment
-from mgst_data.core.geometry import FLIPS, flip_landmarks
+from mgst_data.core.geometry import FLIPS, face_box, flip_landmarks
 from mgst_data.core.segment import Segment
 
 
@@ -113,6 +113,82 @@ class CropMargin(Augmentation[CropMarginParams]):
         corner = params.place * (1 - side) * torch.tensor((float(w), float(h))) - 0.5
         linear = side[:, :, None] * torch.eye(2)
         return warp_segment(segment, torch.cat((linear, (corner + side / 2)[:, :, None]), dim=2))
+
+
+@dataclass(frozen=True)
+class FaceCropParams(Params):
+    """Margins on the left, top, right and bottom of the face box, relative to its width or height."""
+
+    margin: Float[Tensor, "b 4"]
+
+
+@AUGMENTATIONS.register("face_crop")
+class FaceCrop(Augmentation[FaceCropParams]):
+    """Crops to the face, with a random margin on each side, and scales the crop to a square. Label-preserving.
+
+    Segment grain: the box is the mean over the frames of a segment, so a still face stays still. The margins are those
+    of self-blended images [Shiohara & Yamasaki, CVPR 2022]: 0.05 to 0.2 in training, each side by itself, and 0.125
+    (``margin_range=(0.125, 0.125)``) in testing. As there, the crop is stretched to a square and scaled without
+    antialiasing. That the box comes from the landmarks is our own: see :func:`mgst_data.core.geometry.face_box`.
+
+    A segment without a face keeps the whole picture. Outside the picture, the outermost pixels are repeated.
+
+    Args:
+        size: Side of the result, pixels; None for the size of the picture.
+        margin_range: Margin on each side, relative to the width or height of the face box; may be negative.
+    """
+
+    def __init__(self, *, size: int | None = None, margin_range: tuple[float, float] = (0.05, 0.2)) -> None:
+        draw.check_range("margin_range", margin_range, low=-0.4)
+        if size is not None and size < 1:
+            raise ValueError(f"size must be at least 1, got {size}")
+        self.size, self.margin_range = size, margin_range
+
+    def __repr__(self) -> str:
+        return f"FaceCrop(size={self.size}, margin_range={self.margin_range})"
+
+    def sample(self, segment: Segment, generator: torch.Generator) -> FaceCropParams:
+        """Draws four margins for each segment."""
+        return FaceCropParams(draw.uniform((len(segment), 4), *self.margin_range, generator))
+
+    def edges(self, segment: Segment, params: FaceCropParams) -> Float[Tensor, "b 4"]:
+        """Returns the crop of each segment: left, top, right and bottom edge in pixels, on the device of the segment.
+
+        The edges of the whole picture are at -0.5, -0.5, w - 0.5 and h - 0.5, because pixel centres are whole numbers.
+
+        Args:
+            segment: Segments to crop.
+            params: Parameters that :meth:`sample` drew for this batch.
+        """
+        points, (h, w) = segment.landmarks, segment.frames.shape[-2:]
+        whole = torch.tensor((-0.5, -0.5, w - 0.5, h - 0.5)).to(points.device, non_blocking=True)
+        if points.shape[2] == 0:
+            return whole.expand(len(segment), 4)
+        seen = segment.valid & points.isfinite().flatten(2).all(dim=2)
+        box = face_box(points, seen)
+        outwards = params.margin * torch.tensor((-1.0, -1.0, 1.0, 1.0))
+        edges = box + outwards.to(box.device, non_blocking=True) * (box[:, 2:] - box[:, :2]).repeat(1, 2)
+        return torch.where(seen.any(dim=1, keepdim=True), edges, whole)
+
+    def apply(self, segment: Segment, params: FaceCropParams) -> Segment:
+        """Crops and scales."""
+        h, w = segment.frames.shape[-2:]
+        height, width = (h, w) if self.size is None else (self.size, self.size)
+        edges = self.edges(segment, params)
+        low, high = edges[:, :2], edges[:, 2:]
+        step = torch.stack(((high - low)[:, 0] / width, (high - low)[:, 1] / height), dim=1)
+        matrix = torch.cat((torch.diag_embed(step), (low + step / 2)[:, :, None]), dim=2)
+        return warp_segment(segment, matrix, (height, width))
+
+    def shape_after(self, segment: Segment) -> Segment:
+        """Returns a segment of the size that comes out."""
+        if self.size is None:
+            return segment
+        b, t = segment.frames.shape[:2]
+        return segment.replace(
+            frames=segment.frames.new_zeros(b, t, 3, self.size, self.size),
+            mask=segment.mask.new_zeros(b, t, 1, self.size, self.size),
+        )
 
 
 @dataclass(frozen=True)

@@ -167,6 +167,38 @@ def _colour_matrix(params: ColourJitterParams) -> Float[Tensor, "n 3 4"]:
     return torch.cat((linear, offset.expand(-1, 3, 1)), dim=2)
 
 
+@dataclass(frozen=True)
+class RgbShiftParams(PictureParams):
+    """Value that is added to each channel of a segment."""
+
+    shift: Float[Tensor, "b 3"]
+
+
+@AUGMENTATIONS.register("rgb_shift")
+class RgbShift(PictureAugmentation[RgbShiftParams]):
+    """Adds another value to each channel, as in self-blended images (CVPR 2022). Label-preserving; segment grain.
+
+    Args:
+        shift_range: Value that is added, drawn for each channel.
+        p: Probability that a segment is changed.
+    """
+
+    def __init__(self, *, shift_range: tuple[float, float] = (-20 / 255, 20 / 255), p: float = 1.0) -> None:
+        super().__init__(p=p)
+        draw.check_range("shift_range", shift_range, low=-1, high=1)
+        self.shift_range = shift_range
+
+    def sample(self, segment: Segment, generator: torch.Generator) -> RgbShiftParams:
+        """Draws which segments are changed, and three values for each."""
+        b = len(segment)
+        active = draw.chance((b,), self.p, generator)
+        return RgbShiftParams(active, draw.uniform((b, 3), *self.shift_range, generator))
+
+    def change(self, frames: Float[Tensor, "n t 3 h w"], params: RgbShiftParams) -> Float[Tensor, "n t 3 h w"]:
+        """Adds the values."""
+        return frames + params.shift.to(frames.device, frames.dtype, non_blocking=True)[:, None, :, None, None]
+
+
 @AUGMENTATIONS.register("greyscale")
 class Greyscale(PictureAugmentation[PictureParams]):
     """Removes the colour: all channels become the luminance [BT.601]. Label-preserving; segment grain.

@@ -1,6 +1,6 @@
 """Recipes: sequences of augmentations that work well together. Each call makes a new one, which you may change.
 
-The choice of augmentations and their strengths is our own, not taken from a paper.
+The choice of augmentations and their strengths is our own, except in :func:`sbi`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from mgst_data.augment.compression import BlockCodec, Jpeg
 from mgst_data.augment.containers import Apply, OneOf, SegmentSequential
 from mgst_data.augment.geometric import Affine, CropMargin, HorizontalFlip
 from mgst_data.augment.patch import CutOut, ErasingTubes, TubeFreeze, TubeLag, TubeSwap
-from mgst_data.augment.photometric import ColourJitter, Downscale, GaussianBlur, GaussianNoise, Greyscale
+from mgst_data.augment.photometric import ColourJitter, Downscale, GaussianBlur, GaussianNoise, Greyscale, RgbShift
 from mgst_data.augment.temporal import BoundaryJitter, Reverse, ShuffleWindow, SpliceLag, TimeMask
 from mgst_data.core.errors import UsageError, check_name
 from mgst_data.core.registry import Registry
@@ -34,6 +34,22 @@ def train_default() -> SegmentSequential:
         Apply(OneOf(GaussianBlur(sigma_range=(0.2, 1.5)), GaussianNoise(sigma_range=(0.0, 0.03)), Downscale()), p=0.3),
         Jpeg(quality_range=(40, 100), p=0.5),
     )
+
+
+def sbi() -> SegmentSequential:
+    """Makes the recipe of self-blended images [Shiohara & Yamasaki, CVPR 2022], for whole segments.
+
+    It has no crop: training adds :class:`mgst_data.augment.FaceCrop` with the size of the network's input. Contrast is
+    relative to mid-grey, and the third shift of the original, that of 8-bit HSV, is left out.
+    """
+    colour = ColourJitter(
+        brightness_range=(-0.3, 0.3),
+        contrast_range=(0.7, 1.3),
+        saturation_range=(1.0, 1.0),
+        hue_range=(0.0, 0.0),
+        p=0.3,
+    )
+    return SegmentSequential(HorizontalFlip(p=0.5), RgbShift(p=0.3), colour, Jpeg(quality_range=(40, 100), p=0.5))
 
 
 def robust() -> SegmentSequential:
@@ -63,7 +79,7 @@ def temporal_fakes(*, p: float = 0.5) -> SegmentSequential:
     return SegmentSequential(Apply(OneOf(frames, tubes, weights=(0.4, 0.6)), p=p))
 
 
-for _recipe in (train_default, robust, temporal_fakes):
+for _recipe in (train_default, sbi, robust, temporal_fakes):
     RECIPES.register(_recipe.__name__)(_recipe)
 
 

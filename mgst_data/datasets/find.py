@@ -24,7 +24,7 @@ DEMO_MARK = "mgst_demo.json"
 TELLING = ("missing_video", "no_label", "unknown_name", "not_video", "not_picture")
 
 
-def scan_dataset(root: Path, *, layout: str = "auto", **options: Path | str | bool | None) -> Scan:
+def scan_dataset(root: str | Path, *, layout: str = "auto", **options: Path | str | bool | None) -> Scan:
     """Finds the videos of a data set.
 
     Args:
@@ -37,6 +37,7 @@ def scan_dataset(root: Path, *, layout: str = "auto", **options: Path | str | bo
         UsageError: if the layout is unknown or does not have an option.
         LayoutError: if the root is missing or empty, does not have this layout, or contains no video.
     """
+    root = Path(root)
     try:
         root.stat()
         if root.is_dir():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, SupportsIndex
 
@@ -52,8 +52,9 @@ class SegmentDataset(Dataset[SegmentSample]):
     Args:
         reader: Reader of the chunks. Chunks with fewer frames than ``choose.span`` are omitted.
         choose: Sampler that chooses the frames of a segment.
-        size: Side that crops are scaled to, with their landmarks and masks, pixels. With None, crops are not scaled,
-            and all crops of a batch need the same size.
+        size: Side that crops are scaled to, with their landmarks and masks, pixels. With None, crops are not scaled.
+            The smaller crops of a batch are then extended to the right and downwards by repeating their outermost
+            pixels; their masks are 0 there.
         seed: Seed of the choice of frames for an integer index; a Draw has its own seed.
         stills: Whether videos of a single frame (pictures) are kept too, as segments of one frame. They cannot be in a
             batch with longer segments: use a SegmentSampler with ``span=choose.span``.
@@ -112,7 +113,7 @@ class SegmentDataset(Dataset[SegmentSample]):
 
         Raises:
             ShardError: if none of the chunks can be read.
-            UsageError: if the chunks cannot be in one batch: segments and stills, or crops of different sizes.
+            UsageError: if the chunks cannot be in one batch: segments and stills.
         """
         errors: list[ShardError] = []
 
@@ -131,7 +132,7 @@ class SegmentDataset(Dataset[SegmentSample]):
         if len({len(window.positions) for window in windows}) > 1:
             hint = "make the batches with SegmentSampler(dataset.reader, ..., span=choose.span)"
             raise UsageError("segments and stills cannot be in one batch", where=self.reader.location, hint=hint)
-        batch = decode_windows(windows, self.size or self._common_size(windows), left_out)
+        batch = decode_windows(windows, self.size, left_out)
         if batch is None:
             what = f"none of the {len(indices)} chunks of a batch can be read"
             hint = "find the damaged shards with mgst-data inspect --verify"
@@ -145,13 +146,6 @@ class SegmentDataset(Dataset[SegmentSample]):
         if not -count <= chunk < count:
             raise IndexError(f"index {chunk} is out of range for a data set of {count} segments")
         return Draw(chunk % count, seed_for(self.seed, "sample", int(self._epoch), chunk % count))
-
-    def _common_size(self, windows: Iterable[Window]) -> int:
-        sizes = sorted({window.chunk.crop_size for window in windows})
-        if len(sizes) > 1:
-            what = f"crops of {', '.join(map(str, sizes))} pixels cannot be batched without scaling"
-            raise UsageError(what, where=self.reader.location, hint="give a size to scale all of them to")
-        return sizes[0] if sizes else 0
 
 
 class SegmentLoader:
@@ -260,25 +254,26 @@ def choose_window(chunk: FaceChunk, choose: FrameSampler, seed: int, shard: str)
 
 
 def decode_windows(
-    windows: Sequence[Window], size: int, on_error: Callable[[ShardError], None] = reraise
+    windows: Sequence[Window], size: int | None, on_error: Callable[[ShardError], None] = reraise
 ) -> SegmentBatch | None:
     """Decodes only the chosen frames into one batch.
 
     Args:
         windows: Windows with the same number of frames.
-        size: Side that crops are scaled to, pixels.
+        size: Side that crops are scaled to, pixels; None to extend them to the size of the largest one instead.
         on_error: Called with the error of a window that cannot be decoded. If it returns, the window is omitted.
 
     Returns:
         The batch; None if no window could be decoded.
     """
-    shape = (len(windows), len(windows[0].positions) if windows else 0, size, size)
+    side = size or max((window.chunk.crop_size for window in windows), default=0)
+    shape = (len(windows), len(windows[0].positions) if windows else 0, side, side)
     frames = np.empty((*shape, 3), dtype=np.uint8)
     masks = np.zeros(shape, dtype=np.uint8)
     whole = []
     for i, window in enumerate(windows):
         try:
-            _decode(window, frames[i], masks[i])
+            _decode(window, frames[i], masks[i], scaled=size is not None)
             whole.append(i)
         except ShardError as error:
             on_error(ShardError(error.what, where=f"{window.shard}: {window.chunk.key}", hint=error.hint or DAMAGED))
@@ -287,7 +282,7 @@ def decode_windows(
     if len(whole) < len(windows):
         windows, frames, masks = [windows[i] for i in whole], frames[whole], masks[whole]
     chunks = [(window.chunk, list(window.positions)) for window in windows]
-    scales = torch.tensor([size / chunk.crop_size for chunk, _ in chunks])
+    scales = torch.tensor([1.0 if size is None else size / chunk.crop_size for chunk, _ in chunks])
     landmarks = torch.stack([chunk.landmarks[positions] for chunk, positions in chunks])
     valid = torch.stack([chunk.valid[positions] for chunk, positions in chunks])
     has_mask = torch.tensor([bool(chunk.masks) for chunk, _ in chunks])
@@ -306,14 +301,20 @@ def decode_windows(
     )
 
 
-def _decode(window: Window, frames: UInt8[ndarray, "t h w 3"], masks: UInt8[ndarray, "t h w"]) -> None:
+def _decode(window: Window, frames: UInt8[ndarray, "t h w 3"], masks: UInt8[ndarray, "t h w"], *, scaled: bool) -> None:
     chunk, positions = window.chunk, window.positions
     for decoded, target in ((chunk.frames(positions), frames), (chunk.mask_frames(positions), masks)):
         for image, out in zip(decoded, target, strict=False):
             if image.shape == out.shape:
                 out[...] = image
-            else:
+            elif scaled:
                 scale_image(image, len(out), out)
+            else:
+                side = len(image)
+                out[:side, :side] = image
+                if target is frames:
+                    out[:side, side:] = image[:, -1:]
+                    out[side:] = out[side - 1 : side]
 
 
 # A forked process inherits the thread pool of OpenCV without its threads, and can then wait for them for ever.

@@ -16,8 +16,9 @@ from mgst_data.augment.compression import FrameCodec
 from mgst_data.core import UsageError, generator_for
 from mgst_data.core.records import main_track
 from mgst_data.core.sampling import evenly_spaced
-from mgst_data.shards import FaceChunk, ShardFolder, ShardReader, scale_image
+from mgst_data.shards import FaceChunk, ShardFolder, ShardReader
 from mgst_data.shards.report import VideoReport, latest
+from mgst_model.evaluate.crops import InputSpec, network_input
 from mgst_model.evaluate.perturbations import perturb
 from mgst_model.evaluate.predictions import Predictions, VideoScore
 from mgst_model.evaluate.windows import RunScores, score_runs
@@ -104,11 +105,12 @@ def score_shards(
     if not len(reader):
         raise UsageError("no videos to score", where=location, hint="check the split and the methods")
     scored: list[VideoScore] = []
+    spec = InputSpec.of(loaded)
     count = len(reader.videos)
     for begin in range(0, count, _AHEAD):
         videos = range(begin, min(begin + _AHEAD, count))
         wanted = [item for video in videos for item in _segments(reader, video, loaded, segments, tracks)]
-        runs = (_pictures(item, loaded.size, disturbance) for item in wanted)
+        runs = (_pictures(item, spec, disturbance) for item in wanted)
         results = list(score_runs(loaded.network, runs, frames=loaded.frames, batch=batch, device=device))
         for _, mine in groupby(zip(wanted, results, strict=True), key=lambda pair: pair[0].video):
             scored.append(_video_score(list(mine)))
@@ -139,15 +141,16 @@ def _segments(reader: ShardReader, video: int, loaded: LoadedNetwork, count: int
             yield _Wanted(video, track, chunk, start, start + length)
 
 
-def _pictures(wanted: _Wanted, size: int, disturbance: Disturbance | None) -> UInt8[Tensor, "t 3 h w"]:
-    crops = list(wanted.chunk.frames(range(wanted.start, wanted.stop)))
+def _pictures(wanted: _Wanted, spec: InputSpec, disturbance: Disturbance | None) -> UInt8[Tensor, "t 3 h w"]:
+    positions = range(wanted.start, wanted.stop)
+    crops = list(wanted.chunk.frames(positions))
     if disturbance is not None:
         frames = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2)
         name = (disturbance.kind, wanted.chunk.key, wanted.start)  # the severity is left out: same draws for all
         generator = generator_for(disturbance.seed, *name)
         frames = perturb(frames, disturbance.kind, disturbance.severity, generator, codec=disturbance.codec)
         crops = list(frames.permute(0, 2, 3, 1).contiguous().numpy())
-    return torch.from_numpy(np.stack([scale_image(crop, size) for crop in crops])).permute(0, 3, 1, 2)
+    return network_input(wanted.chunk, positions, crops, spec)[0]
 
 
 def _video_score(parts: list[tuple[_Wanted, RunScores]]) -> VideoScore:

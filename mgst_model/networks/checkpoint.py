@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -43,12 +44,15 @@ class NetworkCard:
         frames: Number of frames per segment for scoring.
         size: Side of the frames, in pixels.
         info: Other facts: data set, training and validation.
+        face_margin: Margin around the face box that the frames show, relative to its width or height; see
+            :class:`mgst_data.augment.FaceCrop`. None for the whole crops of the shards.
     """
 
     config: NetworkConfig
     frames: int
     size: int
     info: Mapping[str, Any]
+    face_margin: float | None = None
 
     @property
     def shortest(self) -> int:
@@ -89,6 +93,7 @@ def save_network(
     *,
     frames: int | None,
     size: int | None,
+    face_margin: float | None = None,
     info: Mapping[str, Any] | None = None,
 ) -> Path:
     """Writes ``PATH.safetensors`` and ``PATH.json``.
@@ -101,6 +106,7 @@ def save_network(
             ``safetensors.torch.load_file`` and ``load_state_dict``, not with :func:`load_network`.
         frames: Number of frames per segment for scoring; None if ``config`` is None.
         size: Side of the frames, in pixels; None if ``config`` is None.
+        face_margin: Margin around the face box that the frames show; None for the whole crops of the shards.
         info: Other facts, as plain JSON values.
 
     Returns:
@@ -118,6 +124,7 @@ def save_network(
         "network": None if config is None else {**asdict(config), "pretrained": "random"},
         "frames": frames,
         "size": size,
+        "face_margin": face_margin,
         "info": dict(info or {}),
     }
     # The card is written first: new weights with an old card would be read with the wrong configuration.
@@ -166,7 +173,8 @@ def load_network(path: str | Path, device: torch.device | str = "cpu") -> Loaded
         what = f"the weights do not fit {file.name}: {reason[:_SHOWN]}"
         raise UsageError(what, where=weights, hint="use the pair of files of the same training") from error
     network = network.to(device).eval()
-    return LoadedNetwork(config=card.config, frames=card.frames, size=card.size, info=card.info, network=network)
+    facts = {name: getattr(card, name) for name in NetworkCard.__slots__}
+    return LoadedNetwork(network=network, **facts)
 
 
 def weights_file(path: str | Path) -> Path:
@@ -207,7 +215,13 @@ def _read_card(path: Path) -> NetworkCard:
         NetworkConfig(**options)
         # No other file than the weights next to the card is read, whatever ``pretrained`` is in the card.
         config = NetworkConfig(**{**options, "pretrained": "random"})
-        return NetworkCard(config=config, frames=_whole(card, "frames"), size=_whole(card, "size"), info=card["info"])
+        return NetworkCard(
+            config=config,
+            frames=_whole(card, "frames"),
+            size=_whole(card, "size"),
+            info=card["info"],
+            face_margin=_margin(card.get("face_margin")),
+        )
     except (KeyError, TypeError, ValueError) as error:
         reason = f"{first_line(error)} is missing" if isinstance(error, KeyError) else first_line(error)
         raise UsageError(f"not a network card: {reason}", where=path, hint="copy the file again") from error
@@ -217,6 +231,17 @@ def _whole(card: Mapping[str, Any], name: str) -> int:
     value = card[name]
     if type(value) is not int or value < 1:
         raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+    return value
+
+
+def _margin(value: Any) -> float | None:
+    """Returns the margin of a card; cards of earlier versions have none.
+
+    Raises:
+        ValueError: if it is not a finite number.
+    """
+    if value is not None and not (isinstance(value, int | float) and math.isfinite(value)):
+        raise ValueError(f"face_margin must be a number or null, got {value!r}")
     return value
 
 

@@ -18,6 +18,7 @@ from mgst_data.core import NoFaceError, UsageError, VideoError
 from mgst_data.core.devices import choose_device
 from mgst_data.core.records import main_track
 from mgst_data.video.batches import ahead
+from mgst_model.evaluate.crops import InputSpec
 from mgst_model.evaluate.windows import RunScores, score_runs
 from mgst_model.networks.checkpoint import LoadedNetwork, NetworkCard, load_network
 from mgst_model.networks.folding import fold_batch_norms
@@ -25,7 +26,6 @@ from mgst_model.predict.faces import (
     HINT,
     FaceRun,
     Frames,
-    InputSpec,
     RunReader,
     RunSource,
     Source,
@@ -119,7 +119,7 @@ class Detector:
             what = f"stride must be at most {loaded.frames}, the number of frames of a window, got {stride}"
             raise UsageError(what, hint="a larger stride leaves out frames")
         self.loaded, self.device, self.half, self.stride, self.batch = loaded, device, half, stride, batch
-        self.faces = faces or RunReader(input_of(loaded), face_extractor(device))
+        self.faces = faces or RunReader(InputSpec.of(loaded), face_extractor(device))
 
     def __repr__(self) -> str:
         return f"Detector({self.loaded.frames} frames of {self.loaded.size} pixels, {self.device})"
@@ -247,11 +247,6 @@ def check_length(source: Source, network: NetworkCard) -> None:
         raise VideoError(what, where=name_of(source), hint=hint, reason="single_picture")
 
 
-def input_of(network: NetworkCard) -> InputSpec:
-    """Returns the input that a network needs."""
-    return InputSpec(frames=network.frames, min_frames=network.shortest, size=network.size)
-
-
 def _track(number: int, parts: _Parts) -> TrackPrediction:
     patches = [scores.patch for scores in parts.scores if scores.patch is not None]
     return TrackPrediction(
@@ -260,7 +255,7 @@ def _track(number: int, parts: _Parts) -> TrackPrediction:
         time=np.concatenate([run.time for run in parts.runs]),
         score=torch.cat([scores.frame for scores in parts.scores]).numpy(),
         boxes=np.concatenate([run.boxes for run in parts.runs]),
-        squares=np.concatenate([np.broadcast_to(run.square, run.boxes.shape) for run in parts.runs]),
+        squares=np.concatenate([run.squares for run in parts.runs]),
         patches=torch.cat(patches).numpy() if len(patches) == len(parts.scores) else None,
         overall=float(torch.cat([scores.window for scores in parts.scores]).mean()),
         windows=tuple(_windows(parts)),

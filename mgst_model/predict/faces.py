@@ -19,10 +19,11 @@ from mgst_data.core.locations import PICTURE_SUFFIXES
 from mgst_data.datasets.keys import video_key
 from mgst_data.extract import ExtractConfig
 from mgst_data.extract.extractor import Extractor
-from mgst_data.shards import FaceChunk, scale_image
+from mgst_data.shards import FaceChunk
 from mgst_data.video import READERS
 from mgst_data.video.files import is_folder
 from mgst_data.video.images import NOMINAL_FPS
+from mgst_model.evaluate.crops import InputSpec, network_input
 
 # Frames with one crop, as in the shards of the training; more only if a window needs them.
 _RUN = 32
@@ -90,7 +91,7 @@ Source = str | Frames
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaceRun:
-    """Consecutive frames of one face, all with the same crop box.
+    """Consecutive frames of one face.
 
     Attributes:
         pixels: RGB crops, n of them; none after :meth:`without_pixels`.
@@ -98,7 +99,7 @@ class FaceRun:
         frame: Numbers of the frames in the video.
         time: Times of the frames, in seconds.
         boxes: Face boxes as corners, in pixels of the video frames.
-        square: Crop box as corners, in pixels of the video frames.
+        squares: The part of each frame that a crop shows, as corners in pixels of the video frames.
         fps: Frames per second of the video; 0 if unknown.
         size: Width and height of the video, in pixels.
         read: Number of video frames that had been read when the run was yielded.
@@ -109,7 +110,7 @@ class FaceRun:
     frame: Int[ndarray, " n"]
     time: Float[ndarray, " n"]
     boxes: Float[ndarray, "n 4"]
-    square: Float[ndarray, " 4"]
+    squares: Float[ndarray, "n 4"]
     fps: float
     size: tuple[int, int]
     read: int
@@ -119,25 +120,23 @@ class FaceRun:
         return replace(self, pixels=np.empty((0, *self.pixels.shape[1:]), self.pixels.dtype))
 
     @staticmethod
-    def of(chunk: FaceChunk, side: int, read: int) -> FaceRun:
+    def of(chunk: FaceChunk, spec: InputSpec, read: int) -> FaceRun:
         """Converts a chunk to a run.
 
         Args:
             chunk: Chunk of one face.
-            side: Side of the scaled crops, in pixels.
+            spec: Input that the network needs.
             read: Number of video frames that have been read.
         """
         back = invert_transform(chunk.crop_from_frame)
-        # Boxes are corners of areas: a crop begins half a pixel before the centre of its first pixel.
-        end = chunk.crop_size - 0.5
-        corners = apply_transform(back, torch.tensor([[-0.5, -0.5], [end, end]], dtype=torch.float64))
+        pixels, edges = network_input(chunk, range(len(chunk)), list(chunk.frames()), spec)
         return FaceRun(
-            pixels=np.stack([scale_image(crop, side) for crop in chunk.frames()]),
+            pixels=pixels.permute(0, 2, 3, 1).contiguous().numpy(),
             track=chunk.track,
             frame=chunk.frame_indices.numpy(),
             time=chunk.pts.numpy(),
             boxes=apply_transform(back, chunk.boxes.double().reshape(-1, 2, 2)).reshape(-1, 4).numpy(),
-            square=corners.reshape(4).numpy(),
+            squares=apply_transform(back, edges.double().reshape(-1, 2, 2)).reshape(-1, 4).numpy(),
             fps=chunk.fps,
             size=chunk.frame_size,
             read=read,
@@ -158,21 +157,6 @@ class VideoSummary:
     frames: int
     unscored: int
     notes: list[str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InputSpec:
-    """The input that a network needs.
-
-    Attributes:
-        frames: Number of frames of a window.
-        min_frames: Smallest number of frames of a run.
-        size: Side of the crops, in pixels.
-    """
-
-    frames: int
-    min_frames: int
-    size: int
 
 
 @runtime_checkable
@@ -223,7 +207,7 @@ class RunReader:
                     if len(chunk) < self.spec.min_frames:
                         unscored += len(chunk)
                     else:
-                        yield FaceRun.of(chunk, self.spec.size, extraction.frames)
+                        yield FaceRun.of(chunk, self.spec, extraction.frames)
         except NoFaceError as error:
             # The hint of the extraction names options that do not exist here.
             raise NoFaceError(error.what, where=error.where, hint=HINT, reason=error.reason) from error

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from mgst_data.processes import Failure, failures_sent, heavy_imports, start_quietly
 
 if TYPE_CHECKING:
-    from mgst_model.predict.faces import FaceRun, InputSpec, Source, VideoSummary
+    from mgst_model.evaluate.crops import InputSpec
+    from mgst_model.predict.faces import FaceRun, Source, VideoSummary
 
 # "spawn" starts a new interpreter: it inherits no locks of threads and no CUDA context, and starting does not block.
 _CONTEXT = multiprocessing.get_context("spawn")

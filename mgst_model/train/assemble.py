@@ -138,7 +138,13 @@ def make_trainer(
         out=out,
         fabric=fabric,
         watcher=watcher,
-        card=NetworkCard(config=experiment.network, frames=data.scored_frames, size=data.size, info=info),
+        card=NetworkCard(
+            config=experiment.network,
+            frames=data.scored_frames,
+            size=data.size,
+            info=info,
+            face_margin=data.face_margin,
+        ),
         settings={**places, **experiment.as_dict()},
         videos=_videos_of(*loaders) if first else None,
     )

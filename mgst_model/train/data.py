@@ -221,7 +221,9 @@ def make_loader(
     only_stills = not training and bool((reader.frames == 1).all())
     window = RandomWindow(1 if only_stills else data.frames, data.stride if training else 1)
     _check_lengths(reader, data, window, training=training)
-    dataset = SegmentDataset(reader, window, size=data.size, stills=training, on_error=warn_and_skip)
+    # The face crop of the task scales frames that keep their size here.
+    size = data.size if data.face_margin is None else None
+    dataset = SegmentDataset(reader, window, size=size, stills=training, on_error=warn_and_skip)
     sampler = SegmentSampler(
         dataset.reader,
         data.batch_size,

@@ -11,6 +11,7 @@ from mgst_data.core import UsageError
 from mgst_model.networks import NetworkConfig
 
 Fakes = Literal["none", "blends", "videos", "both"]
+BlendAt = Literal["input", "native"]
 PatchTarget = Literal["change", "boundary"]
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 NONE = "none"
@@ -26,6 +27,8 @@ class DataConfig:
         test_frames: Number of frames of a segment for scoring; 0 for the same number as in training.
         stride: Video frames from one frame of a segment to the next, in training. Scoring uses consecutive frames.
         size: Side of the frames, in pixels; a multiple of 32.
+        face_margin: Margin around the face box in validation and scoring, relative to its width or height
+            (:class:`mgst_data.augment.FaceCrop`); 0.125 in self-blended images. None for the whole crops of the shards.
         batch_size: Segments that each process reads per step. Blends are added to them.
         draws_per_video: Segments that are sampled from every video per epoch. The same number for all videos, so that
             long videos do not dominate.
@@ -42,6 +45,7 @@ class DataConfig:
     test_frames: int = 0
     stride: int = 1
     size: int = 224
+    face_margin: float | None = None
     batch_size: int = 16
     draws_per_video: int = 8
     val_draws_per_video: int = 4
@@ -56,6 +60,8 @@ class DataConfig:
             _within(f"data.{name}", getattr(self, name) or 0, 0, 10**6)
         if self.size % 32 or self.size < 32:
             raise UsageError(f"data.size must be a multiple of 32, got {self.size}")
+        if self.face_margin is not None:
+            _within("data.face_margin", self.face_margin, -0.4, 10)
 
     @property
     def scored_frames(self) -> int:
@@ -69,6 +75,10 @@ class AugmentConfig:
 
     Attributes:
         blend_preset: Preset of :class:`mgst_data.augment.SelfBlend`.
+        blend_at: "input" blends frames of ``data.size``. "native" blends the crops of the shards at their own
+            resolution; the recipe follows, and then crop and scaling (``data.face_margin``). Published code blends at
+            native resolution: scaling down before the blend would remove most of its traces.
+        face_margin_range: Margins of the face crop in training, drawn for each side, if ``data.face_margin`` is given.
         donor_p: Probability that the source of a blend is another segment of the batch
             (:class:`mgst_data.augment.Donor`).
         temporal_p: Probability that a pseudo-fake also gets a temporal inconsistency
@@ -82,6 +92,8 @@ class AugmentConfig:
     """
 
     blend_preset: str = "frame_random"
+    blend_at: BlendAt = "input"
+    face_margin_range: tuple[float, float] = (0.05, 0.2)
     donor_p: float = 0.0
     temporal_p: float = 0.5
     recipe: str = "train_default"
@@ -90,6 +102,11 @@ class AugmentConfig:
         _one_of("augment.blend_preset", self.blend_preset, PRESETS)
         if self.recipe != NONE:
             label_preserving(self.recipe, where="augment.recipe")
+        _one_of("augment.blend_at", self.blend_at, get_args(BlendAt))
+        for name in self.face_margin_range:
+            _within("augment.face_margin_range", name, -0.4, 10)
+        if self.face_margin_range[0] > self.face_margin_range[1]:
+            raise UsageError(f"augment.face_margin_range must ascend, got {self.face_margin_range}")
         _within("augment.donor_p", self.donor_p, 0, 1)
         _within("augment.temporal_p", self.temporal_p, 0, 1)
 
@@ -215,6 +232,9 @@ class Experiment:
         if self.augment.temporal_p and self.data.frames == 2 and self.data.fakes != "videos":
             hint = "raise data.frames or use augment.temporal_p=0"
             raise UsageError("augment.temporal_p has no effect on segments of 2 frames", hint=hint)
+        if self.augment.blend_at == "native" and self.data.face_margin is None:
+            hint = "use data.face_margin=0.125"
+            raise UsageError("augment.blend_at=native needs data.face_margin, to scale the blends", hint=hint)
         if self.augment.donor_p and self.data.batch_size == 1:
             raise UsageError(
                 "augment.donor_p needs a batch of at least 2 segments, got 1", hint="raise data.batch_size"

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from mgst_data.augment import Donor, SelfBlend, label_preserving, temporal_fakes
+from mgst_data.augment import Donor, FaceCrop, SegmentSequential, SelfBlend, label_preserving, temporal_fakes
 from mgst_data.core import REAL, RealFakePair, Segment, check_generator, labels
 from mgst_model import losses
 from mgst_model.losses import Average, identity
 from mgst_model.networks.network_config import NetworkConfig
 from mgst_model.networks.output import SegmentOutput
 from mgst_model.train.experiment import NONE, AugmentConfig, DataConfig, LossConfig
+
+D = TypeVar("D", Segment, RealFakePair)
 
 
 @runtime_checkable
@@ -148,6 +150,11 @@ class DetectionTask(nn.Module):
         self.blend = replace(SelfBlend.preset(augment.blend_preset), donor=Donor(p=augment.donor_p))
         self.temporal = temporal_fakes(p=augment.temporal_p) if augment.temporal_p and data.frames > 1 else None
         self.preserve = label_preserving(augment.recipe) if augment.recipe != NONE else None
+        self.crop: FaceCrop | None = None
+        self.test_crop: FaceCrop | None = None
+        if data.face_margin is not None:
+            self.crop = FaceCrop(size=data.size, margin_range=augment.face_margin_range)
+            self.test_crop = FaceCrop(size=data.size, margin_range=(data.face_margin, data.face_margin))
         self.prototype = losses.Prototype(network.embedding_dim)
 
     @torch.no_grad()
@@ -222,6 +229,8 @@ class DetectionTask(nn.Module):
         self, segment: Segment, generator: torch.Generator, has_mask: Bool[Tensor, " b"] | None, *, augmented: bool
     ) -> Examples:
         check_generator(generator)
+        if self.augment.blend_at == "input" and self.crop is not None:
+            segment = self._crop_of(augmented=augmented)(segment, generator=generator)
         blended = (segment.label == REAL) if self.data.fakes != "videos" else torch.zeros_like(segment.valid[:, 0])
         sources, others = blended.nonzero()[:, 0], (~blended).nonzero()[:, 0]
         parts = []
@@ -229,18 +238,12 @@ class DetectionTask(nn.Module):
             parts.append(self._pairs(segment[sources], generator, augmented=augmented))
         if len(others):
             known = torch.zeros_like(blended) if has_mask is None else has_mask.to(others.device)
-            rest = segment[others]
-            if augmented and self.preserve is not None:
-                rest = cast("Segment", self.preserve(rest, generator=generator))
+            rest = self._finished(segment[others], generator, augmented=augmented)
             parts.append(_of_videos(rest, known[others]))
         return _joined(parts)
 
     def _pairs(self, real: Segment, generator: torch.Generator, *, augmented: bool) -> Examples:
-        pair = self.blend(real, generator=generator)
-        if self.temporal is not None and real.frames.shape[1] > 1:
-            pair = cast("RealFakePair", self.temporal(pair, generator=generator))
-        if augmented and self.preserve is not None:
-            pair = cast("RealFakePair", self.preserve(pair, generator=generator))
+        pair = self._finished(self.blend(real, generator=generator), generator, augmented=augmented)
         both = pair.both()
         fake = pair.fake
         target = losses.patch_targets(
@@ -253,6 +256,22 @@ class DetectionTask(nn.Module):
             known=torch.ones_like(both.valid[:, 1:]),
             pairs=len(pair),
         )
+
+    def _finished(self, data: D, generator: torch.Generator, *, augmented: bool) -> D:
+        """Applies what follows the blend: temporal inconsistencies, the recipe, and the crop after a native blend."""
+        steps: list[SegmentSequential | FaceCrop | None] = [self.preserve if augmented else None]
+        if self.augment.blend_at == "native":
+            steps.append(self._crop_of(augmented=augmented))
+        if isinstance(data, RealFakePair) and self.temporal is not None and data.fake.frames.shape[1] > 1:
+            # They replace patches of the input of the network, so the frames need its size. The recipe is last.
+            steps = [*steps[1:], self.temporal, steps[0]]
+        for step in steps:
+            if step is not None:
+                data = cast("D", step(data, generator=generator))
+        return data
+
+    def _crop_of(self, *, augmented: bool) -> FaceCrop:
+        return cast("FaceCrop", self.crop if augmented else self.test_crop)
 
     def _patch_loss(self, logits: Tensor, examples: Examples, average: Average) -> Tensor:
         if self.loss.patch_target == "boundary":

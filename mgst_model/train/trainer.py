@@ -340,7 +340,15 @@ class Trainer:
             save_network(path, network, None, frames=None, size=None, info=info | {"settings": self.settings})
         else:
             card = self.card
-            save_network(path, network, card.config, frames=card.frames, size=card.size, info=info | dict(card.info))
+            save_network(
+                path,
+                network,
+                card.config,
+                frames=card.frames,
+                size=card.size,
+                face_margin=card.face_margin,
+                info=info | dict(card.info),
+            )
 
     def _log(self, report: StepReport) -> None:
         if self.folder is not None and self.curves is not None:

@@ -10,7 +10,8 @@ import pytest
 from face_videos import empty_rooms, encode, faces
 
 from mgst_data.core import NoFaceError, VideoError
-from mgst_model.predict.faces import FaceRun, InputSpec, RunReader, VideoSummary, face_extractor
+from mgst_model.evaluate.crops import InputSpec
+from mgst_model.predict.faces import FaceRun, RunReader, VideoSummary, face_extractor
 from mgst_model.predict.process import RunProcess
 
 SPEC = InputSpec(frames=8, min_frames=2, size=64)

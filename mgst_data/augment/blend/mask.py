@@ -36,7 +36,7 @@ class MaskParams(Params):
     Attributes:
         region: Number of the region in the table of regions.
         elastic: White noise of the elastic field.
-        size: Side of the picture that the kernels refer to, pixels.
+        size: Side of the reference picture that the kernels refer to, pixels.
         shrink: Kernel size of the first blur, pixels.
         soften: Kernel size of the second blur, pixels.
         sigma: Standard deviation of the second blur, pixels.
@@ -64,15 +64,17 @@ class _MaskPlan:
 
     Attributes:
         points: Landmarks, pixels of the mask.
-        centre: Centre of the face, relative to the size of the picture.
+        centre: Centre of the face, pixels of the mask.
+        side: Side of the reference picture, pixels of the mask.
         scale: Size of the face, relative to its mean over the segment.
         elastic: White noise of the elastic field.
-        kernels: Radius of the erosion, radius and standard deviation of the blur, pixels of the mask, on the CPU.
+        kernels: Radius of the erosion, radius and standard deviation of the blur, pixels of the mask.
         weight: Weight of the source where the mask is 1.
     """
 
     points: Float[Tensor, "b t k 2"]
     centre: Float[Tensor, "b t 2"]
+    side: Float[Tensor, " b"]
     scale: Float[Tensor, "b t"]
     elastic: Float[Tensor, "b 2 g g"]
     kernels: tuple[Float[Tensor, "b s"], Float[Tensor, "b s"], Float[Tensor, "b s"]]
@@ -85,6 +87,7 @@ class _MaskPlan:
         return _MaskPlan(
             self.points[own, numbers],
             self.centre[own, numbers],
+            self.side[own],
             self.scale[own, numbers],
             self.elastic[own],
             (shrink, reach, sigma),
@@ -106,9 +109,11 @@ class BlendMask:
 
     Attributes:
         regions: Relative probability of each of :data:`mgst_data.augment.blend.regions.REGIONS`.
-        elastic: Strength and width of the elastic field, in pixels of a picture of 256: alpha and sigma of Simard et
+        elastic: Strength and width of the elastic field, in pixels of a reference picture
+            (:func:`mgst_data.augment.blend.regions.reference_side`) of 256: alpha and sigma of Simard et
             al. (2003), as in albumentations and imgaug. Strength 0 switches the field off.
-        size_range: Side of the picture that the kernels refer to, pixels. A smaller side makes the kernels larger.
+        size_range: Side of the reference picture that the kernels refer to, pixels. A smaller side makes the kernels
+            larger.
         shrink_range: Size of the kernel of the first blur; odd, pixels. After it, only pixels that are still 1 are
             kept.
         soften_range: Size of the kernel of the second blur, which softens the edge; odd, pixels.
@@ -175,6 +180,7 @@ class BlendMask:
     def apply(
         self,
         landmarks: Float[Tensor, "b t k 2"],
+        side: Float[Tensor, " b"],
         size: tuple[int, int],
         params: MaskParams,
         shown: Bool[Tensor, "b t"],
@@ -185,6 +191,7 @@ class BlendMask:
 
         Args:
             landmarks: 68 or 81 landmarks in pixels of the picture; finite.
+            side: Side of the reference picture (:func:`mgst_data.augment.blend.regions.reference_side`), pixels.
             size: Height and width of the picture, pixels.
             params: Parameters of :meth:`sample`, on the CPU.
             shown: Frames whose mask is needed.
@@ -194,20 +201,21 @@ class BlendMask:
         small = (-(-size[0] // step), -(-size[1] // step))
         eyes = eye_distance(landmarks)
         moved = (landmarks + here.landmark_noise * eyes[..., None, None] + 0.5) / step - 0.5
-        edge = torch.tensor([REGIONS[name].edge for name in self.regions])[params.region] * (small[0] / params.size)
-        kernel = edge[:, None] * (1 + params.edge_noise).clamp_min(0.1)
-        shrink = kernel * ((params.shrink - 1) / 2)[:, None]
-        reach = kernel * (params.soften / 2)[:, None]
+        side = side / step
+        edge = torch.tensor([REGIONS[name].edge for name in self.regions])[params.region] / params.size
+        kernel = (edge.to(side.device, non_blocking=True) * side)[:, None] * (1 + here.edge_noise).clamp_min(0.1)
+        shrink = kernel * ((here.shrink - 1) / 2)[:, None]
+        reach = kernel * (here.soften / 2)[:, None]
         if step > 1:
             # Enlarging the mask later softens its edge too.
             reach = (reach.square() - _ENLARGED).clamp_min(0.25).sqrt()
-        picture = torch.stack((landmarks.new_full((), size[1]), landmarks.new_full((), size[0])))
         plan = _MaskPlan(
             moved,
-            centre=(landmarks.mean(dim=2) + 0.5) / picture,
+            centre=(landmarks.mean(dim=2) + 0.5) / step - 0.5,
+            side=side,
             scale=(eyes / eyes.mean(dim=1, keepdim=True).clamp_min(1e-6)).clamp(0.25, 4),
             elastic=here.elastic,
-            kernels=(shrink, reach, kernel * params.sigma[:, None]),
+            kernels=(shrink, reach, kernel * here.sigma[:, None]),
             weight=(here.ratio[:, None] * (1 + here.ratio_noise)).clamp(0, 1) * shown / (1 - _FAINT),
         )
         if torch.compiler.is_compiling() or landmarks.device.type != "cpu":
@@ -248,7 +256,7 @@ class BlendMask:
             hulls = [
                 rim(points[0])[None] for points in region_hulls(mine.points, REGIONS[names[int(params.region[i])]])
             ]
-            window = self._window(hulls, size, mine.kernels)
+            window = self._window(hulls, size, mine)
             if window is None:
                 continue
             corner = plan.points.new_tensor((window[1].start, window[0].start))
@@ -265,25 +273,26 @@ class BlendMask:
         """Warps a window of the mask elastically, shrinks it, softens its edge and scales it."""
         if self.elastic[0] > 0:
             sigma = self.elastic[1] / REFERENCE
-            noise = plan.elastic * self._deviation()
-            mask = warp_mask(mask, elastic_field(noise, plan.centre, plan.scale, size, sigma, window), size)
-        mask = soften(mask, *(_there(value, mask) for value in plan.kernels), size=size, window=window)
+            noise = plan.elastic * (self._deviation() * plan.side)[:, None, None, None]
+            side = plan.scale * plan.side[:, None]
+            mask = warp_mask(mask, elastic_field(noise, plan.centre, side, sigma, window))
+        mask = soften(mask, *plan.kernels, size=size, window=window)
         return ((mask - _FAINT) * plan.weight[..., None, None]).clamp_(0, 1)
 
     def _window(
-        self, hulls: list[Float[Tensor, "1 t _ 2"]], size: tuple[int, int], kernels: tuple[Tensor, Tensor, Tensor]
+        self, hulls: list[Float[Tensor, "1 t _ 2"]], size: tuple[int, int], plan: _MaskPlan
     ) -> tuple[slice, slice] | None:
         """Returns rows and columns outside which the masks of a segment are 0; None if they are 0 everywhere."""
         points = torch.cat([points.detach().flatten(0, 2) for points in hulls])
-        grown = float((kernels[1] - kernels[0]).max())
+        grown = float((plan.kernels[1] - plan.kernels[0]).max())
         # The elastic field moves pixels by a few deviations at most; two more pixels allow for rounding.
-        margin = max(grown, 0) + _DEVIATIONS * self._deviation() * max(size) + 2
+        margin = max(grown, 0) + _DEVIATIONS * self._deviation() * float(plan.side) + 2
         low, high = (points.amin(dim=0) - margin).tolist(), (points.amax(dim=0) + margin).tolist()
         rows, columns = (slice(max(int(low[i]), 0), min(int(high[i]) + 2, size[1 - i])) for i in (1, 0))
         return (rows, columns) if rows.start < rows.stop and columns.start < columns.stop else None
 
     def _deviation(self) -> float:
-        """Returns the standard deviation of the elastic field, relative to the size of the picture.
+        """Returns the standard deviation of the elastic field, relative to the reference picture.
 
         Uniform noise in [-1, 1] under a normalised Gaussian of width sigma has the standard deviation 1 / (sqrt(3) * 2
         * sqrt(pi) * sigma), sigma in pixels; alpha is a factor on it.
@@ -310,10 +319,6 @@ def enlarge_mask(
         width = min(columns.stop * step, size[1]) - columns.start * step
         inner = enlarge(inner, step, (height, width))
     return inner[:, :, None]
-
-
-def _there(value: Tensor, like: Tensor) -> Tensor:
-    return value.to(like.device, non_blocking=True)
 
 
 def _step(size: tuple[int, int]) -> int:

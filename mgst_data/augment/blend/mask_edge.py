@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-# Size of the field on each side of the centre of the face, relative to the size of the picture.
+# Size of the field on each side of the centre of the face, relative to the reference picture.
 _REACH = 0.6
 # Square of the distance, in widths, at which a Gaussian bump is cut off.
 _FAR = 60.0
@@ -22,15 +22,14 @@ _NOTHING = 0.05
 
 
 def field_nodes(sigma: float) -> int:
-    """Returns the number of bumps per side of an elastic field: one per ``sigma``, relative to the picture size."""
+    """Returns the number of bumps per side of an elastic field: one per ``sigma``."""
     return math.ceil(2 * _REACH / sigma) + 1
 
 
 def elastic_field(
     noise: Float[Tensor, "b 2 g g"],
     centre: Float[Tensor, "b t 2"],
-    scale: Float[Tensor, "b t"],
-    size: tuple[int, int],
+    side: Float[Tensor, "b t"],
     sigma: float,
     window: tuple[slice, slice],
 ) -> Float[Tensor, "b t 2 h w"]:
@@ -41,24 +40,24 @@ def elastic_field(
 
     Args:
         noise: Standard normal noise; ``g`` is :func:`field_nodes`.
-        centre: Centre of the face, relative to the size of the picture.
-        scale: Size of the face, relative to its mean over the segment.
-        size: Height and width of the whole picture, pixels.
-        sigma: Width of the Gaussian, relative to the size of the picture.
+        centre: Centre of the face, pixels.
+        side: Side of the reference picture (:func:`mgst_data.augment.blend.regions.reference_side`), pixels; it may
+            change with the size of the face.
+        sigma: Width of the Gaussian, relative to the reference picture.
         window: Rows and columns to return.
     """
     b, g = noise.shape[0], noise.shape[-1]
     t = centre.shape[1]
     nodes = torch.linspace(-_REACH, _REACH, g, device=noise.device) / sigma
 
-    def bumps(wanted: slice, count: int, middle: Tensor) -> Float[Tensor, "b t n g"]:
-        at = (torch.arange(wanted.start, wanted.stop, device=noise.device) + 0.5) / count
-        along = (at - middle[..., None]) / (scale[..., None] * sigma)
+    def bumps(wanted: slice, middle: Tensor) -> Float[Tensor, "b t n g"]:
+        at = torch.arange(wanted.start, wanted.stop, device=noise.device)
+        along = (at - middle[..., None]) / (side[..., None] * sigma)
         # Clamped, because denormal numbers make products several times as slow.
         return torch.exp((along[..., None] - nodes).square().clamp_max_(_FAR).mul_(-0.5))
 
     step = 2 * _REACH / (g - 1)
-    rows, columns = bumps(window[0], size[0], centre[..., 1]), bumps(window[1], size[1], centre[..., 0])
+    rows, columns = bumps(window[0], centre[..., 1]), bumps(window[1], centre[..., 0])
     # Both planes are adjacent, so that one product serves all frames, and one serves both planes of a frame.
     planes = (noise * (step / (sigma * math.sqrt(math.pi)))).permute(0, 2, 1, 3).reshape(b, g, 2 * g)
     h, w = rows.shape[2], columns.shape[2]
@@ -66,23 +65,20 @@ def elastic_field(
     return (along_rows @ columns.mT).reshape(b, t, h, 2, w).transpose(2, 3)
 
 
-def warp_mask(
-    mask: Float[Tensor, "b t h w"], shift: Float[Tensor, "b t 2 h w"], size: tuple[int, int]
-) -> Float[Tensor, "b t h w"]:
+def warp_mask(mask: Float[Tensor, "b t h w"], shift: Float[Tensor, "b t 2 h w"]) -> Float[Tensor, "b t h w"]:
     """Reads every pixel of a mask from the position that a displacement field gives.
 
     Args:
         mask: Mask of a picture, or of a window of it.
-        shift: Displacement to the right and down, relative to the size of the picture.
-        size: Height and width of the whole picture, pixels.
+        shift: Displacement to the right and down, pixels.
     """
     b, t, h, w = mask.shape
     x = (torch.arange(w, device=mask.device) * 2 + 1) / w - 1
     y = (torch.arange(h, device=mask.device) * 2 + 1) / h - 1
     # All x come before all y in memory: writing them alternately would take several times as long.
     grid = shift.flatten(0, 1).new_empty(b * t, 2, h, w)
-    grid[:, 0] = shift[:, :, 0].flatten(0, 1) * (2 * size[1] / w) + x
-    grid[:, 1] = shift[:, :, 1].flatten(0, 1) * (2 * size[0] / h) + y[:, None]
+    grid[:, 0] = shift[:, :, 0].flatten(0, 1) * (2 / w) + x
+    grid[:, 1] = shift[:, :, 1].flatten(0, 1) * (2 / h) + y[:, None]
     flat = mask.reshape(b * t, 1, h, w)
     warped = functional.grid_sample(flat, grid.permute(0, 2, 3, 1), align_corners=False, padding_mode="border")
     return warped.reshape(b, t, h, w)

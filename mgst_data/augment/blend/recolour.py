@@ -17,6 +17,7 @@ from mgst_data.augment.functional.scale import coarsen, sharpen
 
 # Divisors that convert shifts of 8-bit HSV of OpenCV to [0, 1]: hue has 180 units per turn.
 _HUE_UNITS, _UNITS = 180.0, 255.0
+_LEVELS = (_HUE_UNITS, _UNITS, _UNITS)
 NONE, DOWNSCALE, SHARPEN = 0, 1, 2
 
 
@@ -26,13 +27,14 @@ class RecolourParams(Params):
 
     Attributes:
         rgb_shift: Added to each channel; 0 if channels are not shifted.
-        hsv: Whether hue, saturation and value are shifted.
+        hsv: Whether hue, saturation and value are shifted and rounded.
         hsv_shift: Shift of hue in turns, of saturation and value in [0, 1].
         contrast: Factor on all channels.
         brightness: Added after the factor.
         degrade: 0 nothing, 1 scaling down, 2 sharpening.
         factor: Factor of scaling down.
         alpha: Strength of sharpening.
+        lightness: Lightness of the sharpened picture.
     """
 
     rgb_shift: Float[Tensor, "b 3"]
@@ -43,28 +45,33 @@ class RecolourParams(Params):
     degrade: Int[Tensor, " b"]
     factor: Int[Tensor, " b"]
     alpha: Float[Tensor, " b"]
+    lightness: Float[Tensor, " b"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recolour:
     """Shifts colours, then makes the picture coarser or sharper; one draw per segment.
 
-    All numbers are those of self-blended images. Its shifts of hue, saturation and value by 0.3 are in units of 8-bit
-    HSV, so they change almost nothing. Here nothing is rounded to 8 bits. There, rounding to 8-bit HSV and back adds
-    noise of one or two levels.
+    All defaults are those of self-blended images. Its shifts of hue, saturation and value by 0.3 are in units of 8-bit
+    HSV and are rounded down, so that either nothing is subtracted or one unit. The effect is the noise of one or two
+    levels that storing a picture as 8-bit HSV adds to one side of the blend.
 
     Attributes:
         rgb_shift: Largest shift of each channel, [0, 1].
         rgb_p: Probability that channels are shifted.
         hsv_shift: Largest shifts of hue, saturation and value, in units of 8-bit HSV (hue: 180 units per turn).
         hsv_p: Probability that hue, saturation and value are shifted.
+        hsv_8_bits: Whether hue, saturation and value are then rounded to the 8 bits in which OpenCV stores them.
         brightness: Largest value that is added, [0, 1].
         contrast: Largest deviation of the factor from 1.
         contrast_p: Probability that brightness and contrast are changed.
         degrade_p: Probability that the picture is made coarser or sharper.
         sharpen_p: Probability that it is then made sharper and not coarser.
         factors: Factors of scaling down and up again.
+        nearest: Whether scaling down takes single pixels; otherwise it averages. Single pixels are aliased, and the
+            picture moves by half a pixel (factor 2) or by one and a half (factor 4).
         sharpen_range: Strength of sharpening, [0, 1].
+        lightness_range: Lightness of the sharpened picture: with less than 1, sharpening also darkens.
 
     Raises:
         ValueError: if a range, probability or factor is invalid.
@@ -73,14 +80,17 @@ class Recolour:
     rgb_shift: float = 20 / 255
     rgb_p: float = 0.3
     hsv_shift: tuple[float, float, float] = (0.3, 0.3, 0.3)
-    hsv_p: float = 0.3
+    hsv_p: float = 1.0
+    hsv_8_bits: bool = True
     brightness: float = 0.1
     contrast: float = 0.1
-    contrast_p: float = 0.3
+    contrast_p: float = 1.0
     degrade_p: float = 1.0
     sharpen_p: float = 0.5
     factors: tuple[int, ...] = (2, 4)
+    nearest: bool = True
     sharpen_range: tuple[float, float] = (0.2, 0.5)
+    lightness_range: tuple[float, float] = (0.5, 1.0)
 
     def __post_init__(self) -> None:
         for name in ("rgb_p", "hsv_p", "contrast_p", "degrade_p", "sharpen_p"):
@@ -89,6 +99,7 @@ class Recolour:
             draw.check_strength(name, getattr(self, name))
         draw.check_strength("hsv_shift", *self.hsv_shift)
         draw.check_range("sharpen_range", self.sharpen_range, low=0, high=1)
+        draw.check_range("lightness_range", self.lightness_range, low=0, high=2)
         if not self.factors or min(self.factors) < 1:
             raise ValueError(f"factors must have at least one value, all at least 1, got {self.factors}")
 
@@ -104,7 +115,7 @@ class Recolour:
             b: Number of segments.
             generator: Random generator on the CPU.
         """
-        units = torch.tensor(self.hsv_shift) / torch.tensor((_HUE_UNITS, _UNITS, _UNITS))
+        units = torch.tensor(self.hsv_shift) / torch.tensor(_LEVELS)
         rgb = draw.chance((b, 1), self.rgb_p, generator)
         contrast = draw.chance((b,), self.contrast_p, generator)
         degrade = torch.where(draw.chance((b,), self.sharpen_p, generator), SHARPEN, DOWNSCALE)
@@ -117,6 +128,7 @@ class Recolour:
             degrade=torch.where(draw.chance((b,), self.degrade_p, generator), degrade, NONE),
             factor=draw.pick((b,), self.factors, generator).long(),
             alpha=draw.uniform((b,), *self.sharpen_range, generator),
+            lightness=draw.uniform((b,), *self.lightness_range, generator),
         )
 
     def apply(self, frames: Float[Tensor, "b t 3 h w"], params: RecolourParams) -> Float[Tensor, "b t 3 h w"]:
@@ -132,7 +144,7 @@ class Recolour:
 
         def change_hsv(some: Tensor, rows: Tensor | slice) -> Tensor:
             hue, saturation, value = here.hsv_shift[rows].to(some.dtype)[:, :, None].unbind(dim=1)
-            return shift_hsv(some, hue, saturation, value)
+            return shift_hsv(some, hue, saturation, value, levels=_LEVELS if self.hsv_8_bits else None)
 
         frames = on_rows(frames, params.hsv, change_hsv)
         if _any((params.contrast != 1) | (params.brightness != 0)):
@@ -140,9 +152,13 @@ class Recolour:
             frames = (frames * factor).add_(offset).clamp_(0, 1)
         for step in sorted({*self.factors}):
             coarser = (params.degrade == DOWNSCALE) & (params.factor == step)
-            frames = on_rows(frames, coarser, partial(_coarsen_rows, factor=step))
-        alpha = _per_segment(here.alpha, frames)
-        return on_rows(frames, params.degrade == SHARPEN, lambda some, rows: sharpen(some, alpha[rows]))
+            frames = on_rows(frames, coarser, partial(_coarsen_rows, factor=step, nearest=self.nearest))
+        alpha, lightness = (_per_segment(value, frames) for value in (here.alpha, here.lightness))
+
+        def sharper(some: Tensor, rows: Tensor | slice) -> Tensor:
+            return sharpen(some, alpha[rows], lightness[rows])
+
+        return on_rows(frames, params.degrade == SHARPEN, sharper)
 
 
 def add_colour(frames: Float[Tensor, "b t 3 h w"], colour: Float[Tensor, "b s 3"]) -> Float[Tensor, "b t 3 h w"]:
@@ -155,8 +171,8 @@ def add_colour(frames: Float[Tensor, "b t 3 h w"], colour: Float[Tensor, "b s 3"
     return (frames + colour.to(frames.dtype)[..., None, None]).clamp_(0, 1)
 
 
-def _coarsen_rows(frames: Tensor, rows: Tensor | slice, *, factor: int) -> Tensor:  # noqa: ARG001
-    return coarsen(frames, factor)
+def _coarsen_rows(frames: Tensor, rows: Tensor | slice, *, factor: int, nearest: bool) -> Tensor:  # noqa: ARG001
+    return coarsen(frames, factor, nearest=nearest)
 
 
 def _any(condition: Bool[Tensor, "..."]) -> bool:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mgst_data.core.polygons import hull_mask
@@ -69,6 +69,25 @@ REGIONS = {
     ),
     "lower": Region((Part((*range(3, 14), *range(31, 36))),), edge=0.6),
 }
+
+
+def reference_side(landmarks: Float[Tensor, "b t k 2"], seen: Bool[Tensor, "b t"]) -> Float[Tensor, " b"]:
+    """Computes the side of the reference picture: the strengths of a blend are relative to it.
+
+    Self-blended images (CVPR 2022) are made on a crop of 2 widths by 2.4 heights of the box around 68 landmarks. This
+    is the mean of both, in the mean over the frames of a segment. So the strength of a blend depends on the face alone,
+    and neither on the margin of the crop nor on its resolution.
+
+    Args:
+        landmarks: 68 or 81 landmarks in pixels; finite in the frames that are seen.
+        seen: Frames with a face. A segment without any has the side 1.
+
+    Returns:
+        Side in pixels, at least 1.
+    """
+    face = landmarks[:, :, :68].masked_fill(~seen[..., None, None], 0)
+    width, height = (face.amax(dim=2) - face.amin(dim=2)).unbind(dim=-1)
+    return ((width + 1.2 * height).sum(dim=1) / seen.sum(dim=1).clamp_min(1)).clamp_min(1)
 
 
 def extend_forehead(landmarks: Float[Tensor, "*n k 2"]) -> Float[Tensor, "*n m 2"]:

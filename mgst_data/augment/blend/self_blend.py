@@ -15,6 +15,7 @@ from mgst_data.augment.blend.drift import FRAME_MASKS, autoregressive, sample_fr
 from mgst_data.augment.blend.mask import BlendMask
 from mgst_data.augment.blend.pixels import BlendPixels, BlendPlan, SelfBlendParams, blend_at_once
 from mgst_data.augment.blend.recolour import Recolour
+from mgst_data.augment.blend.regions import reference_side
 from mgst_data.augment.blend.source_warp import SourceWarp
 from mgst_data.augment.blend.tiles import blend_in_tiles, suits_tiles
 from mgst_data.augment.functional import draw
@@ -48,9 +49,9 @@ class SelfBlend(Step[SelfBlendParams]):
     too. A segment without a blended frame keeps the label 0.
 
     It differs from the OpenCV implementation on purpose: if both sides are at least 192 pixels, the mask is made at
-    half resolution; the elastic field moves with the face; the source moves about the centre of the face, and its
-    border pixels are repeated outside the picture; kernels may have a fractional size; colours are never rounded to 8
-    bits.
+    half resolution; the elastic field and all lengths are relative to the face, not to the picture; the source moves
+    about the centre of the face, and its border pixels are repeated outside the picture; kernels may have a fractional
+    size; blends are not rounded to 8 bits.
 
     Attributes:
         mask: Options of the mask: which pixels come from the source.
@@ -170,10 +171,11 @@ class SelfBlend(Step[SelfBlendParams]):
         chosen = self.donor.choose(landmarks, usable, here.donor)
         wanted = here.frame_mask & usable
         opened = wanted & usable[chosen]
-        mask = self.mask.apply(landmarks, size, params.mask, opened)
+        side = reference_side(landmarks, usable)
+        mask = self.mask.apply(landmarks, side, size, params.mask, opened)
         plan = BlendPlan(
             mask=mask.to(frames.dtype),
-            matrix=self.warp.matrix(landmarks.mean(dim=2), size, here.warp),
+            matrix=self.warp.matrix(landmarks.mean(dim=2), side, here.warp),
             colour=here.colour_noise,
             usable=usable.to(frames.dtype),
             from_source=here.recolour_source.to(frames.dtype),

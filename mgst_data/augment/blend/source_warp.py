@@ -21,7 +21,7 @@ class WarpParams(Params):
     """Parameters of the motion. The noise fields are added in single frames.
 
     Attributes:
-        translation: Shift to the right and down, relative to the size of the picture.
+        translation: Shift to the right and down, relative to the reference picture.
         scale: Scale factor.
         rotation: Clockwise rotation, degrees.
         translation_noise: Added to the translation.
@@ -41,17 +41,18 @@ class WarpParams(Params):
 class SourceWarp:
     """Shifts, scales and rotates the source about the centre of the face.
 
-    Translation and scale are those of self-blended images (CVPR 2022), which uses the centre of the picture. Jumps,
-    drawn independently for every frame, are those of video-level blending [StA, CVPR 2025]. The constant rotation and
-    the drift are our own, not taken from a paper.
+    Translation and scale are those of self-blended images (CVPR 2022), which uses the centre of the picture. Lengths
+    are relative to the reference picture (:func:`mgst_data.augment.blend.regions.reference_side`). Jumps, drawn
+    independently for every frame, are those of video-level blending [StA, CVPR 2025]. The constant rotation and the
+    drift are our own, not taken from a paper.
 
     Attributes:
-        translation: Largest shift to the right or left, and up or down, relative to the size of the picture.
+        translation: Largest shift to the right or left, and up or down, relative to the reference picture.
         scale_range: Scale factors.
         rotation_range: Angles in degrees, in either direction.
-        translation_drift: Standard deviation of the noise of the shift, relative to the size of the picture.
+        translation_drift: Standard deviation of the noise of the shift, relative to the reference picture.
         scale_drift: Standard deviation of the noise of the scale factor.
-        jump_translation_range: Length of a jump in each direction, in pixels of a picture of 256.
+        jump_translation_range: Length of a jump in each direction, in pixels of a reference picture of 256.
         jump_scale_range: Deviation of the scale factor of a jump from 1, in either direction.
         jump_rotation_range: Angles of a jump in degrees, in either direction.
 
@@ -103,17 +104,16 @@ class SourceWarp:
         )
 
     def matrix(
-        self, centre: Float[Tensor, "b t 2"], size: tuple[int, int], params: WarpParams
+        self, centre: Float[Tensor, "b t 2"], side: Float[Tensor, " b"], params: WarpParams
     ) -> Float[Tensor, "b t 2 3"]:
         """Computes affine maps from output to input pixels, for :func:`mgst_data.augment.functional.affine_grid`.
 
         Args:
             centre: Centre of the face, pixels.
-            size: Height and width of the picture, pixels.
+            side: Side of the reference picture, pixels.
             params: Parameters of :meth:`sample`, on the device of the centre.
         """
-        picture = torch.stack((centre.new_full((), size[1]), centre.new_full((), size[0])))
-        shift = (params.translation[:, None] + params.translation_noise) * picture
+        shift = (params.translation[:, None] + params.translation_noise) * side[:, None, None]
         scale = (params.scale[:, None] * (1 + params.scale_noise)).clamp_min(0.1)
         angle = (params.rotation[:, None] + params.rotation_noise) * (math.pi / 180)
         cos, sin = angle.cos() / scale, angle.sin() / scale

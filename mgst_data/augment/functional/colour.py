@@ -19,6 +19,8 @@ from torch import Tensor
 LUMINANCE = (0.299, 0.587, 0.114)
 # A chroma below this has no defined hue. The bound keeps grey pixels and their gradients finite.
 _GREY = 1e-6
+# Tolerance of rounding down, in steps.
+_WHOLE = 1e-3
 # Below this, in units of Lab, a channel counts as flat: 8-bit greys are about 0.4 apart.
 _FLAT = 0.1
 
@@ -61,6 +63,8 @@ def shift_hsv(
     hue: Float[Tensor, "..."],
     saturation: Float[Tensor, "..."],
     value: Float[Tensor, "..."],
+    *,
+    levels: tuple[float, float, float] | None = None,
 ) -> Float[Tensor, "*n 3 h w"]:
     """Adds to hue, saturation and value of the hexcone model [Smith, "Color gamut transform pairs", 1978].
 
@@ -73,6 +77,8 @@ def shift_hsv(
             one value per segment, (b, t) for one per frame, () for one in all.
         saturation: Added to the saturation, in [-1, 1].
         value: Added to the value, in [-1, 1].
+        levels: Steps per turn of the hue, and of saturation and value from 0 to 1. All three are then rounded to steps
+            before the shift, and rounded down after it, as in albumentations on 8-bit pictures. None rounds nothing.
     """
     wide = _wide(rgb)
     r, g, b = wide.unbind(-3)
@@ -82,10 +88,14 @@ def shift_hsv(
     # With u = (channel - low) / chroma, the distance from red along the hexagon is 1 - u_r + u_g + u_b on both sides;
     # the sign of G - B distinguishes the sides.
     away = (g + b).sub_(r).sub_(low).add_(chroma).div_(chroma.clamp_min(_GREY)).copysign_(g - b)
-    # In turns, and above 0, so that frac wraps around.
-    angle = torch.add(torch.remainder(turn, 1) + 1, away, alpha=1 / 6).frac_()
-    share = (chroma / high.clamp_min(_GREY)).add_(more).clamp_(0, 1)
-    top = (high + lighter).clamp_(0, 1)
+    share = chroma / high.clamp_min(_GREY)
+    if levels is None:
+        # In turns, and above 0, so that frac wraps around.
+        angle = torch.add(torch.remainder(turn, 1) + 1, away, alpha=1 / 6).frac_()
+        share, top = share.add_(more).clamp_(0, 1), (high + lighter).clamp_(0, 1)
+    else:
+        angle = _stepped(away / 6, torch.remainder(turn, 1) + 1, levels[0]).frac_()
+        share, top = (_stepped(*one).clamp_(0, 1) for one in ((share, more, levels[1]), (high, lighter, levels[2])))
     span = share.mul_(top)
     # Six times a chroma, as angles are in turns; each channel is a trapezium over the circle.
     six, bottom = span * 6, top - span
@@ -94,6 +104,12 @@ def shift_hsv(
     blue = angle.sub_(2 / 3).abs_().clamp_(1 / 6, 1 / 3).sub_(1 / 6).mul_(six)
     # Rounding may make black slightly less than 0.
     return torch.stack((red, top - green, top - blue), dim=-3).clamp_min_(0).to(rgb.dtype)
+
+
+def _stepped(values: Tensor, shift: Tensor, levels: float) -> Tensor:
+    """Rounds values to steps, shifts them, and rounds them down to steps again."""
+    # A whole number of steps must not be rounded down by one.
+    return (values * levels).round_().add_(shift * levels + _WHOLE).floor_().div_(levels)
 
 
 def rgb_to_lab(rgb: Float[Tensor, "*n 3 h w"]) -> Float[Tensor, "*n 3 h w"]:

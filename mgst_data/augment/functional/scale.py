@@ -71,24 +71,35 @@ def mean_of_nine(pictures: Float[Tensor, "*n h w"]) -> Float[Tensor, "*n h w"]:
     return pictures * (1 / 9)
 
 
-def coarsen(frames: Float[Tensor, "b t 3 h w"], factor: int) -> Float[Tensor, "b t 3 h w"]:
-    """Scales frames down by averaging, and up again by bilinear interpolation.
+def coarsen(frames: Float[Tensor, "b t 3 h w"], factor: int, *, nearest: bool = False) -> Float[Tensor, "b t 3 h w"]:
+    """Scales frames down, and up again by bilinear interpolation.
 
     Args:
         frames: Frames to coarsen.
         factor: Integer factor, at least 1.
+        nearest: Whether scaling down takes the first pixel of every block, as OpenCV's INTER_NEAREST does; otherwise it
+            averages the block.
     """
-    return enlarge(reduce(frames, factor), factor, (frames.shape[-2], frames.shape[-1]))
+    small = frames[..., ::factor, ::factor] if nearest else reduce(frames, factor)
+    return enlarge(small, factor, (frames.shape[-2], frames.shape[-1]))
 
 
-def sharpen(frames: Float[Tensor, "b t 3 h w"], alpha: Float[Tensor, "b 1 1 1 1"]) -> Float[Tensor, "b t 3 h w"]:
-    """Mixes frames with the result of a filter that has 9 in the centre and -1 around it.
+def sharpen(
+    frames: Float[Tensor, "b t 3 h w"],
+    alpha: Float[Tensor, "b 1 1 1 1"],
+    lightness: Float[Tensor, "b 1 1 1 1"] | float = 1.0,
+) -> Float[Tensor, "b t 3 h w"]:
+    """Mixes frames with the result of a filter that has 8 + lightness in the centre and -1 around it.
 
     Args:
         frames: Frames in [0, 1].
         alpha: Weight of the filter result for each segment; 0 changes nothing.
+        lightness: Brightness of the filter result relative to the frames.
 
     Returns:
         Frames in [0, 1].
     """
-    return torch.lerp(frames, mean_of_nine(frames), -9 * alpha).clamp_(0, 1)
+    mixed = torch.lerp(frames, mean_of_nine(frames), -9 * alpha)
+    if isinstance(lightness, Tensor) or lightness != 1:
+        mixed = mixed - frames * (alpha * (1 - lightness))
+    return mixed.clamp_(0, 1)

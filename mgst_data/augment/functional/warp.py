@@ -88,7 +88,7 @@ def move_points(matrix: Float[Tensor, "b 2 3"], points: Float[Tensor, "b t k 2"]
     return torch.stack([m[:, i, 0] * x + m[:, i, 1] * y + m[:, i, 2] for i in (0, 1)], dim=-1)
 
 
-def warp_segment(segment: Segment, matrix: Float[Tensor, "b 2 3"]) -> Segment:
+def warp_segment(segment: Segment, matrix: Float[Tensor, "b 2 3"], size: tuple[int, int] | None = None) -> Segment:
     """Moves pixels, mask, patch labels and landmarks of segments; all frames of a segment move alike.
 
     The outermost pixels are repeated outside the picture, together with their mask. Landmarks outside the picture are
@@ -97,23 +97,27 @@ def warp_segment(segment: Segment, matrix: Float[Tensor, "b 2 3"]) -> Segment:
     Args:
         segment: Segments to move.
         matrix: Affine maps from output pixels to input pixels, one per segment.
+        size: Height and width of the result; the same as before by default.
     """
     b, t, _, h, w = segment.frames.shape
+    height, width = size or (h, w)
     g = segment.patch_label.shape[-1]
     matrix = matrix.to(segment.frames.device, non_blocking=True)
-    grid = affine_grid(matrix, (h, w))
+    grid = affine_grid(matrix, (height, width), (h, w))
     # The same motion in units of patches, whose centres are (0, 0), (1, 0), ...
-    to_patch = matrix.new_ones(2, 1)
+    to_patch, from_patch = matrix.new_ones(2, 1), matrix.new_ones(2, 1)
     to_patch[0] *= g / w
     to_patch[1] *= g / h
-    linear = matrix[:, :, :2] * to_patch / to_patch.mT
+    from_patch[0] *= width / g
+    from_patch[1] *= height / g
+    linear = matrix[:, :, :2] * to_patch * from_patch.mT
     moved = matrix[:, :, 2:] - (matrix[:, :, :2].sum(dim=2, keepdim=True) - 1) / 2
     shift = moved * to_patch + (linear.sum(dim=2, keepdim=True) - 1) / 2
     coarse = affine_grid(torch.cat((linear, shift), dim=2), (g, g))
     mask = resample(segment.mask.reshape(b, t, h, w), grid)
     return with_pixels(
         segment.replace(landmarks=move_points(inverse(matrix), segment.landmarks)),
-        resample(segment.frames.reshape(b, t * 3, h, w), grid).reshape(segment.frames.shape),
+        resample(segment.frames.reshape(b, t * 3, h, w), grid).reshape(b, t, 3, height, width),
         mask[:, :, None],
         resample(beyond_mask(segment), coarse),
     )
