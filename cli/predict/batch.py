@@ -19,7 +19,7 @@ from mgst_data.core.errors import printable
 from mgst_data.processes import available_cores
 from mgst_data.shards.lock import FolderLock
 from mgst_model.evaluate.crops import InputSpec
-from mgst_model.networks.checkpoint import NetworkCard, read_card
+from mgst_model.networks.checkpoint import PACKAGED, NetworkCard, read_card
 from mgst_model.predict.detector import Detector, Precision, check_length, load_detector
 from mgst_model.predict.prediction import SCORES, VideoPrediction
 from mgst_model.predict.process import RunProcess
@@ -34,7 +34,7 @@ FAILED, NO_FACE = 1, 3
 
 def predict_all(
     videos: Sequence[str],
-    weights: Path,
+    weights: Path | None,
     *,
     extraction: RunProcess | None,
     device: str,
@@ -42,7 +42,7 @@ def predict_all(
     batch: int | None,
     stride: int | None,
     out: Path | None,
-    threshold: float,
+    threshold: float | None,
     video: bool,
     as_json: bool,
     debug: bool,
@@ -51,14 +51,14 @@ def predict_all(
 
     Args:
         videos: Paths, URLs, folders, lists and patterns.
-        weights: File or folder of the weights.
+        weights: File or folder of the weights; None for those that come with mgst.
         extraction: Process that finds faces if the network runs on a CPU; None to find them in a thread.
         device: "cpu", "cuda", or "auto" for CUDA if it is available.
         precision: "fp32", "bf16", or "auto" for the faster one on the device.
         batch: Windows per call of the network; None for the default of the device.
         stride: Frames from the start of one window to the next; None for the length of a window.
         out: Output folder; None for a folder next to each video.
-        threshold: A score above it means fake.
+        threshold: A score above it means fake; None for the threshold of the network.
         video: Whether to write a copy of each video with the scores drawn into it.
         as_json: Whether to print one JSON object instead of tables.
         debug: Whether to raise the error of a video instead of continuing with the next.
@@ -71,7 +71,9 @@ def predict_all(
         OutputError: if a folder cannot be written.
         KeyboardInterrupt: After a line with the number of finished inputs.
     """
+    weights = weights or PACKAGED
     card = read_card(weights)
+    threshold = card.threshold if threshold is None else threshold
     inputs = [_fits(item, card) for item in find_inputs(videos, results=SCORES)]
     folders = folders_of(inputs, out, video=video)
     if card.caution:
@@ -87,7 +89,11 @@ def predict_all(
         line(f"{done}; their files are complete", err=True)
         raise
     if as_json:
-        about = {"weights": printable(weights), "threshold": threshold, "caution": card.caution}
+        about = {
+            "weights": "mgst" if weights == PACKAGED else printable(weights),
+            "threshold": threshold,
+            "caution": card.caution,
+        }
         click.echo(json.dumps({**about, "videos": results}, indent=1))
     elif len(inputs) > 1:
         line(f"\n{_tally(results)}")

@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 
 EPILOG = """\b
 Examples:
-  mgst-predict talk.mp4 --weights best.safetensors
+  mgst-predict talk.mp4
   mgst-predict clips/ 'more/*.mp4' list.txt --weights best.safetensors --out scores --no-video
   mgst-predict talk.mp4 --weights best.safetensors --stride 4 --json
 
 The score of a video is the score of its main face: the mean over all windows.
-It is in [0, 1]; higher means more likely fake. It is not a probability,
-because the networks are not calibrated, and it is not a proof.
+It is in [0, 1]; higher means more likely fake. It is not a probability and
+not a proof. Networks that know the scores of real people also print how many
+real videos score as high.
 
 \b
 Exit codes: 0 complete, 1 an input cannot be read, 2 wrong option or input,
@@ -41,8 +42,7 @@ Exit codes: 0 complete, 1 an input cannot be read, 2 wrong option or input,
     option(
         "--weights",
         type=click.Path(path_type=Path),
-        required=True,
-        help="Weights of a trained network: file or checkpoint folder.",
+        help="Weights of a trained network: file or checkpoint folder. [default: the weights that come with mgst]",
     ),
     option(
         "--device",
@@ -81,10 +81,9 @@ Exit codes: 0 complete, 1 an input cannot be read, 2 wrong option or input,
     option(
         "--threshold",
         type=click.FloatRange(0, 1),
-        default=0.5,
-        show_default=True,
         metavar="SCORE",
-        help="Threshold of the verdict: a score above it means fake.",
+        help="Threshold of the verdict: a score above it means fake. "
+        "[default: one that 10 % of real videos exceed, if the network knows it, else 0.5]",
     ),
     option("--no-video", is_flag=True, help="Do not write the video with the drawn scores."),
 )
@@ -96,13 +95,13 @@ def predict(
     ctx: click.Context,
     /,
     videos: tuple[str, ...],
-    weights: Path,
+    weights: Path | None,
     device: str,
     precision: str,
     batch: int | None,
     stride: int | None,
     out: Path | None,
-    threshold: float,
+    threshold: float | None,
     no_video: bool,
     as_json: bool,
 ) -> None:
@@ -117,13 +116,13 @@ def predict(
     Args:
         ctx: Context of click; holds ``--debug``.
         videos: Paths, URLs, folders, lists and patterns.
-        weights: File or folder of the weights.
+        weights: File or folder of the weights; None for those that come with mgst.
         device: "auto", "cpu" or "cuda".
         precision: "auto", "fp32" or "bf16".
         batch: Windows per batch; None for the default of the device.
         stride: Frames from the start of one window to the next; None for the length of a window.
         out: Output folder; None for a folder next to each video.
-        threshold: A score above it means fake.
+        threshold: A score above it means fake; None for the threshold of the network.
         no_video: Whether to write no video.
         as_json: Whether to print one JSON object.
     """  # noqa: D301 - click shows only the text above the form feed

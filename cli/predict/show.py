@@ -66,6 +66,7 @@ def summary(found: VideoPrediction, threshold: float, files: list[Path]) -> dict
     return {
         "video": printable(found.video),
         "score": rounded(found.score),
+        "false_positive_rate": None if found.false_positive_rate is None else rounded(found.false_positive_rate),
         "verdict": verdict(found.score, threshold),
         "main_track": found.tracks[found.main].id,
         "highest_track": found.tracks[found.highest].id,
@@ -105,5 +106,10 @@ def print_tracks(found: VideoPrediction, threshold: float, files: list[Path]) ->
     more = f"; highest score: face {highest.id}, {highest.overall:.3f}" if found.highest != found.main else ""
     line(f"{printable(found.video)}: {verdict(found.score, threshold)}, score {found.score:.3f}{more}")
     show_table(made)
+    rate, known = found.false_positive_rate, found.calibration
+    if rate is not None and known is not None:
+        kind = "videos" if found.seconds else "pictures"
+        people = f"{known.people:,} {'person' if known.people == 1 else 'people'}"
+        line(f"{rate:.0%} of real {kind} score as high (measured on {len(known.real):,} {kind} of {people})")
     for path in files:
         line(printable(path))

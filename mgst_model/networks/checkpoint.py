@@ -19,6 +19,7 @@ from mgst_data.core.errors import first_line
 from mgst_data.core.records import DEMO
 from mgst_data.shards.storage import write_atomic
 from mgst_model.networks.build import build_network
+from mgst_model.networks.calibration import Calibration
 from mgst_model.networks.network_config import NetworkConfig
 from mgst_model.networks.renamed import present_names
 
@@ -30,6 +31,10 @@ BEST = "best"
 # The options of a training, in its folder.
 SETTINGS = "config.json"
 _OWN = "build it, and read its weights with safetensors.torch.load_file and load_state_dict"
+# Share of real videos above the threshold of a calibrated network. Our own choice.
+FALSE_POSITIVES = 0.1
+# The weights that come with the toolkit.
+PACKAGED = Path(__file__).parents[1] / "pretrained" / "detector"
 # With fewer people in the training set, a network counts as a trial. The number is our own choice: FaceForensics++, the
 # usual training set, has 720.
 FEW_PEOPLE = 50
@@ -54,6 +59,20 @@ class NetworkCard:
     info: Mapping[str, Any]
     face_margin: float | None = None
 
+    def calibration(self, *, picture: bool = False) -> Calibration | None:
+        """Returns the scores of real videos that the network has not seen, or None if the card has none.
+
+        Args:
+            picture: Whether to return those of single pictures.
+        """
+        return Calibration.read(self.info, "pictures" if picture else "videos")
+
+    @property
+    def threshold(self) -> float:
+        """Score above which a video counts as fake: 10 % of real videos lie above it; 0.5 without a calibration."""
+        known = self.calibration()
+        return 0.5 if known is None else known.threshold(FALSE_POSITIVES)
+
     @property
     def shortest(self) -> int:
         """Smallest number of frames that the network needs: 2 with a temporal stream, which compares frames, else 1."""
@@ -61,7 +80,9 @@ class NetworkCard:
 
     @property
     def caution(self) -> str:
-        """Warning about the training set of the network, or "" if the card has no reason for one."""
+        """Warning about the use of the network, or "" if the card has no reason for one."""
+        if self.info.get("experimental"):
+            return f"this network is experimental: {self.info['experimental']}"
         known = self.info.get("trained_on")
         if not isinstance(known, Mapping):
             return ""
@@ -215,16 +236,19 @@ def _read_card(path: Path) -> NetworkCard:
         NetworkConfig(**options)
         # No other file than the weights next to the card is read, whatever ``pretrained`` is in the card.
         config = NetworkConfig(**{**options, "pretrained": "random"})
-        return NetworkCard(
+        found = NetworkCard(
             config=config,
             frames=_whole(card, "frames"),
             size=_whole(card, "size"),
             info=card["info"],
             face_margin=_margin(card.get("face_margin")),
         )
+        for picture in (False, True):
+            found.calibration(picture=picture)
     except (KeyError, TypeError, ValueError) as error:
         reason = f"{first_line(error)} is missing" if isinstance(error, KeyError) else first_line(error)
         raise UsageError(f"not a network card: {reason}", where=path, hint="copy the file again") from error
+    return found
 
 
 def _whole(card: Mapping[str, Any], name: str) -> int:

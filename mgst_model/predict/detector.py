@@ -20,7 +20,7 @@ from mgst_data.core.records import main_track
 from mgst_data.video.batches import ahead
 from mgst_model.evaluate.crops import InputSpec
 from mgst_model.evaluate.windows import RunScores, score_runs
-from mgst_model.networks.checkpoint import LoadedNetwork, NetworkCard, load_network
+from mgst_model.networks.checkpoint import PACKAGED, LoadedNetwork, NetworkCard, load_network
 from mgst_model.networks.folding import fold_batch_norms
 from mgst_model.predict.faces import (
     HINT,
@@ -46,7 +46,7 @@ _BATCH = {"cpu": 2, "cuda": 16}
 
 
 def load_detector(
-    weights: str | Path,
+    weights: str | Path | None = None,
     *,
     device: str = "auto",
     precision: Precision = "auto",
@@ -54,10 +54,12 @@ def load_detector(
     batch: int | None = None,
     faces: RunSource | None = None,
 ) -> Detector:
-    """Loads a detector: ``load_detector("runs/base").predict("video.mp4").score``.
+    """Loads a detector: ``load_detector().predict("video.mp4").score``.
 
     Args:
-        weights: Folder of a training, of which ``best`` is used, or a weights file.
+        weights: Folder of a training, of which ``best`` is used, or a weights file. None for the weights that come with
+            the toolkit; see the model card in the documentation for what they can do and what they must not be used
+            for.
         device: "cpu", "cuda", or "auto" for CUDA if available.
         precision: Number format of the network: "fp32", "bf16" (changes a score by about 0.01), or "auto" for bf16 on
             devices with bfloat16 instructions.
@@ -69,7 +71,7 @@ def load_detector(
         UsageError: if the weights cannot be read, the device does not exist, or the stride leaves out frames.
     """
     device = choose_device(device)
-    loaded = load_network(weights, device=device)
+    loaded = load_network(PACKAGED if weights is None else weights, device=device)
     fold_batch_norms(loaded.network)
     half = uses_bfloat16(precision, device)
     batch = batch or _BATCH[torch.device(device).type]
@@ -177,6 +179,7 @@ class Detector:
             size=one.size,
             seconds=0.0 if is_picture(source) else max(end + 1 / rate, rest.frames / rate),
             model={**self.loaded.info, **model},
+            calibration=self.loaded.calibration(picture=is_picture(source)),
             caution=self.loaded.caution,
             unscored=rest.unscored,
             notes=rest.notes,

@@ -19,6 +19,7 @@ from mgst_data.preview.stream import write_video
 from mgst_data.shards import encode_image
 from mgst_data.shards.storage import output_errors, write_atomic
 from mgst_data.video.batches import ahead
+from mgst_model.networks.calibration import Calibration
 from mgst_model.predict.faces import Source, name_of, open_source
 
 SCORES, TIMELINE = "scores.json", "timeline.png"
@@ -71,6 +72,8 @@ class VideoPrediction:
         size: Width and height of the video, in pixels.
         seconds: Length of the video; 0 for a picture.
         model: Facts about the network: training, input, number format.
+        calibration: Scores of real videos that the network has not seen, or of pictures if this is one; None if they
+            are not known.
         caution: Warning about the use of the scores, or "".
         unscored: Number of frames with a face that no window covers, because they have no neighbour with the same crop.
         notes: Defects of the video.
@@ -84,6 +87,7 @@ class VideoPrediction:
     size: tuple[int, int]
     seconds: float
     model: Mapping[str, Any] = field(default_factory=dict)
+    calibration: Calibration | None = None
     caution: str = ""
     unscored: int = 0
     notes: list[str] = field(default_factory=list)
@@ -97,6 +101,11 @@ class VideoPrediction:
     def score(self) -> float:
         """Score of the main face: the mean over its windows."""
         return self.tracks[self.main].overall
+
+    @property
+    def false_positive_rate(self) -> float | None:
+        """Share of real videos of unseen people that have at least this score; None without a calibration."""
+        return None if self.calibration is None else self.calibration.false_positive_rate(self.score)
 
     @property
     def highest(self) -> int:
@@ -124,6 +133,7 @@ class VideoPrediction:
             "caution": self.caution,
             "threshold": threshold,
             "score": rounded(main.overall),
+            "false_positive_rate": None if self.false_positive_rate is None else rounded(self.false_positive_rate),
             "verdict": verdict(main.overall, threshold),
             "main_track": main.id,
             "highest_track": self.tracks[self.highest].id,
