@@ -80,7 +80,7 @@ class AugmentConfig:
             native resolution: scaling down before the blend would remove most of its traces.
         face_margin_range: Margins of the face crop in training, drawn for each side, if ``data.face_margin`` is given.
         donor_p: Probability that the source of a blend is another segment of the batch
-            (:class:`mgst_data.augment.Donor`).
+            (:class:`mgst_data.augment.Donor`); None for that of the preset.
         temporal_p: Probability that a pseudo-fake also gets a temporal inconsistency
             (:func:`mgst_data.augment.recipes.temporal_fakes`).
         recipe: Label-preserving augmentations. Either a name in :data:`mgst_data.augment.RECIPES`; or a name in
@@ -94,7 +94,7 @@ class AugmentConfig:
     blend_preset: str = "frame_random"
     blend_at: BlendAt = "input"
     face_margin_range: tuple[float, float] = (0.05, 0.2)
-    donor_p: float = 0.0
+    donor_p: float | None = None
     temporal_p: float = 0.5
     recipe: str = "train_default"
 
@@ -107,7 +107,7 @@ class AugmentConfig:
             _within("augment.face_margin_range", name, -0.4, 10)
         if self.face_margin_range[0] > self.face_margin_range[1]:
             raise UsageError(f"augment.face_margin_range must ascend, got {self.face_margin_range}")
-        _within("augment.donor_p", self.donor_p, 0, 1)
+        _within("augment.donor_p", self.donor_p or 0, 0, 1)
         _within("augment.temporal_p", self.temporal_p, 0, 1)
 
 

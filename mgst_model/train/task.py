@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from mgst_data.augment import Donor, FaceCrop, SegmentSequential, SelfBlend, label_preserving, temporal_fakes
+from mgst_data.augment import FaceCrop, SegmentSequential, SelfBlend, label_preserving, temporal_fakes
 from mgst_data.core import REAL, RealFakePair, Segment, check_generator, labels
 from mgst_model import losses
 from mgst_model.losses import Average, identity
@@ -147,7 +147,9 @@ class DetectionTask(nn.Module):
         super().__init__()
         augment, network = augment or AugmentConfig(), network or NetworkConfig()
         self.data, self.augment, self.loss = data, augment, loss or LossConfig()
-        self.blend = replace(SelfBlend.preset(augment.blend_preset), donor=Donor(p=augment.donor_p))
+        self.blend = SelfBlend.preset(augment.blend_preset)
+        if augment.donor_p is not None:
+            self.blend = replace(self.blend, donor=replace(self.blend.donor, p=augment.donor_p))
         self.temporal = temporal_fakes(p=augment.temporal_p) if augment.temporal_p and data.frames > 1 else None
         self.preserve = label_preserving(augment.recipe) if augment.recipe != NONE else None
         self.crop: FaceCrop | None = None

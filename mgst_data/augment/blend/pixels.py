@@ -40,6 +40,7 @@ class SelfBlendParams(Params):
         match_colour: Whether the source gets the colours of the target.
         pyramid: Whether a Laplacian pyramid is used.
         donor: Parameters of the donor.
+        quality: Parameters of the step that changes the quality of one side; empty if there is none.
     """
 
     recolour_source: Bool[Tensor, " b"]
@@ -54,6 +55,7 @@ class SelfBlendParams(Params):
     match_colour: Bool[Tensor, " b"]
     pyramid: Bool[Tensor, " b"]
     donor: DonorParams
+    quality: tuple[Params, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -175,13 +177,18 @@ class BlendPixels:
 
 
 def blend_at_once(
-    pixels: BlendPixels, frames: Float[Tensor, "b t 3 h w"], plan: BlendPlan, params: SelfBlendParams
+    pixels: BlendPixels,
+    frames: Float[Tensor, "b t 3 h w"],
+    sources: Float[Tensor, "b t 3 h w"],
+    plan: BlendPlan,
+    params: SelfBlendParams,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Blends a whole batch at once.
 
     Args:
         pixels: Steps of the blend.
-        frames: Frames in [0, 1].
+        frames: Frames of the targets in [0, 1].
+        sources: Frames of the sources; ``frames`` itself if they are the same.
         plan: Inputs for these frames.
         params: Parameters of these segments, on the CPU.
 
@@ -190,15 +197,16 @@ def blend_at_once(
     """
     recoloured, target = pixels.recoloured(frames, plan, params)
     mask = enlarge_mask(plan.mask, (frames.shape[3], frames.shape[4]))
-    source = frames
+    source = sources
     if pixels.donor.p > 0:
         donor, fitting = plan.donor, params.donor.to(frames.device)
 
         def fitted(some: Tensor, rows: Tensor | slice) -> Tensor:
             points = plan.landmarks[donor[rows]], plan.landmarks[rows]
-            return pixels.donor.fitted(frames[donor[rows]], some, points, mask[rows], fitting[rows])
+            return pixels.donor.fitted(sources[donor[rows]], some, points, mask[rows], fitting[rows])
 
-        source = on_rows(frames, params.donor.given, fitted)
+        source = on_rows(sources, params.donor.given, fitted)
+    if source is not frames:
         recoloured = pixels.recolour.apply(source, params.recolour)
     source = torch.lerp(source, recoloured, plan.from_source[:, None, None, None, None])
     source = add_colour(source, plan.colour)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from typing import Any, cast
 
 import torch
 from jaxtyping import Bool, Float
@@ -18,7 +19,10 @@ from mgst_data.augment.blend.recolour import Recolour
 from mgst_data.augment.blend.regions import reference_side
 from mgst_data.augment.blend.source_warp import SourceWarp
 from mgst_data.augment.blend.tiles import blend_in_tiles, suits_tiles
+from mgst_data.augment.compression import Jpeg
+from mgst_data.augment.containers import OneOf
 from mgst_data.augment.functional import draw
+from mgst_data.augment.photometric import Downscale, GaussianBlur, GaussianNoise, Sharpen
 from mgst_data.core import labels
 from mgst_data.core.segment import RealFakePair, Segment
 
@@ -68,6 +72,9 @@ class SelfBlend(Step[SelfBlendParams]):
             such noise, because it must not flicker.
         match_colour: Probability that the source gets the mean and deviation of the colours of the target in the mask.
         pyramid: Probability that the blend uses a Laplacian pyramid.
+        quality: Label-preserving augmentation of one side of the blend, before it is recoloured: the source, or the
+            target and with it the real segment, as ``recolour_source`` decides. It must not move pixels. Our own: so
+            that blends differ in quality in more ways than recolouring makes.
         donor: Probability that the source is another segment of the batch, as in face X-ray [Li et al., CVPR 2020], and
             options of its choice and alignment. This too needs only real faces.
 
@@ -91,6 +98,7 @@ class SelfBlend(Step[SelfBlendParams]):
     colour_drift: float = 2 / 255
     match_colour: float = 0.0
     pyramid: float = 0.0
+    quality: Step[Any] | None = None
     donor: Donor = field(default_factory=Donor)
 
     def __post_init__(self) -> None:
@@ -99,6 +107,8 @@ class SelfBlend(Step[SelfBlendParams]):
             if not isinstance(part, kind):
                 raise TypeError(f"{name} must be a {kind.__name__}(...), got a {type(part).__name__}")
         draw.check_chances("frame mask", self.frame_mask, FRAME_MASKS)
+        if self.quality is not None and (not isinstance(self.quality, Step) or self.quality.makes_fakes):
+            raise TypeError(f"quality must be a label-preserving augmentation, got {self.quality!r}")
         for name in ("recolour_source", "steady_p", "match_colour", "pyramid"):
             draw.check_share(name, getattr(self, name))
         for name in ("drift", "colour_drift"):
@@ -153,6 +163,7 @@ class SelfBlend(Step[SelfBlendParams]):
             match_colour=draw.chance((b,), self.match_colour, generator),
             pyramid=draw.chance((b,), self.pyramid, generator),
             donor=self.donor.sample(b, generator),
+            quality=() if self.quality is None else (self.quality.sample(segment, generator),),
         )
 
     def apply(self, segment: Segment, params: SelfBlendParams) -> RealFakePair:
@@ -185,8 +196,21 @@ class SelfBlend(Step[SelfBlendParams]):
         )
         pixels = BlendPixels(self.recolour, self.donor, self.match_colour > 0, self.pyramid > 0)
         work_off = blend_in_tiles if suits_tiles(frames) else blend_at_once
-        target, fake, mask = work_off(pixels, frames, plan, params)
+        targets, sources = self._qualities(segment, plan, params)
+        target, fake, mask = work_off(pixels, targets, sources, plan, params)
         return _pair(segment, target, fake, mask, wanted)
+
+    def _qualities(
+        self, segment: Segment, plan: BlendPlan, params: SelfBlendParams
+    ) -> tuple[Float[Tensor, "b t 3 h w"], Float[Tensor, "b t 3 h w"]]:
+        """Returns the frames of targets and sources; one of both has changed quality."""
+        frames = segment.frames
+        if self.quality is None:
+            return frames, frames
+        changed = cast("Segment", self.quality.apply_any(segment, params.quality[0])).frames
+        of_source = (plan.from_source[:, None] * plan.usable)[:, :, None, None, None]
+        of_target = plan.usable[:, :, None, None, None] - of_source
+        return torch.lerp(frames, changed, of_target), torch.lerp(frames, changed, of_source)
 
     def apply_any(self, data: Segment | RealFakePair, params: SelfBlendParams) -> RealFakePair:
         """Blends segments with drawn parameters.
@@ -212,6 +236,22 @@ class SelfBlend(Step[SelfBlendParams]):
 PRESETS: Mapping[str, SelfBlend] = {
     # Self-blended images (CVPR 2022): whole faces, nothing varies from frame to frame.
     "sbi": SelfBlend(mask=BlendMask(regions={"hull": 0.25, "extended": 0.75}), frame_mask={"all": 1.0}, drift=0.0),
+    # Our own: whole faces and their parts, some with the face of another person, and sides that differ in sharpness,
+    # compression or noise as much as in colour. Nothing varies from frame to frame.
+    "varied": SelfBlend(
+        mask=BlendMask(regions={"hull": 0.3, "extended": 0.35, "inner": 0.15, "parts": 0.1, "lower": 0.1}),
+        recolour=Recolour(degrade_p=0.3),
+        frame_mask={"all": 1.0},
+        drift=0.0,
+        quality=OneOf(
+            Downscale(factors=(2, 3)),
+            GaussianBlur(sigma_range=(0.3, 1.8)),
+            Jpeg(quality_range=(25, 85)),
+            Sharpen(alpha_range=(0.1, 0.6)),
+            GaussianNoise(sigma_range=(0.004, 0.027)),
+        ),
+        donor=Donor(p=0.15),
+    ),
     # A coherent video: all regions, one set of parameters and no noise for all frames.
     "consistent": SelfBlend(frame_mask={"all": 1.0}, drift=0.0),
     # The preset "consistent" with a frame mask and noise over time.

@@ -31,13 +31,18 @@ def suits_tiles(frames: Tensor) -> bool:
 
 
 def blend_in_tiles(
-    pixels: BlendPixels, frames: Float[Tensor, "b t 3 h w"], plan: BlendPlan, params: SelfBlendParams
+    pixels: BlendPixels,
+    frames: Float[Tensor, "b t 3 h w"],
+    sources: Float[Tensor, "b t 3 h w"],
+    plan: BlendPlan,
+    params: SelfBlendParams,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Blends a batch in tiles.
 
     Args:
         pixels: Steps of the blend.
-        frames: Frames in [0, 1], on the CPU.
+        frames: Frames of the targets in [0, 1], on the CPU.
+        sources: Frames of the sources; ``frames`` itself if they are the same.
         plan: Inputs for these frames.
         params: Parameters of these segments, on the CPU.
 
@@ -57,9 +62,9 @@ def blend_in_tiles(
         opened = plan.opened[i].nonzero()[:, 0].tolist()
         if opened:
             here = slice(i, i + 1), slice(opened[0], opened[-1] + 1)
-            source = frames[here]
+            source = sources[here]
             if bool(mine.donor.given[0]):
-                source = _fitted(pixels, frames, plan, here, mine)
+                source = _fitted(pixels, sources, plan, here, mine)
             _blend_box(pixels, source, plan.tile(*here), mine, (target[here], fake[here], mask[here]))
     return target, fake, mask
 
