@@ -35,7 +35,7 @@ from mgst_data.augment.photometric import (
     RgbShift,
     Sharpen,
 )
-from mgst_data.augment.recipes import RECIPES, label_preserving, robust, sbi, temporal_fakes, train_default
+from mgst_data.augment.recipes import RECIPES, label_preserving, robust, sbi, temporal_fakes, train_default, varied
 from mgst_data.augment.temporal import (
     BoundaryJitter,
     DropFrames,
@@ -101,4 +101,5 @@ __all__ = [
     "sbi",
     "temporal_fakes",
     "train_default",
+    "varied",
 ]

@@ -14,7 +14,7 @@ from mgst_data.augment.compression import BlockCodec, Jpeg
 from mgst_data.augment.containers import Apply, OneOf, SegmentSequential
 from mgst_data.augment.geometric import Affine, CropMargin, HorizontalFlip
 from mgst_data.augment.patch import CutOut, ErasingTubes, TubeFreeze, TubeLag, TubeSwap
-from mgst_data.augment.photometric import ColourJitter, Downscale, GaussianBlur, GaussianNoise, Greyscale, RgbShift
+from mgst_data.augment.photometric import ColourJitter, Downscale, GaussianBlur, GaussianNoise, Greyscale, RgbShift, Sharpen
 from mgst_data.augment.temporal import BoundaryJitter, Reverse, ShuffleWindow, SpliceLag, TimeMask
 from mgst_data.core.errors import UsageError, check_name
 from mgst_data.core.registry import Registry
@@ -52,6 +52,20 @@ def sbi() -> SegmentSequential:
     return SegmentSequential(HorizontalFlip(p=0.5), RgbShift(p=0.3), colour, Jpeg(quality_range=(40, 100), p=0.5))
 
 
+def varied() -> SegmentSequential:
+    """Makes the recipe :func:`sbi` with changes of sharpness and noise. Our own.
+
+    Real and fake get the same ones, so that neither a soft nor a sharp face tells them apart.
+    """
+    quality = OneOf(
+        GaussianBlur(sigma_range=(0.2, 1.6)),
+        GaussianNoise(sigma_range=(0.0, 0.03)),
+        Downscale(factors=(2,)),
+        Sharpen(alpha_range=(0.1, 0.4)),
+    )
+    return SegmentSequential(*sbi().steps[:-1], Apply(quality, p=0.45), sbi().steps[-1])
+
+
 def robust() -> SegmentSequential:
     """Makes a stronger version of :func:`train_default`, against compression, low resolution and hidden parts."""
     return SegmentSequential(
@@ -79,7 +93,7 @@ def temporal_fakes(*, p: float = 0.5) -> SegmentSequential:
     return SegmentSequential(Apply(OneOf(frames, tubes, weights=(0.4, 0.6)), p=p))
 
 
-for _recipe in (train_default, sbi, robust, temporal_fakes):
+for _recipe in (train_default, sbi, varied, robust, temporal_fakes):
     RECIPES.register(_recipe.__name__)(_recipe)
 
 
