@@ -51,10 +51,15 @@ def group_interval(
     """
     group = numbered(groups)
     value = statistic(np.arange(len(group)))
-    members = [np.flatnonzero(group == number) for number in range(len(set(group.tolist())))]
+    size = np.bincount(group)
+    order, start = np.argsort(group, kind="stable"), size.cumsum() - size
     random = np.random.default_rng(seed_for(seed, "groups"))
-    drawn = random.integers(len(members), size=(resamples if len(members) > 1 else 0, len(members)))
-    found = [statistic(np.concatenate([members[number] for number in row])) for row in drawn]
+    found = []
+    for _ in range(resamples if len(size) > 1 else 0):
+        drawn = random.integers(len(size), size=len(size))
+        # Places of the members of the drawn groups, group by group.
+        shift = np.repeat(start[drawn] - (size[drawn].cumsum() - size[drawn]), size[drawn])
+        found.append(statistic(order[shift + np.arange(len(shift))]))
     known = [figure for figure in found if not math.isnan(figure)]
     if not known:
         return Estimate(value, math.nan, math.nan)
