@@ -7,29 +7,17 @@ python benchmarks/pages.py --check    # exit code 1 if a page is out of date
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from _common import RESULTS
-from generalise.figures import beyond_ours
+from generalise import page
 
 ROOT = Path(__file__).parents[1]
-README, BENCHMARKS, GENERALISE = ROOT / "README.md", ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "generalise.md"
-# Grids that present code can repeat, and one that earlier code made.
-GRIDS = {
-    "generalise_full": "The whole grid.",
-    "generalise": "The short version.",
-    "generalise_ablations": "Parts left out, one at a time.",
-}
-ARCHIVED = {"generalise_with_donors": "Half of all blends have a donor; the baseline is trained for six epochs."}
-# Headings of the columns, by the names in the files.
-COLUMNS = {
-    "fake above its real twin": "fake scores above paired real video",
-    "swaps, beyond ours": "swaps, minus `ours`",
-}
+README, BENCHMARKS = ROOT / "README.md", ROOT / "docs" / "benchmarks.md"
+GENERALISE, CARD = ROOT / "docs" / "generalise.md", ROOT / "docs" / "model_card.md"
 
 
 def load(name: str, results: Path = RESULTS) -> dict[str, Any]:
@@ -37,12 +25,21 @@ def load(name: str, results: Path = RESULTS) -> dict[str, Any]:
     return json.loads((results / f"{name}.json").read_text())  # type: ignore[no-any-return]
 
 
+def loaded(name: str, results: Path = RESULTS) -> dict[str, Any] | None:
+    """Reads one result file; None if it was not made yet.
+
+    Args:
+        name: Name of the result file.
+        results: Folder of the result files.
+    """
+    return load(name, results) if (results / f"{name}.json").exists() else None
+
+
 def headlines(results: Path = RESULTS) -> str:
-    """Three figures for the README: speed, stability of the crops, and what the detector reaches."""
+    """Figures for the README: speed, stability of the crops, and what the weights reach, once they are measured."""
     speed = {figure["name"]: figure["value"] for figure in load("extract_speed", results)["figures"]["targets"]}
     motion = {figure["name"]: figure["value"] for figure in load("extract_stability", results)["figures"]["targets"]}
-    swaps = load("generalise", results)["figures"]["variants"]["ours"]["mean"]["all swaps"]
-    low, high = swaps["interval"]
+    weights = loaded("weights", results)
     return "\n".join(
         [
             "| figure | value |",
@@ -52,8 +49,7 @@ def headlines(results: Path = RESULTS) -> str:
             f"| background motion in the crops, median; in crops that follow each box | "
             f"{motion['background motion in the crops, median']:.2f} pixels; "
             f"{motion['background motion in per-frame crops, median']:.1f} pixels |",
-            f"| detector on face swaps of unknown kinds, trained on 57 real clips: AUC, 95 % interval | "
-            f"{swaps['auc']:.2f}, {low:.2f} to {high:.2f} |",
+            *([page.headline(weights)] if weights else []),
         ]
     )
 
@@ -100,59 +96,22 @@ def _row(figure: dict[str, Any]) -> str:
     return f"| {figure['name']} | {value} {figure['unit']} | {figure['target']} | {reached} |"
 
 
-def generalise_table(grids: Mapping[str, str], page: Path, results: Path = RESULTS) -> str:
-    """AUC of every variant by kind of fake, with intervals, and what was run.
-
-    Args:
-        grids: Names of the result files, each with a sentence about it. A file that does not exist is left out.
-        page: The page that shows the table; paths of pictures are relative to it.
-        results: Folder of the result files.
-    """
-    lines: list[str] = []
-    for name, sentence in grids.items():
-        if not (results / f"{name}.json").exists():
-            continue
-        result = load(name, results)
-        variants, plan = result["figures"]["variants"], result["figures"]["plan"]
-        kinds = list(next(iter(variants.values()))["mean"])
-        columns = [*kinds, "swaps, beyond ours", "fake above its real twin", "minutes"]
-        compared = any("beyond_ours" in found for found in variants.values())
-        columns = [column for column in columns if compared or "ours" not in column]
-        titles = [COLUMNS.get(column, column) for column in columns]
-        lines += [f"| variant | {' | '.join(titles)} |", f"|---|{'--:|' * len(columns)}"]
-        for variant, found in variants.items():
-            cells = [_auc(found["mean"][kind]) for kind in kinds]
-            cells += [beyond_ours(found)] if compared else []
-            pairs, minutes = found["mean"][kinds[-1]]["pairs"], found.get("minutes")
-            cells += [f"{pairs:.0%}", "" if minutes is None else f"{minutes:.0f}"]
-            lines.append(f"| {variant} | {' | '.join(cells)} |")
-        device = result["device"]["gpu"] or result["device"]["cpu"]
-        seeds = ", ".join(map(str, plan["seeds"]))
-        picture = os.path.relpath(results / f"{name}.png", page.parent)
-        lines += [
-            "",
-            f"{sentence} AUC over videos, mean of seeds {seeds}, with 95 % bootstrap intervals. {_made(name, plan)} "
-            f"{plan['frames']} frames of {plan['size']} pixels; {device}; commit `{result['commit']}`.",
-            "",
-            f"![AUC of every variant by kind of fake, with intervals]({picture})",
-            "",
-        ]
-    return "\n".join(lines).rstrip()
-
-
-def _made(name: str, plan: dict[str, Any]) -> str:
-    """The command that makes a grid."""
-    if name in ARCHIVED:
-        return "Made by an earlier recipe that present code does not repeat."
-    flags = {"generalise": "", "generalise_full": " --full"}
-    names = " ".join(f"'{variant}'" if " " in variant else variant for variant in plan["variants"])
-    flag = flags.get(name, f" --variants {names} --name {name}")
-    return f"Command: `python benchmarks/experiment_generalise.py --out runs/generalise{flag}`."
-
-
-def _auc(mean: dict[str, Any]) -> str:
-    low, high = mean["interval"]
-    return f"{mean['auc']:.3f} [{low:.2f}, {high:.2f}]"
+def generalise_parts(results: Path = RESULTS) -> dict[str, str]:
+    """Writes the parts of the page about generalisation."""
+    test, val = (loaded(f"generalise_{split}", results) for split in ("test", "val"))
+    # The learning curve is published where it was run.
+    of_curve = next((one for one in (test, val) if page.has_curve(one)), None)
+    split = of_curve["figures"]["split"] if of_curve else "val"
+    parts = {
+        "test": page.test_table(test),
+        "val": page.val_table(val),
+        "curve": page.curve(of_curve, results / f"generalise_curve_{split}.png", GENERALISE),
+        "shortcuts": page.shortcuts(test or val),
+    }
+    for name, result in (("test", test), ("val", val)):
+        if result:
+            parts[name] += page.picture("AUC by kind of fake", results / f"generalise_{name}.png", GENERALISE)
+    return parts
 
 
 def pages() -> dict[Path, str]:
@@ -170,12 +129,10 @@ def pages() -> dict[Path, str]:
             "training": figures_table(("train",)),
             "people": figures_table(("people",)),
         },
-        GENERALISE: {
-            "generalise": generalise_table(GRIDS, GENERALISE),
-            "archived": generalise_table(ARCHIVED, GENERALISE),
-        },
+        GENERALISE: generalise_parts(),
+        CARD: page.card(loaded("weights"), RESULTS / "weights.png", CARD),
     }
-    return {page: _replaced(page.read_text(), tables) for page, tables in parts.items()}
+    return {path: _replaced(path.read_text(), tables) for path, tables in parts.items()}
 
 
 def _replaced(text: str, tables: Mapping[str, str]) -> str:
@@ -188,11 +145,11 @@ def _replaced(text: str, tables: Mapping[str, str]) -> str:
 
 
 def main() -> None:
-    for page, text in pages().items():
+    for path, text in pages().items():
         if "--check" not in sys.argv:
-            page.write_text(text)
-        elif page.read_text() != text:
-            sys.exit(f"{page.name} does not show the figures of benchmarks/results: run {Path(__file__).name}")
+            path.write_text(text)
+        elif path.read_text() != text:
+            sys.exit(f"{path.name} does not show the figures of benchmarks/results: run {Path(__file__).name}")
 
 
 if __name__ == "__main__":

@@ -1,129 +1,220 @@
-"""Computes the results: AUC by kind of fake with confidence intervals, over seeds, as a table and a plot."""
+"""Computes the figures: AUC by kind of fake, pairs, and false positives, with intervals over people."""
 
 from __future__ import annotations
 
-import io
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from rich.table import Table
+import numpy as np
+from numpy.typing import NDArray
 
-from mgst_data.core import FAKE, REAL
-from mgst_model.evaluate.differences import group_difference
-from mgst_model.evaluate.metrics import bootstrap, metrics, pair_accuracy
+from mgst_data.core import FAKE, REAL, UsageError
+from mgst_model.evaluate.metrics import Scored, auc_difference, mean_auc, metrics
 from mgst_model.evaluate.predictions import Predictions
-from mgst_model.evaluate.protocols import Group
+from mgst_model.evaluate.resampling import Estimate, group_interval
 
-from .data import DATASET
+from .kit import Kit, Labelled, Video
+from .names import GROUPS
 
-OURS = "ours"
-KINDS = ("autoencoder swap", "graphics swap", "generator")
-SWAPS = "all swaps"
+# False-positive rate on real clips of val that sets the threshold.
+WANTED = 0.1
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 
-def figures(
-    predictions: Mapping[tuple[str, int], Predictions], seconds: Mapping[tuple[str, int], float]
-) -> dict[str, Any]:
-    """Computes the AUC of each kind of fake against all real test videos.
+@dataclass(frozen=True, slots=True, eq=False)
+class Scores:
+    """The scores of one row for the videos of a split: n videos, s seeds.
+
+    Attributes:
+        videos: The videos that have a score with every seed.
+        rows: Their lines of the table.
+        groups: Their people, see :attr:`Kit.groups`.
+        scores: Scores: (s, n).
+        faceless: Number of videos without a score.
+    """
+
+    videos: tuple[Video, ...]
+    rows: tuple[Labelled, ...]
+    groups: tuple[str, ...]
+    scores: Floats
+    faceless: int
+
+    @staticmethod
+    def of(kit: Kit, folder: str, split: str, some: Sequence[Predictions]) -> Scores:
+        """Joins predictions with the table.
+
+        Args:
+            kit: Clips and stills.
+            folder: "clips" or "stills".
+            split: Split of the videos.
+            some: Predictions, one for each seed.
+
+        Raises:
+            UsageError: if no video of the split has a score.
+        """
+        found = [{video.key: video.score for video in one.videos} for one in some]
+        wanted = kit.of(folder, split)
+        videos = tuple(video for video in wanted if all(one.get(video[1]) is not None for one in found))
+        if not videos:
+            raise UsageError(f"no video of {folder} in {split} has a score", where=kit.shards / folder)
+        scores = np.array([[one[video[1]] for video in videos] for one in found], dtype=np.float64)
+        rows = tuple(wanted[video] for video in videos)
+        groups = tuple(kit.groups[video] for video in videos)
+        return Scores(videos, rows, groups, scores, len(wanted) - len(videos))
+
+    @property
+    def labels(self) -> Ints:
+        """Label of each video."""
+        return np.array([row.label for row in self.rows])
+
+    @property
+    def reals(self) -> Scores:
+        """The real videos."""
+        return self.at((self.labels == REAL).nonzero()[0])
+
+    def at(self, places: Ints) -> Scores:
+        """Returns the videos at some places."""
+        videos, rows, groups = ([some[i] for i in places] for some in (self.videos, self.rows, self.groups))
+        return Scores(tuple(videos), tuple(rows), tuple(groups), self.scores[:, places], self.faceless)
+
+    def of_kinds(self, kinds: Sequence[str]) -> Scores:
+        """Returns all real videos, and the fakes of some kinds."""
+        chosen = [i for i, row in enumerate(self.rows) if row.label == REAL or row.kind in kinds]
+        return self.at(np.array(chosen))
+
+    def scored(self) -> list[Scored]:
+        """Returns scores and labels, one entry for each seed."""
+        return [Scored.of(mine, self.labels) for mine in self.scores]
+
+    def __len__(self) -> int:
+        return len(self.videos)
+
+
+def of_kinds(scores: Scores) -> dict[str, Any]:
+    """Computes the figures of each kind of fake, and of the two groups, against all real videos of the split.
 
     Args:
-        predictions: Predictions by variant and seed.
-        seconds: Training time by variant and seed, seconds.
+        scores: Scores of one row.
 
     Returns:
-        For each variant: the figures of every seed, their mean and standard deviation, the mean bounds of their 95 %
-        bootstrap intervals over videos, and the mean training time in minutes. For variants other than ours,
-        "beyond_ours": the mean AUC over the seeds minus that of ours, with a paired 95 % interval over videos.
+        By kind: numbers of fakes and of people in them; ``auc``: mean over the seeds with interval; ``seeds`` and
+        ``deviation``: AUC of each seed and their standard deviation; ``pairs``: share of the fakes that score above
+        their paired real video, with interval; ``auc_of_pairs``: AUC of these fakes against all real videos;
+        ``paired``: their number. Kinds without fakes are left out.
     """
-    variants: dict[str, Any] = {}
-    for variant in dict.fromkeys(name for name, _ in predictions):
-        mine = {seed: one for (name, seed), one in predictions.items() if name == variant}
-        by_seed = {str(seed): {kind: _auc(one, kind) for kind in (*KINDS, SWAPS)} for seed, one in mine.items()}
-        together = {}
-        for kind in (*KINDS, SWAPS):
-            values = [row[kind]["auc"] for row in by_seed.values()]
-            pairs = [row[kind]["pairs"] for row in by_seed.values() if row[kind]["pairs"] is not None]
-            together[kind] = {
-                "auc": round(statistics.fmean(values), 4),
-                "deviation": round(statistics.stdev(values), 4) if len(values) > 1 else None,
-                "interval": [
-                    round(statistics.fmean(row[kind]["interval"][end] for row in by_seed.values()), 4) for end in (0, 1)
-                ],
-                "pairs": round(statistics.fmean(pairs), 4) if pairs else None,
-            }
-        minutes = statistics.fmean(taken for (name, _), taken in seconds.items() if name == variant) / 60
-        variants[variant] = {"mean": together, "seeds": by_seed, "minutes": round(minutes, 1)}
-        ours = [predictions[OURS, seed] for seed in mine if (OURS, seed) in predictions]
-        if variant != OURS and len(ours) == len(mine):
-            variants[variant]["beyond_ours"] = {
-                kind: [round(number, 4) for number in group_difference([*mine.values()], ours, _group(kind))]
-                for kind in (*KINDS, SWAPS)
-            }
-    return {"variants": variants}
+    found: dict[str, Any] = {}
+    for name, kinds in GROUPS.items():
+        mine = scores.of_kinds(kinds)
+        fakes = [i for i, row in enumerate(mine.rows) if row.label == FAKE]
+        if not fakes:
+            continue
+        seeds = [metrics(*each).auc for each in mine.scored()]
+        found[name] = {
+            "fakes": len(fakes),
+            "people": len({mine.groups[i] for i in fakes}),
+            "auc": rounded(mean_auc(mine.scored(), groups=mine.groups)),
+            "seeds": [round(value, 4) for value in seeds],
+            "deviation": round(statistics.stdev(seeds), 4) if len(seeds) > 1 else None,
+            **_of_pairs(mine),
+        }
+    return found
 
 
-def _group(kind: str) -> Group:
-    return Group(name=kind, dataset=(DATASET,), method=KINDS[:2] if kind == SWAPS else (kind,))
+def _of_pairs(scores: Scores) -> dict[str, Any]:
+    """Compares fakes with their paired real videos; a fake of several real videos counts their mean."""
+    of_pair: dict[str, list[int]] = {}
+    for i, row in enumerate(scores.rows):
+        if row.label == REAL and row.pair:
+            of_pair.setdefault(row.pair, []).append(i)
+    paired = [i for i, row in enumerate(scores.rows) if row.label == FAKE and row.pair in of_pair]
+    if not paired:
+        return {"pairs": None, "auc_of_pairs": None, "paired": 0}
+    won = []
+    for i in paired:
+        fake, reals = scores.scores[:, [i]], scores.scores[:, of_pair[scores.rows[i].pair]]
+        won.append(((np.sign(fake - reals) + 1) / 2).mean())
+    share = np.array(won)
+    estimate = group_interval(lambda places: float(share[places].mean()), [scores.groups[i] for i in paired])
+    reals = (scores.labels == REAL).nonzero()[0].tolist()
+    both = scores.at(np.array([*reals, *paired]))
+    auc = mean_auc(both.scored(), groups=both.groups)
+    return {"pairs": rounded(estimate), "auc_of_pairs": rounded(auc), "paired": len(paired)}
 
 
-def _auc(predictions: Predictions, kind: str) -> dict[str, Any]:
-    chosen = _group(kind).select(predictions)
-    scores, labels = chosen.scores()
-    interval = bootstrap(scores, labels).auc
-    pairs = chosen.pairs()
-    return {
-        "auc": round(metrics(scores, labels).auc, 4),
-        "interval": [round(float(interval.low), 4), round(float(interval.high), 4)],
-        "pairs": round(pair_accuracy(*pairs.split()), 4) if len(pairs.scores) else None,
-        "fakes": len(chosen.select(label=FAKE)),
-        "reals": len(chosen.select(label=REAL)),
-    }
+def differences(first: Scores, second: Scores) -> dict[str, list[float | None]]:
+    """Computes the AUC of a row minus that of another, by kind, on the videos that both have scored.
+
+    Args:
+        first: Scores of the row.
+        second: Scores of the row that it is compared with.
+    """
+    there = set(second.videos)
+    common = [video for video in first.videos if video in there]
+    places = [np.array([one.videos.index(video) for video in common]) for one in (first, second)]
+    both = [one.at(mine) for one, mine in zip((first, second), places, strict=True)]
+    found = {}
+    for name, kinds in GROUPS.items():
+        mine, other = (one.of_kinds(kinds) for one in both)
+        if (mine.labels == FAKE).any():
+            found[name] = rounded(auc_difference(mine.scored(), other.scored(), groups=mine.groups))
+    return found
 
 
-def table(found: Mapping[str, Any]) -> Table:
-    """Returns the table for the terminal."""
-    shown = Table("variant", *(*KINDS, SWAPS), "swaps, minus ours", "fake scores above paired real video", "minutes")
-    for variant, result in found["variants"].items():
-        cells = [
-            f"{mean['auc']:.3f} [{mean['interval'][0]:.2f}, {mean['interval'][1]:.2f}]"
-            for mean in result["mean"].values()
-        ]
-        pairs = result["mean"][SWAPS]["pairs"]
-        cells.append(beyond_ours(result))
-        shown.add_row(variant, *cells, "" if pairs is None else f"{pairs:.0%}", f"{result['minutes']:.0f}")
-    return shown
+def thresholds(val: Scores, wanted: float = WANTED) -> Floats:
+    """Returns, for each seed, the smallest score with at most a wanted share of the real videos above it.
+
+    Args:
+        val: Scores of the split val.
+        wanted: The share.
+    """
+    found: Floats = np.quantile(val.reals.scores, 1 - wanted, axis=1, method="higher")
+    return found
 
 
-def beyond_ours(result: Mapping[str, Any]) -> str:
-    """Returns the cell with the difference to ours on all swaps; empty for ours."""
-    if "beyond_ours" not in result:
-        return ""
-    value, low, high = result["beyond_ours"][SWAPS]
-    return f"{value:+.3f} [{low:+.2f}, {high:+.2f}]"
+def false_positives(scores: Scores, threshold: Floats) -> dict[str, Any]:
+    """Computes the false-positive rate on real videos: mean over the seeds, with an interval over people.
+
+    Args:
+        scores: Scores; fakes are ignored.
+        threshold: Threshold of each seed.
+    """
+    real = scores.reals
+    above = (real.scores > threshold[:, None]).mean(axis=0)
+    rate = group_interval(lambda places: float(above[places].mean()), real.groups)
+    return {"rate": rounded(rate), "videos": len(real), "people": len(set(real.groups))}
 
 
-def plot(found: Mapping[str, Any]) -> bytes:
-    """Plots one panel per kind of fake, with a 95 % interval per variant and a dot per seed; returns a PNG."""
-    kinds, variants = (*KINDS, SWAPS), list(found["variants"])
-    figure = Figure(figsize=(3.2 * len(kinds), 0.5 * len(variants) + 1.6), layout="constrained")
-    FigureCanvasAgg(figure)
-    panels = figure.subplots(1, len(kinds), sharey=True)
-    for panel, kind in zip(panels, kinds, strict=True):
-        for row, variant in enumerate(variants):
-            result = found["variants"][variant]
-            mean = result["mean"][kind]
-            colour = "#0072B2" if variant == "ours" else "#888888"
-            panel.plot(mean["interval"], [row, row], color=colour, linewidth=2, alpha=0.6)
-            seeds = [one[kind]["auc"] for one in result["seeds"].values()]
-            panel.plot(seeds, [row] * len(seeds), "o", color=colour, markersize=3)
-            panel.plot([mean["auc"]], [row], "D", color=colour, markersize=7)
-        panel.axvline(0.5, color="#bbbbbb", linewidth=1, linestyle=":")
-        panel.set(xlim=(0, 1.02), xlabel="AUC", title=kind)
-        panel.set_yticks(range(len(variants)), variants)
-    panels[0].invert_yaxis()
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    return buffer.getvalue()
+def rounded(estimate: Estimate) -> list[float | None]:
+    """Returns a figure and its interval for JSON; None for what is unknown."""
+    return [None if np.isnan(value) else round(float(value), 4) for value in estimate]
+
+
+def row_figures(
+    val: Mapping[str, Scores], test: Mapping[str, Scores] | None, compared: Mapping[str, str]
+) -> dict[str, Any]:
+    """Computes the figures of rows.
+
+    Args:
+        val: Scores for the split val by row.
+        test: Scores for the split test by row; None to describe val.
+        compared: Row that each row is compared with, or "".
+
+    Returns:
+        ``split``, the numbers of real videos and of people in them, and by row: ``kinds``, ``minus`` (name of the other
+        row) and ``differences`` if that row is there, and for the test ``false_positives``.
+    """
+    shown = val if test is None else test
+    some = next(iter(shown.values()))
+    rows: dict[str, Any] = {}
+    for name, scores in shown.items():
+        rows[name] = {"kinds": of_kinds(scores), "faceless": scores.faceless}
+        other = shown.get(compared.get(name, ""))
+        if other is not None and other is not scores:
+            rows[name] |= {"minus": compared[name], "differences": differences(scores, other)}
+        if test is not None:
+            rows[name]["false_positives"] = false_positives(scores, thresholds(val[name]))
+    reals = {"reals": len(some.reals), "real_people": len(set(some.reals.groups))}
+    return {"split": "val" if test is None else "test", **reals, "rows": rows}

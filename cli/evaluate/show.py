@@ -15,10 +15,11 @@ from mgst_data.core.errors import printable
 from mgst_data.shards.storage import write_atomic
 from mgst_model.evaluate.cache import file_name
 from mgst_model.evaluate.differences import difference_rows
-from mgst_model.evaluate.metrics import FIGURES, Estimate, Scored
+from mgst_model.evaluate.metrics import FIGURES, Scored
 from mgst_model.evaluate.plots import histogram_png, robustness_png, roc_png
 from mgst_model.evaluate.predictions import Level, Missing, Predictions, VideoScore
 from mgst_model.evaluate.protocols import Evaluation, GroupResult, Protocol
+from mgst_model.evaluate.resampling import Estimate
 from mgst_model.evaluate.robustness import Robustness, robustness_rows
 from mgst_model.evaluate.tables import Row, comparison, csv_text, group_rows, markdown, text
 

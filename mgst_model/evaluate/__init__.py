@@ -2,13 +2,13 @@
 
 from mgst_model.evaluate.differences import difference_rows, group_difference
 from mgst_model.evaluate.metrics import (
-    Estimate,
     Interval,
     Intervals,
     Metrics,
     Scored,
     auc_difference,
     bootstrap,
+    mean_auc,
     pair_accuracy,
     roc,
 )
@@ -16,6 +16,7 @@ from mgst_model.evaluate.perturbations import PERTURBATIONS, perturb
 from mgst_model.evaluate.plots import histogram_png, robustness_png, roc_png
 from mgst_model.evaluate.predictions import Predictions, VideoScore
 from mgst_model.evaluate.protocols import Evaluation, Group, GroupResult, Protocol, evaluate, protocols_of
+from mgst_model.evaluate.resampling import Estimate, group_interval
 from mgst_model.evaluate.robustness import Robustness
 from mgst_model.evaluate.score import Disturbance, score_shards
 from mgst_model.evaluate.windows import RunScores, score_runs, score_windows, windows_of
@@ -41,7 +42,9 @@ __all__ = [
     "difference_rows",
     "evaluate",
     "group_difference",
+    "group_interval",
     "histogram_png",
+    "mean_auc",
     "pair_accuracy",
     "perturb",
     "protocols_of",

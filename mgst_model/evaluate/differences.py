@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from mgst_model.evaluate.metrics import Estimate, Scored, auc_difference
+from mgst_model.evaluate.metrics import Scored, auc_difference
 from mgst_model.evaluate.predictions import Missing, Predictions
 from mgst_model.evaluate.protocols import Group, Protocol
+from mgst_model.evaluate.resampling import Estimate
 from mgst_model.evaluate.tables import Row
 
 

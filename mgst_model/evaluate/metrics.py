@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from types import ModuleType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mgst_data.core import seed_for
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-# Largest number of counts in one block of resamples; limits the memory of the bootstrap.
-_BLOCK = 4_000_000
+from mgst_model.evaluate.resampling import Estimate, Floats, Ints, Strata, library
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,14 +55,6 @@ class Intervals:
 
 
 FIGURES = tuple(field.name for field in dataclasses.fields(Intervals))
-
-
-class Estimate(NamedTuple):
-    """A metric and its confidence interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 class Scored(NamedTuple):
@@ -131,7 +116,7 @@ def metrics(scores: Sequence[float] | Floats, labels: Sequence[int] | Ints, *, t
     accuracy = float(right.mean()) if len(right) else math.nan
     if not (real and fake):
         return Metrics(auc=math.nan, ap=math.nan, eer=math.nan, accuracy=accuracy, real=real, fake=fake)
-    learn = _library("sklearn.metrics")
+    learn = library("sklearn.metrics")
     false_alarms, hits = roc(given)
     return Metrics(
         auc=float(learn.roc_auc_score(given.labels, given.scores)),
@@ -153,7 +138,7 @@ def roc(scored: Scored) -> tuple[Floats, Floats]:
     Raises:
         ImportError: if scikit-learn is not installed.
     """
-    false_alarms, hits, _ = _library("sklearn.metrics").roc_curve(scored.labels, scored.scores, drop_intermediate=False)
+    false_alarms, hits, _ = library("sklearn.metrics").roc_curve(scored.labels, scored.scores, drop_intermediate=False)
     return false_alarms, hits
 
 
@@ -161,6 +146,7 @@ def bootstrap(
     scores: Sequence[float] | Floats,
     labels: Sequence[int] | Ints,
     *,
+    groups: Sequence[Hashable] | None = None,
     threshold: float = 0.5,
     resamples: int = 1000,
     confidence: float = 0.95,
@@ -169,43 +155,80 @@ def bootstrap(
     """Computes percentile bootstrap intervals of the metrics of :func:`metrics`.
 
     Real and fake samples are resampled separately, so every resample has the same number of each. All metrics use the
-    same resamples. The samples must be independent: videos, not frames of one video.
+    same resamples. The samples must be independent: videos, not frames of one video. Where they are not, ``groups``
+    says which belong together, for example videos of one person: whole groups are resampled, separately for groups
+    with real samples, with fake samples, and with both.
 
     Args:
         scores: One number per sample; higher means more likely fake.
         labels: 0 real, 1 fake.
+        groups: Name of the group of each sample, of any type; None for independent samples.
         threshold: Threshold of the accuracy, see :func:`metrics`.
         resamples: Number of resamples.
         confidence: Share of the resamples inside an interval, (0, 1).
         seed: Seed of the bootstrap. The same seed gives the same intervals.
 
     Returns:
-        The intervals. They are NaN if a class has fewer than two samples.
+        The intervals. They are NaN if a class has fewer than two samples, or is in fewer than two groups.
 
     Raises:
-        ValueError: if scores or labels are invalid, see :meth:`Scored.of`.
+        ValueError: if scores or labels are invalid, see :meth:`Scored.of`; or if there is not one group per sample.
         ImportError: if SciPy is not installed.
     """
     given = Scored.of(scores, labels)
-    if min((given.labels == 0).sum(), (given.labels == 1).sum()) < 2:
+    strata = Strata.of(given.labels, groups)
+    if not strata.enough:
         return Intervals(**dict.fromkeys(FIGURES, Interval(math.nan, math.nan)))
-    # Only the order of the scores matters, so ranks are resampled. Equal scores share a rank.
+    # Only the order of the scores matters. Samples with equal scores share a level.
     levels, rank = np.unique(given.scores, return_inverse=True)
     above = int(np.searchsorted(levels, threshold, side="right"))
+    order = np.argsort(rank, kind="stable")
+    first = np.searchsorted(rank[order], np.arange(len(levels)))
 
-    def figures(real: Ints, fake: Ints, axis: int = -1) -> Floats:
-        return _figures(np.moveaxis(real, axis, -1), np.moveaxis(fake, axis, -1), len(levels), above)
+    def figures(times: Ints) -> Floats:
+        times = times[:, order]
+        real, fake = (np.add.reduceat(times * (given.labels[order] == label), first, axis=-1) for label in (0, 1))
+        return _figures(real, fake, above)
 
-    samples = (rank[given.labels == 0], rank[given.labels == 1])
-    found = _percentiles(samples, figures, resamples, confidence, seed_for(seed, "bootstrap"))
+    found = strata.percentiles(figures, resamples, confidence, seed_for(seed, "bootstrap"))
     ends = zip(found.low.tolist(), found.high.tolist(), strict=True)
     return Intervals(**{name: Interval(*pair) for name, pair in zip(FIGURES, ends, strict=True)})
+
+
+def mean_auc(
+    some: Sequence[Scored],
+    *,
+    groups: Sequence[Hashable] | None = None,
+    resamples: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Estimate:
+    """Computes the mean AUC of a detector that was trained several times, with a percentile bootstrap interval.
+
+    Args:
+        some: Scores of the same samples, one entry per training. Samples are resampled, trainings are not.
+        groups: Name of the group of each sample, see :func:`bootstrap`; None for independent samples.
+        resamples: Number of resamples; 0 for no interval.
+        confidence: Share of the resamples inside the interval, (0, 1).
+        seed: Seed of the bootstrap. The same seed gives the same interval.
+
+    Returns:
+        The mean AUC and its interval. The AUC is NaN if a class is missing. The interval is NaN if a class has fewer
+            than two samples, or is in fewer than two groups.
+
+    Raises:
+        ValueError: if there are no scores, the labels differ, or there is not one group per sample.
+        ImportError: if SciPy is not installed.
+    """
+    _check_same([some])
+    return _mean_over_pairs(_mean_won(some), some[0].labels, groups, resamples, confidence, seed_for(seed, "auc"))
 
 
 def auc_difference(
     first: Sequence[Scored],
     second: Sequence[Scored],
     *,
+    groups: Sequence[Hashable] | None = None,
     resamples: int = 1000,
     confidence: float = 0.95,
     seed: int = 0,
@@ -220,39 +243,22 @@ def auc_difference(
         first: Scores of one detector. Several entries if it was trained several times: their mean AUC is used. Samples
             are resampled, trainings are not.
         second: Scores of the other detector, in the same way.
+        groups: Name of the group of each sample, see :func:`bootstrap`; None for independent samples.
         resamples: Number of resamples; 0 for no interval.
         confidence: Share of the resamples inside the interval, (0, 1).
         seed: Seed of the bootstrap. The same seed gives the same interval.
 
     Returns:
         The difference, in [-1, 1], and its interval. The difference is NaN if a class is missing. The interval is NaN
-            if a class has fewer than two samples.
+            if a class has fewer than two samples, or is in fewer than two groups.
 
     Raises:
-        ValueError: if a detector has no scores, or the labels differ.
+        ValueError: if a detector has no scores, the labels differ, or there is not one group per sample.
         ImportError: if SciPy is not installed.
     """
-    if not (first and second):
-        raise ValueError("there are no scores to compare")
-    if any(not np.array_equal(each.labels, first[0].labels) for each in (*first, *second)):
-        raise ValueError("scores of different samples cannot be compared: their labels differ")
-    # An AUC is the mean over all pairs of a fake and a real sample.
-    surplus = np.mean([_won(each) for each in first], axis=0) - np.mean([_won(each) for each in second], axis=0)
-    if not surplus.size:
-        return Estimate(math.nan, math.nan, math.nan)
-    value = float(surplus.mean())
-    if not resamples or min(surplus.shape) < 2:
-        return Estimate(value, math.nan, math.nan)
-
-    def mean(fake: Ints, real: Ints, axis: int = -1) -> Floats:
-        fake, real = np.moveaxis(fake, axis, -1), np.moveaxis(real, axis, -1)
-        of_fakes, of_reals = _counts(fake, len(surplus)), _counts(real, surplus.shape[1])
-        found: Floats = ((of_fakes @ surplus) * of_reals).sum(axis=-1) / surplus.size
-        return found.reshape(fake.shape[:-1])
-
-    samples = tuple(np.arange(n) for n in surplus.shape)
-    found = _percentiles(samples, mean, resamples, confidence, seed_for(seed, "difference"))
-    return Estimate(value, float(found.low), float(found.high))
+    _check_same([first, second])
+    surplus = _mean_won(first) - _mean_won(second)
+    return _mean_over_pairs(surplus, first[0].labels, groups, resamples, confidence, seed_for(seed, "difference"))
 
 
 def pair_accuracy(real_scores: Sequence[float] | Floats, fake_scores: Sequence[float] | Floats) -> float:
@@ -280,31 +286,60 @@ def pair_accuracy(real_scores: Sequence[float] | Floats, fake_scores: Sequence[f
     return float(((fake > real) + 0.5 * (fake == real)).mean()) if len(real) else math.nan
 
 
-def _percentiles(
-    samples: tuple[Ints, ...], statistic: Callable[..., Floats], resamples: int, confidence: float, seed: int
-) -> Any:
-    """Returns the bootstrap interval (``low``, ``high``) of a statistic; each sample is resampled separately."""
-    made = _library("scipy.stats").bootstrap(
-        samples,
-        statistic,
-        n_resamples=resamples,
-        batch=max(1, _BLOCK // sum(map(len, samples))),
-        vectorized=True,
-        confidence_level=confidence,
-        method="percentile",
-        rng=np.random.default_rng(seed),
-    )
-    return made.confidence_interval
+def _check_same(detectors: Sequence[Sequence[Scored]]) -> None:
+    """Checks that all scores are of the same samples.
+
+    Raises:
+        ValueError: if a detector has no scores, or the labels differ.
+    """
+    if not all(detectors):
+        raise ValueError("there are no scores to compare")
+    if any(not np.array_equal(each.labels, detectors[0][0].labels) for some in detectors for each in some):
+        raise ValueError("scores of different samples cannot be compared: their labels differ")
 
 
-def _figures(real: Ints, fake: Ints, levels: int, above: int) -> Floats:
-    """Computes the metrics of many resamples at once: (..., n) ranks of real and of fake samples to (4, ...)."""
-    leading = real.shape[:-1]
+def _mean_won(some: Sequence[Scored]) -> Floats:
+    """Returns, per fake (row) and real sample (column), the share of the trainings in which the fake scores higher."""
+    won: Floats = np.mean([_won(each) for each in some], axis=0)
+    return won
+
+
+def _mean_over_pairs(
+    surplus: Floats, labels: Ints, groups: Sequence[Hashable] | None, resamples: int, confidence: float, seed: int
+) -> Estimate:
+    """Returns the mean over all pairs of a fake (row) and a real sample (column), with its bootstrap interval."""
+    strata = Strata.of(labels, groups)
+    if not surplus.size:
+        return Estimate(math.nan, math.nan, math.nan)
+    value = float(surplus.mean())
+    if not resamples or not strata.enough:
+        return Estimate(value, math.nan, math.nan)
+
+    def mean(times: Ints) -> Floats:
+        fakes, reals = times[:, labels == 1], times[:, labels == 0]
+        total: Floats = ((fakes @ surplus) * reals).sum(axis=-1) / (fakes.sum(axis=-1) * reals.sum(axis=-1))
+        return total[None]
+
+    found = strata.percentiles(mean, resamples, confidence, seed)
+    return Estimate(value, float(found.low[0]), float(found.high[0]))
+
+
+def _figures(real: Ints, fake: Ints, above: int) -> Floats:
+    """Computes the metrics of many resamples at once.
+
+    Args:
+        real: Number of real samples at each level of the scores, lowest first: (rows, levels).
+        fake: The same for fake samples.
+        above: Number of levels that are not above the threshold.
+
+    Returns:
+        AUC, average precision, equal error rate and accuracy: (4, rows).
+    """
     # Rates of real and of fake samples above the threshold, for falling thresholds.
-    false_alarms, hits = _rates(real, levels), _rates(fake, levels)
+    alarms, found = real[:, ::-1].cumsum(axis=-1), fake[:, ::-1].cumsum(axis=-1)
+    false_alarms, hits = alarms / alarms[:, -1:], found / found[:, -1:]
     gained = np.diff(hits, axis=-1, prepend=0)
     auc = (gained * (1 - false_alarms + np.diff(false_alarms, axis=-1, prepend=0) / 2)).sum(axis=-1)
-    found, alarms = hits * fake.shape[-1], false_alarms * real.shape[-1]
     ap = (gained * found / np.maximum(found + alarms, 1)).sum(axis=-1)
     surplus = np.concatenate((np.full((len(hits), 1), -1.0), false_alarms + hits - 1), axis=-1)
     after = (surplus >= 0).argmax(axis=-1)[:, None]
@@ -312,22 +347,9 @@ def _figures(real: Ints, fake: Ints, levels: int, above: int) -> Floats:
     curve = np.concatenate((np.zeros((len(hits), 1)), false_alarms), axis=-1)
     start, end = (np.take_along_axis(curve, at, axis=-1) for at in (after - 1, after))
     eer = (start - low / (high - low) * (end - start))[:, 0]
-    right = (real < above).sum(axis=-1) + (fake >= above).sum(axis=-1)
-    accuracy = right / (real.shape[-1] + fake.shape[-1])
-    return np.stack([figure.reshape(leading) for figure in (auc, ap, eer, accuracy)])
-
-
-def _rates(ranks: Ints, levels: int) -> Floats:
-    """Returns the share of each row at or above every level, highest level first: (..., n) to (rows, levels)."""
-    rates: Floats = _counts(ranks, levels)[:, ::-1].cumsum(axis=-1) / ranks.shape[-1]
-    return rates
-
-
-def _counts(numbers: Ints, levels: int) -> Ints:
-    """Counts each number below ``levels`` in each row: (..., n) to (rows, levels)."""
-    rows = numbers.reshape(-1, numbers.shape[-1])
-    places = rows + levels * np.arange(len(rows))[:, None]
-    return np.bincount(places.ravel(), minlength=levels * len(rows)).reshape(len(rows), levels)
+    right = real[:, :above].sum(axis=-1) + fake[:, above:].sum(axis=-1)
+    accuracy = right / (alarms[:, -1] + found[:, -1])
+    return np.stack([auc, ap, eer, accuracy])
 
 
 def _won(scored: Scored) -> Floats:
@@ -335,15 +357,3 @@ def _won(scored: Scored) -> Floats:
     real, fake = scored.split()
     above = np.sign(fake[:, None] - real)
     return (above + 1) / 2
-
-
-def _library(name: str) -> ModuleType:
-    """Imports a module of the optional dependencies on first use, because it takes a second to load.
-
-    Raises:
-        ImportError: if the module is not installed.
-    """
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise ImportError(f"metrics need {name.partition('.')[0]}: pip install 'mgst[train]'") from error

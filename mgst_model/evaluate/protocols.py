@@ -222,8 +222,9 @@ def evaluate(
             )
         intervals = None
         if resamples and level == "video":
-            options = {"threshold": threshold, "confidence": confidence}
-            intervals = bootstrap(scores, labels, resamples=resamples, seed=seed, **options)
+            intervals = bootstrap(
+                scores, labels, threshold=threshold, resamples=resamples, confidence=confidence, seed=seed
+            )
         return GroupResult(name=group.name, metrics=found, intervals=intervals, faceless=faceless, seen=seen)
 
     groups = tuple(measure(group) for group in protocol.groups)

@@ -7,8 +7,9 @@ import io
 import math
 from collections.abc import Sequence
 
-from mgst_model.evaluate.metrics import FIGURES, Estimate, Intervals, Metrics
+from mgst_model.evaluate.metrics import FIGURES, Intervals, Metrics
 from mgst_model.evaluate.protocols import Evaluation
+from mgst_model.evaluate.resampling import Estimate
 
 Cell = str | int | float | Estimate | None
 Row = dict[str, Cell]

@@ -13,7 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mgst_model.evaluate import metrics as module
-from mgst_model.evaluate.metrics import FIGURES, Scored, auc_difference, bootstrap, metrics, pair_accuracy
+from mgst_model.evaluate import resampling
+from mgst_model.evaluate.metrics import (
+    FIGURES,
+    Scored,
+    auc_difference,
+    bootstrap,
+    mean_auc,
+    metrics,
+    pair_accuracy,
+)
+from mgst_model.evaluate.resampling import group_interval
 
 few_scores = st.lists(st.integers(0, 6), min_size=1, max_size=12)
 
@@ -81,11 +91,9 @@ def test_metrics_of_resamples_equal_scikit_learn(real, fake, threshold):
     rng = np.random.default_rng(0)
     rows = [(rng.choice(real, len(real)), rng.choice(fake, len(fake))) for _ in range(3)]
     levels = np.unique(np.array(real + fake)) / 8
-    ranks = [tuple(np.searchsorted(levels, side / 8) for side in row) for row in rows]
+    counts = [[(side[:, None] / 8 == levels).sum(axis=0) for side in row] for row in rows]
     above = int(np.searchsorted(levels, threshold, side="right"))
-    stacked = module._figures(
-        np.stack([row[0] for row in ranks]), np.stack([row[1] for row in ranks]), len(levels), above
-    )
+    stacked = module._figures(np.stack([row[0] for row in counts]), np.stack([row[1] for row in counts]), above)
     for row, found in zip(rows, stacked.T, strict=True):
         scores, labels = scored(row[0].tolist(), row[1].tolist())
         wanted = metrics(scores, labels, threshold=threshold)
@@ -127,7 +135,7 @@ def test_intervals_depend_on_the_seed_and_grow_with_confidence():
 def test_intervals_hardly_depend_on_the_batch_of_resamples(monkeypatch):
     scores, labels = videos.draw(20, 30)
     at_once = bootstrap(scores, labels, resamples=50)
-    monkeypatch.setattr(module, "_BLOCK", 7 * 50)  # seven resamples at once
+    monkeypatch.setattr(resampling, "_BLOCK", 7 * 50)  # seven resamples at once
     low, high = bootstrap(scores, labels, resamples=50).auc
     assert at_once.auc.low == pytest.approx(low, abs=0.1)
     assert at_once.auc.high == pytest.approx(high, abs=0.1)
@@ -233,3 +241,80 @@ def test_a_difference_needs_the_same_samples():
 def test_scores_must_be_a_list(shape):
     with pytest.raises(ValueError, match="match"):
         metrics(np.full(shape, 0.5), np.ones(shape, dtype=int))
+
+
+def repeated(count: int, copies: int) -> tuple[list[float], list[int], list[int]]:
+    """Every video several times, as if one video were several."""
+    scores, labels = videos.draw(count, count)
+    return scores * copies, labels * copies, list(range(2 * count)) * copies
+
+
+def test_copies_in_one_group_do_not_narrow_an_interval():
+    scores, labels, groups = repeated(25, 4)
+    alone = bootstrap(scores[:50], labels[:50], resamples=400)
+    together = bootstrap(scores, labels, groups=groups, resamples=400)
+    naive = bootstrap(scores, labels, resamples=400)
+    for name in ("auc", "eer", "accuracy"):
+        wide, same, narrow = (each[1] - each[0] for each in (getattr(x, name) for x in (alone, together, naive)))
+        assert same == pytest.approx(wide, rel=0.15), name
+        assert narrow < 0.7 * same, name
+    one = Scored.of(scores[:50], labels[:50])
+    many = Scored.of(scores, labels)
+    for figure in (
+        mean_auc,
+        lambda some, **how: auc_difference(some, [Scored.of(-x.scores, x.labels) for x in some], **how),
+    ):
+        assert figure([many], groups=groups).low == pytest.approx(figure([one]).low, abs=0.03)
+
+
+def test_groups_of_one_sample_are_no_groups():
+    scores, labels = videos.draw(20, 30)
+    assert bootstrap(scores, labels, groups=range(50), resamples=50) == bootstrap(scores, labels, resamples=50)
+    assert bootstrap(scores, labels, groups=[f"p{i}" for i in range(50)], resamples=50) == bootstrap(
+        scores, labels, resamples=50
+    )
+
+
+def test_a_pair_of_one_person_stays_together():
+    # Every fake scores just above its own real video: the spread of the people is in both.
+    base = np.array(videos.draw(40, 0, apart=0)[0]) / 2
+    scores, labels = [*base, *(base + 0.2)], [0] * 40 + [1] * 40
+    loose, paired = (bootstrap(scores, labels, groups=groups).auc for groups in (None, [*range(40)] * 2))
+    assert paired.high - paired.low < 0.8 * (loose.high - loose.low)
+
+
+def test_a_mean_auc_is_the_mean_of_the_aucs_of_all_trainings():
+    some = [Scored.of(*videos.draw(30, 20, seed=seed)) for seed in range(3)]
+    found = mean_auc(some)
+    assert found.value == pytest.approx(sum(metrics(*each).auc for each in some) / 3)
+    assert found.low < found.value < found.high
+    single = mean_auc(some[:1])
+    assert (single.low, single.high) == pytest.approx(tuple(bootstrap(*some[0]).auc), abs=0.03)
+
+
+def test_classes_in_one_group_have_no_interval():
+    scores, labels = [0.1, 0.2, 0.3, 0.8, 0.9], [0, 0, 0, 1, 1]
+    groups = ["a", "b", "c", "d", "d"]
+    assert math.isnan(bootstrap(scores, labels, groups=groups).auc.low)
+    assert mean_auc([Scored.of(scores, labels)], groups=groups)[0] == 1
+    assert math.isnan(mean_auc([Scored.of(scores, labels)], groups=groups).low)
+    # One group has both classes, so it is in every resample.
+    assert bootstrap(scores, labels, groups=["a", "b", "c", "a", "d"], resamples=20).auc == (1, 1)
+
+
+def test_there_must_be_one_group_per_sample():
+    with pytest.raises(ValueError, match="one group per sample, got 2 groups for 3 samples"):
+        bootstrap([0.1, 0.2, 0.3], [0, 1, 1], groups=["a", "b"])
+
+
+def test_any_figure_has_an_interval_over_groups():
+    values = np.array(videos.draw(60, 0)[0])
+    groups = np.arange(60) // 2
+    found = group_interval(lambda rows: float(values[rows].mean()), groups.tolist())
+    means = values.reshape(30, 2).mean(axis=1)
+    assert found.value == pytest.approx(values.mean())
+    assert found.high - found.low == pytest.approx(2 * 1.96 * means.std() / math.sqrt(30), rel=0.15)
+    assert group_interval(lambda rows: 1.0, ["a", "a"])[0] == 1
+    assert math.isnan(group_interval(lambda rows: 1.0, ["a", "a"]).low)
+    # A figure that some resamples do not have.
+    assert group_interval(lambda rows: math.nan if 0 not in rows else 0.5, [*range(5)]) == (0.5, 0.5, 0.5)

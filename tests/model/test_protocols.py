@@ -13,9 +13,10 @@ from videos import predictions, video
 
 from mgst_data.core import UsageError
 from mgst_model.evaluate.differences import difference_rows
-from mgst_model.evaluate.metrics import Estimate, Scored, auc_difference, metrics
+from mgst_model.evaluate.metrics import Scored, auc_difference, metrics
 from mgst_model.evaluate.predictions import Predictions
 from mgst_model.evaluate.protocols import Group, Protocol, evaluate
+from mgst_model.evaluate.resampling import Estimate
 from mgst_model.evaluate.tables import comparison, csv_text, group_rows, markdown, text
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs" / "eval").glob("*.toml"))
