@@ -42,7 +42,7 @@ PLAIN_HEADINGS = """
     train training tree tried tutorials two types use was were what where which who whole why with words work write
     wrong you your
 """
-FOREIGN = ("changelog.md", "contributing.md", "gallery.md", "papers.md")
+FOREIGN = ("changelog.md", "contributing.md", "gallery.md", "papers.md", "reproduce.md")
 
 
 def terms() -> set[str]:

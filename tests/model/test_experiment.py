@@ -8,19 +8,23 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from mgst_cli.common.tables import preset_file
-from mgst_cli.train.build import TABLES, build_experiment
+from mgst_cli.common.options import PAPERS
+from mgst_cli.common.tables import PARTS, preset_file
+from mgst_cli.data.source import EXTRACTION
+from mgst_cli.train.build import SOURCES, TABLES, build_experiment
 from mgst_cli.train.command import PRESETS
 
 from mgst_data.core import UsageError
+from mgst_model.evaluate.protocols import Protocol
 from mgst_model.networks.renamed import RENAMED
 from mgst_model.train import DetectionTask, Experiment, TrainConfig
 from mgst_model.train.experiment import Fakes
 
-CONFIGS = sorted((Path(__file__).parents[2] / "configs" / "train").glob("*.toml"))
+ROOT = Path(__file__).parents[2] / "configs"
+CONFIGS, PAPER_CONFIGS = (sorted((ROOT / folder).glob("*.toml")) for folder in ("train", "papers"))
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", CONFIGS + PAPER_CONFIGS, ids=lambda path: path.stem)
 def test_every_shipped_file_builds(path):
     experiment = build_experiment(path, {}, ())
     DetectionTask(experiment.data, experiment.augment, experiment.loss, experiment.network)
@@ -31,8 +35,27 @@ def test_every_preset_is_a_file_and_every_file_a_preset():
     assert sorted(PRESETS) == [path.stem for path in CONFIGS]
     for name in PRESETS:
         assert preset_file(name).samefile(next(path for path in CONFIGS if path.stem == name))
+    assert sorted(PAPERS) == [f"papers/{path.stem}" for path in PAPER_CONFIGS]
+    for name, path in zip(sorted(PAPERS), PAPER_CONFIGS, strict=True):
+        assert preset_file(name).samefile(path)
     with pytest.raises(UsageError, match="unknown configuration 'smal'"):
         preset_file("smal")
+
+
+def test_the_parts_of_a_file_are_the_tables_of_the_commands():
+    extraction, training, evaluation = map(set, PARTS)
+    assert extraction == set(EXTRACTION)
+    assert training == {*TABLES, SOURCES}
+    assert evaluation == {field.name for field in fields(Protocol)}
+
+
+def test_a_file_without_a_part_of_the_command_is_rejected(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text("[train]\nepochs = 3\n[extract]\nsize = 100\n")
+    assert build_experiment(path, {}, ()).train.epochs == 3
+    path.write_text("[extract]\nsize = 100\n")
+    with pytest.raises(UsageError, match=r"mine.toml: has only extract, which another command reads; needed: network"):
+        build_experiment(path, {}, ())
 
 
 def test_no_options_give_the_default():
