@@ -22,12 +22,12 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 # Words of options that mean what they mean everywhere. All other words of options are terms of the glossary.
 PLAIN = """
-    accumulate adapter again allow batch batches blocks by clip columns config count data debug decay device devices
-    dim drop dry epochs every executor focal format from gamma heads image init input json kind level limit lr
-    metrics missing mix mlp model models network no norm output p path people per pictures precision predictions
-    pretrained quality radius ratio reader retry robustness rows save scale scoring seed set side single size
-    skipped source src strict target test threshold training upsample val validate verify version weight weights
-    workers
+    accumulate adapter again allow at batch batches best blocks by clip columns config count data debug decay device
+    devices dim drop dry epochs every executor focal format from gamma heads image init input json kind level limit
+    lr metrics missing mix mlp model models momentum network no norm of optimizer output p path people per pictures
+    precision predictions pretrained quality radius range ratio reader retry robustness rows save scale scoring seed
+    set side single size skipped source src start strict target test threshold training upsample val validate verify
+    version weight weights workers
 """
 
 # The same for headings of the documentation. Pages about other projects and about data sets use the words of those.
@@ -42,7 +42,7 @@ PLAIN_HEADINGS = """
     train training tree tried tutorials two types use was were what where which who whole why with words work write
     wrong you your
 """
-FOREIGN = ("changelog.md", "contributing.md", "gallery.md", "papers.md")
+FOREIGN = ("changelog.md", "contributing.md", "gallery.md", "papers.md", "reproduce.md")
 
 
 def terms() -> set[str]:

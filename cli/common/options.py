@@ -10,7 +10,10 @@ import cloup
 from cloup import Command
 from cloup import option_group as options
 
-__all__ = ["Command", "json_option", "option", "options"]
+__all__ = ["PAPERS", "Command", "json_option", "option", "options"]
+
+# Files in configs/papers. Each has the options of extraction, training and evaluation of a paper.
+PAPERS = ("papers/sbi", "papers/fakestormer", "papers/multi_grained")
 
 
 def option(*names: str, **settings: Any) -> Callable[..., Any]:

@@ -15,6 +15,13 @@ from mgst_data.core import UsageError
 from mgst_data.core.errors import check_name
 
 Sections = dict[str, dict[str, Any]]
+# Names of the top level of a file, by the command that reads them: extraction, training, evaluation. A file may have
+# the parts of several commands.
+PARTS = (
+    ("source", "extract"),
+    ("network", "data", "augment", "loss", "train", "sources"),
+    ("name", "description", "groups"),
+)
 _WORDS = {bool: "true or false", int: "an integer", float: "a number", str: "text"}
 
 
@@ -35,7 +42,7 @@ def build_tables(
         flags: Values of command-line options, by name of a field of any table. None and () mean not given.
         overrides: Texts ``"table.name=value"``. The value is TOML; text needs no quotes.
         renamed: Current name of each renamed option, by its old name ``"table.name"``. An old name is an error.
-        others: Names of tables of the file that are read elsewhere.
+        others: Names of tables of the same command that are read elsewhere.
 
     Returns:
         One instance of the dataclass per table, by name of the table.
@@ -46,7 +53,8 @@ def build_tables(
     sections: Sections = {name: {} for name in kinds}
     merge = partial(_merge, kinds, sections, renamed=renamed or {})
     if path is not None:
-        merge({name: values for name, values in read_toml(path).items() if name not in others}, where=str(path))
+        part = read_part(path, kinds)
+        merge({name: values for name, values in part.items() if name not in others}, where=str(path))
     for name, kind in kinds.items():
         own = {field.name for field in fields(kind)}
         sections[name] |= {flag: value for flag, value in flags.items() if flag in own and value not in (None, ())}
@@ -73,6 +81,25 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise UsageError((error.strerror or "cannot be read").lower(), where=path, hint="check the path") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"not valid TOML: {error}", where=path, hint="correct the file") from error
+
+
+def read_part(path: Path, names: Collection[str]) -> dict[str, Any]:
+    """Returns the content of a TOML file without the parts of other commands, see ``PARTS``.
+
+    Args:
+        path: TOML file.
+        names: Names of the top level that the command reads; one is enough.
+
+    Raises:
+        UsageError: if the file cannot be read, is not valid TOML, or has only parts of other commands.
+    """
+    content = read_toml(path)
+    foreign = {name for part in PARTS if not {*part} & {*names} for name in part}
+    mine = {name: values for name, values in content.items() if name not in foreign}
+    if content and not mine:
+        there, needed = ", ".join(content), ", ".join(names)
+        raise UsageError(f"has only {there}, which another command reads; needed: {needed}", where=path)
+    return mine
 
 
 def _override(text: str, kinds: Mapping[str, type]) -> Sections:
@@ -145,13 +172,14 @@ def preset_file(name: str, folder: str = "train") -> Path:
     """Returns the file of a configuration that is installed with this package.
 
     Args:
-        name: Name of the file without ".toml".
+        name: Name of the file without ".toml"; with its folder, such as "papers/sbi", if that is another one.
         folder: Folder inside ``configs``: "train", "eval" or "extract".
 
     Raises:
         UsageError: if there is no such file.
     """
-    path = Path(str(files("mgst_configs") / folder / f"{name}.toml"))
+    inside, _, stem = name.rpartition("/")
+    path = Path(str(files("mgst_configs") / (inside or folder) / f"{stem}.toml"))
     if not path.is_file():
         known = ", ".join(sorted(other.stem for other in path.parent.glob("*.toml")))
         raise UsageError(f"unknown configuration {name!r}; known: {known}", where=path.parent)

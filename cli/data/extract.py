@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ..common.errors import INTERRUPTED, debug_option
-from ..common.options import Command, json_option, option, options
+from ..common.options import PAPERS, Command, json_option, option, options
 
 EPILOG = """\b
 Examples:
@@ -132,8 +132,9 @@ with a note; 2 wrong option or input; 130 interrupted.
     "Run",
     option("--out", type=click.Path(), metavar="FOLDER",
            help="Folder for the shards: a new one, or one of an interrupted run. Required without --dry-run."),
-    option("--config", "config_file", type=click.Path(path_type=Path), metavar="FILE",
-           help="TOML file with options. Options on the command line override it."),
+    option("--config", "config_file", type=click.Path(path_type=Path), metavar="FILE|PAPER",
+           help=f"TOML file with options, or those of a paper: {', '.join(PAPERS)}. Options on the command line "
+           "override it."),
     option("--set", "overrides", multiple=True, metavar="TABLE.NAME=VALUE",
            help="Set one option of the configuration, such as extract.size=256. Can be repeated."),
     option("--workers", type=int, metavar="N", help="Number of worker processes. [default: one per core]"),
@@ -178,7 +179,7 @@ def extract(
         ctx: Context of click; holds ``--debug``.
         src: Folder of the data set, or a manifest.
         out: Folder for the shards; None only with ``dry_run``.
-        config_file: TOML file with options.
+        config_file: TOML file with options, or the name of a paper.
         overrides: Texts ``"table.name=value"`` of ``--set``.
         workers: Number of workers; None for one per core.
         executor: Name of the executor that distributes the work.
@@ -199,10 +200,13 @@ def extract(
     # Imported here because torch takes seconds to import, and --help must be fast.
     from mgst_data.extract import extract as run
 
+    from ..common.tables import preset_file
     from . import show
     from .progress import extract_watcher
     from .source import build_config, scan_source
 
+    if config_file is not None and config_file.as_posix() in PAPERS:
+        config_file = preset_file(config_file.as_posix())
     config = build_config(config_file, flags, overrides)
     scan = scan_source(src, config.source, masks=config.extract.masks)
     show.scan(scan)

@@ -8,7 +8,7 @@ import click
 from click.core import ParameterSource
 
 from ..common.errors import LoneCommand, debug_option, run_script
-from ..common.options import json_option, option, options
+from ..common.options import PAPERS, json_option, option, options
 
 EPILOG = """\b
 Examples:
@@ -24,7 +24,7 @@ command again.
 \b
 Exit codes: 0 complete, 1 failed, 2 wrong option or input, 130 interrupted.
 """
-PROTOCOLS = ("in_domain", "cross_dataset", "per_method", "per_compression")
+PROTOCOLS = ("in_domain", "cross_dataset", "six_data_sets", "per_method", "per_compression", *PAPERS)
 KINDS = ("saturation", "contrast", "block_wise", "gaussian_noise", "gaussian_blur", "pixelation", "h264")
 # Options that have no effect on saved scores.
 SCORING = ("segments", "tracks", "device", "batch", "again")

@@ -28,7 +28,7 @@ from mgst_model.evaluate.protocols import Evaluation, Protocol, evaluate, protoc
 from mgst_model.evaluate.robustness import Robustness
 
 from ..common.inputs import beside
-from ..common.tables import preset_file, read_toml
+from ..common.tables import preset_file, read_part
 from .progress import score_watcher
 from .show import Results, show_results, write_results
 
@@ -129,7 +129,7 @@ def read_protocol(name: str, known: Sequence[str]) -> Protocol:
         path = Path(name)
     else:
         raise UsageError(f"unknown protocol {name!r}; known: {', '.join(known)}", hint="or give a .toml file")
-    return Protocol.of(read_toml(path), where=path)
+    return Protocol.of(read_part(path, ("name", "description", "groups")), where=path)
 
 
 def default_folder(paths: Sequence[Path]) -> Path:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ..common.errors import INTERRUPTED, LoneCommand, debug_option, run_script
-from ..common.options import json_option, option, options
+from ..common.options import PAPERS, json_option, option, options
 
 EPILOG = """\b
 Examples:
@@ -38,9 +38,10 @@ PRESETS = ("base", "small", "small_frames", "small_patches", "small_joined", "cl
     "Training",
     option(
         "--preset",
-        type=click.Choice(PRESETS),
+        type=click.Choice(PRESETS + PAPERS),
         metavar="NAME",
-        help=f"Network and training options: {', '.join(PRESETS)}. [default: base with a GPU, small without]",
+        help=f"Network and training options: {', '.join(PRESETS)}; those of a paper: {', '.join(PAPERS)}. "
+        "[default: base with a GPU, small without]",
     ),
     option(
         "--config",

@@ -206,7 +206,7 @@ def source_lines(made: Sequence[Contribution], *, planned: bool) -> list[str]:
 
 def validation_line(report: Validation) -> str:
     """Describes the result of a validation; with several sources, also their AUC."""
-    best = "  best so far" if report.best else ""
+    best = "  saved as best" if report.best else ""
     parts = ", ".join(f"{printable(name)} {auc:.4f}" for name, auc, _ in report.parts)
     by_source = f" (mean of {parts})" if parts else ""
     return f"epoch {report.epoch + 1}: validation AUC {report.auc:.4f}{by_source}, loss {report.loss:.4f}{best}"

@@ -14,6 +14,8 @@ Fakes = Literal["none", "blends", "videos", "both"]
 BlendAt = Literal["input", "native"]
 PatchTarget = Literal["change", "boundary"]
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+OptimizerName = Literal["adamw", "sgd"]
+Decay = Literal["cosine", "linear"]
 NONE = "none"
 
 
@@ -26,7 +28,7 @@ class DataConfig:
         frames: Number of frames T of a segment.
         test_frames: Number of frames of a segment for scoring; 0 for the same number as in training.
         stride: Video frames from one frame of a segment to the next, in training. Scoring uses consecutive frames.
-        size: Side of the frames, in pixels; a multiple of 32.
+        size: Side of the frames, in pixels, at least 32; a multiple of 32 except with ``network.kind=image``.
         face_margin: Margin around the face box in validation and scoring, relative to its width or height
             (:class:`mgst_data.augment.FaceCrop`); 0.125 in self-blended images. None for the whole crops of the shards.
         batch_size: Segments that each process reads per step. Blends are added to them.
@@ -58,8 +60,7 @@ class DataConfig:
             _within(f"data.{name}", getattr(self, name), 1, 10**6)
         for name in ("test_frames", "workers"):
             _within(f"data.{name}", getattr(self, name) or 0, 0, 10**6)
-        if self.size % 32 or self.size < 32:
-            raise UsageError(f"data.size must be a multiple of 32, got {self.size}")
+        _within("data.size", self.size, 32, 4096)
         if self.face_margin is not None:
             _within("data.face_margin", self.face_margin, -0.4, 10)
 
@@ -155,13 +156,17 @@ class TrainConfig:
 
     Attributes:
         epochs: Passes over the videos.
-        lr: Highest learning rate of AdamW.
+        optimizer: "adamw", or "sgd" with momentum.
+        momentum: Momentum of "sgd", [0, 1); no effect on "adamw".
+        lr: Highest learning rate.
         backbone_lr_scale: Learning-rate factor of the part ``backbone`` of the network, which is pre-trained.
         guidance_lr_scale: Learning-rate factor of the part ``guidance`` of the network, which connects the streams. Its
             initial output is 0. In a short training that starts from trained streams, it hardly changes at the rate
             that suits the streams. This factor is our own addition for that case.
         weight_decay: Weight decay of all parameters except biases and norms.
-        warmup_epochs: Epochs over which the learning rate rises. It then falls to 1 % along a cosine.
+        warmup_epochs: Epochs over which the learning rate rises.
+        decay: How the learning rate then falls to 1 %: along a "cosine" or "linear".
+        decay_start: Share of all steps after which the learning rate falls, [0, 1]; before, it is constant.
         clip_norm: Largest norm of the gradient; 0 for no limit.
         accumulate_batches: Batches per step.
         ema_decay: Decay per step of the averaged weights, which are validated and saved; 0 for no average. It is
@@ -171,6 +176,8 @@ class TrainConfig:
         seed: Seed of all random numbers.
         save_every: Steps between saved states. A state is also saved after every epoch.
         validate_every: Epochs between validations. The last epoch is always validated.
+        best_of: ``best`` has the latest of this number of best validations. With 1, it is the best one. Above 1, it is
+            a later one among similar ones: published code of self-blended images takes the latest of five.
         init_from: Weights of earlier trainings that replace ``network.pretrained``; empty for none. Either weights of
             the same network; or of its spatial stream alone, to which the temporal stream is added; or of both streams,
             each trained alone. Separate training is our own design: the spatial stream sees many more faces in the same
@@ -181,11 +188,15 @@ class TrainConfig:
     """
 
     epochs: int = 20
+    optimizer: OptimizerName = "adamw"
+    momentum: float = 0.9
     lr: float = 1e-4
     backbone_lr_scale: float = 0.3
     guidance_lr_scale: float = 1.0
     weight_decay: float = 0.05
     warmup_epochs: float = 1.0
+    decay: Decay = "cosine"
+    decay_start: float = 0.0
     clip_norm: float = 1.0
     accumulate_batches: int = 1
     ema_decay: float = 0.9998
@@ -194,17 +205,21 @@ class TrainConfig:
     seed: int = 0
     save_every: int = 500
     validate_every: int = 1
+    best_of: int = 1
     init_from: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        _one_of("train.precision", self.precision, get_args(Precision))
-        for name in ("epochs", "accumulate_batches", "save_every", "validate_every"):
+        for name, known in (("precision", Precision), ("optimizer", OptimizerName), ("decay", Decay)):
+            _one_of(f"train.{name}", getattr(self, name), get_args(known))
+        for name in ("epochs", "accumulate_batches", "save_every", "validate_every", "best_of"):
             _within(f"train.{name}", getattr(self, name), 1, 10**9)
         for name in ("lr", "backbone_lr_scale", "guidance_lr_scale", "weight_decay", "warmup_epochs", "clip_norm",
                      "sam_radius"):  # fmt: skip
             _within(f"train.{name}", getattr(self, name), 0, 10**6)
-        if not 0 <= self.ema_decay < 1:
-            raise UsageError(f"train.ema_decay must be in [0, 1), got {self.ema_decay}")
+        _within("train.decay_start", self.decay_start, 0, 1)
+        for name in ("ema_decay", "momentum"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UsageError(f"train.{name} must be in [0, 1), got {getattr(self, name)}")
         if self.sam_radius and self.accumulate_batches > 1:
             what = "train.sam_radius and train.accumulate_batches cannot be combined"
             raise UsageError(what, hint="use larger batches")
@@ -229,6 +244,8 @@ class Experiment:
     train: TrainConfig = field(default_factory=TrainConfig)
 
     def __post_init__(self) -> None:
+        if self.network.kind == "parallel" and self.data.size % 32:
+            raise UsageError(f"data.size must be a multiple of 32, got {self.data.size}")
         if self.augment.temporal_p and self.data.frames == 2 and self.data.fakes != "videos":
             hint = "raise data.frames or use augment.temporal_p=0"
             raise UsageError("augment.temporal_p has no effect on segments of 2 frames", hint=hint)

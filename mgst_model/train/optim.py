@@ -11,14 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mgst_model.train.experiment import TrainConfig
+from mgst_model.train.experiment import Decay, TrainConfig
 
 # Final learning rate as a share of the highest one.
 FINAL = 0.01
 
 
 def parameter_groups(network: nn.Module, config: TrainConfig) -> list[dict[str, Any]]:
-    """Returns the parameter groups of AdamW. Each group has its learning-rate factor as ``scale``.
+    """Returns the parameter groups of the optimizer. Each group has its learning-rate factor as ``scale``.
 
     Backbone and guidance have their own factors. Biases and norms have no weight decay.
 
@@ -42,19 +42,38 @@ def parameter_groups(network: nn.Module, config: TrainConfig) -> list[dict[str, 
     ]
 
 
-def learning_rate(step: int, *, steps: int, warmup: int, highest: float) -> float:
-    """Returns the learning rate of a step: a linear warm-up to ``highest``, then half a cosine down to 1 % of it.
+def make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """Builds the optimizer of a training.
+
+    Args:
+        network: Network with its trainable parameters.
+        config: Options of the optimisation.
+    """
+    groups = parameter_groups(network, config)
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum)
+    return torch.optim.AdamW(groups, lr=config.lr)
+
+
+def learning_rate(
+    step: int, *, steps: int, warmup: int, highest: float, decay: Decay = "cosine", decay_start: float = 0.0
+) -> float:
+    """Returns the learning rate of a step: a linear warm-up to ``highest``, a constant part, and a fall to 1 % of it.
 
     Args:
         step: Number of the step, from 0.
         steps: Number of steps of the training.
         warmup: Number of warm-up steps. The rate of the first step is above 0.
         highest: Learning rate at the end of the warm-up.
+        decay: The fall follows half a "cosine", or a line ("linear").
+        decay_start: Share of the steps after which the rate falls, but not before the end of the warm-up.
     """
     if step < warmup:
         return highest * (step + 1) / warmup
-    along = min(1.0, (step - warmup) / max(1, steps - warmup))
-    return highest * (FINAL + (1 - FINAL) * (1 + math.cos(math.pi * along)) / 2)
+    start = max(warmup, round(decay_start * steps))
+    along = min(1.0, max(0, step - start) / max(1, steps - start))
+    left = 1 - along if decay == "linear" else (1 + math.cos(math.pi * along)) / 2
+    return highest * (FINAL + (1 - FINAL) * left)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

@@ -27,7 +27,7 @@ from mgst_model.train.clock import Clock
 from mgst_model.train.data import Loader
 from mgst_model.train.experiment import TrainConfig
 from mgst_model.train.launch import make_fabric
-from mgst_model.train.optim import climbed, learning_rate, parameter_groups, set_learning_rate
+from mgst_model.train.optim import climbed, learning_rate, make_optimizer, set_learning_rate
 from mgst_model.train.signals import stop_requests, workers_deaf_to_stopping
 from mgst_model.train.state import STEPS, VALIDATIONS, TrainFolder, load_state
 from mgst_model.train.task import Task, TaskExamples
@@ -99,12 +99,13 @@ class Trainer:
         self.steps = self.per_epoch * config.epochs
         if isinstance(task, nn.Module):
             task.to(fabric.device)
-        optimizer = torch.optim.AdamW(parameter_groups(network, config), lr=config.lr)
         self.plain = network
-        self.network, self.optimizer = fabric.setup(network, optimizer)
+        self.network, self.optimizer = fabric.setup(network, make_optimizer(network, config))
         self.averaged = ModelEmaV3(network, decay=config.ema_decay, use_warmup=True) if config.ema_decay else None
         self.clock = Clock(fabric.device)
         self.step, self.best = 0, Validation(0, 0, auc=-math.inf, loss=math.inf, best=False)
+        # AUC and negative loss of the best validations, as many as config.best_of.
+        self.reached = [(-math.inf, -math.inf)] * config.best_of
         # The epoch that is trained but whose validation was interrupted.
         self.unvalidated: int | None = None
         self.folder: TrainFolder | None = None
@@ -193,6 +194,8 @@ class Trainer:
             steps=self.steps,
             warmup=round(self.config.warmup_epochs * self.per_epoch),
             highest=self.config.lr,
+            decay=self.config.decay,
+            decay_start=self.config.decay_start,
         )
         set_learning_rate(self.optimizer, rate)
         sums: dict[str, float] = {}
@@ -279,11 +282,12 @@ class Trainer:
         network = self.trained.eval()
         parts = [(name, *self._validate_part(network, name, asked)) for name in self.validation_loaders]
         reached, loss = (sum(values) / len(parts) for values in list(zip(*parts, strict=True))[1:])
-        better = (reached, -loss) > (self.best.auc, -self.best.loss)
+        better = (reached, -loss) > min(self.reached)
         report = Validation(
             self.step, epoch, reached, loss, better, tuple(parts) if "" not in self._first_draws else ()
         )
-        self.best = report if better else self.best
+        if better:
+            self.best, self.reached = report, sorted([*self.reached, (reached, -loss)])[1:]
         self.unvalidated = None
         if self.folder is not None and self.curves is not None:
             row = {"step": self.step, "epoch": epoch, "auc": report.auc, "loss": report.loss, "best": int(better)}
@@ -368,6 +372,7 @@ class Trainer:
                     "unvalidated": self.unvalidated,
                     "processes": self.fabric.world_size,
                     "best": list(astuple(self.best)),
+                    "reached": self.reached,
                     "network": self.plain.state_dict(),
                     "averaged": {} if self.averaged is None else self.averaged.module.state_dict(),
                     "task": self.task.state_dict() if isinstance(self.task, nn.Module) else {},
@@ -389,6 +394,8 @@ class Trainer:
             hint = "steps and learning rates depend on it: use the same number, or choose another output folder (--out)"
             raise ConfigMismatchError(what, where=self.out, hint=hint)
         self.step, self.best, self.unvalidated = state["step"], Validation(*state["best"]), state.get("unvalidated")
+        # States of earlier versions have the best validation only.
+        self.reached = state.get("reached", [(self.best.auc, -self.best.loss)])
         try:
             self.plain.load_state_dict(state["network"])
         except RuntimeError as error:

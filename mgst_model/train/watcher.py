@@ -38,7 +38,7 @@ class Validation:
         epoch: Number of the epoch, from 0.
         auc: AUC of segments.
         loss: Mean loss.
-        best: Whether it is the best validation so far.
+        best: Whether its weights are saved as ``best``.
         parts: Name, AUC and loss of each source, if there are several; ``auc`` and ``loss`` are then their means.
     """
 

@@ -8,7 +8,8 @@ from mgst_cli.data.source import SourceConfig, build_config
 from mgst_data.core import UsageError
 from mgst_data.extract import ExtractConfig
 
-CONFIGS = sorted((Path(__file__).parents[2] / "configs" / "extract").glob("*.toml"))
+ROOT = Path(__file__).parents[2] / "configs"
+CONFIGS = sorted([*ROOT.glob("extract/*.toml"), *ROOT.glob("papers/*.toml")])
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)

@@ -320,7 +320,8 @@ def test_weights_called_best_are_named_after_their_folder(shards, make_weights, 
 
 
 def test_every_installed_protocol_is_valid():
-    assert [read_protocol(name, PROTOCOLS).name for name in PROTOCOLS] == list(PROTOCOLS)
+    for name in PROTOCOLS:
+        assert read_protocol(name, PROTOCOLS).name == name.rpartition("/")[2]
     with pytest.raises(UsageError, match="unknown protocol"):
         read_protocol("default", PROTOCOLS)
 

@@ -8,19 +8,23 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from mgst_cli.common.tables import preset_file
-from mgst_cli.train.build import TABLES, build_experiment
+from mgst_cli.common.options import PAPERS
+from mgst_cli.common.tables import PARTS, preset_file
+from mgst_cli.data.source import EXTRACTION
+from mgst_cli.train.build import SOURCES, TABLES, build_experiment
 from mgst_cli.train.command import PRESETS
 
 from mgst_data.core import UsageError
+from mgst_model.evaluate.protocols import Protocol
 from mgst_model.networks.renamed import RENAMED
 from mgst_model.train import DetectionTask, Experiment, TrainConfig
 from mgst_model.train.experiment import Fakes
 
-CONFIGS = sorted((Path(__file__).parents[2] / "configs" / "train").glob("*.toml"))
+ROOT = Path(__file__).parents[2] / "configs"
+CONFIGS, PAPER_CONFIGS = (sorted((ROOT / folder).glob("*.toml")) for folder in ("train", "papers"))
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", CONFIGS + PAPER_CONFIGS, ids=lambda path: path.stem)
 def test_every_shipped_file_builds(path):
     experiment = build_experiment(path, {}, ())
     DetectionTask(experiment.data, experiment.augment, experiment.loss, experiment.network)
@@ -31,8 +35,27 @@ def test_every_preset_is_a_file_and_every_file_a_preset():
     assert sorted(PRESETS) == [path.stem for path in CONFIGS]
     for name in PRESETS:
         assert preset_file(name).samefile(next(path for path in CONFIGS if path.stem == name))
+    assert sorted(PAPERS) == [f"papers/{path.stem}" for path in PAPER_CONFIGS]
+    for name, path in zip(sorted(PAPERS), PAPER_CONFIGS, strict=True):
+        assert preset_file(name).samefile(path)
     with pytest.raises(UsageError, match="unknown configuration 'smal'"):
         preset_file("smal")
+
+
+def test_the_parts_of_a_file_are_the_tables_of_the_commands():
+    extraction, training, evaluation = map(set, PARTS)
+    assert extraction == set(EXTRACTION)
+    assert training == {*TABLES, SOURCES}
+    assert evaluation == {field.name for field in fields(Protocol)}
+
+
+def test_a_file_without_a_part_of_the_command_is_rejected(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text("[train]\nepochs = 3\n[extract]\nsize = 100\n")
+    assert build_experiment(path, {}, ()).train.epochs == 3
+    path.write_text("[extract]\nsize = 100\n")
+    with pytest.raises(UsageError, match=r"mine.toml: has only extract, which another command reads; needed: network"):
+        build_experiment(path, {}, ())
 
 
 def test_no_options_give_the_default():
@@ -60,12 +83,17 @@ def test_flags_override_the_file_and_set_overrides_flags(tmp_path):
         ("train.lr=-1", r"train.lr must be in \[0, .*got -1.0"),
         ("train.lr=nan", r"train.lr must be in \[0, .*got nan"),
         ("train.ema_decay=1", r"train.ema_decay must be in \[0, 1\), got 1.0"),
+        ("train.momentum=1", r"train.momentum must be in \[0, 1\), got 1.0"),
+        ("train.optimizer=adam", "train.optimizer must be one of adamw, sgd, got 'adam'"),
+        ("train.decay=step", "train.decay must be one of cosine, linear, got 'step'"),
+        ("train.decay_start=1.5", r"train.decay_start must be in \[0, 1\], got 1.5"),
+        ("train.best_of=0", r"train.best_of must be in \[1, .*got 0"),
         ("train.precision=16", "train.precision must be one of 32-true, bf16-mixed, 16-mixed, got 16"),
         ("data.fakes=none", "data.fakes must be one of .*, got 'none'"),
         ("data.frames=0", r"data.frames must be in \[1, .*got 0"),
         ("data.test_frames=-1", r"data.test_frames must be in \[0, .*got -1"),
         ("data.size=100", "data.size must be a multiple of 32, got 100"),
-        ("data.size=0", "data.size must be a multiple of 32, got 0"),
+        ("data.size=0", r"data.size must be in \[32, .*got 0"),
         ("augment.blend_preset=sbl", "augment.blend_preset must be one of .*, got 'sbl'"),
         ("augment.recipe=temporal_fakes", "augment.recipe: 'temporal_fakes' is label-making"),
         ("augment.recipe=self_blend", "augment.recipe: 'self_blend' is label-making"),
@@ -109,6 +137,11 @@ def test_sam_cannot_be_combined_with_some_options(other):
     with pytest.raises(UsageError, match=f"train.sam_radius and {other.partition('=')[0]}.* cannot be combined"):
         build_experiment(None, {}, ["train.sam_radius=0.05", other])
     build_experiment(None, {}, ["train.sam_radius=0.05"])
+
+
+def test_a_network_of_single_frames_takes_any_size():
+    given = ["network.kind=image", "data.size=380", "augment.temporal_p=0"]
+    assert build_experiment(None, {}, given).data.size == 380
 
 
 def test_a_donor_needs_another_segment_in_the_batch():

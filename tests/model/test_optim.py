@@ -12,7 +12,7 @@ from torch import nn
 
 from mgst_model.networks import NetworkConfig, build_network
 from mgst_model.train import TrainConfig
-from mgst_model.train.optim import climbed, learning_rate, parameter_groups, set_learning_rate
+from mgst_model.train.optim import climbed, learning_rate, make_optimizer, parameter_groups, set_learning_rate
 
 
 @pytest.fixture(autouse=True)
@@ -34,9 +34,24 @@ def test_the_rate_rises_as_a_line_and_falls_as_a_cosine():
     assert learning_rate(14, steps=14, warmup=4, highest=0.8) == pytest.approx(0.008)
 
 
-@given(steps=st.integers(1, 200), warmup=st.integers(0, 250), highest=st.floats(1e-6, 10))
-def test_the_rate_has_one_maximum_and_is_never_0(steps, warmup, highest):
-    rates = [learning_rate(step, steps=steps, warmup=warmup, highest=highest) for step in range(steps)]
+def test_the_rate_can_fall_as_a_line_over_the_last_quarter():
+    rates = [
+        learning_rate(step, steps=100, warmup=0, highest=1.0, decay="linear", decay_start=0.75) for step in range(101)
+    ]
+    assert rates[:76] == [1.0] * 76
+    assert rates[75:] == pytest.approx([1 - 0.99 * step / 25 for step in range(26)])
+
+
+@given(
+    steps=st.integers(1, 200),
+    warmup=st.integers(0, 250),
+    highest=st.floats(1e-6, 10),
+    decay=st.sampled_from(["cosine", "linear"]),
+    decay_start=st.floats(0, 1),
+)
+def test_the_rate_has_one_maximum_and_is_never_0(steps, warmup, highest, decay, decay_start):
+    options = {"warmup": warmup, "highest": highest, "decay": decay, "decay_start": decay_start}
+    rates = [learning_rate(step, steps=steps, **options) for step in range(steps)]
     top = min(warmup, steps)
     assert all(0 < rate <= highest * (1 + 1e-9) for rate in rates)
     assert rates[:top] == sorted(rates[:top])
@@ -70,6 +85,19 @@ def test_every_group_gets_the_rate_times_its_factor():
     optimizer = torch.optim.AdamW(parameter_groups(network(), TrainConfig(backbone_lr_scale=0.25)), lr=1.0)
     set_learning_rate(optimizer, 0.4)
     assert {(group["scale"], group["lr"]) for group in optimizer.param_groups} == {(0.25, 0.1), (1.0, 0.4)}
+
+
+def test_sgd_moves_along_the_gradient_with_momentum():
+    layer = nn.Linear(2, 1, bias=False)
+    optimizer = make_optimizer(layer, TrainConfig(optimizer="sgd", momentum=0.5, lr=0.1, weight_decay=0.0))
+    places = [layer.weight.detach().clone()]
+    for _ in range(2):
+        optimizer.zero_grad()
+        layer.weight.sum().backward()
+        optimizer.step()
+        places.append(layer.weight.detach().clone())
+    torch.testing.assert_close(places[1], places[0] - 0.1)
+    torch.testing.assert_close(places[2], places[1] - 0.1 * 1.5)
 
 
 def test_frozen_weights_and_missing_streams_have_no_group():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 import os
 import signal
@@ -174,6 +175,23 @@ def test_a_stopped_trainer_can_continue(make_trainer):
         trainer.train()
     assert trainer.train() == trainer.best == trainer.train()
     assert trainer.step == trainer.steps
+
+
+@pytest.mark.parametrize(("best_of", "epoch"), [(1, 1), (3, 4)])
+def test_best_is_the_latest_of_the_best_validations_also_after_a_stop(
+    make_trainer, tmp_path, monkeypatch, best_of, epoch
+):
+    areas = (0.5, 0.9, 0.7, 0.6, 0.8, 0.3)
+    monkeypatch.setattr(Trainer, "_validate_part", lambda self, *_: (areas[self._epoch_number() - 1], 1.0))
+    config = TrainConfig(epochs=6, lr=0.01, best_of=best_of, optimizer="sgd")
+    per_epoch = make_trainer(config=config).per_epoch
+    with pytest.raises(Stopped):
+        make_trainer(config=config, watcher=StopAt(4 * per_epoch - 1)).train()
+    best = make_trainer(config=config).train()
+    assert (best.epoch, best.auc) == (epoch, areas[epoch])
+    (row,) = [row for row in rows(tmp_path / "out", "validation.csv") if int(row["epoch"]) == epoch]
+    assert row["best"] == "1"
+    assert json.loads((tmp_path / "out" / "best.json").read_text())["info"]["step"] == best.step
 
 
 def test_another_training_is_not_continued(make_trainer):
