@@ -14,7 +14,15 @@ from mgst_data.augment.compression import BlockCodec, Jpeg
 from mgst_data.augment.containers import Apply, OneOf, SegmentSequential
 from mgst_data.augment.geometric import Affine, CropMargin, HorizontalFlip
 from mgst_data.augment.patch import CutOut, ErasingTubes, TubeFreeze, TubeLag, TubeSwap
-from mgst_data.augment.photometric import ColourJitter, Downscale, GaussianBlur, GaussianNoise, Greyscale, RgbShift, Sharpen
+from mgst_data.augment.photometric import (
+    ColourJitter,
+    Downscale,
+    GaussianBlur,
+    GaussianNoise,
+    Greyscale,
+    RgbShift,
+    Sharpen,
+)
 from mgst_data.augment.temporal import BoundaryJitter, Reverse, ShuffleWindow, SpliceLag, TimeMask
 from mgst_data.core.errors import UsageError, check_name
 from mgst_data.core.registry import Registry
