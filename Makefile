@@ -12,7 +12,7 @@ DEMO   ?= demo
 # Test processes; each computes on one thread.
 JOBS   ?= auto
 
-.PHONY: demo test check static pytest docs format clean
+.PHONY: demo test check static pytest docs weights format clean
 
 demo: $(VENV)/.installed-train
 	@echo "== demo: rendering a small data set in FaceForensics++ layout, then extracting it =="
@@ -48,6 +48,11 @@ pytest:
 # Builds the site into docs/_build/html, offline; warnings are errors.
 docs:
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
+
+# Trains the weights that come with the toolkit; needs the clips of MGST_CLIPS and an hour on two cores.
+weights: $(VENV)/.installed-test
+	$(BIN)/python benchmarks/make_weights.py --out runs/weights
+	$(BIN)/python benchmarks/pages.py
 
 format:
 	$(BIN)/ruff format .
