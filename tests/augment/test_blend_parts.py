@@ -89,6 +89,7 @@ def test_recolouring_draws_both_directions_within_its_strengths(generator):
         (drawn.contrast, 1, 0.1),
         (drawn.brightness, 0, 0.1),
         (drawn.alpha, 0.35, 0.15),
+        (drawn.lightness, 0.75, 0.25),
     ):
         scaled = (values - middle) / strength
         assert 0.99 < float(scaled.max()) <= 1 + 1e-4
@@ -100,7 +101,7 @@ def test_recolouring_draws_both_directions_within_its_strengths(generator):
     )
     some = Recolour().sample(4000, generator)
     shares = [(some.rgb_shift != 0).all(dim=1), some.hsv, some.contrast != 1, some.brightness != 0]
-    assert [float(share.float().mean()) for share in shares] == pytest.approx([0.3] * 4, abs=0.03)
+    assert [float(share.float().mean()) for share in shares] == pytest.approx([0.3, 1, 1, 1], abs=0.03)
 
 
 @pytest.mark.parametrize(
