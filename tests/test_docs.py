@@ -22,10 +22,10 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 # Words of options that mean what they mean everywhere. All other words of options are terms of the glossary.
 PLAIN = """
-    accumulate adapter again allow batch batches blocks by clip columns config count data debug decay device devices
+    accumulate adapter again allow at batch batches blocks by clip columns config count data debug decay device devices
     dim drop dry epochs every executor focal format from gamma heads image init input json kind level limit lr
     metrics missing mix mlp model models network no norm output p path people per pictures precision predictions
-    pretrained quality radius ratio reader retry robustness rows save scale scoring seed set side single size
+    pretrained quality radius range ratio reader retry robustness rows save scale scoring seed set side single size
     skipped source src strict target test threshold training upsample val validate verify version weight weights
     workers
 """
@@ -33,12 +33,12 @@ PLAIN = """
 # The same for headings of the documentation. Pages about other projects and about data sets use the words of those.
 PLAIN_HEADINGS = """
     a access adds after an and architecture are at bad before benchmarks built by can central check checked chosen
-    collection comparison concepts dag data do does each earlier evaluate evaluation every existing extract
-    extraction faceforensics fails faq form from generalisation get give glossary gpu has have holds how i import
-    imports input install interrupt interruption is it json know left licence linter loader look loop losses means
+    blended collection comparison concepts dag data do does each earlier evaluate evaluation every existing extract
+    extraction faceforensics fails faq form from generalisation get give glossary gpu has have holds how i images import
+    imports input install interrupt interruption is it json know left licence linter loader look loop losses made means
     memory mgst minutes much my name names need network next no not notebook often one options own part parts path
     people photos pictures plugging prediction prepare privacy python quick read repeat result results resume sample
-    sequences sets settings several should skipped start steps stop table take ten that the them there three to
+    parity sequences sets settings several should skipped start steps stop table take ten that the them there three to
     train training tree tried tutorials two types use was were what where which who whole why with words work write
     wrong you your
 """
