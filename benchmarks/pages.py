@@ -126,6 +126,7 @@ def pages() -> dict[Path, str]:
             "stills": figures_table(("stills",)),
             "loader": figures_table(("loader",)),
             "augmentation": figures_table(("augment",)),
+            "parity": figures_table(("parity",)),
             "training": figures_table(("train",)),
             "people": figures_table(("people",)),
         },

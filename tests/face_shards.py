@@ -18,23 +18,23 @@ FRAMES, SIZE = 8, 64
 SPOT = slice(20, 40)
 
 
-def face_chunk(record: VideoRecord, *, masks: bool = False) -> FaceChunk:
+def face_chunk(record: VideoRecord, *, masks: bool = False, size: int = SIZE, frames: int = FRAMES) -> FaceChunk:
     """Makes a chunk of a face that drifts over a background. A fake has a spot, and optionally its mask."""
     number = sum(record.key.encode())
-    segment = faces68.make(1, FRAMES, SIZE, seed=number)
-    frames = segment.frames[0].permute(0, 2, 3, 1).contiguous()
-    mask = torch.zeros(FRAMES, SIZE, SIZE, dtype=torch.uint8)
+    segment = faces68.make(1, frames, size, seed=number)
+    pictures = segment.frames[0].permute(0, 2, 3, 1).contiguous()
+    mask = torch.zeros(frames, size, size, dtype=torch.uint8)
     if record.label:
-        frames[:, SPOT, SPOT] = torch.tensor([1.0, 1.0, 0.2])
+        pictures[:, SPOT, SPOT] = torch.tensor([1.0, 1.0, 0.2])
         mask[:, SPOT, SPOT] = 255
     return replace(
-        chunk_of(record, t=FRAMES, k=68, size=SIZE),
-        images=tuple(encode_image(image.numpy(), image_format="png") for image in (frames * 255).byte()),
+        chunk_of(record, t=frames, k=68, size=size),
+        images=tuple(encode_image(image.numpy(), image_format="png") for image in (pictures * 255).byte()),
         masks=tuple(encode_mask(image.numpy()) for image in mask) if masks and record.label else (),
         image_format="png",
         landmarks=segment.landmarks[0],
         landmarks_raw=segment.landmarks[0],
-        valid=torch.ones(FRAMES, 68, dtype=torch.bool),
+        valid=torch.ones(frames, 68, dtype=torch.bool),
     )
 
 

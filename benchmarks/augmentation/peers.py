@@ -30,21 +30,22 @@ Blend = Callable[[ndarray, ndarray], reference.Blend]
 class AlbumentationsBlend:
     """The common implementation of self-blended images: 8-bit images, one by one, with albumentations.
 
-    Operations, probabilities and ranges are those of the preset ``sbi``. The convex hull, the blurs of the mask and the
-    blend use OpenCV and NumPy, because albumentations does not have them.
+    Operations, probabilities and ranges are the published ones. The convex hull, the blurs of the mask and the blend
+    use OpenCV and NumPy, because albumentations does not have them.
     """
 
     def __init__(self, seed: int = 0) -> None:
         self.random = np.random.default_rng(seed)
         units, tenth = (-0.3, 0.3), (-0.1, 0.1)
-        filters = {"downscale": cv2.INTER_AREA, "upscale": cv2.INTER_LINEAR}
+        filters = {"downscale": cv2.INTER_NEAREST, "upscale": cv2.INTER_LINEAR}
         coarser = [alb.Downscale(scale_range=(s, s), interpolation_pair=filters, p=1) for s in (0.5, 0.25)]
         colours = [
             alb.RGBShift((-20, 20), (-20, 20), (-20, 20), p=0.3),
-            alb.HueSaturationValue(units, units, units, p=0.3),
-            alb.RandomBrightnessContrast(brightness_limit=tenth, contrast_limit=tenth, p=0.3),
+            alb.HueSaturationValue(units, units, units, p=1),
+            alb.RandomBrightnessContrast(brightness_limit=tenth, contrast_limit=tenth, p=1),
         ]
-        degraded = alb.OneOf([alb.OneOf(coarser, p=1), alb.Sharpen(alpha=(0.2, 0.5), lightness=(1, 1), p=1)], p=1)
+        sharper = alb.Sharpen(alpha=(0.2, 0.5), lightness=(0.5, 1), p=1)
+        degraded = alb.OneOf([alb.OneOf(coarser, p=1), sharper], p=1)
         shift, scale = {"x": (-0.03, 0.03), "y": (-0.015, 0.015)}, (0.95, 1 / 0.95)
         move = alb.Affine(translate_percent=shift, scale=scale, border_mode=cv2.BORDER_REPLICATE, p=1)
         elastic = alb.ElasticTransform(alpha=50, sigma=7, noise_distribution="uniform", p=1)
@@ -53,13 +54,14 @@ class AlbumentationsBlend:
 
     def __call__(self, picture: ndarray, landmarks: ndarray) -> reference.Blend:
         """Blends an image (h, w, 3) with 68 landmarks."""
-        mask = self.elastic(image=reference.hull(picture.shape[:2], landmarks, self.random))["image"]
+        mask = reference.hull(picture.shape[:2], landmarks, self.random)
         source, target = picture, picture
         if self.random.random() < 0.5:
             source = self.recolour(image=source)["image"]
         else:
             target = self.recolour(image=target)["image"]
-        source = self.move(image=source)["image"]
+        moved = self.move(image=source, mask=mask)
+        source, mask = moved["image"], self.elastic(image=moved["mask"])["image"]
         mask = reference.soften(mask, self.random) * np.float32(self.random.choice(reference.RATIOS))
         fake = mask[..., None] * source + (1 - mask[..., None]) * target
         return reference.Blend(target, fake.astype(np.uint8), mask)

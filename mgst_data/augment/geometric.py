@@ -115,6 +115,10 @@ class CropMargin(Augmentation[CropMarginParams]):
         return warp_segment(segment, torch.cat((linear, (corner + side / 2)[:, :, None]), dim=2))
 
 
+# Margins of a face crop, relative to the face box: less would cut off the mouth, and more is no crop of a face.
+MARGIN_LIMITS = (-0.4, 10.0)
+
+
 @dataclass(frozen=True)
 class FaceCropParams(Params):
     """Margins on the left, top, right and bottom of the face box, relative to its width or height."""
@@ -139,7 +143,7 @@ class FaceCrop(Augmentation[FaceCropParams]):
     """
 
     def __init__(self, *, size: int | None = None, margin_range: tuple[float, float] = (0.05, 0.2)) -> None:
-        draw.check_range("margin_range", margin_range, low=-0.4)
+        draw.check_range("margin_range", margin_range, low=MARGIN_LIMITS[0], high=MARGIN_LIMITS[1])
         if size is not None and size < 1:
             raise ValueError(f"size must be at least 1, got {size}")
         self.size, self.margin_range = size, margin_range

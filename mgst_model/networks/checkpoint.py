@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import nn
 
+from mgst_data.augment.geometric import MARGIN_LIMITS
 from mgst_data.core import UsageError
 from mgst_data.core.errors import first_line
 from mgst_data.core.records import DEMO
@@ -262,11 +262,14 @@ def _margin(value: Any) -> float | None:
     """Returns the margin of a card; cards of earlier versions have none.
 
     Raises:
-        ValueError: if it is not a finite number.
+        ValueError: if it is no possible margin.
     """
-    if value is not None and not (isinstance(value, int | float) and math.isfinite(value)):
-        raise ValueError(f"face_margin must be a number or null, got {value!r}")
-    return value
+    if value is None:
+        return None
+    low, high = MARGIN_LIMITS
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise ValueError(f"face_margin must be in [{low}, {high}] or null, got {value!r}")
+    return float(value)
 
 
 def _stem(path: Path) -> Path:

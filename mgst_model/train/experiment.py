@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
 from mgst_data.augment import PRESETS, label_preserving
+from mgst_data.augment.geometric import MARGIN_LIMITS
 from mgst_data.core import UsageError
 from mgst_model.networks import NetworkConfig
 
@@ -62,7 +63,7 @@ class DataConfig:
             _within(f"data.{name}", getattr(self, name) or 0, 0, 10**6)
         _within("data.size", self.size, 32, 4096)
         if self.face_margin is not None:
-            _within("data.face_margin", self.face_margin, -0.4, 10)
+            _within("data.face_margin", self.face_margin, *MARGIN_LIMITS)
 
     @property
     def scored_frames(self) -> int:
@@ -104,8 +105,8 @@ class AugmentConfig:
         if self.recipe != NONE:
             label_preserving(self.recipe, where="augment.recipe")
         _one_of("augment.blend_at", self.blend_at, get_args(BlendAt))
-        for name in self.face_margin_range:
-            _within("augment.face_margin_range", name, -0.4, 10)
+        for margin in self.face_margin_range:
+            _within("augment.face_margin_range", margin, *MARGIN_LIMITS)
         if self.face_margin_range[0] > self.face_margin_range[1]:
             raise UsageError(f"augment.face_margin_range must ascend, got {self.face_margin_range}")
         _within("augment.donor_p", self.donor_p or 0, 0, 1)

@@ -260,13 +260,17 @@ class DetectionTask(nn.Module):
         )
 
     def _finished(self, data: D, generator: torch.Generator, *, augmented: bool) -> D:
-        """Applies what follows the blend: temporal inconsistencies, the recipe, and the crop after a native blend."""
-        steps: list[SegmentSequential | FaceCrop | None] = [self.preserve if augmented else None]
-        if self.augment.blend_at == "native":
-            steps.append(self._crop_of(augmented=augmented))
-        if isinstance(data, RealFakePair) and self.temporal is not None and data.fake.frames.shape[1] > 1:
+        """Applies what follows the blend: the recipe, the crop after a native blend, and temporal inconsistencies.
+
+        Blends and videos have one order of recipe and crop. Otherwise, their compression would differ.
+        """
+        segment = data.fake if isinstance(data, RealFakePair) else data
+        recipe = self.preserve if augmented else None
+        crop = self._crop_of(augmented=augmented) if self.augment.blend_at == "native" else None
+        steps: list[SegmentSequential | FaceCrop | None] = [recipe, crop]
+        if self.temporal is not None and segment.frames.shape[1] > 1:
             # They replace patches of the input of the network, so the frames need its size. The recipe is last.
-            steps = [*steps[1:], self.temporal, steps[0]]
+            steps = [crop, self.temporal if isinstance(data, RealFakePair) else None, recipe]
         for step in steps:
             if step is not None:
                 data = cast("D", step(data, generator=generator))

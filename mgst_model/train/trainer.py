@@ -183,7 +183,9 @@ class Trainer:
             return self.task.examples(self._segment(batch), generator, has_mask=batch.has_mask)
 
     def _segment(self, batch: SegmentBatch) -> Segment:
-        return batch.to_segment(self.fabric.device, grid=batch.frames.shape[-1] // PATCH)
+        # Frames may be larger than the input of the network: the task may crop and scale them after a blend.
+        side = batch.frames.shape[-1] if self.card is None else self.card.size
+        return batch.to_segment(self.fabric.device, grid=side // PATCH)
 
     def _step(self, waiting: list[tuple[SegmentBatch, TaskExamples]], epoch: int) -> None:
         self.network.train()

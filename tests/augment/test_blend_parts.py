@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
+import reference
 import torch
 
 from mgst_data.augment import REGIONS, BlendMask, Donor, Recolour, SelfBlend
 from mgst_data.augment.blend.pixels import BlendPixels
 from mgst_data.augment.blend.regions import region_hulls
 from mgst_data.augment.functional.pyramid import pyramid_blend
+from mgst_data.augment.functional.scale import coarsen, sharpen
 from mgst_data.core import Segment
 from mgst_data.core.polygons import hull_mask
 
@@ -89,6 +92,7 @@ def test_recolouring_draws_both_directions_within_its_strengths(generator):
         (drawn.contrast, 1, 0.1),
         (drawn.brightness, 0, 0.1),
         (drawn.alpha, 0.35, 0.15),
+        (drawn.lightness, 0.75, 0.25),
     ):
         scaled = (values - middle) / strength
         assert 0.99 < float(scaled.max()) <= 1 + 1e-4
@@ -100,7 +104,7 @@ def test_recolouring_draws_both_directions_within_its_strengths(generator):
     )
     some = Recolour().sample(4000, generator)
     shares = [(some.rgb_shift != 0).all(dim=1), some.hsv, some.contrast != 1, some.brightness != 0]
-    assert [float(share.float().mean()) for share in shares] == pytest.approx([0.3] * 4, abs=0.03)
+    assert [float(share.float().mean()) for share in shares] == pytest.approx([0.3, 1, 1, 1], abs=0.03)
 
 
 @pytest.mark.parametrize(
@@ -119,6 +123,48 @@ def test_each_change_of_colour_is_made_alone(name, value, expected, make_segment
     assert torch.equal(none.apply(frames, params), frames)
     params = dataclasses.replace(params, **{name: torch.full_like(getattr(params, name), value)})
     torch.testing.assert_close(none.apply(frames, params), expected(frames).clamp(0, 1))
+
+
+@pytest.mark.parametrize("factor", [2, 4])
+def test_coarsening_by_single_pixels_is_that_of_opencv(factor, make_segment):
+    frames = make_segment(1, 2, 48).frames
+    theirs = [reference.coarsen(frame.permute(1, 2, 0).numpy(), factor) for frame in frames[0]]
+    ours = coarsen(frames, factor, nearest=True)
+    torch.testing.assert_close(ours[0].permute(0, 2, 3, 1), torch.from_numpy(np.stack(theirs)), atol=1e-5, rtol=0)
+    assert not torch.allclose(coarsen(frames, factor), ours, atol=0.02)
+
+
+@pytest.mark.parametrize("lightness", [0.5, 0.8, 1.0])
+def test_sharpening_is_the_published_kernel(lightness, make_segment):
+    frames, alpha = make_segment(2, 2, 32).frames, torch.tensor([0.2, 0.5])
+    found = sharpen(frames, alpha.reshape(2, 1, 1, 1, 1), torch.full((2, 1, 1, 1, 1), lightness))
+    assert float(found[..., 1:-1, 1:-1].mean() - frames.mean()) * (1 - lightness) <= 0
+    for i in range(2):
+        for t in range(2):
+            theirs = reference.sharpen(frames[i, t].permute(1, 2, 0).numpy(), float(alpha[i]), lightness)
+            wanted = torch.from_numpy(theirs).clamp(0, 1).permute(2, 0, 1)
+            # Outside the picture, OpenCV mirrors pixels, and the toolkit repeats them.
+            torch.testing.assert_close(found[i, t, :, 1:-1, 1:-1], wanted[:, 1:-1, 1:-1], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"lightness_range": (1.0, 0.5)}, "lightness_range"), ({"lightness_range": (-0.1, 1.0)}, "lightness_range")],
+)
+def test_lightness_must_be_a_range(options, message):
+    with pytest.raises(ValueError, match=message):
+        Recolour(**options)
+
+
+def test_rounding_and_averaging_are_options(make_segment, generator):
+    frames = make_segment(4, 1, 48).frames
+    published = Recolour()
+    params = published.sample(4, generator)
+    found = published.apply(frames, params)
+    for option in ({"hsv_8_bits": False}, {"nearest": False}):
+        other = dataclasses.replace(published, **option).apply(frames, params)
+        assert (other - found).abs().flatten(1).amax(dim=1).max() > 1 / 255
+        assert (other - found).abs().mean() < 0.05
 
 
 GROWTH = {"hull": [1.0], "extended": [1.0], "inner": [1.15], "parts": [2.5, 2.5, 1.3, 1.3], "lower": [1.0]}

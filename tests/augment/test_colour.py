@@ -5,10 +5,12 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+import reference
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage import color
+from skimage.data import astronaut
 from torch import Tensor
 
 from mgst_data.augment.functional.colour import (
@@ -54,6 +56,31 @@ def test_hsv_is_shifted_as_through_opencv(hue, saturation, value, seed):
     hsv[2] = (hsv[2] + value).clamp(0, 1)
     shifted = shift_hsv(rgb, *(torch.tensor(x) for x in (hue, saturation, value)))
     torch.testing.assert_close(shifted, opencv(hsv, cv2.COLOR_HSV2RGB), atol=5e-4, rtol=0)
+
+
+UNITS = (180.0, 255.0, 255.0)
+
+
+@pytest.mark.parametrize("shift", [(0.2, 0.3, 0.1), (-0.2, -0.3, -0.1), (0.2, -0.3, 0.1), (1.4, -2.7, 3.2)])
+def test_hsv_of_8_bits_is_that_of_opencv(shift):
+    """The picture is natural: with strong colours, OpenCV's hue is often a unit off, which is up to 8 levels there."""
+    picture = np.ascontiguousarray(astronaut()[:128, 150:278])
+    theirs = torch.from_numpy(reference.shift_hsv(picture, np.array(shift))).movedim(-1, 0).float()
+    units = (torch.tensor(value / unit) for value, unit in zip(shift, UNITS, strict=True))
+    ours = 255 * shift_hsv(torch.from_numpy(picture).movedim(-1, 0) / 255, *units, levels=UNITS)
+    apart = (ours - theirs).abs()
+    assert float((apart < 1).float().mean()) > 0.998
+    assert float(apart.mean()) < 0.5
+
+
+def test_values_that_8_bits_can_hold_are_kept():
+    levels = torch.arange(256) / 255
+    grey = levels.expand(3, 1, 256).contiguous()
+    torch.testing.assert_close(shift_hsv(grey, zero(), zero(), zero(), levels=UNITS), grey, atol=1e-6, rtol=0)
+    pure = torch.stack((levels, torch.zeros(256), torch.zeros(256)))[:, None]
+    torch.testing.assert_close(shift_hsv(pure, zero(), zero(), zero(), levels=UNITS), pure, atol=1e-6, rtol=0)
+    darker = shift_hsv(grey, zero(), zero(), torch.tensor(-0.1 / 255), levels=UNITS)
+    torch.testing.assert_close(darker, (grey - 1 / 255).clamp_min(0), atol=1e-6, rtol=0)
 
 
 def test_no_shift_changes_nothing(device):

@@ -30,12 +30,22 @@ def test_the_elastic_field_has_unit_deviation_and_moves_with_the_face(generator,
     sigma = 7 / 256
     nodes = field_nodes(sigma)
     noise = torch.randn(16, 2, nodes, nodes, generator=generator).to(device)
-    centre = torch.tensor([[0.5, 0.5], [0.5 + 16 / 128, 0.5]]).expand(16, 2, 2).to(device)
-    field = elastic_field(
-        noise, centre, torch.ones(16, 2, device=device), (128, 128), sigma, (slice(0, 128), slice(0, 128))
-    )
+    centre = torch.tensor([[63.5, 63.5], [79.5, 63.5]]).expand(16, 2, 2).to(device)
+    side = torch.full((16, 2), 128.0, device=device)
+    field = elastic_field(noise, centre, side, sigma, (slice(0, 128), slice(0, 128)))
     assert float(field.std()) == pytest.approx(1, abs=0.05)
     torch.testing.assert_close(field[:, 1, :, :, 32:112], field[:, 0, :, :, 16:96], rtol=0, atol=1e-3)
+
+
+def test_the_elastic_field_grows_with_the_face(generator):
+    sigma = 7 / 256
+    nodes = field_nodes(sigma)
+    noise = torch.randn(2, 2, nodes, nodes, generator=generator)
+    # A pixel of the small field is in the middle of two by two pixels of the large one.
+    small = elastic_field(noise, torch.full((2, 1, 2), 31.5), torch.full((2, 1), 64.0), sigma, (slice(0, 64),) * 2)
+    large = elastic_field(noise, torch.full((2, 1, 2), 63.5), torch.full((2, 1), 128.0), sigma, (slice(0, 128),) * 2)
+    means = torch.nn.functional.avg_pool2d(large.flatten(0, 1), 2).reshape(small.shape)
+    torch.testing.assert_close(means, small, rtol=0, atol=0.1)
 
 
 def test_softening_shrinks_by_the_kernel_and_blurs_over_it(device):

@@ -23,6 +23,7 @@ from mgst_data.augment.photometric import (
     Greyscale,
     PictureAugmentation,
     PictureParams,
+    RgbShift,
     Sharpen,
     hash_noise,
 )
@@ -37,6 +38,7 @@ def invert(frames: Tensor, crf: int) -> Tensor:
 def steps(p: float = 1.0) -> list[PictureAugmentation]:
     return [
         ColourJitter(p=p),
+        RgbShift(p=p),
         Greyscale(p=p),
         GaussianBlur(sigma_range=(2.0, 8.0), p=p),
         Sharpen(p=p),
@@ -60,6 +62,7 @@ neutral = pytest.mark.parametrize(
     [
         ColourJitter(brightness_range=(0, 0), contrast_range=(1, 1), saturation_range=(1, 1), hue_range=(0, 0)),
         ColourJitter(brightness_range=(0, 0), contrast_range=(1, 1), saturation_range=(1, 1), hue_range=(1, 1)),
+        RgbShift(shift_range=(0, 0)),
         GaussianBlur(sigma_range=(0, 0)),
         Sharpen(alpha_range=(0, 0)),
         Downscale(factors=(1,)),
@@ -194,6 +197,8 @@ def test_steps_are_registered_and_show_their_options(step):
         lambda: ColourJitter(p=1.5),
         lambda: ColourJitter(contrast_range=(-0.1, 1.0)),
         lambda: ColourJitter(hue_range=(0.2, 0.1)),
+        lambda: RgbShift(shift_range=(0.1, -0.1)),
+        lambda: RgbShift(shift_range=(-1.5, 0.0)),
         lambda: GaussianBlur(sigma_range=(-1.0, 1.0)),
         lambda: Sharpen(alpha_range=(0.5, 0.2)),
         lambda: Downscale(factors=()),
@@ -222,6 +227,16 @@ def test_brightness_is_added_and_contrast_turns_about_mid_grey(make_segment, gen
     torch.testing.assert_close(brighter, (segment.frames + 0.1).clamp(0, 1))
     harder = jitter.apply(segment, fixed(still, brightness=0.0, contrast=1.5)).frames
     torch.testing.assert_close(harder, ((segment.frames - 0.5) * 1.5 + 0.5).clamp(0, 1), atol=1e-6, rtol=0)
+
+
+def test_each_channel_is_shifted_by_a_value_of_its_own(make_segment, generator):
+    segment, step = make_segment(b=400, t=1, size=8), RgbShift()
+    params = step.sample(segment, generator)
+    shift = params.shift * 255 / 20
+    assert -1 <= float(shift.min()) < -0.99 < 0.99 < float(shift.max()) <= 1
+    assert (torch.corrcoef(shift.T) - torch.eye(3)).abs().max() < 0.2
+    wanted = (segment.frames + params.shift[:, None, :, None, None]).clamp(0, 1)
+    torch.testing.assert_close(step.apply(segment, params).frames, wanted)
 
 
 def test_hue_and_saturation_keep_luminance_and_greys(make_segment, generator):

@@ -38,7 +38,7 @@ def test_pairs_stay_pairs(name, t, make_segment, device):
     assert (first.real.mask == 0).all()
 
 
-@pytest.mark.parametrize("name", ["train_default", "robust"])
+@pytest.mark.parametrize("name", ["train_default", "sbi", "robust"])
 def test_equal_segments_of_a_pair_stay_equal(name, make_segment):
     segment = make_segment(6, 6, 64)
     pair = RECIPES.get(name)()(RealFakePair(segment, segment), generator=generator_for(1))
@@ -77,6 +77,13 @@ CONTENT = {
         " hue_range=(-0.02, 0.02), p=0.5)",
         "Apply(OneOf(GaussianBlur(sigma_range=(0.2, 1.5), p=1.0), GaussianNoise(sigma_range=(0.0, 0.03), p=1.0),"
         " Downscale(factors=(2, 3, 4), p=1.0), weights=(1.0, 1.0, 1.0)), p=0.3)",
+        "Jpeg(quality_range=(40, 100), subsample=True, p=0.5)",
+    ),
+    "sbi": (
+        "HorizontalFlip(p=0.5)",
+        f"RgbShift(shift_range=({-20 / 255}, {20 / 255}), p=0.3)",
+        "ColourJitter(brightness_range=(-0.3, 0.3), contrast_range=(0.7, 1.3), saturation_range=(1.0, 1.0),"
+        " hue_range=(0.0, 0.0), p=0.3)",
         "Jpeg(quality_range=(40, 100), subsample=True, p=0.5)",
     ),
     "robust": (

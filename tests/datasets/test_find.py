@@ -34,6 +34,11 @@ ONE_OF_EACH = {
 }
 
 
+def test_a_root_may_be_text(make_tree):
+    root = make_tree(ONE_OF_EACH["celebdf"])
+    assert scan_dataset(str(root)).records == scan_dataset(root).records
+
+
 def test_every_layout_recognises_its_own_tree_and_no_other(make_tree):
     assert set(ONE_OF_EACH) == set(LAYOUTS)
     for owner, names in ONE_OF_EACH.items():

@@ -13,7 +13,7 @@ from test_state import Attack
 
 from mgst_data.core import OutputError, UsageError
 from mgst_model.networks import NetworkConfig, build_network
-from mgst_model.networks.checkpoint import load_network, save_network
+from mgst_model.networks.checkpoint import load_network, read_card, save_network
 from mgst_model.networks.renamed import RENAMED
 
 OPTIONS = {"backbone": "test_efficientnet.r160_in1k", "pretrained": "random", "dim": 16, "heads": 2, "blocks": 3}
@@ -86,6 +86,21 @@ def test_a_card_with_earlier_option_names_is_read(tmp_path):
     assert load_network(path).config == config
 
 
+@pytest.mark.parametrize("margin", [None, 0.125, 0, -0.1])
+def test_a_card_keeps_the_margin_around_the_face(tmp_path, margin):
+    config, network = built("image")
+    path = save_network(tmp_path / "best", network, config, frames=3, size=64, face_margin=margin)
+    assert load_network(path).face_margin == read_card(path).face_margin == margin
+
+
+def test_a_card_of_an_earlier_version_has_no_margin(saved):
+    path = saved.with_suffix(".json")
+    card = json.loads(path.read_text())
+    del card["face_margin"]
+    path.write_text(json.dumps(card))
+    assert load_network(saved).face_margin is None
+
+
 def test_loading_does_not_depend_on_the_random_state_of_torch(saved):
     # A fixture of all tests checks that loading does not change the state of torch.
     first = load_network(saved).network.state_dict()
@@ -146,6 +161,9 @@ def test_both_files_are_needed(saved, tmp_path):
         ({"format": 2}, "best.json: format version must be 1, got 2"),
         ({"frames": "3"}, "not a network card: .*frames must be a whole number of at least 1, got '3'"),
         ({"size": 0}, "not a network card: .*size must be .*, got 0"),
+        ({"face_margin": "0.1"}, r"not a network card: .*face_margin must be in \[-0.4, 10.0\] or null, got '0.1'"),
+        ({"face_margin": True}, "not a network card: .*face_margin must be .*, got True"),
+        ({"face_margin": -1}, "not a network card: .*face_margin must be .*, got -1"),
         ({"network": None}, "best.json: describes a custom network, which mgst cannot build"),
         ({"network": {"depth": 3}}, "not a network card: .*depth"),
         ({"network": {"dim": "wide"}}, "not a network card"),

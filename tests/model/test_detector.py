@@ -19,7 +19,7 @@ from mgst_cli.predict import predict
 from mgst_data.core import NoFaceError, UsageError, VideoError
 from mgst_data.video import PyAVReader
 from mgst_model.networks import NetworkConfig, build_network
-from mgst_model.networks.checkpoint import save_network
+from mgst_model.networks.checkpoint import load_network, save_network
 from mgst_model.predict import VideoPrediction, load_detector
 
 ROOT = Path(__file__).parents[2]
@@ -117,6 +117,22 @@ def test_a_prediction_is_plotted_and_saved(prediction, tmp_path):
     with av.open(str(files[2])) as film:
         assert sum(1 for _ in film.decode(video=0)) == 20
     assert [path.name for path in prediction.save(tmp_path, video=False)] == ["scores.json", "timeline.png"]
+
+
+def test_squares_lie_around_the_face(folder, prediction, tmp_path):
+    network = load_network(folder / "runs/small/best")
+    save_network(tmp_path / "tight", network.network, network.config, frames=4, size=SIZE, face_margin=0.125)
+    tight = load_detector(tmp_path / "tight", device="cpu", precision="fp32").predict(folder / "video.mp4")
+    (track,), (whole,) = tight.tracks, prediction.tracks
+    area, wider, faces = (
+        (one[:, 2] - one[:, 0]) * (one[:, 3] - one[:, 1]) for one in (track.squares, whole.squares, track.boxes)
+    )
+    assert (area < 0.8 * wider).all()
+    overlap = np.minimum(track.squares[:, 2:], track.boxes[:, 2:]) - np.maximum(
+        track.squares[:, :2], track.boxes[:, :2]
+    )
+    assert (overlap.clip(0).prod(axis=1) > 0.9 * faces).all()
+    assert tight.score != prediction.score
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,19 @@ def test_flags_override_the_file_and_set_overrides_flags(tmp_path):
             r"augment.recipe: unknown recipe or augmentation 'robst' \(did you mean 'robust'\?\)",
         ),
         ("augment.recipe=h264", "augment.recipe: 'h264' has an option without a default: missing .* 'codec'"),
+        ("data.face_margin=wide", "data.face_margin must be a number, got 'wide'"),
+        ("data.face_margin=-1", r"data.face_margin must be in \[-0.4, 10\], got -1.0"),
+        ("data.face_margin=nan", r"data.face_margin must be in .*, got nan"),
+        ("augment.blend_at=output", "augment.blend_at must be one of input, native, got 'output'"),
+        (
+            "augment.blend_at=native",
+            r"augment.blend_at=native needs data.face_margin.* \(use data.face_margin=0.125\)",
+        ),
+        ("augment.face_margin_range=0.1", "augment.face_margin_range must be two numbers such as 0.05,0.2, got 0.1"),
+        ("augment.face_margin_range=0.1,0.2,0.3", "augment.face_margin_range must be two numbers .*'0.1,0.2,0.3'"),
+        ("augment.face_margin_range=0.1,b", "augment.face_margin_range must be two numbers .*'0.1,b'"),
+        ("augment.face_margin_range=0.2,0.1", r"augment.face_margin_range must ascend, got \(0.2, 0.1\)"),
+        ("augment.face_margin_range=-1,0.1", r"augment.face_margin_range must be in \[-0.4, 10\], got -1.0"),
         ("augment.donor_p=2", r"augment.donor_p must be in \[0, 1\], got 2.0"),
         ("augment.temporal_p=1.5", r"augment.temporal_p must be in \[0, 1\], got 1.5"),
         ("loss.patch_weight=-0.5", r"loss.patch_weight must be in \[0, .*got -0.5"),
@@ -148,6 +161,16 @@ def test_a_donor_needs_another_segment_in_the_batch():
     with pytest.raises(UsageError, match=r"augment.donor_p needs a batch of .*, got 1 \(raise data.batch_size\)"):
         build_experiment(None, {}, ["data.batch_size=1", "augment.donor_p=0.5"])
     assert build_experiment(None, {}, ["data.batch_size=2", "augment.donor_p=0.5"]).augment.donor_p == 0.5
+
+
+def test_margins_are_numbers_pairs_or_none(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('[data]\nface_margin = 1\n[augment]\nface_margin_range = [0, 0.2]\nblend_at = "native"\n')
+    experiment = build_experiment(path, {}, ())
+    assert (experiment.data.face_margin, experiment.augment.face_margin_range) == (1.0, (0.0, 0.2))
+    given = ["data.face_margin=none", "augment.face_margin_range=0.1,0.3", "augment.blend_at=input"]
+    experiment = build_experiment(path, {}, given)
+    assert (experiment.data.face_margin, experiment.augment.face_margin_range) == (None, (0.1, 0.3))
 
 
 def test_segments_of_two_frames_work_without_temporal_fakes():

@@ -9,6 +9,7 @@ import torch
 from augment import faces68
 from torch.nn import functional
 
+from mgst_data.augment import FaceCrop, SegmentSequential, SelfBlend
 from mgst_data.core import Segment, generator_for
 from mgst_model.networks.output import SegmentOutput
 from mgst_model.train import DetectionTask, Examples
@@ -19,8 +20,8 @@ PLAIN = {"recipe": "none", "temporal_p": 0.0}
 
 @pytest.fixture
 def make_task(make_experiment):
-    def make(fakes="blends", augment=None, loss=None, frames=T):
-        experiment = make_experiment(data={"fakes": fakes, "frames": frames}, augment=augment, loss=loss)
+    def make(fakes="blends", augment=None, loss=None, frames=T, **data):
+        experiment = make_experiment(data={"fakes": fakes, "frames": frames, **data}, augment=augment, loss=loss)
         return DetectionTask(experiment.data, experiment.augment, experiment.loss, experiment.network)
 
     return make
@@ -267,6 +268,85 @@ def test_the_prototype_depends_on_real_frames_only(make_task):
     assert torch.equal(other.prototype.centre, centre)
     assert real[3:].any(), "a frame mask that leaves some frames real is part of the case"
     assert task.state_dict().keys() == {"prototype.centre"}
+
+
+NATIVE = {"face_margin": 0.125, "size": 32}
+
+
+@pytest.mark.parametrize("t", [1, T])
+@pytest.mark.parametrize("blend_at", ["native", "input"])
+@pytest.mark.parametrize("augment", [PLAIN, {**PLAIN, "temporal_p": 1.0}, {"recipe": "sbi"}])
+def test_examples_have_the_size_of_the_input_wherever_blends_are_made(make_task, augment, blend_at, t):
+    task = make_task(augment={**augment, "blend_at": blend_at}, frames=t, **NATIVE)
+    segment = people(t=t)
+    for make in (task.examples, task.test_examples):
+        examples = make(segment, draw())
+        assert examples.frames.shape == (6, t, 3, 32, 32)
+        assert examples.frame_label[3:].any(dim=1).all()
+        assert same(examples, make(segment, draw()))
+
+
+def test_native_blends_are_made_before_the_crop(make_task):
+    """The crop shows the same pair that the blend alone would give."""
+    task, segment = make_task(augment={**PLAIN, "blend_at": "native"}, **NATIVE), people()
+    generator = draw()
+    pair = task.test_crop(task.blend(segment, generator=generator), generator=generator)
+    examples = task.test_examples(segment, draw())
+    assert torch.equal(examples.frames, pair.both().frames)
+    early = make_task(augment=PLAIN, **NATIVE).test_examples(segment, draw())
+    cropped = task.test_crop(segment, generator=draw())
+    assert torch.equal(early.frames, task.blend(cropped, generator=_after_crop(task, segment)).both().frames)
+    assert not torch.equal(early.frames, examples.frames)
+
+
+def _after_crop(task, segment):
+    """Returns the generator of the examples after the draws of the crop."""
+    generator = draw()
+    task.test_crop.sample(segment, generator)
+    return generator
+
+
+def test_training_draws_margins_and_validation_has_one(make_task):
+    augment = {**PLAIN, "blend_at": "native", "face_margin_range": (0.0, 0.4)}
+    task, segment = make_task(augment=augment, **NATIVE), people(b=1)
+    first, second = (task.test_crop.sample(segment, draw(seed)).margin for seed in (0, 1))
+    assert first.tolist() == second.tolist() == [[0.125] * 4]
+    one, other = (task.crop.sample(segment, draw(seed)).margin for seed in (0, 1))
+    assert (one != other).all()
+    assert task.crop.margin_range == (0.0, 0.4)
+
+
+def test_temporal_fakes_come_after_the_crop_and_before_the_recipe(make_task, monkeypatch):
+    """They replace patches of the network's input. Recipe and crop have the same order for blends and fake videos."""
+    task = make_task("both", {"blend_at": "native", "temporal_p": 1.0}, **NATIVE)
+    names = {id(getattr(task, name)): name for name in ("blend", "crop", "temporal", "preserve")}
+    called = []
+    for kind in (SelfBlend, FaceCrop, SegmentSequential):
+
+        def noted(self, data, *, generator, call=kind.__call__):
+            called.append(names.get(id(self)))
+            return call(self, data, generator=generator)
+
+        monkeypatch.setattr(kind, "__call__", noted)
+
+    def order():
+        called.clear()
+        task.examples(videos(), draw(), has_mask=HAS_MASK)
+        return [name for name in called if name]
+
+    assert order() == ["blend", "crop", "temporal", "preserve", "crop", "preserve"]
+    task.temporal = None
+    assert order() == ["blend", "preserve", "crop", "preserve", "crop"]
+
+
+def test_native_patches_change_only_where_the_pair_differs(make_task):
+    task = make_task(augment={**PLAIN, "temporal_p": 1.0, "blend_at": "native"}, **NATIVE)
+    examples = task.examples(people(b=8), draw())
+    apart = (examples.frames[8:] - examples.frames[:8]).abs().amax(dim=2).flatten(0, 1)
+    differ = (functional.adaptive_max_pool2d(apart[:, None], GRID) > 0).reshape(8, T, GRID, GRID)
+    target = examples.patch_target[8:]
+    assert target.any()
+    assert not (target & ~(differ[:, 1:] | differ[:, :-1])).any()
 
 
 @pytest.mark.parametrize(

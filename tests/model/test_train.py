@@ -15,7 +15,7 @@ from dataclasses import replace
 import pytest
 import torch
 from augment import faces68
-from face_shards import write_face_shards
+from face_shards import face_chunk, write_face_shards
 from shards.synthetic_shards import CONFIG as CONFIG_OF_SHARDS
 from shards.synthetic_shards import chunk_of, record_of, write_shard
 from sklearn.metrics import roc_auc_score
@@ -502,6 +502,37 @@ def test_scoring_uses_consecutive_frames_for_any_stride(make_experiment, real_sh
     for training, step in ((True, 2), (False, 1)):
         for batch in make_loader(reader, data, seed=0, training=training):
             assert (batch.frame_indices.diff(dim=1) == step).all()
+
+
+@pytest.mark.parametrize("temporal_p", [0.0, 1.0])
+def test_native_blends_are_trained_from_crops_of_any_size(make_experiment, fabric, tmp_path, temporal_p):
+    """Videos of several sizes, stills among them, in the same batches."""
+    frames = 4 if temporal_p else 1
+    sizes = {"a": 64, "b": 96, "c": 80}
+    records = [record_of(f"{name}{split}", split=split) for name in sizes for split in ("train", "val")]
+    with open_folder(tmp_path / "shards", CONFIG_OF_SHARDS, records, videos_per_shard=9) as folder:
+        for task in folder.missing(records):
+            write_shard(
+                tmp_path / "shards",
+                task,
+                extract=lambda r: [face_chunk(r, size=sizes[r.key[0]], frames=1 if r.key[0] == "c" else 8)],
+            )
+        folder.finish()
+    experiment = make_experiment(
+        network={} if temporal_p else {"kind": "image"},
+        data={"frames": frames, "face_margin": 0.125, "draws_per_video": 4},
+        augment={"blend_at": "native", "blend_preset": "sbi", "recipe": "sbi", "temporal_p": temporal_p},
+        train={"epochs": 1},
+    )
+    reader = open_split(str(tmp_path / "shards"), experiment.data, "train")
+    loader = make_loader(reader, experiment.data, seed=0, training=True)
+    assert {batch.frames.shape[-1] for batch in loader} <= {64, 80, 96}
+    log = Log()
+    train(experiment, tmp_path / "shards", tmp_path / "run", fabric=fabric, watcher=log)
+    assert log.steps
+    assert all(math.isfinite(report.losses["total"]) for report in log.steps)
+    loaded = load_network(tmp_path / "run" / "best")
+    assert (loaded.face_margin, loaded.size) == (0.125, 32)
 
 
 def test_too_short_videos_of_a_label_are_reported(make_experiment, tmp_path):

@@ -239,15 +239,33 @@ def folder_of(path, chunks):
     return ShardReader.open(path / "one")
 
 
-def test_crops_of_several_sizes_need_a_size(tmp_path):
-    reader = folder_of(tmp_path, [chunk_of(record_of("a"), size=16), chunk_of(record_of("b"), size=24)])
-    dataset = SegmentDataset(reader, CentreWindow(2))
-    with pytest.raises(UsageError, match=r"/one: crops of 16, 24 pixels .*give a size"):
-        dataset.__getitems__([0, 1])
-    with pytest.raises(UsageError, match=r"2 frames of 16x16 .*; 2 frames of 24x24 .*give a size"):
-        collate_segments([dataset[0], dataset[1]])
-    batch = SegmentDataset(reader, CentreWindow(2), size=20).__getitems__([0, 1])
-    assert batch.frames.shape == (2, 2, 3, 20, 20)
+def test_crops_of_several_sizes_are_extended_or_scaled(tmp_path):
+    still = chunk_of(record_of("c", label=1), t=1, size=20, image_format="png", masks=True)
+    crops = [chunk_of(record_of("a"), size=16), chunk_of(record_of("b"), size=24), still]
+    reader = folder_of(tmp_path, crops)
+    rows = [reader.videos.index(name) for name in "abc"]
+    dataset = SegmentDataset(reader, CentreWindow(1))
+    batch = dataset.__getitems__(rows)
+    assert batch.frames.shape == (3, 1, 3, 24, 24)
+    for i, size in enumerate((16, 24, 20)):
+        alone = collate_segments([dataset[rows[i]]])
+        assert alone.frames.shape[-2:] == (size, size)
+        assert torch.equal(batch.frames[i, ..., :size, :size], alone.frames[0])
+        assert torch.equal(batch.landmarks[i], alone.landmarks[0])
+        # To the right and downwards, the outermost pixels are repeated; nothing is fake there.
+        right, below = batch.frames[i, ..., :size, size:], batch.frames[i, ..., size:, :]
+        assert torch.equal(right, batch.frames[i, ..., :size, size - 1 : size].expand_as(right))
+        assert torch.equal(below, batch.frames[i, ..., size - 1 : size, :].expand_as(below))
+        if batch.has_mask[i]:
+            assert torch.equal(batch.mask[i, ..., :size, :size], alone.mask[0])
+        assert not batch.mask[i, ..., size:, :].any()
+        assert not batch.mask[i, ..., :, size:].any()
+    assert batch.has_mask.tolist() == [False, False, True]
+    assert batch.mask[2].any()
+    with pytest.raises(UsageError, match=r"1 frames? of 16x16 .*; .*1 frames? of 24x24 .*give a size"):
+        collate_segments([dataset[rows[0]], dataset[rows[1]]])
+    scaled = SegmentDataset(reader, CentreWindow(1), size=20).__getitems__(rows)
+    assert scaled.frames.shape == (3, 1, 3, 20, 20)
 
 
 def test_chunks_that_are_too_short_are_omitted(tmp_path):

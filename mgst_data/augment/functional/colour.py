@@ -108,8 +108,8 @@ def shift_hsv(
 
 def _stepped(values: Tensor, shift: Tensor, levels: float) -> Tensor:
     """Rounds values to steps, shifts them, and rounds them down to steps again."""
-    # A whole number of steps must not be rounded down by one.
-    return (values * levels).round_().add_(shift * levels + _WHOLE).floor_().div_(levels)
+    # OpenCV rounds halves up. A whole number of steps must not be rounded down by one.
+    return (values * levels).add_(0.5 + _WHOLE).floor_().add_(shift * levels + _WHOLE).floor_().div_(levels)
 
 
 def rgb_to_lab(rgb: Float[Tensor, "*n 3 h w"]) -> Float[Tensor, "*n 3 h w"]:
