@@ -32,6 +32,7 @@ QUALITY, FRAMES, SIDE, LEFT = 80, 8, 104, 74
 # Of each preset: the person it is shown on, a seed whose draw is typical of it, and a title.
 PRESET_DRAWS = {
     "sbi": (3, 45, "whole faces, constant over time"),
+    "varied": (2, 7, "sides of different quality, parts, other faces"),
     "consistent": (1, 29, "all regions, one draw for all frames"),
     "frame_random": (0, 133, "some frames stay real, the rest drifts"),
     "strong_drift": (5, 26, "parts of the face jump"),
@@ -182,7 +183,7 @@ def page() -> str:
         "Weak augmentations are shown with stronger options than their defaults.\n",
         "## Presets of `SelfBlend`\n",
         "For each preset: the real segment, the pseudo-fake, the mask and the difference.\n",
-        "![Four presets and donors](gallery/presets.webp)\n",
+        "![Five presets and donors](gallery/presets.webp)\n",
     ]
     for module, title in FAMILIES.items():
         parts.append(f"## {title}\n")

@@ -43,7 +43,7 @@ probabilities of a table (frame_mask, mask.regions), all others of that table ar
         "--preset",
         default="frame_random",
         metavar="NAME",
-        help="Preset: frame_random, sbi, consistent or strong_drift. [default: frame_random]",
+        help="Preset: frame_random, sbi, varied, consistent or strong_drift. [default: frame_random]",
     ),
     option("--seed", type=int, default=0, show_default=True, metavar="N", help="Seed of the random parameters."),
     option(
