@@ -34,7 +34,7 @@ from mgst_data.core import MgstError, Segment, VideoRecord, generator_for
 from mgst_data.demo import render_demo
 from mgst_data.extract import ExtractConfig, Extractor
 
-FACES, DRAWS, PEOPLE = 300, 4, 6
+FACES, DRAWS, PEOPLE = 200, 4, 6
 # The crops contain the wide crop of the published code: see reference.wide_crop.
 SIZE, MARGIN = 512, 0.6
 # Smallest side of a wide crop, pixels. The published elastic field has a fixed width in pixels.
