@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from face_shards import face_chunk
 from people.people_shards import write_records
 from shards.synthetic_shards import record_of
@@ -44,8 +45,14 @@ def path_of(name: str) -> str:
     return f"stills/{name}.png" if name.startswith("s") else f"real/{name}.mp4"
 
 
-def one_frame(record: VideoRecord) -> FaceChunk:
+def boxed(record: VideoRecord) -> FaceChunk:
+    """A chunk whose face boxes are those of its landmarks."""
     chunk = face_chunk(record)
+    return replace(chunk, boxes=torch.cat((chunk.landmarks.amin(dim=1), chunk.landmarks.amax(dim=1)), dim=1))
+
+
+def one_frame(record: VideoRecord) -> FaceChunk:
+    chunk = boxed(record)
     columns = ("frame_indices", "pts", "landmarks", "landmarks_raw", "valid", "boxes", "scores", "images", "damaged")
     return replace(chunk, **{name: getattr(chunk, name)[:1] for name in columns})
 
@@ -62,7 +69,7 @@ def kit(tmp_path_factory):
             source = f"source {name[:1]}"
             label = int(kind != "real")
             table.writerow((path_of(name), label, kind, "a tool" * label, split, person, pair, source, "MIT"))
-    for shards, chunk in (("clips", face_chunk), ("stills", one_frame)):
+    for shards, chunk in (("clips", boxed), ("stills", one_frame)):
         mine = [video for video in VIDEOS if path_of(video[0]).startswith("stills/") == (shards == "stills")]
         records = [
             replace(

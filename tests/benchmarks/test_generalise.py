@@ -27,10 +27,15 @@ TINY = """
 note = "A test."
 preset = "sbi"
 sources = { clips = 1.0, stills = 1.0 }
-options = { "train.epochs" = 1, "data.size" = 32, "data.batch_size" = 4, "data.workers" = 0, "data.test_frames" = 1,
-            "network.pretrained" = "random" }
 pairs = 8
 curve = true
+[tiny.options]
+"train.epochs" = 1
+"data.size" = 32
+"data.batch_size" = 4
+"data.workers" = 0
+"data.test_frames" = 1
+"network.pretrained" = "random"
 [few]
 base = "tiny"
 people = 4
