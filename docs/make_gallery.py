@@ -32,7 +32,7 @@ QUALITY, FRAMES, SIDE, LEFT = 80, 8, 104, 74
 # Of each preset: the person it is shown on, a seed whose draw is typical of it, and a title.
 PRESET_DRAWS = {
     "sbi": (3, 45, "whole faces, constant over time"),
-    "varied": (2, 7, "sides of different quality, parts, other faces"),
+    "varied": (2, 8, "sides of different quality, parts, other faces"),
     "consistent": (1, 29, "all regions, one draw for all frames"),
     "frame_random": (0, 133, "some frames stay real, the rest drifts"),
     "strong_drift": (5, 26, "parts of the face jump"),

@@ -50,7 +50,9 @@ def test_a_detector_needs_no_weights_and_no_network(video):
 
 @pytest.mark.usefixtures("offline")
 def test_the_command_needs_no_weights(video, tmp_path):
-    result = CliRunner().invoke(predict, [str(video), "--device", "cpu", "--no-video", "--out", str(tmp_path / "scores")])
+    result = CliRunner().invoke(
+        predict, [str(video), "--device", "cpu", "--no-video", "--out", str(tmp_path / "scores")]
+    )
     assert result.exit_code == 0, result.output
     card = read_card(PACKAGED)
     assert "of real videos score as high" in result.stdout
