@@ -91,12 +91,9 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     for row in chosen:
         facts = [dict(one.facts) for one in trained[row.name]]
         means = {name: sum(one[name] for one in facts) / len(facts) for name in facts[0]}
+        settings = ("note", "base", "preset", "sources", "options", "curve", "begin")
         found["rows"][row.name] |= {
-            **{
-                name: value
-                for name, value in dataclasses.asdict(row).items()
-                if name not in ("name", "people", "pairs")
-            },
+            **{name: getattr(row, name) for name in settings},
             **{name: round(value, 1) for name, value in means.items()},
             "shortcuts": correlations(scores[splits[-1]][row.name], measured),
         }

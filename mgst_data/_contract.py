@@ -23,8 +23,8 @@ from mgst_data.core import RealFakePair, Segment, generator_for
 
 T = TypeVar("T")
 _SHARES = ("frames", "mask", "label", "frame_label", "patch_label")
-# Largest mean change by half precision.
-_HALF_STEP = 0.01
+# Largest mean change by half precision: five steps of 8 bits, because 8-bit hue enlarges differences.
+_HALF_STEP = 5 / 255
 # Exceptions of code that does not handle its input.
 FAILURES = (RuntimeError, TypeError, ValueError, LookupError, ArithmeticError)
 

@@ -28,7 +28,7 @@ finished step.
 \b
 Exit codes: 0 complete, 1 failed, 2 wrong option or input, 130 interrupted.
 """
-PRESETS = ("base", "small", "small_frames", "small_patches", "small_joined", "clip", "sbi", "demo")
+PRESETS = ("base", "small", "small_frames", "small_patches", "small_joined", "clip", "sbi", "varied", "demo")
 
 
 @click.command("mgst-train", cls=LoneCommand, epilog=EPILOG,

@@ -89,6 +89,13 @@ class Step(Generic[P]):
 
     makes_fakes: bool = False
 
+    def __eq__(self, other: object) -> bool:
+        """Returns whether the other one is of the same class with equal options."""
+        return type(self) is type(other) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash(type(self))
+
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         for name in ("sample", "apply", "apply_to_pair", "apply_any", "__call__"):

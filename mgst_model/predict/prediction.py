@@ -74,6 +74,7 @@ class VideoPrediction:
         model: Facts about the network: training, input, number format.
         calibration: Scores of real videos that the network has not seen, or of pictures if this is one; None if they
             are not known.
+        threshold: Score above which a video counts as fake, unless a method is given another one.
         caution: Warning about the use of the scores, or "".
         unscored: Number of frames with a face that no window covers, because they have no neighbour with the same crop.
         notes: Defects of the video.
@@ -88,6 +89,7 @@ class VideoPrediction:
     seconds: float
     model: Mapping[str, Any] = field(default_factory=dict)
     calibration: Calibration | None = None
+    threshold: float = 0.5
     caution: str = ""
     unscored: int = 0
     notes: list[str] = field(default_factory=list)
@@ -116,12 +118,13 @@ class VideoPrediction:
         faces = f"{len(self.tracks)} {'face' if len(self.tracks) == 1 else 'faces'}"
         return f"VideoPrediction({self.video!r}, score {self.score:.3f}, {faces} in {self.frames} frames)"
 
-    def to_json(self, *, threshold: float = 0.5) -> str:
+    def to_json(self, *, threshold: float | None = None) -> str:
         """Returns all scores as JSON, with one line per window and per list of a track.
 
         Args:
-            threshold: A score above it counts as fake.
+            threshold: A score above it counts as fake; None for that of the network.
         """
+        threshold = self.threshold if threshold is None else threshold
         main = self.tracks[self.main]
         about = {
             "video": printable(self.video),
@@ -144,22 +147,23 @@ class VideoPrediction:
         tracks = (_track_json(track, threshold) for track in self.tracks)
         return "{\n" + "".join(lines) + ' "tracks": [\n' + ",\n".join(tracks) + "\n ]\n}\n"
 
-    def plot(self, *, threshold: float = 0.5) -> UInt8[np.ndarray, "h w 3"]:
+    def plot(self, *, threshold: float | None = None) -> UInt8[np.ndarray, "h w 3"]:
         """Draws the scores of every face over time, as an RGB picture.
 
         Args:
-            threshold: Threshold, drawn as a dashed line.
+            threshold: Threshold, drawn as a dashed line; None for that of the network.
         """
+        threshold = self.threshold if threshold is None else threshold
         title = f"{Path(self.video).name}: score over time (higher: more likely fake)"
         return timeline(self.tracks, seconds=self.seconds, threshold=threshold, title=title)
 
     def annotate(
-        self, *, threshold: float = 0.5, saw: Saw = lambda _: None
+        self, *, threshold: float | None = None, saw: Saw = lambda _: None
     ) -> Generator[tuple[float, UInt8[np.ndarray, "h w 3"]]]:
         """Yields every frame with boxes, patch heat maps and score curves. The video is read a second time.
 
         Args:
-            threshold: A score above it counts as fake.
+            threshold: A score above it counts as fake; None for that of the network.
             saw: Called at intervals with the number of frames that have been drawn.
 
         Yields:
@@ -169,6 +173,7 @@ class VideoPrediction:
         Raises:
             VideoError: while iterating, if the video can no longer be read.
         """
+        threshold = self.threshold if threshold is None else threshold
         draw: Annotator | None = None
         done = 0
         for batch in open_source(self.source, _BATCH):
@@ -186,7 +191,7 @@ class VideoPrediction:
         folder: str | Path,
         *,
         stem: str = "",
-        threshold: float = 0.5,
+        threshold: float | None = None,
         video: bool = True,
         saw: Saw = lambda _: None,
     ) -> list[Path]:
@@ -195,7 +200,7 @@ class VideoPrediction:
         Args:
             folder: Folder to write to. It is created if needed.
             stem: Name of the annotated file without suffix; "" for the name of the video.
-            threshold: A score above it counts as fake.
+            threshold: A score above it counts as fake; None for that of the network.
             video: Whether to write the annotated video or picture.
             saw: Called at intervals with the number of frames that have been drawn.
 

@@ -55,7 +55,7 @@ def test_required_parameters_of_each_command():
         "demo": set(),
         "mgst-train": set(),  # shards, or a configuration with sources
         "mgst-eval": set(),
-        "mgst-predict": {"videos", "--weights"},
+        "mgst-predict": {"videos"},
     }
 
 

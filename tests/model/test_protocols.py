@@ -49,6 +49,7 @@ def test_the_protocols_are_those_of_the_field():
         "in_domain": ["FF++ c23"],
         "per_compression": ["raw", "c23", "c40"],
         "per_method": ["Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures"],
+        "six_data_sets": ["CDFv2", "DFD", "DFDC", "DFDCP", "FSh", "DFo"],
     }
 
 

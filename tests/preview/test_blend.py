@@ -141,7 +141,7 @@ def test_a_gallery_has_a_block_for_each_preset():
     assert two.shape[1] > 1.9 * one.shape[1]
     assert one.shape[0] > 1.9 * two.shape[0]
     width = one.shape[1]
-    np.testing.assert_array_equal(two[: len(one) // 5, :width], one[: len(one) // 5])
+    np.testing.assert_array_equal(two[: len(one) // len(PRESETS), :width], one[: len(one) // len(PRESETS)])
 
 
 @pytest.mark.parametrize("preset", PRESETS)
