@@ -11,7 +11,6 @@ same command resumes stopped trainings; finished trainings and scores are not re
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import sys
 from collections import defaultdict

@@ -139,7 +139,7 @@ def test_a_gallery_has_a_block_for_each_preset():
     draws = {preset: draw_of(6, preset) for preset in PRESETS}
     two, one = gallery(draws, columns=3, side=32), gallery(draws, columns=3, side=32, across=1)
     assert two.shape[1] > 1.9 * one.shape[1]
-    assert one.shape[0] > 1.9 * two.shape[0]
+    assert one.shape[0] > 1.6 * two.shape[0]
     width = one.shape[1]
     np.testing.assert_array_equal(two[: len(one) // len(PRESETS), :width], one[: len(one) // len(PRESETS)])
 
