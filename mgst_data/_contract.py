@@ -23,9 +23,8 @@ from mgst_data.core import RealFakePair, Segment, generator_for
 
 T = TypeVar("T")
 _SHARES = ("frames", "mask", "label", "frame_label", "patch_label")
-# Largest mean change by half precision: four steps of bfloat16 near 1. Self-blending and JPEG both round to levels, and
-# one after the other they make two to three steps of it.
-_HALF_STEP = 4 / 256
+# Largest mean change by half precision.
+_HALF_STEP = 0.01
 # Exceptions of code that does not handle its input.
 FAILURES = (RuntimeError, TypeError, ValueError, LookupError, ArithmeticError)
 

@@ -134,10 +134,13 @@ class Recolour:
     def apply(self, frames: Float[Tensor, "b t 3 h w"], params: RecolourParams) -> Float[Tensor, "b t 3 h w"]:
         """Returns recoloured frames in [0, 1].
 
+        Everything is computed in float32, because rounding to 8-bit hue enlarges the rounding of half precision.
+
         Args:
             frames: Frames in [0, 1].
             params: Parameters of :meth:`sample`, on the CPU.
         """
+        dtype, frames = frames.dtype, frames if frames.dtype == torch.float64 else frames.float()
         here = params.to(frames.device)
         if _any(params.rgb_shift != 0):
             frames = add_colour(frames, here.rgb_shift[:, None])
@@ -158,7 +161,7 @@ class Recolour:
         def sharper(some: Tensor, rows: Tensor | slice) -> Tensor:
             return sharpen(some, alpha[rows], lightness[rows])
 
-        return on_rows(frames, params.degrade == SHARPEN, sharper)
+        return on_rows(frames, params.degrade == SHARPEN, sharper).to(dtype)
 
 
 def add_colour(frames: Float[Tensor, "b t 3 h w"], colour: Float[Tensor, "b s 3"]) -> Float[Tensor, "b t 3 h w"]:
