@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -13,6 +13,7 @@ from mgst_data.core import FAKE, REAL, UsageError
 from mgst_data.datasets import scan_dataset
 from mgst_data.extract import ExtractConfig, extract
 from mgst_data.people import find_people
+from mgst_data.people.split import connected
 from mgst_data.shards import PeopleTable, ShardFolder
 from mgst_data.shards.people import PEOPLE
 from mgst_data.shards.report import latest
@@ -167,7 +168,7 @@ class Kit:
     def groups(self) -> dict[Video, str]:
         """The group of each video for intervals: videos that share a person or a pair are in one group."""
         shown = {v: self.persons[v] | ({f"pair {row.pair}"} if row.pair else set()) for v, row in self.videos.items()}
-        return connected(shown)
+        return {video: f"g{number}" for number, group in enumerate(connected(shown)) for video in group}
 
     @cached_property
     def trainable(self) -> tuple[Video, ...]:
@@ -186,27 +187,6 @@ class Kit:
         """
         chosen = (item for item in self.videos.items() if item[0][0] == folder and item[1].split == split)
         return {video: row for video, row in chosen if label in (None, row.label)}
-
-
-def connected(names: Mapping[Video, Iterable[str]]) -> dict[Video, str]:
-    """Numbers groups of videos: two videos that share a name are in one group.
-
-    Args:
-        names: Names of each video. A video without names is a group of its own.
-    """
-    parent: dict[object, object] = {}
-
-    def root(item: object) -> object:
-        while parent.setdefault(item, item) != item:
-            parent[item] = parent[parent[item]]
-            item = parent[item]
-        return item
-
-    for video, some in names.items():
-        for name in some:
-            parent[root(name)] = root(video)
-    numbers: dict[object, int] = {}
-    return {video: f"g{numbers.setdefault(root(video), len(numbers))}" for video in names}
 
 
 def _manifest(kit: Path, rows: Iterable[Labelled], path: Path) -> Path:

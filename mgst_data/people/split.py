@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
+from typing import TypeVar
 
 import torch
 
@@ -11,6 +12,35 @@ from mgst_data.core import UsageError
 from mgst_data.core.records import SPLITS
 from mgst_data.core.rng import generator_for
 from mgst_data.people.find import People, Video, video_reports
+
+T = TypeVar("T", bound=Hashable)
+
+
+def connected(names: Mapping[T, Iterable[Hashable]]) -> list[list[T]]:
+    """Groups items: two items are in one group if they share a name, also through others.
+
+    Args:
+        names: Names of each item. An item without names is a group of its own.
+
+    Returns:
+        Groups in the order of their first items.
+    """
+    parent: dict[Hashable, Hashable] = {}
+
+    def root(node: Hashable) -> Hashable:
+        while parent.setdefault(node, node) != node:
+            parent[node] = parent[parent[node]]
+            node = parent[node]
+        return node
+
+    for item, some in names.items():
+        for name in some:
+            # An item may be equal to a name.
+            parent[root(("name", name))] = root(("item", item))
+    groups: defaultdict[Hashable, list[T]] = defaultdict(list)
+    for item in names:
+        groups[root(("item", item))].append(item)
+    return list(groups.values())
 
 
 def connected_videos(people: People, more: Iterable[tuple[Video, Video]] = ()) -> list[list[Video]]:
@@ -26,27 +56,17 @@ def connected_videos(people: People, more: Iterable[tuple[Video, Video]] = ()) -
     Returns:
         Groups in the order of their first videos.
     """
-    parent: dict[object, object] = {}
-
-    def root(node: object) -> object:
-        while parent.setdefault(node, node) != node:
-            parent[node] = parent[parent[node]]
-            node = parent[node]
-        return node
-
+    names: dict[Video, list[Hashable]] = {}
     identities = [pair for faces in people.faces for pair in zip(faces.source, faces.target, strict=True)]
     for i, (video, _) in enumerate(people.tracks()):
-        for name in (people.person[i], *identities[i]):
-            if name:
-                # A code and an identity of the data set cannot be equal: identities have a slash.
-                parent[root(name)] = root(video)
-    for first, second in more:
-        parent[root(first)] = root(second)
-    groups: defaultdict[object, list[Video]] = defaultdict(list)
-    for video, _ in people.tracks():
-        if video not in groups[root(video)][-1:]:
-            groups[root(video)].append(video)
-    return list(groups.values())
+        # A code and an identity of the data set cannot be equal: identities have a slash.
+        names.setdefault(video, []).extend(name for name in (people.person[i], *identities[i]) if name)
+    seen = frozenset(names)
+    for number, pair in enumerate(more):
+        for video in pair:
+            names.setdefault(video, []).append(number)
+    groups = ([video for video in group if video in seen] for group in connected(names))
+    return [group for group in groups if group]
 
 
 def split_by_people(

@@ -8,6 +8,7 @@ from people.people_shards import many, people_of, person_record, splits_of_perso
 
 from mgst_data.core import ShardError, UsageError
 from mgst_data.people import effective_splits, find_leaks, split_by_people
+from mgst_data.people.split import connected
 from mgst_data.shards import ShardReader
 from mgst_data.shards.people import PEOPLE, PeopleTable
 
@@ -109,3 +110,8 @@ def test_a_malformed_table_is_one_line(tmp_path):
         (out / PEOPLE).write_text(text)
         with pytest.raises(ShardError, match="run mgst-data people again"):
             ShardReader.open(out)
+
+
+def test_items_are_one_group_if_they_share_a_name_also_through_others():
+    names = {"a": ["x"], "b": [], "c": ["y"], "d": ["x", "y"], "x": []}
+    assert connected(names) == [["a", "c", "d"], ["b"], ["x"]]
