@@ -36,10 +36,9 @@ def loaded(name: str, results: Path = RESULTS) -> dict[str, Any] | None:
 
 
 def headlines(results: Path = RESULTS) -> str:
-    """Figures for the README: speed, stability of the crops, and what the weights reach, once they are measured."""
+    """Figures for the README: speed, and stability of the crops."""
     speed = {figure["name"]: figure["value"] for figure in load("extract_speed", results)["figures"]["targets"]}
     motion = {figure["name"]: figure["value"] for figure in load("extract_stability", results)["figures"]["targets"]}
-    weights = loaded("weights", results)
     return "\n".join(
         [
             "| figure | value |",
@@ -49,7 +48,6 @@ def headlines(results: Path = RESULTS) -> str:
             f"| background motion in the crops, median; in crops that follow each box | "
             f"{motion['background motion in the crops, median']:.2f} pixels; "
             f"{motion['background motion in per-frame crops, median']:.1f} pixels |",
-            *([page.headline(weights)] if weights else []),
         ]
     )
 
@@ -103,6 +101,7 @@ def generalise_parts(results: Path = RESULTS) -> dict[str, str]:
     of_curve = next((one for one in (test, val) if page.has_curve(one)), None)
     split = of_curve["figures"]["split"] if of_curve else "val"
     parts = {
+        "weights": page.summary(loaded("weights", results)),
         "test": page.test_table(test),
         "val": page.val_table(val),
         "curve": page.curve(of_curve, results / f"generalise_curve_{split}.png", GENERALISE),
@@ -117,7 +116,7 @@ def generalise_parts(results: Path = RESULTS) -> dict[str, str]:
 def pages() -> dict[Path, str]:
     """The pages with new text between their markers."""
     parts = {
-        README: {"headlines": headlines()},
+        README: {"headlines": headlines(), "weights": page.summary(loaded("weights"))},
         BENCHMARKS: {
             "extraction": figures_table(
                 ("extract_speed", "extract_quality", "extract_stability", "extract_decode", "extract_memory")

@@ -159,18 +159,26 @@ def card(result: Found | None, plot: Path, page: Path) -> dict[str, str]:
     return dict(zip(names, parts, strict=True))
 
 
-def headline(result: Found) -> str:
-    """Writes the row of the README about the weights.
+def summary(result: Found | None) -> str:
+    """Writes in one paragraph what the weights of the package reach.
 
     Args:
-        result: Content of ``weights.json``.
+        result: Content of ``weights.json``; None if it is not there.
     """
+    if result is None:
+        return MISSING
     found = result["figures"]
-    trained = found["trained_on"]
-    value, low, high = found["kinds"][ALL_SWAPS]["auc"]
+    kinds, wrong = found["kinds"], found["false_positives"]
+    parts = [
+        f"AUC on face swaps {_auc(kinds[ALL_SWAPS]['auc'])}",
+        f"on all other fakes {_auc(kinds[ALL_OTHERS]['auc'])}",
+        *(f"on {kind}s {_auc(kinds[kind]['auc'])}" for kind in ("talking head", "generator") if kind in kinds),
+    ]
+    rates = [f"{_share(part['rate'])} of {part['videos']:,} real {name}" for name, part in wrong.items()]
+    state = "experimental" if found["experimental"] else "not experimental"
     return (
-        f"| the weights of the package on face swaps by unknown tools, trained on real faces of {trained['people']:,} "
-        f"people: AUC, 95 % interval | {value:.2f}, {low:.2f} to {high:.2f} |"
+        f"The weights of the package are {state}: {', '.join(parts)} (95 % intervals over people in brackets; 0.5 is "
+        f"chance). They call {' and '.join(rates)} fake."
     )
 
 
@@ -189,7 +197,8 @@ def _status(found: Found) -> str:
     value, low, high = found["kinds"][ALL_SWAPS]["auc"]
     auc = f"the AUC on face swaps of test is {value:.2f}, and its 95 % interval is {low:.2f} to {high:.2f}"
     if found["experimental"]:
-        return f"These weights are **experimental**: {auc}. The lower bound must be above {found['needed']:.2f}."
+        needed = f"They are experimental until the lower bound is above {found['needed']:.2f}."
+        return f"These weights are **experimental**: {auc}. {needed}"
     return f"These weights are not experimental: {auc}."
 
 
@@ -207,7 +216,7 @@ def _training(found: Found) -> str:
             "",
             f"Trained on {data} {sources}. People of the splits val and test were left out.",
             "",
-            table(("licence of the source, in its own words", "clips and stills"), lines),
+            table(("licence of the source, as it was noted when the files were collected", "clips and stills"), lines),
         ]
     )
 
@@ -275,11 +284,10 @@ def _share(estimate: Sequence[float | None] | None) -> str:
     if estimate is None or estimate[0] is None:
         return ""
     value, low, high = estimate
-    return (
-        f"{100 * value:.0f} %"
-        if low is None or high is None
-        else f"{100 * value:.0f} % [{100 * low:.0f}, {100 * high:.0f}]"
-    )
+    # Resamples of all or nothing do not vary: their interval would look like certainty.
+    if low is None or high is None or value in (0, 1):
+        return f"{100 * value:.0f} %"
+    return f"{100 * value:.0f} % [{100 * low:.0f}, {100 * high:.0f}]"
 
 
 def _rate(found: Found | None) -> str:

@@ -83,7 +83,7 @@ Exit codes: 0 complete, 1 an input cannot be read, 2 wrong option or input,
         type=click.FloatRange(0, 1),
         metavar="SCORE",
         help="Threshold of the verdict: a score above it means fake. "
-        "[default: one that 10 % of real videos exceed, if the network knows it, else 0.5]",
+        "[default: one that 10 % of the real validation videos exceed, if the network knows it, else 0.5]",
     ),
     option("--no-video", is_flag=True, help="Do not write the video with the drawn scores."),
 )

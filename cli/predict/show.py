@@ -110,6 +110,7 @@ def print_tracks(found: VideoPrediction, threshold: float, files: list[Path]) ->
     if rate is not None and known is not None:
         kind = "videos" if found.seconds else "pictures"
         people = f"{known.people:,} {'person' if known.people == 1 else 'people'}"
-        line(f"{rate:.0%} of real {kind} score as high (measured on {len(known.real):,} {kind} of {people})")
+        high = f"{round(rate * len(known.real)):,} of {len(known.real):,}"
+        line(f"{high} real {kind} of {people} that the network has not seen score at least as high")
     for path in files:
         line(printable(path))

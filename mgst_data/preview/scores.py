@@ -178,7 +178,7 @@ def timeline(
         _fill(area, track, seconds, threshold)
         dashes(area, threshold, _QUIET)
         curve(area, track, seconds, _INK, thickness=1)
-        for value, label in ((1.0, "1"), (threshold, f"{threshold:g}"), (0.0, "0")):
+        for value, label in ((1.0, "1"), (threshold, f"{round(threshold, 2):g}"), (0.0, "0")):
             y = top + level(value, _ROW)
             text(picture, label, (left - 8 - text_width(label, 0.38), y + 4), _QUIET, scale=0.38)
     return picture

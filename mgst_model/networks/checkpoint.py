@@ -82,7 +82,7 @@ class NetworkCard:
     def caution(self) -> str:
         """Warning about the use of the network, or "" if the card has no reason for one."""
         if self.info.get("experimental"):
-            return f"this network is experimental: {self.info['experimental']}"
+            return f"this network is experimental, do not base decisions on it: {self.info['experimental']}"
         known = self.info.get("trained_on")
         if not isinstance(known, Mapping):
             return ""

@@ -31,6 +31,7 @@ _RUN = 32
 _MIN_FRAMES = 8
 _CONFIG = ExtractConfig()
 HINT = "use a video in which a face is clearly visible"
+PICTURE_HINT = "use a picture in which a face is clearly visible"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -210,7 +211,8 @@ class RunReader:
                         yield FaceRun.of(chunk, self.spec, extraction.frames)
         except NoFaceError as error:
             # The hint of the extraction names options that do not exist here.
-            raise NoFaceError(error.what, where=error.where, hint=HINT, reason=error.reason) from error
+            what, hint = ("no face in the picture", PICTURE_HINT) if is_picture(source) else (error.what, HINT)
+            raise NoFaceError(what, where=error.where, hint=hint, reason=error.reason) from error
         yield VideoSummary(extraction.frames, unscored, [text for _, text in extraction.notes])
 
 

@@ -116,7 +116,8 @@ class VideoPrediction:
 
     def __repr__(self) -> str:
         faces = f"{len(self.tracks)} {'face' if len(self.tracks) == 1 else 'faces'}"
-        return f"VideoPrediction({self.video!r}, score {self.score:.3f}, {faces} in {self.frames} frames)"
+        caution = ", see its caution" if self.caution else ""
+        return f"VideoPrediction({self.video!r}, score {self.score:.3f}, {faces} in {self.frames} frames{caution})"
 
     def to_json(self, *, threshold: float | None = None) -> str:
         """Returns all scores as JSON, with one line per window and per list of a track.
@@ -155,6 +156,8 @@ class VideoPrediction:
         """
         threshold = self.threshold if threshold is None else threshold
         title = f"{Path(self.video).name}: score over time (higher: more likely fake)"
+        if self.caution:
+            title += "; not reliable, see caution in scores.json"
         return timeline(self.tracks, seconds=self.seconds, threshold=threshold, title=title)
 
     def annotate(

@@ -76,7 +76,7 @@ def test_without_calibration_the_threshold_is_one_half(stored):
 
 
 def test_an_experimental_network_says_so(stored):
-    assert "experimental: at chance" in read_card(stored({"experimental": "at chance"})).caution
+    assert "do not base decisions on it: at chance" in read_card(stored({"experimental": "at chance"})).caution
 
 
 @pytest.mark.parametrize("given", [{"real": [2]}, {"real": [2], "people": 3}, [1]])

@@ -55,7 +55,7 @@ def test_the_command_needs_no_weights(video, tmp_path):
     )
     assert result.exit_code == 0, result.output
     card = read_card(PACKAGED)
-    assert "of real videos score as high" in result.stdout
+    assert "that the network has not seen score at least as high" in result.stdout
     assert card.caution in result.output
     stored = json.loads((tmp_path / "scores" / "scores.json").read_text())
     assert stored["threshold"] == card.threshold
