@@ -52,6 +52,12 @@ class AlbumentationsBlend:
         self.recolour = alb.Compose([alb.Compose(colours, p=1), degraded], p=1, seed=seed)
         self.move, self.elastic = alb.Compose([move], p=1, seed=seed), alb.Compose([elastic], p=1, seed=seed)
 
+    def reseed(self, seed: int) -> None:
+        """Starts all random numbers from a seed."""
+        self.random = np.random.default_rng(seed)
+        for steps in (self.recolour, self.move, self.elastic):
+            steps.set_random_seed(seed)
+
     def __call__(self, picture: ndarray, landmarks: ndarray) -> reference.Blend:
         """Blends an image (h, w, 3) with 68 landmarks."""
         mask = reference.hull(picture.shape[:2], landmarks, self.random)

@@ -21,9 +21,16 @@ from augmentation.peers import (
     kornia_steps,
     opencv_blend,
 )
-from mgst_data.augment import SegmentSequential, SelfBlend
+from mgst_data.augment import (
+    ColourJitter,
+    GaussianBlur,
+    GaussianNoise,
+    Greyscale,
+    SegmentSequential,
+    SelfBlend,
+    Sharpen,
+)
 from mgst_data.augment.compression import Jpeg
-from mgst_data.augment.photometric import ColourJitter, GaussianBlur, GaussianNoise, Greyscale, Sharpen
 from mgst_data.core import generator_for
 
 SEGMENTS, FRAMES = 8, 16

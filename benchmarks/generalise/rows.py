@@ -18,6 +18,7 @@ from mgst_model.train import Experiment
 from .names import CLIPS, STILLS
 
 ROWS = Path(__file__).with_name("rows.toml")
+FEEDS = ("ours", "published")
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
@@ -37,6 +38,7 @@ class Row:
         curve: Whether the row is a point of the learning curve.
         compare: Name of the row that its AUC is compared with; without it, the base.
         begin: Rows whose weights the training starts from.
+        feed: "ours", or "published" for :class:`generalise.published.PublishedTask`.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Row:
     curve: bool = False
     compare: str = ""
     begin: tuple[str, ...] = ()
+    feed: str = "ours"
 
     def experiment(self, seed: int, *, videos: int, init_from: tuple[str, ...] = ()) -> Experiment:
         """Returns the options of the training.
@@ -94,6 +97,7 @@ def read_rows(path: Path = ROWS) -> dict[str, Row]:
         values["options"] = {**(base.options if base else {}), **given.get("options", {})}
         values["compare"] = given.get("compare", given.get("base", ""))
         row = Row(name=name, **{**values, "begin": tuple(values.get("begin", ()))})
+        check_name(row.feed, FEEDS, "feed", where)
         for source in row.sources:
             check_name(source, (CLIPS, STILLS), "source", where)
         if not (row.preset and row.sources):

@@ -96,6 +96,7 @@ def train_row(kit: Kit, rows: Mapping[str, Row], row: Row, seed: int, out: Path,
         "experiment": experiment.as_dict() | {"train": experiment.as_dict()["train"] | {"init_from": list(row.begin)}},
         "sources": used,
         "videos": sorted(map("/".join, videos)),
+        "feed": row.feed,
     }
     network = folder / "network"
     finished = _finished(folder / TRAINED, json.loads(json.dumps(asked)))
@@ -109,7 +110,12 @@ def train_row(kit: Kit, rows: Mapping[str, Row], row: Row, seed: int, out: Path,
             places.append(Source(name, str(subset), weight))
         fabric = make_fabric(experiment, device=device)
         with train_watcher() as watcher:
-            train(experiment, places, network, fabric=fabric, watcher=watcher)
+            task = None
+            if row.feed == "published":
+                from .published import PublishedTask
+
+                task = PublishedTask(experiment)
+            train(experiment, places, network, fabric=fabric, watcher=watcher, task=task)
         steps, seconds = _steps(network / STEPS)
         finished = {
             "people": len({kit.groups[video] for video in videos}),

@@ -26,14 +26,15 @@ from mgst_data.augment.compression import H264, BlockCodec, FrameCodec, Jpeg
 from mgst_data.augment.containers import Apply, OneOf, SegmentSequential
 from mgst_data.augment.geometric import Affine, CropMargin, FaceCrop, HorizontalFlip
 from mgst_data.augment.patch import CutOut, ErasingTubes, PatchPaste, TubeFreeze, TubeLag, TubeSwap
-from mgst_data.augment.photometric import (
-    ColourJitter,
+from mgst_data.augment.photometric import ColourJitter, Greyscale, RgbShift
+from mgst_data.augment.quality import (
     Downscale,
     GaussianBlur,
     GaussianNoise,
-    Greyscale,
-    RgbShift,
+    Rescale,
     Sharpen,
+    SmoothSkin,
+    UnsharpMask,
 )
 from mgst_data.augment.recipes import RECIPES, label_preserving, robust, sbi, temporal_fakes, train_default, varied
 from mgst_data.augment.temporal import (
@@ -81,6 +82,7 @@ __all__ = [
     "PatchPaste",
     "Recolour",
     "Region",
+    "Rescale",
     "Reverse",
     "RgbShift",
     "SegmentSequential",
@@ -88,6 +90,7 @@ __all__ = [
     "SelfBlendParams",
     "Sharpen",
     "ShuffleWindow",
+    "SmoothSkin",
     "SourceWarp",
     "SpliceLag",
     "Step",
@@ -96,6 +99,7 @@ __all__ = [
     "TubeFreeze",
     "TubeLag",
     "TubeSwap",
+    "UnsharpMask",
     "label_preserving",
     "robust",
     "sbi",

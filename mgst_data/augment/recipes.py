@@ -14,15 +14,8 @@ from mgst_data.augment.compression import BlockCodec, Jpeg
 from mgst_data.augment.containers import Apply, OneOf, SegmentSequential
 from mgst_data.augment.geometric import Affine, CropMargin, HorizontalFlip
 from mgst_data.augment.patch import CutOut, ErasingTubes, TubeFreeze, TubeLag, TubeSwap
-from mgst_data.augment.photometric import (
-    ColourJitter,
-    Downscale,
-    GaussianBlur,
-    GaussianNoise,
-    Greyscale,
-    RgbShift,
-    Sharpen,
-)
+from mgst_data.augment.photometric import ColourJitter, Greyscale, RgbShift
+from mgst_data.augment.quality import Downscale, GaussianBlur, GaussianNoise, Rescale, SmoothSkin, UnsharpMask
 from mgst_data.augment.temporal import BoundaryJitter, Reverse, ShuffleWindow, SpliceLag, TimeMask
 from mgst_data.core.errors import UsageError, check_name
 from mgst_data.core.registry import Registry
@@ -66,12 +59,13 @@ def varied() -> SegmentSequential:
     Real and fake get the same ones, so that neither a soft nor a sharp face tells them apart.
     """
     quality = OneOf(
+        Rescale(factor_range=(1.2, 3.0)),
         GaussianBlur(sigma_range=(0.2, 1.6)),
         GaussianNoise(sigma_range=(0.0, 0.03)),
-        Downscale(factors=(2,)),
-        Sharpen(alpha_range=(0.1, 0.4)),
+        UnsharpMask(amount_range=(0.2, 0.8)),
+        SmoothSkin(sigma_range=(0.01, 0.04)),
     )
-    return SegmentSequential(*sbi().steps[:-1], Apply(quality, p=0.45), sbi().steps[-1])
+    return SegmentSequential(*sbi().steps[:-1], Apply(quality, p=0.5), sbi().steps[-1])
 
 
 def robust() -> SegmentSequential:

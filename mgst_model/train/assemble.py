@@ -18,7 +18,7 @@ from mgst_model.train.begin import begin
 from mgst_model.train.data import make_loaders, reports_of, trained_on
 from mgst_model.train.experiment import Experiment
 from mgst_model.train.state import SOURCES, write_table
-from mgst_model.train.task import DetectionTask
+from mgst_model.train.task import DetectionTask, Task
 from mgst_model.train.trainer import Trainer
 from mgst_model.train.watcher import StepReport, Stopped, TrainWatcher, Validation
 
@@ -30,6 +30,7 @@ def train(
     *,
     fabric: Fabric,
     watcher: TrainWatcher | None = None,
+    task: Task | None = None,
 ) -> Validation:
     """Trains the network of an experiment, or continues its training; see :meth:`Trainer.train`.
 
@@ -42,6 +43,8 @@ def train(
         out: Folder of the training.
         fabric: Launched fabric: device, precision and processes.
         watcher: Receives the progress.
+        task: Makes the examples and computes the losses; None for :class:`DetectionTask` with the options of the
+            experiment.
 
     Returns:
         The best validation.
@@ -52,7 +55,7 @@ def train(
         Stopped: after SIGTERM or SIGINT; the state is saved.
     """
     watcher = watcher or TrainWatcher()
-    trainer = make_trainer(experiment, shards, out, fabric=fabric, watcher=watcher)
+    trainer = make_trainer(experiment, shards, out, fabric=fabric, watcher=watcher, task=task)
     sampler = cast("SegmentLoader", trainer.loader).sampler
     if len(sampler.reader.sources) == 1:
         return trainer.train()
@@ -105,6 +108,7 @@ def make_trainer(
     *,
     fabric: Fabric,
     watcher: TrainWatcher | None = None,
+    task: Task | None = None,
 ) -> Trainer:
     """Builds the trainer of an experiment.
 
@@ -114,6 +118,8 @@ def make_trainer(
         out: Folder of the training.
         fabric: Launched fabric: device, precision and processes.
         watcher: Receives the progress.
+        task: Makes the examples and computes the losses; None for :class:`DetectionTask` with the options of the
+            experiment.
 
     Raises:
         UsageError: if shards or weights do not fit.
@@ -132,7 +138,7 @@ def make_trainer(
     }
     return Trainer(
         begin(experiment),
-        DetectionTask(data, experiment.augment, experiment.loss, experiment.network),
+        task or DetectionTask(data, experiment.augment, experiment.loss, experiment.network),
         loaders,
         experiment.train,
         out=out,

@@ -15,17 +15,16 @@ from torch import Tensor
 from mgst_data.augment.base import AUGMENTATIONS
 from mgst_data.augment.compression import H264, BlockCodec, Jpeg
 from mgst_data.augment.functional.colour import luminance
-from mgst_data.augment.photometric import (
-    ColourJitter,
+from mgst_data.augment.functional.filters import hash_noise
+from mgst_data.augment.photometric import ColourJitter, Greyscale, PictureAugmentation, PictureParams, RgbShift
+from mgst_data.augment.quality import (
     Downscale,
     GaussianBlur,
     GaussianNoise,
-    Greyscale,
-    PictureAugmentation,
-    PictureParams,
-    RgbShift,
+    Rescale,
     Sharpen,
-    hash_noise,
+    SmoothSkin,
+    UnsharpMask,
 )
 from mgst_data.core import RealFakePair, Segment
 
@@ -42,7 +41,10 @@ def steps(p: float = 1.0) -> list[PictureAugmentation]:
         Greyscale(p=p),
         GaussianBlur(sigma_range=(2.0, 8.0), p=p),
         Sharpen(p=p),
+        UnsharpMask(p=p),
+        SmoothSkin(p=p),
         Downscale(p=p),
+        Rescale(p=p),
         GaussianNoise(p=p),
         Jpeg(p=p),
         Jpeg(subsample=False, p=p),
@@ -66,6 +68,8 @@ neutral = pytest.mark.parametrize(
         GaussianBlur(sigma_range=(0, 0)),
         Sharpen(alpha_range=(0, 0)),
         Downscale(factors=(1,)),
+        UnsharpMask(amount_range=(0, 0)),
+        Rescale(factor_range=(1, 1)),
         GaussianNoise(sigma_range=(0, 0)),
     ],
     ids=repr,
@@ -202,6 +206,9 @@ def test_steps_are_registered_and_show_their_options(step):
         lambda: GaussianBlur(sigma_range=(-1.0, 1.0)),
         lambda: Sharpen(alpha_range=(0.5, 0.2)),
         lambda: Downscale(factors=()),
+        lambda: Rescale(factor_range=(0.5, 2)),
+        lambda: UnsharpMask(amount_range=(0.5, 0.2)),
+        lambda: SmoothSkin(radius=0.5),
         lambda: Downscale(factors=(0, 2)),
         lambda: GaussianNoise(sigma_range=(-0.1, 0.1)),
     ],
@@ -301,6 +308,37 @@ def test_segments_are_scaled_by_their_own_factors(make_segment, generator):
     assert set(params.factor.tolist()) == {1, 2, 3}
     lost = (step.apply(segment, params).frames - segment.frames).abs().mean(dim=(1, 2, 3, 4))
     assert lost[params.factor == 1].max() == 0 < lost[params.factor == 2].min()
+
+
+def test_an_unsharp_mask_makes_halos_at_edges_and_keeps_even_areas(generator):
+    frames = torch.full((1, 1, 3, 32, 32), 0.3)
+    frames[..., 16:] = 0.7
+    step = UnsharpMask(sigma_range=(16.0, 16.0), amount_range=(0.5, 0.5))  # 2 pixels at this height
+    sharp = step(Segment.of(frames), generator=generator).frames
+    torch.testing.assert_close(sharp[..., :8], frames[..., :8])
+    assert sharp[..., 15].max() < 0.25
+    assert sharp[..., 16].min() > 0.75
+
+
+def test_smoothing_removes_weak_noise_and_keeps_edges(generator):
+    frames = torch.full((1, 1, 3, 64, 64), 0.3)
+    frames[..., 32:] = 0.7
+    noisy = frames + 0.01 * torch.randn(frames.shape, generator=generator)
+    smooth = SmoothSkin(sigma_range=(0.05, 0.05), radius=16)(Segment.of(noisy), generator=generator).frames
+    assert (smooth - frames)[..., 8:24].std() < 0.3 * (noisy - frames)[..., 8:24].std()
+    torch.testing.assert_close(smooth[..., 31:33], frames[..., 31:33], rtol=0, atol=0.05)
+
+
+@pytest.mark.parametrize("factor", [1.5, 2.7, 4.0])
+def test_scaling_by_any_factor_removes_what_the_small_picture_cannot_show(factor, generator):
+    noise = Segment.of(torch.rand(4, 1, 3, 96, 96, generator=generator))
+    step = Rescale(factor_range=(factor, factor))
+    params = fixed(step.sample(noise, generator), down=2, up=1)  # bicubic, with averages
+    spectrum = torch.fft.fft2(step.apply(noise, params).frames - 0.5).abs().square().mean(dim=(0, 1, 2))
+    frequency = torch.fft.fftfreq(96).abs()
+    high = torch.maximum(frequency[:, None], frequency[None]) > 0.6 / factor
+    low = torch.maximum(frequency[:, None], frequency[None]) < 0.25 / factor
+    assert spectrum[high].mean() < 0.1 * spectrum[low].mean()
 
 
 def mixed(place: int, one: int, two: int) -> int:

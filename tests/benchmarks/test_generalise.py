@@ -8,6 +8,8 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+import torch
+from augment.faces68 import make as make_faces
 from generalise import crops, page
 from generalise.figures import Scores, differences, false_positives, of_kinds, row_figures, thresholds
 from generalise.kit import Labelled, read_labels
@@ -19,7 +21,7 @@ from generalise.weights import describe
 from PIL import Image
 from video.video_files import encode, textured_frames
 
-from mgst_data.core import ConfigMismatchError, UsageError
+from mgst_data.core import ConfigMismatchError, UsageError, generator_for
 from mgst_data.shards import ShardReader
 
 TINY = """
@@ -127,6 +129,7 @@ def test_every_row_is_a_training(row):
         ("[a]\nbase = 'b'", "unknown earlier row 'b'"),
         ("[a]\npreset = 'sbi'\nsource = {clips = 1.0}", "unknown value of a row 'source'"),
         ("['a b']\nnote = ''", "not a row"),
+        ("[a]\npreset = 'sbi'\nsources = {clips = 1.0}\nfeed = 'theirs'", "unknown feed 'theirs'"),
     ],
 )
 def test_a_wrong_row_is_refused(tmp_path, text, what):
@@ -310,3 +313,21 @@ def test_weights_that_know_people_of_the_test_are_refused(kit, tmp_path):
         TrainedVideos((KnownVideo("clips", "t0"), KnownVideo("clips", key)), ()).save(tmp_path / "net")
         with pytest.raises(UsageError, match=what):
             _trained_on(kit, weights)
+
+
+def test_published_steps_change_the_pair_inside_the_wide_crop_only():
+    pytest.importorskip("albumentations", reason="the extra bench is not installed")
+    from generalise.published import PublishedBlend
+
+    real = make_faces(3, 1, size=160)
+    valid = real.valid.clone()
+    valid[1] = False
+    pair = PublishedBlend()(real.replace(valid=valid), generator=generator_for(0, "published"))
+    assert pair.fake.label.tolist() == [1, 0, 1]
+    assert torch.equal(pair.real.frames[1], real.frames[1])
+    assert torch.equal(pair.fake.frames[1], real.frames[1])
+    shown = pair.fake.mask[[0, 2]] > 0.5 * pair.fake.mask[[0, 2]].amax(dim=(-1, -2), keepdim=True)
+    change = (pair.fake.frames - pair.real.frames)[[0, 2]].abs().mean(dim=2, keepdim=True)
+    assert change[shown].mean() > 3 * change[pair.fake.mask[[0, 2]] == 0].mean()
+    again = PublishedBlend()(real.replace(valid=valid), generator=generator_for(0, "published"))
+    assert torch.equal(again.fake.frames, pair.fake.frames)

@@ -682,3 +682,19 @@ def test_eight_segments_can_be_memorised(make_experiment):
     assert parts["segment"] < 0.05
     assert parts["patch"] < first["patch"] / 2
     assert parts["frame"] < first["frame"]
+
+
+def test_a_training_can_have_another_task(make_experiment, real_shards, fabric, tmp_path):
+    class Marked(DetectionTask):
+        """Makes examples whose fakes are white."""
+
+        def examples(self, segment, generator, *, has_mask=None):
+            made = super().examples(segment, generator, has_mask=has_mask)
+            return replace(made, frames=torch.where(made.label[:, None, None, None, None] == 1, 1.0, made.frames))
+
+    experiment = make_experiment(train={"epochs": 2})
+    log, plain = Log(), Log()
+    task = Marked(experiment.data, experiment.augment, experiment.loss, experiment.network)
+    train(experiment, real_shards, tmp_path / "marked", fabric=fabric, watcher=log, task=task)
+    train(experiment, real_shards, tmp_path / "plain", fabric=fabric, watcher=plain)
+    assert log.steps[0].losses["total"] != plain.steps[0].losses["total"]

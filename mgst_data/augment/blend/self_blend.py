@@ -20,9 +20,9 @@ from mgst_data.augment.blend.regions import reference_side
 from mgst_data.augment.blend.source_warp import SourceWarp
 from mgst_data.augment.blend.tiles import blend_in_tiles, suits_tiles
 from mgst_data.augment.compression import Jpeg
-from mgst_data.augment.containers import OneOf
+from mgst_data.augment.containers import Apply, OneOf
 from mgst_data.augment.functional import draw
-from mgst_data.augment.photometric import Downscale, GaussianBlur, GaussianNoise, Sharpen
+from mgst_data.augment.quality import GaussianBlur, GaussianNoise, Rescale, SmoothSkin, UnsharpMask
 from mgst_data.core import labels
 from mgst_data.core.segment import RealFakePair, Segment
 
@@ -243,14 +243,19 @@ PRESETS: Mapping[str, SelfBlend] = {
         recolour=Recolour(degrade_p=0.3),
         frame_mask={"all": 1.0},
         drift=0.0,
-        quality=OneOf(
-            Downscale(factors=(2, 3)),
-            GaussianBlur(sigma_range=(0.3, 1.8)),
-            Jpeg(quality_range=(25, 85)),
-            Sharpen(alpha_range=(0.1, 0.6)),
-            GaussianNoise(sigma_range=(0.004, 0.027)),
+        quality=Apply(
+            OneOf(
+                Rescale(factor_range=(1.2, 4.0)),
+                GaussianBlur(sigma_range=(0.3, 1.8)),
+                Jpeg(quality_range=(25, 85)),
+                UnsharpMask(),
+                SmoothSkin(),
+                GaussianNoise(sigma_range=(0.004, 0.027)),
+                weights=(0.35, 0.1, 0.15, 0.15, 0.1, 0.15),
+            ),
+            p=0.75,
         ),
-        donor=Donor(p=0.15),
+        donor=Donor(p=0.15, candidates=15),
     ),
     # A coherent video: all regions, one set of parameters and no noise for all frames.
     "consistent": SelfBlend(frame_mask={"all": 1.0}, drift=0.0),
