@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import importlib
 import math
+import os
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -169,3 +172,29 @@ def test_workers_do_not_inherit_the_generator_of_a_used_collate_function():
     loader = DataLoader([face] * 2, batch_size=1, collate_fn=collate, num_workers=2, generator=generator_for(0, "x"))
     one, two = (batch["frames"] for batch in loader)
     assert not torch.equal(one, two)
+
+
+def test_the_jobs_of_clusters_make_every_part(tmp_path):
+    """The scripts run with a command in place of mgst-data that writes down its arguments."""
+    folder, bin_ = ROOT / "examples" / "cluster", tmp_path / "bin"
+    bin_.mkdir()
+    for name, text in (("mgst-data", 'echo "$@" >> "$LOG"'), ("srun", 'exec "$@"')):
+        (bin_ / name).write_text(f"#!/bin/sh\n{text}\n")
+        (bin_ / name).chmod(0o755)
+    path = {"PATH": f"{bin_}:{os.environ['PATH']}"}
+    job = yaml.safe_load((folder / "kubernetes_job.yaml").read_text())
+    assert (job["apiVersion"], job["kind"], job["spec"]["completionMode"]) == ("batch/v1", "Job", "Indexed")
+    count, (container,) = job["spec"]["completions"], job["spec"]["template"]["spec"]["containers"]
+    array = re.search(r"--array=1-([0-9]+)", (folder / "slurm_array.sh").read_text())
+    assert array
+    for number in range(count):
+        environment = {**path, "LOG": str(tmp_path / "pods"), "JOB_COMPLETION_INDEX": str(number)}
+        subprocess.run([*container["command"], *container["args"]], env=environment, check=True)
+    for number in range(1, int(array[1]) + 1):
+        task = {"SLURM_ARRAY_TASK_ID": str(number), "SLURM_ARRAY_TASK_COUNT": array[1], "SLURM_CPUS_PER_TASK": "8"}
+        environment = {**path, "LOG": str(tmp_path / "tasks"), **task}
+        subprocess.run(["bash", folder / "slurm_array.sh"], env=environment, check=True)
+    for name, parts in (("pods", count), ("tasks", int(array[1]))):
+        lines = (tmp_path / name).read_text().splitlines()
+        assert [line.split()[-1] for line in lines] == [f"{number}/{parts}" for number in range(1, parts + 1)]
+        assert all(line.startswith("extract --src /data/FaceForensics++ --out /data/shards") for line in lines)

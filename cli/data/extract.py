@@ -17,6 +17,7 @@ Examples:
   mgst-data extract --src my_videos.csv --out shards --workers 8
   mgst-data extract --src photos --identity folder --out photo_shards
   mgst-data extract --src FaceForensics++ --out shards --retry-skipped no_face
+  mgst-data extract --src FaceForensics++ --out /shared/shards --part 3/16
 
 To continue an interrupted run, run the same command again. Finished videos
 are kept.
@@ -146,6 +147,8 @@ with a note; 2 wrong option or input; 130 interrupted.
            help="Videos per new shard. [default: 16; 128 if all are pictures]"),
     option("--retry-skipped", "retry", is_flag=False, flag_value="all", default="", metavar="[REASON]",
            help="Extract skipped videos again: all of them, or those skipped for REASON, such as no_face."),
+    option("--part", default="", metavar="K/N",
+           help="Make only part K of N of the shards, for N runs into one folder on any machines."),
     option("--strict", is_flag=True, help="Exit with code 1 if a video is skipped or kept with a note."),
     option("--dry-run", is_flag=True, help="Show what would be extracted. Write nothing."),
 )  # fmt: skip
@@ -164,6 +167,7 @@ def extract(
     device: str,
     videos_per_shard: int | None,
     retry: str,
+    part: str,
     strict: bool,
     dry_run: bool,
     as_json: bool,
@@ -186,6 +190,7 @@ def extract(
         device: "auto", "cpu" or "cuda".
         videos_per_shard: Videos per new shard; None for the usual number.
         retry: Skipped videos to extract again: "all", a reason, or "" for none.
+        part: Part of the shards to make, such as "3/16"; "" for all.
         strict: Whether skipped videos and notes give exit code 1.
         dry_run: Whether to show what would be extracted and write nothing.
         as_json: Whether to print one JSON object.
@@ -199,6 +204,7 @@ def extract(
 
     # Imported here because torch takes seconds to import, and --help must be fast.
     from mgst_data.extract import extract as run
+    from mgst_data.shards import Part
 
     from ..common.tables import preset_file
     from . import show
@@ -207,6 +213,7 @@ def extract(
 
     if config_file is not None and config_file.as_posix() in PAPERS:
         config_file = preset_file(config_file.as_posix())
+    portion = Part.parse(part) if part else None
     config = build_config(config_file, flags, overrides)
     scan = scan_source(src, config.source, masks=config.extract.masks)
     show.scan(scan)
@@ -224,6 +231,7 @@ def extract(
                 device=device,
                 videos_per_shard=videos_per_shard,
                 retry=retry,
+                part=portion,
                 debug=bool(ctx.meta.get("debug")),
                 watcher=watcher,
             )

@@ -14,6 +14,7 @@ Examples:
   mgst-data inspect shards
   mgst-data inspect shards --verify
   mgst-data inspect shards --near-duplicates
+  mgst-data inspect shards --parts 16
   mgst-data inspect s3://bucket/shards --json
 
 Exit codes: 0 no problem, 1 damaged or incomplete, 2 no shards found.
@@ -28,10 +29,18 @@ Exit codes: 0 no problem, 1 damaged or incomplete, 2 no shards found.
     is_flag=True,
     help="List videos that are copies of others: encoded again, cut or mirrored. Hashes are kept in the folder.",
 )
+@click.option(
+    "--parts",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="List which of N parts are missing: those of mgst-data extract --part K/N.",
+)
 @json_option
 @debug_option
 @click.pass_context
-def inspect(ctx: click.Context, /, shards: str, verify: bool, near_duplicates: bool, as_json: bool) -> None:
+def inspect(
+    ctx: click.Context, /, shards: str, verify: bool, near_duplicates: bool, parts: int | None, as_json: bool
+) -> None:
     """Shows the contents of a folder of shards.
 
     SHARDS is a path or a URL. The output has the counts by data set, split, label and method, and all videos that were
@@ -43,10 +52,11 @@ def inspect(ctx: click.Context, /, shards: str, verify: bool, near_duplicates: b
         shards: Path or URL of the folder.
         verify: Whether to check every file and sample, and decode every picture.
         near_duplicates: Whether to list videos that are copies of others.
+        parts: Number of parts of the extraction; None for one run.
         as_json: Whether to print one JSON object.
     """  # noqa: D301 - click shows only the text above the form feed
     from mgst_data.core.errors import printable
-    from mgst_data.shards import ShardFolder, summarise, verify_shard
+    from mgst_data.shards import Part, ShardFolder, summarise, verify_shard
     from mgst_data.shards.report import latest
 
     from ..common.progress import Work, display
@@ -66,6 +76,11 @@ def inspect(ctx: click.Context, /, shards: str, verify: bool, near_duplicates: b
             work.tell("verifying", done=number, total=len(reports))
             problems += verify_shard(shards, report)
         copies = find_copies(shards, work) if near_duplicates else []
+    complete = {report.name for report in reports}
+    unfinished = {
+        number: [name for name in Part(number, parts).shards(folder.plan) if name not in complete]
+        for number in range(1, (parts or 0) + 1)
+    }
     missing, kept = len(folder.plan) - len(reports), sum(1 for _ in folder.kept())
     if as_json:
         content = {
@@ -78,6 +93,7 @@ def inspect(ctx: click.Context, /, shards: str, verify: bool, near_duplicates: b
             "skipped": {video.video: [video.reason, video.message] for video in videos.values() if video.skipped},
             "noted": {video.video: video.notes for video in videos.values() if video.notes and not video.skipped},
             **({"problems": problems} if verify else {}),
+            **({"missing_parts": [number for number, names in unfinished.items() if names]} if parts else {}),
             **({"near_duplicates": copies} if near_duplicates else {}),
         }
         click.echo(json.dumps(content, indent=1))
@@ -95,5 +111,7 @@ def inspect(ctx: click.Context, /, shards: str, verify: bool, near_duplicates: b
             begun = f" ({count(kept, 'video')} of them already extracted)" if kept else ""
             there = f"{missing:,} of {len(folder.plan):,} shards are missing{begun}"
             line(f"{there}; run the same extraction again to continue")
+        if parts:
+            show.parts(unfinished)
     if problems or missing:
         ctx.exit(1)

@@ -128,11 +128,27 @@ def summary(result: RunSummary, *, as_json: bool) -> None:
     if result.skipped:
         line("\nto extract skipped videos again: run the same command with --retry-skipped or --retry-skipped REASON")
     line(f"\n{printable(result.folder)}: {count(result.shards, 'shard')}, {size(result.bytes)}")
+    if result.part:
+        whole = f"of all {result.planned:,} shards, {result.shards:,} are complete"
+        line(f"part {result.part} is complete ({count(result.part_shards, 'shard')}); {whole}")
     if result.videos:
         pace = f"{result.videos / result.seconds:.1f} videos/s, {result.frames / result.seconds:,.0f} frames/s"
         line(
             f"this run: {count(result.videos, 'video')}, {result.frames:,} frames in {duration(result.seconds)}; {pace}"
         )
+
+
+def parts(unfinished: Mapping[int, Sequence[str]]) -> None:
+    """Prints which parts of an extraction are not complete.
+
+    Args:
+        unfinished: Names of the missing shards by number of the part.
+    """
+    missing = [f"{number}/{len(unfinished)}" for number, names in unfinished.items() if names]
+    if missing:
+        line(f"{count(len(missing), 'part')} not complete: {', '.join(missing)}")
+    else:
+        line(f"all {count(len(unfinished), 'part')} complete")
 
 
 def skipped(videos: Iterable[VideoReport], *, folder: str = "") -> None:

@@ -21,7 +21,7 @@ from mgst_data.extract.job import ExtractJob
 from mgst_data.extract.stills import is_still
 from mgst_data.shards import ShardFolder, ShardTask, Totals, VideoReport, open_folder
 from mgst_data.shards.folder import STATE
-from mgst_data.shards.plan import NO_SPLIT, VIDEOS_PER_SHARD
+from mgst_data.shards.plan import NO_SPLIT, VIDEOS_PER_SHARD, Part
 from mgst_data.shards.report import latest
 from mgst_data.shards.storage import write_atomic
 
@@ -62,6 +62,8 @@ class RunSummary:
         seconds: Duration of this run, seconds.
         videos: Number of videos that this run processed, without those that an interrupted run had finished.
         frames: Number of frames that this run decoded.
+        part: Part of the extraction, such as "3/16"; "" for all of it.
+        part_shards: Number of planned shards of the part, which are all complete after the run.
     """
 
     folder: str
@@ -74,6 +76,8 @@ class RunSummary:
     seconds: float
     videos: int
     frames: int
+    part: str = ""
+    part_shards: int = 0
 
     @property
     def complete(self) -> bool:
@@ -95,6 +99,7 @@ def extract(
     device: str = "auto",
     videos_per_shard: int | None = None,
     retry: str = "",
+    part: Part | None = None,
     debug: bool = False,
     watcher: Watcher | None = None,
 ) -> RunSummary:
@@ -115,6 +120,8 @@ def extract(
         device: "cpu", "cuda", or "auto" for CUDA if it is available.
         videos_per_shard: Number of videos of each new shard; None for :func:`shard_size`.
         retry: Reason code of skipped videos to try again, or "all"; "" tries none again.
+        part: Part of the shards to make, for several runs into one folder, on any machines; None for all. In the end,
+            the folder is that of a single run.
         debug: Whether unexpected errors are raised. Otherwise the video is skipped.
         watcher: Object that receives the progress; None reports no progress.
 
@@ -132,11 +139,11 @@ def extract(
         Extractor(config)  # raises an error for a missing model before anything is written
     settings = {"extract": config.as_dict()}
     size = videos_per_shard or shard_size(scan.records)
-    with open_folder(out, settings, scan.records, videos_per_shard=size, retry=retry) as folder:
+    with open_folder(out, settings, scan.records, videos_per_shard=size, retry=retry, part=part) as folder:
         _check_splits(folder, scan.records)
         tasks = folder.missing(scan.records)
         kept = {video.key for video in folder.kept()}
-        watcher.begin(tasks, len(folder.plan), len(kept))
+        watcher.begin(tasks, len(folder.mine), len(kept))
         began = time.perf_counter()
         done: Counter[str] = Counter()
         job = ExtractJob(config, Path(folder.location), device, debug)
@@ -184,13 +191,14 @@ def _notes_stored(folder: ShardFolder, scan: Scan) -> Iterator[None]:
 
 
 def _store_notes(folder: ShardFolder, scan: Scan) -> None:
-    videos = [
-        {"video": video.video, "reason": reason, "text": text}
-        for _, video in sorted(latest(folder.reports()).items())
-        for reason, text in (() if video.skipped else video.notes)
-    ]
-    notes = {"notes": [asdict(note) for note in scan.notes], "videos": videos}
-    write_atomic(Path(folder.location, NOTES), (json.dumps(notes, indent=1) + "\n").encode())
+    with folder.files_of_all():
+        videos = [
+            {"video": video.video, "reason": reason, "text": text}
+            for _, video in sorted(latest(folder.reports()).items())
+            for reason, text in (() if video.skipped else video.notes)
+        ]
+        notes = {"notes": [asdict(note) for note in scan.notes], "videos": videos}
+        write_atomic(Path(folder.location, NOTES), (json.dumps(notes, indent=1) + "\n").encode())
 
 
 def _summarise(folder: ShardFolder, seconds: float, done: Counter[str]) -> RunSummary:
@@ -207,4 +215,6 @@ def _summarise(folder: ShardFolder, seconds: float, done: Counter[str]) -> RunSu
         seconds=seconds,
         videos=done["videos"],
         frames=done["frames"],
+        part="" if folder.part is None else str(folder.part),
+        part_shards=0 if folder.part is None else len(folder.mine),
     )

@@ -7,7 +7,7 @@ from mgst_data.shards.folder import ShardFolder, open_folder
 from mgst_data.shards.images import decode_image, decode_mask, encode_image, encode_mask, scale_image
 from mgst_data.shards.loader import SegmentDataset, SegmentLoader, reraise, warn_and_skip
 from mgst_data.shards.people import PeopleTable, PersonTrack
-from mgst_data.shards.plan import ShardTask, plan_shards
+from mgst_data.shards.plan import Part, ShardTask, plan_shards
 from mgst_data.shards.reader import ShardReader
 from mgst_data.shards.report import ShardReport, Tally, Totals, VideoReport, summarise
 from mgst_data.shards.sampler import Draw, SegmentSampler
@@ -32,6 +32,7 @@ else:
 __all__ = [
     "Draw",
     "FaceChunk",
+    "Part",
     "PeopleTable",
     "PersonTrack",
     "SegmentBatch",

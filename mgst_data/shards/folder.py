@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mgst_data.core import ConfigMismatchError, ShardError, UsageError, VideoRecord
+from mgst_data.core import ConfigMismatchError, OutputError, ShardError, UsageError, VideoRecord
 from mgst_data.core.locations import is_url, join
-from mgst_data.shards.lock import LOCK, FolderLock
-from mgst_data.shards.plan import VIDEOS_PER_SHARD, ShardTask, plan_shards
+from mgst_data.shards.lock import LOCK, FolderLock, is_held
+from mgst_data.shards.plan import VIDEOS_PER_SHARD, Part, ShardTask, plan_shards
 from mgst_data.shards.progress import PROGRESS, part_of, progress_of, read_progress
 from mgst_data.shards.report import ShardReport, Totals, VideoReport, latest, summarise
 from mgst_data.shards.schema import SCHEMA
@@ -22,6 +22,8 @@ STATE = "dataset.json"
 RETRY_ALL = "all"
 # Options that were added later. The value is the one that folders without the option were extracted with.
 _CAME_LATER: Mapping[str, Any] = {"extract": {"damaged": "keep"}}
+# Seconds that a part waits for another part that reads or writes the files of the whole folder.
+_PATIENCE = 60.0
 # Suffixes of the files that a stopped writer can leave behind.
 _HALF_DONE = (f"tar{PART}", f"json{PART}", PROGRESS, f"{PROGRESS}{PART}")
 
@@ -34,11 +36,18 @@ class ShardFolder:
         location: Path or URL of the folder.
         config: Merged configuration that the shards are made with.
         plan: Keys of the videos by name of the shard, in the order in which the shards were planned.
+        part: The part of the plan that is written; None for all of it.
     """
 
     location: str
     config: Mapping[str, Any]
     plan: Mapping[str, tuple[str, ...]]
+    part: Part | None = None
+
+    @property
+    def mine(self) -> tuple[str, ...]:
+        """Names of the planned shards of the part; of all shards without a part."""
+        return tuple(self.plan) if self.part is None else self.part.shards(self.plan)
 
     @staticmethod
     def read(location: str | Path) -> ShardFolder:
@@ -71,14 +80,14 @@ class ShardFolder:
         return (report for name in self.plan if (report := self._report(name)))
 
     def kept(self) -> Iterator[VideoReport]:
-        """Yields the reports of the finished videos of incomplete shards, which an interrupted run has left.
+        """Yields the reports of the finished videos of incomplete shards (of the part), left by an interrupted run.
 
         Only local folders have them.
         """
         return (video for lines in self._open_shards().values() for line in lines for video in line.videos)
 
     def missing(self, records: Sequence[VideoRecord]) -> list[ShardTask]:
-        """Returns the planned shards that are not complete.
+        """Returns the planned shards (of the part) that are not complete.
 
         Args:
             records: Records of the data set. They include all videos of the incomplete shards.
@@ -88,22 +97,31 @@ class ShardFolder:
         """
         by_key = {record.key: record for record in records}
         complete = {report.name for report in self.reports()}
-        todo = {name: keys for name, keys in self.plan.items() if name not in complete}
+        todo = {name: self.plan[name] for name in self.mine if name not in complete}
         return [ShardTask(name, tuple(self._find(keys, by_key))) for name, keys in todo.items()]
 
     def finish(self) -> Totals:
         """Sums up the complete shards. If all shards are complete, writes the totals to ``dataset.json``."""
-        reports = list(self.reports())
-        totals = summarise(reports)
-        if len(reports) == len(self.plan):
-            self._write(totals=totals.as_dict())
+        with self.files_of_all():
+            reports = list(self.reports())
+            totals = summarise(reports)
+            if len(reports) == len(self.plan):
+                self._write(totals=totals.as_dict())
         return totals
+
+    @contextmanager
+    def files_of_all(self) -> Iterator[None]:
+        """Keeps other parts from reading and writing the files of the whole folder until the block ends."""
+        with ExitStack() as stack:
+            if self.part is not None:
+                stack.enter_context(FolderLock(self.location, wait=_PATIENCE))
+            yield
 
     def _open_shards(self) -> dict[str, list[ShardReport]]:
         """Returns, for every incomplete shard with finished videos, one report per finished video."""
-        out, found = Path(self.location), {}
+        out, found, mine = Path(self.location), {}, set(self.mine)
         for path in sorted(out.glob(f"*.{PROGRESS}")):
-            lines = read_progress(out, path.stem, self.plan.get(path.stem, ()))
+            lines = read_progress(out, path.stem, self.plan.get(path.stem, ()) if path.stem in mine else ())
             if lines and self._report(path.stem) is None:
                 found[path.stem] = lines
         return found
@@ -144,11 +162,15 @@ def open_folder(
     *,
     videos_per_shard: int = VIDEOS_PER_SHARD,
     retry: str = "",
+    part: Part | None = None,
 ) -> Iterator[ShardFolder]:
     """Opens a new or an existing folder to write shards into, and holds its lock until the block ends.
 
     Videos that are not in the plan are appended as new shards. The plan of existing shards does not change. When the
     block ends, partial files are deleted, except the finished videos of incomplete shards.
+
+    Runs with different parts of the same number of parts may write into one folder at the same time. All of them need
+    the same records.
 
     Args:
         out: Output folder. It is created if it does not exist.
@@ -156,6 +178,7 @@ def open_folder(
         records: Videos of the source, with distinct keys.
         videos_per_shard: Number of videos of each new shard.
         retry: Reason code of skipped videos to plan again (as new shards), or "all".
+        part: Part of the plan to write; None for all of it.
 
     Yields:
         The folder with the plan for all records.
@@ -163,37 +186,62 @@ def open_folder(
     Raises:
         ConfigMismatchError: if the folder was written with another configuration.
         UsageError: if ``out`` is a URL, or is not empty and not a folder of shards, or if no video was skipped for the
-            reason ``retry``.
+            reason ``retry``. For a part: if ``retry`` is given, or the plan has other videos than the records.
         OutputError: if another run writes into the folder, or if it cannot be written.
     """
     if is_url(str(out)):
         hint = "give a local folder, and copy it to the URL afterwards"
         raise UsageError("shards are written to local folders only", where=out, hint=hint)
+    if part is not None and retry:
+        raise UsageError(
+            "a part cannot plan videos again", where=out, hint="retry skipped videos in a run without part"
+        )
     out = Path(out)
-    with FolderLock(out):
-        folder = _opened(out, json.loads(json.dumps(config)), records, videos_per_shard, retry)
+    with ExitStack() as stack:
+        folder = ShardFolder(str(out), json.loads(json.dumps(config)), {}, part)
+        if part is None:
+            stack.enter_context(FolderLock(out))
+        with folder.files_of_all():
+            _check_parts(out, part)
+            if part is not None:
+                stack.enter_context(FolderLock(out, name=f".part-{part.number}-of-{part.of}{LOCK}"))
+            folder = _opened(folder, records, videos_per_shard, retry)
         try:
             yield folder
         finally:
             _remove_stale(folder)
 
 
-def _opened(
-    out: Path, config: dict[str, Any], records: Sequence[VideoRecord], videos_per_shard: int, retry: str
-) -> ShardFolder:
-    state = out / STATE
+def _check_parts(out: Path, part: Part | None) -> None:
+    """Checks that no run writes shards that this run may write too: parts of another number of parts.
+
+    Raises:
+        OutputError: if one does.
+    """
+    for path in sorted(out.glob(f".part-*{LOCK}")):
+        number, _, of = path.name.removeprefix(".part-").removesuffix(LOCK).partition("-of-")
+        if (part is None or of != str(part.of)) and is_held(path):
+            what = f"in use by another run, which makes part {number}/{of}"
+            raise OutputError(what, where=out, hint="wait for its end, or stop it", reason="locked")
+
+
+def _opened(asked: ShardFolder, records: Sequence[VideoRecord], videos_per_shard: int, retry: str) -> ShardFolder:
+    out = Path(asked.location)
+    state, folder = out / STATE, asked
     if state.exists():
-        folder = ShardFolder.read(out)
-        _compare(folder, config)
-    else:
-        if any(path.name not in (LOCK, STATE + PART) for path in out.iterdir()):
-            raise UsageError("not empty, and not a folder of shards", where=out, hint="choose another output folder")
-        folder = ShardFolder(str(out), config, {})
+        folder = replace(ShardFolder.read(out), part=asked.part)
+        _compare(folder, asked.config)
+    elif any(path.name != STATE + PART and not path.name.endswith(LOCK) for path in out.iterdir()):
+        raise UsageError("not empty, and not a folder of shards", where=out, hint="choose another output folder")
     planned = {key for keys in folder.plan.values() for key in keys}
     chosen = [record for record in records if record.key not in planned]
     if retry:
         chosen += folder._find(_to_retry(folder, retry), {record.key: record for record in records})
     tasks = plan_shards(chosen, videos_per_shard=videos_per_shard, taken=folder.plan)
+    if tasks and state.exists() and asked.part is not None:
+        what = f"{len(chosen):,} videos are not in the plan that the first part made, for example {chosen[0].key}"
+        hint = "give every part the same data set, or add videos in a run without part"
+        raise UsageError(what, where=out, hint=hint)
     if tasks or not state.exists():
         plan = {**folder.plan, **{task.name: tuple(record.key for record in task.records) for task in tasks}}
         folder = replace(folder, plan=plan)
@@ -241,9 +289,11 @@ def _remove_stale(folder: ShardFolder) -> None:
     """Deletes the partial files of interrupted runs and of workers that were stopped or killed."""
     out = Path(folder.location)
     kept = {path for name in folder._open_shards() for path in (part_of(out, name), progress_of(out, name))}
+    mine = set(folder.mine)
     for path in out.iterdir():
         name, _, kind = path.name.partition(".")
-        half_done = path.name == STATE + PART or (name in folder.plan and kind in _HALF_DONE)
+        unfinished_plan = folder.part is None and path.name == STATE + PART
+        half_done = unfinished_plan or (name in mine and kind in _HALF_DONE)
         if half_done and path not in kept:
             with output_errors(path):
                 path.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+import time
 import warnings
 import weakref
 from contextlib import suppress
@@ -17,6 +18,8 @@ from mgst_data.core.errors import MgstWarning
 from mgst_data.shards.storage import output_errors
 
 LOCK = ".lock"
+# Seconds between two tries of a run that waits.
+_PAUSE = 0.05
 
 
 class FolderLock:
@@ -28,14 +31,16 @@ class FolderLock:
 
     Args:
         folder: Folder to lock. It is created if it does not exist.
+        name: Name of the lock file.
+        wait: Seconds to wait while another run holds the lock.
 
     Raises:
         OutputError: with the reason "locked" if another run holds the lock, or if the folder cannot be written.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, *, name: str = LOCK, wait: float = 0.0) -> None:
         folder = Path(folder)
-        self._path = folder / LOCK
+        self._path, self._until = folder / name, time.monotonic() + wait
         with output_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
         # Another run may delete the file after it is opened here and before it is locked; then try again.
@@ -45,7 +50,7 @@ class FolderLock:
         self._let_go = weakref.finalize(self, _let_go, self._path, self._file, os.getpid())
 
     def _take(self, folder: Path) -> bool:
-        """Opens and locks the file; returns False if another run has deleted it in between.
+        """Opens and locks the file; returns False to try again, also if another run has deleted it in between.
 
         Raises:
             OutputError: if another run holds the lock.
@@ -55,6 +60,9 @@ class FolderLock:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
+            if time.monotonic() < self._until:
+                time.sleep(_PAUSE)
+                return False
             self._file.seek(0)
             holder = self._file.read().decode(errors="replace") or "unknown"
             self._file.close()
@@ -81,6 +89,22 @@ class FolderLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+
+def is_held(path: Path) -> bool:
+    """Returns whether a run holds the lock of a lock file.
+
+    Args:
+        path: The lock file. It may not exist.
+    """
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # it does not exist, or the file system has no locks
+        return False
+    return False
 
 
 def _let_go(path: Path, file: BinaryIO, owner: int) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from mgst_data.core import VideoRecord
+from mgst_data.core import UsageError, VideoRecord
 from mgst_data.core.records import SPLITS
 
 VIDEOS_PER_SHARD = 16
@@ -23,6 +24,51 @@ class ShardTask:
 
     def __len__(self) -> int:
         return len(self.records)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One of several parts of an extraction, each made by a run of its own, on any machine.
+
+    The shards of a plan are dealt to the parts in turn. So a part is known from the plan and two numbers.
+
+    Attributes:
+        number: Number of the part, from 1.
+        of: Number of parts.
+
+    Raises:
+        UsageError: if the number is not in [1, of].
+    """
+
+    number: int
+    of: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.number <= self.of:
+            raise UsageError(f"there is no part {self}", hint="give K/N with K from 1 to N, such as 3/16")
+
+    @staticmethod
+    def parse(text: str) -> Part:
+        """Reads a part from a text such as "3/16".
+
+        Raises:
+            UsageError: if the text is malformed, or the number is out of range.
+        """
+        found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text)
+        if found is None:
+            raise UsageError(f"not a part: {text!r}", hint="give K/N with K from 1 to N, such as 3/16")
+        return Part(int(found[1]), int(found[2]))
+
+    def shards(self, plan: Iterable[str]) -> tuple[str, ...]:
+        """Returns the names of the shards of this part.
+
+        Args:
+            plan: Names of all planned shards, in order.
+        """
+        return tuple(plan)[self.number - 1 :: self.of]
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
 
 
 def plan_shards(

@@ -96,9 +96,22 @@ def test_inspect_shows_sums_and_finds_damage(mgst_data, shards, tmp_path):
     assert "to repair a shard: copy this shard again, or delete it and run the same extraction again" in result.stdout
 
     tar.unlink()
-    result = mgst_data("inspect", copy)
+    result = mgst_data("inspect", copy, "--parts", 2)
     assert result.exit_code == 1
     assert "1 of 2 shards are missing" in result.stdout
+    (missing,) = json.loads(mgst_data("inspect", copy, "--parts", 2, "--json").stdout)["missing_parts"]
+    assert f"1 part not complete: {missing}/2" in result.stdout
+    assert "all 2 parts complete" in mgst_data("inspect", out, "--parts", 2).stdout
+
+
+def test_a_part_is_extracted_and_named(mgst_data, face_set, tmp_path):
+    options = ("extract", "--src", face_set, "--out", tmp_path / "shards", "--frames", 8, "--videos-per-shard", 2)
+    result = mgst_data(*options, "--part", "2/2")
+    assert result.exit_code == 0
+    assert "part 2/2 is complete (1 shard); of all 2 shards, 1 are complete" in result.stdout
+    result = mgst_data(*options, "--part", "3/2")
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[-1] == "error: there is no part 3/2 (give K/N with K from 1 to N, such as 3/16)"
 
 
 def test_sheets_show_every_chunk(mgst_data, shards, tmp_path):
