@@ -2,6 +2,7 @@
 
     python benchmarks/experiment_generalise.py --out runs/generalise --rows sbi donors     # choose settings: split val
     python benchmarks/experiment_generalise.py --out runs/generalise --rows sbi --test     # publish: split test
+    python benchmarks/experiment_generalise.py --out runs/generalise --rows parity-ours parity-published --name parity
 
 ``generalise/rows.toml`` has the rows. The folder of clips (``--clips`` or MGST_CLIPS) has a table ``labels.csv``. The
 same command resumes stopped trainings; finished trainings and scores are not repeated. It writes
@@ -45,6 +46,7 @@ def main() -> None:
     parser.add_argument("--test", action="store_true", help="score the split test, to publish; default: val, to choose")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="device of the networks")
     parser.add_argument("--workers", type=int, help="processes of the extraction; default: one per core")
+    parser.add_argument("--name", default="generalise", help="begin of the names of the result files")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the figures")
     arguments = parse_with_clips(parser)
     if arguments.test and len(set(arguments.seeds)) < FEWEST_SEEDS:
@@ -54,10 +56,10 @@ def main() -> None:
     except MgstError as error:
         sys.exit(str(error))
     split = found["split"]
-    path = write_result(f"generalise_{split}", found, folder=arguments.results)
-    (arguments.results / f"generalise_{split}.png").write_bytes(kinds_png(found))
+    path = write_result(f"{arguments.name}_{split}", found, folder=arguments.results)
+    (arguments.results / f"{arguments.name}_{split}.png").write_bytes(kinds_png(found))
     if sum(row["curve"] for row in found["rows"].values()) > 1:
-        (arguments.results / f"generalise_curve_{split}.png").write_bytes(curve_png(found))
+        (arguments.results / f"{arguments.name}_curve_{split}.png").write_bytes(curve_png(found))
     print(json.dumps({"results": str(path)}))
 
 

@@ -104,6 +104,7 @@ def generalise_parts(results: Path = RESULTS) -> dict[str, str]:
         "weights": page.summary(loaded("weights", results)),
         "test": page.test_table(test),
         "val": page.val_table(val),
+        "parity": page.val_table(loaded("parity_val", results)),
         "curve": page.curve(of_curve, results / f"generalise_curve_{split}.png", GENERALISE),
         "shortcuts": page.shortcuts(test or val),
     }
