@@ -20,6 +20,7 @@ from mgst_data.core.records import DEMO
 from mgst_data.shards.storage import write_atomic
 from mgst_model.networks.build import build_network
 from mgst_model.networks.calibration import Calibration
+from mgst_model.networks.hub import MODEL, HubName, fetch, is_hub_name
 from mgst_model.networks.network_config import NetworkConfig
 from mgst_model.networks.renamed import present_names
 
@@ -102,9 +103,16 @@ class LoadedNetwork(NetworkCard):
 
     Attributes:
         network: The network in evaluation mode.
+        weights: File that it was read from; None for a network that was made in memory.
     """
 
     network: nn.Module
+    weights: Path | None = None
+
+    @property
+    def card(self) -> NetworkCard:
+        """The description alone, without the network."""
+        return NetworkCard(**{name: getattr(self, name) for name in NetworkCard.__slots__})
 
 
 def save_network(
@@ -140,18 +148,41 @@ def save_network(
     # Copies, because safetensors does not accept parameters that share memory.
     state = {name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
              for name, value in network.state_dict().items()}  # fmt: skip
-    card = {
-        "format": FORMAT,
-        "network": None if config is None else {**asdict(config), "pretrained": "random"},
-        "frames": frames,
-        "size": size,
-        "face_margin": face_margin,
-        "info": dict(info or {}),
-    }
+    card = {"frames": frames, "size": size, "face_margin": face_margin, "info": dict(info or {})}
+    return _write(stem, config, card, save(state))
+
+
+def copy_network(weights: Path, card: NetworkCard, path: str | Path) -> Path:
+    """Copies the weights of a file unchanged, with another card.
+
+    Args:
+        weights: File that :func:`save_network` wrote.
+        card: Card of the copy.
+        path: Path of the copy, see :func:`save_network`.
+
+    Returns:
+        Path of the ``.safetensors`` file.
+
+    Raises:
+        UsageError: if the file can no longer be read.
+        OutputError: if the copy cannot be written.
+    """
+    try:
+        content = weights.read_bytes()
+    except OSError as error:
+        what = f"the weights cannot be read again: {first_line(error)}"
+        raise UsageError(what, where=weights, hint="load the detector again") from error
+    facts = {"frames": card.frames, "size": card.size, "face_margin": card.face_margin, "info": dict(card.info)}
+    return _write(_stem(Path(path)), card.config, facts, content)
+
+
+def _write(stem: Path, config: NetworkConfig | None, facts: Mapping[str, Any], content: bytes) -> Path:
+    network = None if config is None else {**asdict(config), "pretrained": "random"}
+    card = {"format": FORMAT, "network": network, **facts}
     # The card is written first: new weights with an old card would be read with the wrong configuration.
     write_atomic(stem.with_name(stem.name + CARD), (json.dumps(card, indent=1) + "\n").encode())
     weights = stem.with_name(stem.name + WEIGHTS)
-    write_atomic(weights, save(state))
+    write_atomic(weights, content)
     return weights
 
 
@@ -160,7 +191,8 @@ def read_card(path: str | Path) -> NetworkCard:
 
     Args:
         path: Path of the ``.safetensors`` or ``.json`` file, with or without suffix; or the folder of a training, of
-            which ``best`` is taken.
+            which ``best`` is taken; or the folder of a saved detector; or ``hf://user/name``, see
+            :mod:`mgst_model.networks.hub`.
 
     Raises:
         UsageError: if a file is missing, damaged or of another kind.
@@ -195,7 +227,7 @@ def load_network(path: str | Path, device: torch.device | str = "cpu") -> Loaded
         raise UsageError(what, where=weights, hint="use the pair of files of the same training") from error
     network = network.to(device).eval()
     facts = {name: getattr(card, name) for name in NetworkCard.__slots__}
-    return LoadedNetwork(network=network, **facts)
+    return LoadedNetwork(network=network, weights=weights, **facts)
 
 
 def weights_file(path: str | Path) -> Path:
@@ -205,10 +237,12 @@ def weights_file(path: str | Path) -> Path:
         path: Path of the network, see :func:`read_card`.
 
     Raises:
-        UsageError: if the weights or the card are missing.
+        UsageError: if the weights or the card are missing, or cannot be downloaded.
     """
-    given = Path(path)
-    stem = given / BEST if given.is_dir() else _stem(given)
+    given = fetch(HubName.of(path)) if is_hub_name(path) else Path(path)
+    stem = _stem(given)
+    if given.is_dir():
+        stem = given / (MODEL if (given / (MODEL + WEIGHTS)).is_file() else BEST)
     weights, card = (stem.with_name(stem.name + suffix) for suffix in (WEIGHTS, CARD))
     hint = f"weights are a pair of files, NAME{WEIGHTS} and NAME{CARD}"
     if given.is_file() and given.suffix not in (WEIGHTS, CARD):
