@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ class WeightsType(click.Path):
             param: The option.
             ctx: Context of the command.
         """
-        return value if str(value).startswith("hf://") else Path(super().convert(value, param, ctx))
+        return value if str(value).startswith("hf://") else Path(os.fsdecode(super().convert(value, param, ctx)))
 
 
 WEIGHTS = WeightsType()

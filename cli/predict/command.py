@@ -15,7 +15,7 @@ from ..common.errors import LoneCommand, debug_option, interrupted_at_once, run_
 from ..common.options import WEIGHTS, json_option, option, options
 
 if TYPE_CHECKING:
-    from mgst_model.predict.detector import Precision
+    from mgst_model.predict.detector import Precision, Runtime
 
 EPILOG = """\b
 Examples:
@@ -149,7 +149,7 @@ def predict(
             videos,
             weights,
             extraction=extraction,
-            runtime=runtime,
+            runtime=cast("Runtime | None", runtime),
             device=device,
             precision=cast("Precision", precision),
             batch=batch,

@@ -148,8 +148,15 @@ def save_network(
     # Copies, because safetensors does not accept parameters that share memory.
     state = {name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
              for name, value in network.state_dict().items()}  # fmt: skip
-    card = {"frames": frames, "size": size, "face_margin": face_margin, "info": dict(info or {})}
-    return _write(stem, config, card, save(state))
+    card = {
+        "format": FORMAT,
+        "network": None if config is None else {**asdict(config), "pretrained": "random"},
+        "frames": frames,
+        "size": size,
+        "face_margin": face_margin,
+        "info": dict(info or {}),
+    }
+    return _write(stem, card, save(state))
 
 
 def copy_network(weights: Path, card: NetworkCard, path: str | Path) -> Path:
@@ -172,13 +179,10 @@ def copy_network(weights: Path, card: NetworkCard, path: str | Path) -> Path:
     except OSError as error:
         what = f"the weights cannot be read again: {first_line(error)}"
         raise UsageError(what, where=weights, hint="load the detector again") from error
-    facts = {"frames": card.frames, "size": card.size, "face_margin": card.face_margin, "info": dict(card.info)}
-    return _write(_stem(Path(path)), card.config, facts, content)
+    return _write(_stem(Path(path)), card_document(card), content)
 
 
-def _write(stem: Path, config: NetworkConfig | None, facts: Mapping[str, Any], content: bytes) -> Path:
-    network = None if config is None else {**asdict(config), "pretrained": "random"}
-    card = {"format": FORMAT, "network": network, **facts}
+def _write(stem: Path, card: Mapping[str, Any], content: bytes) -> Path:
     # The card is written first: new weights with an old card would be read with the wrong configuration.
     write_atomic(stem.with_name(stem.name + CARD), (json.dumps(card, indent=1) + "\n").encode())
     weights = stem.with_name(stem.name + WEIGHTS)
@@ -257,15 +261,47 @@ def weights_file(path: str | Path) -> Path:
     return weights
 
 
+def card_document(card: NetworkCard) -> dict[str, Any]:
+    """Returns a card as values for JSON, which :func:`parse_card` reads.
+
+    Args:
+        card: Description of a network.
+    """
+    return {
+        "format": FORMAT,
+        "network": {**asdict(card.config), "pretrained": "random"},
+        "frames": card.frames,
+        "size": card.size,
+        "face_margin": card.face_margin,
+        "info": dict(card.info),
+    }
+
+
 def _read_card(path: Path) -> NetworkCard:
     try:
         card = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise UsageError(f"not a network card: {first_line(error)}", where=path, hint="copy the file again") from error
+    return parse_card(card, where=path)
+
+
+def parse_card(card: Any, *, where: object) -> NetworkCard:
+    """Reads a card from the values of its JSON.
+
+    Args:
+        card: Values of the JSON.
+        where: File that they are from.
+
+    Raises:
+        UsageError: if they are no card, or that of a network that cannot be built.
+    """
+    try:
         if card["format"] != FORMAT:
             what = f"format version must be {FORMAT}, got {card['format']}"
-            raise UsageError(what, where=path, hint="use the version of mgst that wrote it")
+            raise UsageError(what, where=where, hint="use the version of mgst that wrote it")
         if card["network"] is None:
             what = "describes a custom network, which mgst cannot build"
-            raise UsageError(what, where=path, hint=_OWN)
+            raise UsageError(what, where=where, hint=_OWN)
         options = present_names({"network": card["network"]})["network"]
         NetworkConfig(**options)
         # No other file than the weights next to the card is read, whatever ``pretrained`` is in the card.
@@ -281,7 +317,7 @@ def _read_card(path: Path) -> NetworkCard:
             found.calibration(picture=picture)
     except (KeyError, TypeError, ValueError) as error:
         reason = f"{first_line(error)} is missing" if isinstance(error, KeyError) else first_line(error)
-        raise UsageError(f"not a network card: {reason}", where=path, hint="copy the file again") from error
+        raise UsageError(f"not a network card: {reason}", where=where, hint="copy the file again") from error
     return found
 
 

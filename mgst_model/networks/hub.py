@@ -1,7 +1,7 @@
 """Weights by name: a repository of the Hugging Face Hub has the weights, their card and a page for people.
 
-``hf://user/name`` stands for the newest files of a repository, ``hf://user/name@revision`` for those of a branch, tag or
-commit. Only safetensors and JSON are downloaded. An unreachable hub is an answer within seconds.
+``hf://user/name`` stands for the newest files of a repository, ``hf://user/name@revision`` for those of a branch, tag
+or commit. Only safetensors and JSON are downloaded. An unreachable hub is an answer within seconds.
 """
 
 from __future__ import annotations
@@ -194,7 +194,9 @@ def hub_errors(name: HubName) -> Iterator[None]:
         raise UsageError(f"the download failed: {first_line(error)}", where=name, hint=_NO_HUB, reason="hub") from error
     except _FAULTS as error:
         what = f"the connection to the hub failed: {first_line(error)}"
-        raise UsageError(what, where=name, hint="try again: a download continues where it stopped", reason="hub") from error
+        raise UsageError(
+            what, where=name, hint="try again: a download continues where it stopped", reason="hub"
+        ) from error
 
 
 def fault_of(address: str) -> str:

@@ -25,11 +25,11 @@ print(prediction.score)
 """
 _LIMITS = """A score is a number in [0, 1]; higher means more likely fake. It is not a probability.
 
-- Do not use it for decisions about people: accusations, moderation without a person, access to services, police or court
-  work.
+- Do not use it for decisions about people: accusations, moderation without a person, access to services, police or
+  court work.
 - A low score is no proof that a video is real. It says only that the network found no trace that it knows.
-- A network finds manipulations of other kinds than those of its training less well. Compressed, small or covered faces give
-  less reliable scores.
+- A network finds manipulations of other kinds than those of its training less well. Compressed, small or covered faces
+  give less reliable scores.
 - Scores differ between people for reasons other than manipulation. Do not compare people by them.
 """
 # Options of a training that name files of the machine it ran on, by table.
@@ -98,7 +98,8 @@ def write_page(card: NetworkCard, *, title: str = "", repo: str = "", licence: s
     }
     body = "\n".join(f"## {name}\n\n{text}" for name, text in parts.items())
     name = title or repo.partition("/")[2] or "Deepfake detector"
-    return f"---\n{data.to_yaml()}\n---\n\n# {name}\n\nA deepfake detector of mgst for the faces in videos.\n\n{status}{body}"
+    head = f"---\n{data.to_yaml()}\n---\n\n# {name}\n\nA deepfake detector of mgst for the faces in videos.\n\n"
+    return f"{head}{status}{body}"
 
 
 def _input(card: NetworkCard) -> Iterator[str]:
@@ -106,7 +107,8 @@ def _input(card: NetworkCard) -> Iterator[str]:
         f"the face box with a margin of {card.face_margin:g} of its width and height"
     )  # fmt: skip
     kind = "single frames" if card.shortest == 1 else f"segments of at least {card.shortest} consecutive frames"
-    yield f"- Network: {card.config.kind}, backbone `{card.config.backbone}`, for {kind}; {card.frames} frames per segment."
+    name = f"{card.config.kind}, backbone `{card.config.backbone}`"
+    yield f"- Network: {name}, for {kind}; {card.frames} frames per segment."
     yield f"- Frames: RGB in [0, 1], {card.size} x {card.size} pixels, that show {margin}."
     yield "- `mgst-predict` finds and tracks the faces, and makes these frames."
 
@@ -145,9 +147,7 @@ def _figures(card: NetworkCard) -> Iterator[str]:
     for picture, kind in ((False, "videos"), (True, "pictures")):
         known = card.calibration(picture=picture)
         if known is not None:
-            score = known.threshold(FALSE_POSITIVES)
-            yield (
-                f"- At most {100 * FALSE_POSITIVES:g} % of {len(known.real):,} real {kind} ({known.people:,} people that it was not "
-                f"trained on) score above {score:.2f}."
-            )
+            score, count = known.threshold(FALSE_POSITIVES), f"{len(known.real):,} real {kind}"
+            people = f"{known.people:,} people that it was not trained on"
+            yield f"- At most {100 * FALSE_POSITIVES:g} % of {count} ({people}) score above {score:.2f}."
     yield "- Measure it on your own videos with `mgst-eval`: figures of one data set do not hold for another."

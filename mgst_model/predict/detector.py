@@ -22,6 +22,7 @@ from mgst_data.shards.storage import output_errors, write_atomic
 from mgst_data.video.batches import ahead
 from mgst_model.evaluate.crops import InputSpec
 from mgst_model.evaluate.windows import RunScores, score_runs
+from mgst_model.export.runtime import ExportedNetwork, export_once, load_onnx
 from mgst_model.networks.checkpoint import (
     PACKAGED,
     LoadedNetwork,
@@ -48,6 +49,7 @@ from mgst_model.predict.faces import (
 from mgst_model.predict.prediction import USUAL_FPS, Saw, TrackPrediction, VideoPrediction, WindowScore
 
 Precision = Literal["auto", "fp32", "bf16"]
+Runtime = Literal["torch", "onnx"]
 Video = str | Path | np.ndarray | Tensor
 Videos = list[str] | list[Path] | list[str | Path] | tuple[str | Path, ...]
 # Runs that a thread extracts while the network scores one.
@@ -64,12 +66,14 @@ def load_detector(
     stride: int | None = None,
     batch: int | None = None,
     faces: RunSource | None = None,
+    runtime: Runtime | None = None,
 ) -> Detector:
     """Loads a detector: ``load_detector().predict("video.mp4").score``.
 
     Args:
         weights: Folder of a training, of which ``best`` is used, a weights file, a folder that
-            :meth:`Detector.save_pretrained` wrote, or ``hf://user/name``. None for the weights that come with the toolkit; see the model card in the documentation for what they can do and what they must not be used
+            :meth:`Detector.save_pretrained` wrote, or ``hf://user/name``. None for the weights that come with the
+            toolkit; see the model card in the documentation for what they can do and what they must not be used
             for.
         device: "cpu", "cuda", or "auto" for CUDA if available.
         precision: Number format of the network: "fp32", "bf16" (changes a score by about 0.01), or "auto" for bf16 on
@@ -77,16 +81,62 @@ def load_detector(
         stride: Frames from the start of one window to the start of the next. None: windows do not overlap.
         batch: Windows per call of the network; None for a number that suits the device.
         faces: Source of faces; None to extract them in a thread on the same device.
+        runtime: Library that runs the network: "torch", or "onnx" on the CPU. Weights for "onnx" are an ``.onnx`` file;
+            other weights are exported the first time. None for the one that suits the weights.
 
     Raises:
-        UsageError: if the weights cannot be read, the device does not exist, or the stride leaves out frames.
+        UsageError: if the weights cannot be read, the device does not exist, or the stride leaves out frames; or if
+            ONNX Runtime is asked for a GPU or bf16.
+        ImportError: if the runtime is not installed.
+        MgstError: if an export gives other scores than the weights.
     """
+    if runtime_of(weights, runtime) == "onnx":
+        exported = load_exported(weights, device=device, precision=precision)
+        return Detector(exported, device="cpu", stride=stride, batch=batch or _BATCH["cpu"], faces=faces)
     device = choose_device(device)
     loaded = load_network(PACKAGED if weights is None else weights, device=device)
     fold_batch_norms(loaded.network)
     half = uses_bfloat16(precision, device)
     batch = batch or _BATCH[torch.device(device).type]
     return Detector(loaded, device=device, half=half, stride=stride, batch=batch, faces=faces)
+
+
+def runtime_of(weights: str | Path | None, runtime: Runtime | None) -> Runtime:
+    """Returns the library that runs a network.
+
+    Args:
+        weights: Weights, or an exported file.
+        runtime: The wanted library; None for the one that suits the weights.
+
+    Raises:
+        UsageError: if the weights are an ``.onnx`` file, and another library is wanted.
+    """
+    exported = str(weights).lower().endswith(".onnx")
+    if exported and runtime == "torch":
+        raise UsageError("torch does not run .onnx files", where=weights, hint="leave out the runtime, or give weights")
+    return runtime or ("onnx" if exported else "torch")
+
+
+def load_exported(
+    weights: str | Path | None, *, device: str = "auto", precision: Precision = "auto"
+) -> ExportedNetwork:
+    """Loads a network for ONNX Runtime, see ``runtime`` of :func:`load_detector`.
+
+    Args:
+        weights: An ``.onnx`` file, or weights that are exported the first time; None for those of the toolkit.
+        device: "cpu" or "auto".
+        precision: "fp32" or "auto".
+
+    Raises:
+        UsageError: if the weights cannot be read, or another device or precision is wanted.
+        ImportError: if ONNX Runtime is not installed.
+        MgstError: if an export gives other scores than the weights.
+    """
+    if device not in ("cpu", "auto") or precision == "bf16":
+        wanted = f"device {device}" if device not in ("cpu", "auto") else "precision bf16"
+        raise UsageError(f"ONNX Runtime computes in fp32 on the CPU, not with {wanted}", hint="use the runtime torch")
+    weights = PACKAGED if weights is None else weights
+    return load_onnx(weights if str(weights).lower().endswith(".onnx") else export_once(weights))
 
 
 def uses_bfloat16(precision: Precision, device: str) -> bool:
@@ -181,9 +231,12 @@ class Detector:
             The folder.
 
         Raises:
-            UsageError: if the weights file that the detector was loaded from is gone.
+            UsageError: if the weights file that the detector was loaded from is gone, or is an ``.onnx`` file.
             OutputError: if the folder cannot be written.
         """
+        if isinstance(self.loaded, ExportedNetwork):
+            what = "this detector is an exported file, which has no weights to save"
+            raise UsageError(what, hint="load the weights that it was exported from, or share the file itself")
         folder, card = Path(folder), shared_card(self.loaded.card)
         with output_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -191,8 +244,15 @@ class Detector:
             # The file, because batch norms are folded in memory.
             copy_network(self.loaded.weights, card, folder / MODEL)
         else:
-            facts = {"frames": card.frames, "size": card.size, "face_margin": card.face_margin, "info": card.info}
-            save_network(folder / MODEL, self.loaded.network, card.config, **facts)
+            save_network(
+                folder / MODEL,
+                self.loaded.network,
+                card.config,
+                frames=card.frames,
+                size=card.size,
+                face_margin=card.face_margin,
+                info=card.info,
+            )
         write_atomic(folder / PAGE, write_page(card, title=title, repo=repo, licence=licence).encode())
         return folder
 
