@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -10,10 +12,27 @@ import cloup
 from cloup import Command
 from cloup import option_group as options
 
-__all__ = ["PAPERS", "Command", "json_option", "option", "options"]
+__all__ = ["PAPERS", "WEIGHTS", "Command", "json_option", "option", "options"]
 
 # Files in configs/papers. Each has the options of extraction, training and evaluation of a paper.
 PAPERS = ("papers/sbi", "papers/fakestormer", "papers/multi_grained")
+
+
+class WeightsType(click.Path):
+    """A file or folder as a Path; ``hf://user/name`` stays text, because a Path has no double slashes."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Converts the text of an argument.
+
+        Args:
+            value: Text of the argument.
+            param: The option.
+            ctx: Context of the command.
+        """
+        return value if str(value).startswith("hf://") else Path(os.fsdecode(super().convert(value, param, ctx)))
+
+
+WEIGHTS = WeightsType()
 
 
 def option(*names: str, **settings: Any) -> Callable[..., Any]:

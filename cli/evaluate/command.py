@@ -8,7 +8,7 @@ import click
 from click.core import ParameterSource
 
 from ..common.errors import LoneCommand, debug_option, run_script
-from ..common.options import PAPERS, json_option, option, options
+from ..common.options import PAPERS, WEIGHTS, json_option, option, options
 
 EPILOG = """\b
 Examples:
@@ -17,6 +17,8 @@ Examples:
   mgst-eval ffpp --weights a.safetensors --weights b.safetensors --protocol per_method --out results
   mgst-eval ffpp --weights runs/base --robustness --kind h264 --severity 1 --severity 5 --out results
   mgst-eval --predictions results --protocol my.toml --out tables
+  mgst-eval ffpp --weights runs/base --detector my_detector.py:make --out results
+  mgst-eval ffpp --predictions scores.csv --out results
 
 Scores in --out are reused if weights, shards and options are the same. To continue an interrupted run, run the same
 command again.
@@ -38,17 +40,27 @@ FOLDER = click.Path(path_type=Path)
     "Input",
     option(
         "--weights",
-        type=FOLDER,
+        type=WEIGHTS,
         multiple=True,
-        metavar="PATH",
-        help="Weights of a trained network: file or checkpoint folder. Can be repeated.",
+        metavar="PATH|hf://USER/NAME",
+        help="Weights of a trained network: file, checkpoint folder, or a repository of the Hugging Face Hub. Can be "
+        "repeated.",
+    ),
+    option(
+        "--detector",
+        "plugged",
+        multiple=True,
+        metavar="MODULE:FUNCTION|NAME",
+        help="Detector of others: a function that makes it (package.module:function or file.py:function), or the name "
+        "of an entry point. Can be repeated.",
     ),
     option(
         "--predictions",
         type=FOLDER,
         multiple=True,
-        metavar="FOLDER",
-        help="Saved scores of an earlier run, instead of SHARDS and --weights. Can be repeated.",
+        metavar="FOLDER|FILE.csv",
+        help="Scores of an earlier run, instead of SHARDS and --weights; or, with SHARDS, a CSV file of scores that "
+        "were made elsewhere (columns video or key, and score). Can be repeated.",
     ),
     option(
         "--protocol",
@@ -181,7 +193,8 @@ def evaluate(
     ctx: click.Context,
     /,
     shards: tuple[str, ...],
-    weights: tuple[Path, ...],
+    weights: tuple[str | Path, ...],
+    plugged: tuple[str, ...],
     predictions: tuple[Path, ...],
     protocols: tuple[str, ...],
     split: str,
@@ -202,7 +215,7 @@ def evaluate(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Measures how well networks distinguish real from fake videos.
+    """Measures how well detectors distinguish real from fake videos.
 
     SHARDS are one or more folders written by mgst-data extract; their videos are combined. The results are the scores
     of all videos (predictions/), tables of AUC, AP, EER and accuracy (table.md, table.csv), ROC curves, and histograms
@@ -212,8 +225,9 @@ def evaluate(
     Args:
         ctx: Context of click; tells which options were given.
         shards: Folders of shards.
-        weights: Files or folders of weights.
-        predictions: Folders of saved scores.
+        weights: Files or folders of weights, or ``hf://user/name``.
+        plugged: Places of detectors of others.
+        predictions: Folders of saved scores, or CSV files of scores that were made elsewhere.
         protocols: Names of protocols, or TOML files.
         split: "train", "val", "test" or "all".
         allow_trained_on: Whether to score videos that a network was trained on.
@@ -236,6 +250,7 @@ def evaluate(
     # Imported here because torch takes seconds to import, and --help must be fast.
     from mgst_data.shards.lock import FolderLock
     from mgst_model.evaluate.cache import Scoring, load_detectors, open_sets
+    from mgst_model.evaluate.joined import read_scores
     from mgst_model.evaluate.leakage import find_leakage
 
     from .measure import Measuring, check, default_folder, load_predictions, measure, read_protocol, score
@@ -245,12 +260,12 @@ def evaluate(
     asked = [name for name in ctx.params if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE]
     scoring_asked = [f"--{name}" for name in asked if name in SCORING]
     narrowed = bool(kinds or severities)
-    check(shards, weights, predictions, robustness=robustness, narrowed=narrowed, scoring=scoring_asked)
-    out = out or default_folder(weights or predictions)
+    check(shards, weights, plugged, predictions, robustness=robustness, narrowed=narrowed, scoring=scoring_asked)
+    out = out or default_folder([*weights, *plugged] or predictions)
     chosen = tuple(read_protocol(name, PROTOCOLS) for name in dict.fromkeys(protocols))
     measuring = Measuring(level=level, missing=missing, threshold=threshold, resamples=resamples, seed=seed)
     wanted_split = None if split == "all" else split
-    if predictions:
+    if not shards:
         scored = load_predictions(predictions, wanted_split if "split" in asked else None)
         with FolderLock(out):
             measure(scored, chosen, measuring, out, as_json=as_json)
@@ -264,18 +279,20 @@ def evaluate(
         device=device,
     )
     disturbances = [(kind, severity) for kind in dict.fromkeys(wanted_kinds) for severity in wanted_severities]
-    sets, detectors = open_sets(shards, scoring.split), load_detectors(weights)
+    sets = open_sets(shards, scoring.split)
+    elsewhere = [read_scores(path, shards, scoring.split) for path in predictions]
+    detectors = load_detectors(weights, plugged)
     for detector in detectors:
         if detector.loaded.caution:
             click.echo(f"note: {detector.name}: {detector.loaded.caution}", err=True)
     leakage = {}
-    for detector, path in zip(detectors, weights, strict=True):
-        found = find_leakage(path, shards, scoring.split, allow_trained_on=allow_trained_on)
+    for detector in detectors:
+        found = find_leakage(detector.weights, shards, scoring.split, allow_trained_on=allow_trained_on)
         leakage[detector.name] = found
         for note in found.notes:
             click.echo(f"note: {detector.name}: {note}", err=True)
     with FolderLock(out):
-        scored = score(detectors, sets, out, scoring, disturbances, again=again, leakage=leakage)
+        scored = score(detectors, sets, out, scoring, disturbances, again=again, leakage=leakage, elsewhere=elsewhere)
         measure(scored, chosen, measuring, out, as_json=as_json)
 
 

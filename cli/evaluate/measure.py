@@ -26,6 +26,7 @@ from mgst_model.evaluate.leakage import Leakage
 from mgst_model.evaluate.predictions import JSON_NAME, Level, Missing, Predictions
 from mgst_model.evaluate.protocols import Evaluation, Protocol, evaluate, protocols_of
 from mgst_model.evaluate.robustness import Robustness
+from mgst_model.networks.hub import HubName, is_hub_name
 
 from ..common.inputs import beside
 from ..common.tables import preset_file, read_part
@@ -79,7 +80,8 @@ class Scored:
 
 def check(
     shards: Sequence[str],
-    weights: Sequence[Path],
+    weights: Sequence[str | Path],
+    plugged: Sequence[str],
     predictions: Sequence[Path],
     *,
     robustness: bool,
@@ -91,7 +93,8 @@ def check(
     Args:
         shards: Folders of shards.
         weights: Files or folders of weights.
-        predictions: Folders of saved scores.
+        plugged: Places of detectors of others.
+        predictions: Folders of saved scores, or CSV files.
         robustness: Whether ``--robustness`` is given.
         narrowed: Whether ``--kind`` or ``--severity`` is given.
         scoring: The given options that affect scoring, such as "--segments".
@@ -101,16 +104,20 @@ def check(
     """
     if narrowed and not robustness:
         raise UsageError("--kind and --severity need --robustness", hint="add --robustness")
-    if predictions and (shards or weights or robustness):
-        given = "shards" if shards else "--weights" if weights else "--robustness"
+    detectors = [*weights, *plugged]
+    tables = [path for path in predictions if path.suffix.lower() == ".csv"]
+    if tables and not shards:
+        raise UsageError("missing SHARDS", where=tables[0], hint="shards have the labels and groups of the videos")
+    if len(tables) < len(predictions) and (shards or detectors or robustness):
+        given = "shards" if shards else "--weights" if weights else "--detector" if plugged else "--robustness"
         hint = "mgst-eval reuses scores in --out without --predictions"
-        raise UsageError(f"--predictions and {given} cannot be combined", hint=hint)
-    if predictions and scoring:
+        raise UsageError(f"--predictions FOLDER and {given} cannot be combined", hint=hint)
+    if predictions and not detectors and (scoring or robustness):
         hint = "saved scores cannot change; to score again, give SHARDS and --weights"
-        raise UsageError(f"{scoring[0]} has no effect with --predictions", hint=hint)
-    if not predictions and not (shards and weights):
+        raise UsageError(f"{(*scoring, '--robustness')[0]} has no effect with --predictions", hint=hint)
+    if not predictions and not (shards and detectors):
         missing = "--weights" if shards else "SHARDS"
-        raise UsageError(f"missing {missing}", hint="give SHARDS and --weights, or --predictions")
+        raise UsageError(f"missing {missing}", hint="give SHARDS and --weights or --detector, or --predictions")
 
 
 def read_protocol(name: str, known: Sequence[str]) -> Protocol:
@@ -132,9 +139,12 @@ def read_protocol(name: str, known: Sequence[str]) -> Protocol:
     return Protocol.of(read_part(path, ("name", "description", "groups")), where=path)
 
 
-def default_folder(paths: Sequence[Path]) -> Path:
-    """Returns the default of ``--out``: next to a single path; for several paths, in the current folder."""
-    return beside(paths[0], "evaluation") if len(paths) == 1 else Path("evaluation")
+def default_folder(places: Sequence[str | Path]) -> Path:
+    """Returns the default of ``--out``: next to a single path; else, as for a repository, in the current folder."""
+    (place,) = places if len(places) == 1 else ("",)
+    if is_hub_name(place):
+        return Path(f"{HubName.of(place).repo.partition('/')[2]}-evaluation")
+    return beside(place, "evaluation") if isinstance(place, Path) else Path("evaluation")
 
 
 def score(
@@ -146,6 +156,7 @@ def score(
     *,
     again: bool,
     leakage: Mapping[str, Leakage],
+    elsewhere: Sequence[Predictions] = (),
 ) -> list[Scored]:
     """Scores shards with every network, and saves the scores of the unperturbed videos.
 
@@ -157,9 +168,10 @@ def score(
         disturbances: Kind and severity of each perturbation; empty for unperturbed videos only.
         again: Whether to ignore scores of an earlier run.
         leakage: What each network knows of the test videos, by name of the network.
+        elsewhere: Scores of other detectors on the same videos.
 
     Returns:
-        The scores of each network, in the same order.
+        The scores of each network, in the same order, then those from elsewhere.
 
     Raises:
         MgstError: if something cannot be read, scored or written.
@@ -183,8 +195,14 @@ def score(
             some = [part for part in mine if part.disturbance and part.disturbance.kind == kind]
             some = [part for part in some if part.disturbance and part.disturbance.severity == severity]
             one.disturbed.setdefault(kind, {})[severity] = gather(some, scoring)
-        one.clean.save(out / SAVED / file_name(detector.name))
         scored.append(one)
+    for made in elsewhere:
+        name, number = made.model, 2
+        while any(file_name(one.clean.model) == file_name(name) for one in scored):
+            name, number = f"{made.model}-{number}", number + 1
+        scored.append(Scored(replace(made, model=name)))
+    for one in scored:
+        one.clean.save(out / SAVED / file_name(one.clean.model))
     return scored
 
 

@@ -19,8 +19,17 @@ from mgst_data.core.errors import printable
 from mgst_data.processes import available_cores
 from mgst_data.shards.lock import FolderLock
 from mgst_model.evaluate.crops import InputSpec
-from mgst_model.networks.checkpoint import PACKAGED, NetworkCard, read_card
-from mgst_model.predict.detector import Detector, Precision, check_length, load_detector
+from mgst_model.networks.checkpoint import PACKAGED, NetworkCard, read_card, weights_file
+from mgst_model.networks.hub import is_hub_name
+from mgst_model.predict.detector import (
+    Detector,
+    Precision,
+    Runtime,
+    check_length,
+    load_detector,
+    load_exported,
+    runtime_of,
+)
 from mgst_model.predict.prediction import SCORES, VideoPrediction
 from mgst_model.predict.process import RunProcess
 
@@ -34,9 +43,10 @@ FAILED, NO_FACE = 1, 3
 
 def predict_all(
     videos: Sequence[str],
-    weights: Path | None,
+    weights: str | Path | None,
     *,
     extraction: RunProcess | None,
+    runtime: Runtime | None,
     device: str,
     precision: Precision,
     batch: int | None,
@@ -51,8 +61,9 @@ def predict_all(
 
     Args:
         videos: Paths, URLs, folders, lists and patterns.
-        weights: File or folder of the weights; None for those that come with mgst.
+        weights: File or folder of the weights, or ``hf://user/name``; None for those that come with mgst.
         extraction: Process that finds faces if the network runs on a CPU; None to find them in a thread.
+        runtime: "torch" or "onnx"; None for the one that suits the weights.
         device: "cpu", "cuda", or "auto" for CUDA if it is available.
         precision: "fp32", "bf16", or "auto" for the faster one on the device.
         batch: Windows per call of the network; None for the default of the device.
@@ -71,8 +82,12 @@ def predict_all(
         OutputError: if a folder cannot be written.
         KeyboardInterrupt: After a line with the number of finished inputs.
     """
+    name = "mgst" if weights is None else printable(weights)
     weights = weights or PACKAGED
-    card = read_card(weights)
+    if is_hub_name(weights):
+        weights = weights_file(weights)  # downloaded once
+    runtime = runtime_of(weights, runtime)
+    card = read_card(weights) if runtime == "torch" else _exported(weights, device, precision)
     threshold = card.threshold if threshold is None else threshold
     inputs = [_fits(item, card) for item in find_inputs(videos, results=SCORES)]
     folders = folders_of(inputs, out, video=video)
@@ -80,9 +95,18 @@ def predict_all(
         line(f"note: {card.caution}", err=True)
     results: list[dict[str, Any]] = []
     try:
-        device = choose_device(device)
+        device = choose_device(device) if runtime == "torch" else "cpu"
         faces = _start(extraction, card, [item.path for item in inputs if item.problem is None], device)
-        detector = load_detector(weights, device=device, precision=precision, stride=stride, batch=batch, faces=faces)
+        with _reserve_core(device):
+            detector = load_detector(
+                weights,
+                device=device,
+                precision=precision,
+                stride=stride,
+                batch=batch,
+                faces=faces,
+                runtime=runtime,
+            )
         code = _each(detector, inputs, folders, threshold, results, video=video, tables=not as_json, debug=debug)
     except KeyboardInterrupt:
         done = f"{len(results):,} of {count(len(inputs), 'input')} done"
@@ -90,7 +114,7 @@ def predict_all(
         raise
     if as_json:
         about = {
-            "weights": "mgst" if weights == PACKAGED else printable(weights),
+            "weights": name,
             "threshold": threshold,
             "caution": card.caution,
         }
@@ -98,6 +122,22 @@ def predict_all(
     elif len(inputs) > 1:
         line(f"\n{_tally(results)}")
     return code
+
+
+def _exported(weights: str | Path, device: str, precision: Precision) -> NetworkCard:
+    """Returns the card of a network for ONNX Runtime. Weights are exported the first time, which takes a while.
+
+    Raises:
+        UsageError: if the weights cannot be read, or the runtime has no such device or precision.
+        ImportError: if ONNX Runtime is not installed.
+    """
+    if not str(weights).lower().endswith(".onnx"):
+        from mgst_model.export.runtime import kept_export
+
+        path, there = kept_export(weights)
+        if not there:
+            line(f"exporting the network once, which takes up to a minute: {printable(path)}", err=True)
+    return load_exported(weights, device=device, precision=precision)
 
 
 def _each(

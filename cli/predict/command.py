@@ -12,16 +12,18 @@ from mgst_data.processes import heavy_imports
 from mgst_model.predict.process import RunProcess
 
 from ..common.errors import LoneCommand, debug_option, interrupted_at_once, run_script
-from ..common.options import json_option, option, options
+from ..common.options import WEIGHTS, json_option, option, options
 
 if TYPE_CHECKING:
-    from mgst_model.predict.detector import Precision
+    from mgst_model.predict.detector import Precision, Runtime
 
 EPILOG = """\b
 Examples:
   mgst-predict talk.mp4
   mgst-predict clips/ 'more/*.mp4' list.txt --weights best.safetensors --out scores --no-video
   mgst-predict talk.mp4 --weights best.safetensors --stride 4 --json
+  mgst-predict talk.mp4 --weights hf://user/name@v1.0
+  mgst-predict talk.mp4 --runtime onnx
 
 The score of a video is the score of its main face: the mean over all windows.
 It is in [0, 1]; higher means more likely fake. It is not a probability and
@@ -41,8 +43,16 @@ Exit codes: 0 complete, 1 an input cannot be read, 2 wrong option or input,
     "Network",
     option(
         "--weights",
-        type=click.Path(path_type=Path),
-        help="Weights of a trained network: file or checkpoint folder. [default: the weights that come with mgst]",
+        type=WEIGHTS,
+        metavar="PATH|hf://USER/NAME",
+        help="Weights of a trained network: file, checkpoint folder, exported .onnx file, or a repository of the "
+        "Hugging Face Hub (hf://user/name, hf://user/name@revision). [default: the weights that come with mgst]",
+    ),
+    option(
+        "--runtime",
+        type=click.Choice(["torch", "onnx"]),
+        help="Library that runs the network. onnx runs on the CPU, and exports weights first if they are no .onnx "
+        "file; the export is kept. [default: torch; onnx for an .onnx file]",
     ),
     option(
         "--device",
@@ -95,7 +105,8 @@ def predict(
     ctx: click.Context,
     /,
     videos: tuple[str, ...],
-    weights: Path | None,
+    weights: str | Path | None,
+    runtime: str | None,
     device: str,
     precision: str,
     batch: int | None,
@@ -116,7 +127,8 @@ def predict(
     Args:
         ctx: Context of click; holds ``--debug``.
         videos: Paths, URLs, folders, lists and patterns.
-        weights: File or folder of the weights; None for those that come with mgst.
+        weights: File or folder of the weights, or ``hf://user/name``; None for those that come with mgst.
+        runtime: "torch" or "onnx"; None for the one that suits the weights.
         device: "auto", "cpu" or "cuda".
         precision: "auto", "fp32" or "bf16".
         batch: Windows per batch; None for the default of the device.
@@ -137,6 +149,7 @@ def predict(
             videos,
             weights,
             extraction=extraction,
+            runtime=cast("Runtime | None", runtime),
             device=device,
             precision=cast("Precision", precision),
             batch=batch,

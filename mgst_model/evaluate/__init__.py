@@ -1,6 +1,7 @@
 """Evaluation: scores of videos in shards, metrics with confidence intervals, protocols, robustness and plots."""
 
 from mgst_model.evaluate.differences import difference_rows, group_difference
+from mgst_model.evaluate.joined import read_scores
 from mgst_model.evaluate.metrics import (
     Interval,
     Intervals,
@@ -14,6 +15,7 @@ from mgst_model.evaluate.metrics import (
 )
 from mgst_model.evaluate.perturbations import PERTURBATIONS, perturb
 from mgst_model.evaluate.plots import histogram_png, robustness_png, roc_png
+from mgst_model.evaluate.plugged import VIDEO_DETECTORS, PluggedDetector, VideoDetector, plug_detector
 from mgst_model.evaluate.predictions import Predictions, VideoScore
 from mgst_model.evaluate.protocols import Evaluation, Group, GroupResult, Protocol, evaluate, protocols_of
 from mgst_model.evaluate.resampling import Estimate, group_interval
@@ -23,6 +25,7 @@ from mgst_model.evaluate.windows import RunScores, score_runs, score_windows, wi
 
 __all__ = [
     "PERTURBATIONS",
+    "VIDEO_DETECTORS",
     "Disturbance",
     "Estimate",
     "Evaluation",
@@ -31,11 +34,13 @@ __all__ = [
     "Interval",
     "Intervals",
     "Metrics",
+    "PluggedDetector",
     "Predictions",
     "Protocol",
     "Robustness",
     "RunScores",
     "Scored",
+    "VideoDetector",
     "VideoScore",
     "auc_difference",
     "bootstrap",
@@ -47,7 +52,9 @@ __all__ = [
     "mean_auc",
     "pair_accuracy",
     "perturb",
+    "plug_detector",
     "protocols_of",
+    "read_scores",
     "robustness_png",
     "roc",
     "roc_png",

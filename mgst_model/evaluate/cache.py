@@ -17,15 +17,18 @@ from mgst_data.core.devices import choose_device
 from mgst_data.core.errors import printable
 from mgst_data.shards import ShardFolder, sources_of
 from mgst_data.shards.report import latest
+from mgst_model.evaluate.plugged import plug_detector
 from mgst_model.evaluate.predictions import JSON_NAME, Predictions
 from mgst_model.evaluate.score import Disturbance, Tracks, faceless_reports, score_shards
-from mgst_model.networks.checkpoint import BEST, CARD, WEIGHTS, LoadedNetwork, load_network, weights_file
+from mgst_model.networks.checkpoint import BEST, CARD, WEIGHTS, load_network, weights_file
+from mgst_model.networks.hub import MODEL, HubName, is_hub_name
+from mgst_model.networks.scorer import Scorer
 
 # Increase it when the same weights and shards give other scores than before. Parts of older versions are then ignored.
 SCORING = 1
 PARTS = "parts"
 # File names that do not identify a network. The name of the folder is used instead.
-_NAMELESS = (BEST, "last")
+_NAMELESS = (BEST, MODEL, "last")
 
 
 class ScoreWatcher:
@@ -74,12 +77,21 @@ class Scoring:
 
 @dataclass(frozen=True, slots=True)
 class NamedNetwork:
-    """A network with its name and a digest of the files that it was read from."""
+    """A network with its name and a digest of the files that it was read from.
+
+    Attributes:
+        name: Name in tables.
+        path: Where it is from.
+        digest: Digest of its files; "" for a detector whose weights are not known, which is always scored again.
+        loaded: The network.
+        weights: Its weights; None for a detector of others.
+    """
 
     name: str
     path: str
     digest: str
-    loaded: LoadedNetwork
+    loaded: Scorer
+    weights: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,26 +125,32 @@ class Part:
         return f"{self.detector.name}: {printable(Path(self.tested.location).name)}{done}"
 
 
-def load_detectors(paths: Sequence[Path]) -> list[NamedNetwork]:
-    """Reads networks to the CPU.
+def load_detectors(paths: Sequence[str | Path], plugged: Sequence[str] = ()) -> list[NamedNetwork]:
+    """Reads networks to the CPU, and makes detectors of others.
 
     Args:
         paths: Weights, see :func:`mgst_model.networks.checkpoint.read_card`.
+        plugged: Places of detectors of others, see :func:`mgst_model.evaluate.plugged.plug_detector`.
 
     Raises:
-        UsageError: if a file cannot be read, or is given twice.
+        UsageError: if a file cannot be read, or something is given twice; or if a detector does not keep its contract.
     """
     files = [weights_file(path) for path in paths]
-    for file, count in Counter(file.resolve() for file in files).items():
+    for given, count in Counter([*(file.resolve() for file in files), *plugged]).items():
         if count > 1:
-            raise UsageError("given more than once", where=file, hint="give each --weights once")
-    loaded = [load_network(path) for path in paths]
-    names = unique_names([_own_name(file) for file in files], files)
-    digests = [_digest(file.read_bytes(), file.with_suffix(CARD).read_bytes()) for file in files]
-    return [
-        NamedNetwork(name, printable(path), digest, one)
-        for name, path, digest, one in zip(names, paths, digests, loaded, strict=True)
-    ]
+            option = "--detector" if isinstance(given, str) else "--weights"
+            raise UsageError("given more than once", where=given, hint=f"give each {option} once")
+    wanted = [_own_name(path, file) for path, file in zip(paths, files, strict=True)]
+    wanted += [_plugged_name(place) for place in plugged]
+    names = unique_names(wanted, [*files, *map(Path, plugged)])
+    found = []
+    for name, path, file in zip(names, paths, files, strict=False):
+        digest = _digest(file.read_bytes(), file.with_suffix(CARD).read_bytes())
+        found.append(NamedNetwork(name, printable(path), digest, load_network(file), file))
+    for name, place in zip(names[len(files) :], plugged, strict=True):
+        detector = plug_detector(place)
+        found.append(NamedNetwork(name, printable(place), detector.digest, detector))
+    return found
 
 
 def open_sets(locations: Sequence[str], split: str | None) -> list[TestSet]:
@@ -214,7 +232,7 @@ def make_parts(parts: Sequence[Part], scoring: Scoring, watcher: ScoreWatcher, *
         ShardError: if a shard is damaged.
         OutputError: if scores cannot be written.
     """
-    todo = [part for part in parts if again or not part.exists]
+    todo = [part for part in parts if again or not (part.exists and part.detector.digest)]
     watcher.begin(len(todo), len(parts) - len(todo))
     device = choose_device(scoring.device) if todo else "cpu"
     for part in todo:
@@ -289,16 +307,34 @@ def file_name(name: str) -> str:
     return re.sub(r"[^\w.-]+", "_", name).lstrip(".") or "_"
 
 
-def _own_name(file: Path) -> str:
+def _own_name(given: str | Path, file: Path) -> str:
+    """Returns the name of weights in tables: of a repository, its own name without that of its owner."""
+    if is_hub_name(given):
+        return HubName.of(given).repo.partition("/")[2]
     stem = file.name.removesuffix(WEIGHTS)
     return printable(file.resolve().parent.name if stem in _NAMELESS else stem) or stem
+
+
+def _plugged_name(place: str) -> str:
+    """Returns the name of a detector of others: that of its entry point, module or file."""
+    where = place.rpartition(":")[0]
+    if not where:
+        return place
+    return printable(Path(where).stem if where.endswith(".py") else where.rpartition(".")[2])
 
 
 def _folder(
     detector: NamedNetwork, tested: TestSet, disturbance: Disturbance | None, scoring: Scoring, out: Path
 ) -> Path:
     """Returns the folder of a part. Its name depends on everything that the scores depend on."""
-    about: list[object] = [SCORING, detector.digest, tested.digest, scoring.split, scoring.segments, scoring.tracks]
+    about: list[object] = [
+        SCORING,
+        detector.digest or detector.path,
+        tested.digest,
+        scoring.split,
+        scoring.segments,
+        scoring.tracks,
+    ]
     name = [file_name(printable(Path(tested.location).name))]
     if disturbance:
         about += [disturbance.kind, disturbance.severity, disturbance.seed]

@@ -15,7 +15,7 @@ from mgst_data.augment import FaceCrop
 from mgst_data.core import Segment
 from mgst_data.shards import FaceChunk, scale_image
 from mgst_data.shards.loader import VALID_SHARE
-from mgst_model.networks.checkpoint import NetworkCard
+from mgst_model.networks.scorer import TakesCrops
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +35,8 @@ class InputSpec:
     face_margin: float | None = None
 
     @staticmethod
-    def of(network: NetworkCard) -> InputSpec:
-        """Returns the input that a network needs, from its card."""
+    def of(network: TakesCrops) -> InputSpec:
+        """Returns the input that a network needs, from its card, or from the contract of a detector."""
         return InputSpec(
             frames=network.frames, min_frames=network.shortest, size=network.size, face_margin=network.face_margin
         )

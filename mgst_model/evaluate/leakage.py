@@ -39,7 +39,7 @@ class Leakage:
 
 
 def find_leakage(
-    weights: str | Path, locations: Sequence[str], split: str | None, *, allow_trained_on: bool = False
+    weights: str | Path | None, locations: Sequence[str], split: str | None, *, allow_trained_on: bool = False
 ) -> Leakage:
     """Compares the videos of a test with those that a network was trained and validated on.
 
@@ -47,7 +47,8 @@ def find_leakage(
     cut has another hash.
 
     Args:
-        weights: Weights of the network, see :func:`mgst_model.networks.checkpoint.read_card`.
+        weights: Weights of the network, see :func:`mgst_model.networks.checkpoint.read_card`; None for a detector of
+            others, whose training is not known.
         locations: Folders of shards of the test, by path or URL.
         split: Only videos of this split; None for all.
         allow_trained_on: Whether videos that the network was trained on are allowed.
@@ -56,10 +57,12 @@ def find_leakage(
         UsageError: if the network was trained on a test video, and that is not allowed; or if the list of its videos is
             damaged.
     """
-    trained = TrainedVideos.load(weights_file(weights))
+    trained = None if weights is None else TrainedVideos.load(weights_file(weights))
     if trained is None:
-        what = "it is not known which videos this network was trained on, so test videos are not checked for leakage"
-        return Leakage({}, (f"{what} (there is no list of videos beside the weights)",))
+        what = "it is not known which videos this {} was trained on, so test videos are not checked for leakage"
+        if weights is None:
+            return Leakage({}, (what.format("detector"),))
+        return Leakage({}, (f"{what.format('network')} (there is no list of videos beside the weights)",))
     tested = [(location, video) for location in locations for video in _videos(location, split)]
     known: dict[tuple[str, str], str] = {}
     for location, report in tested:

@@ -22,7 +22,7 @@ from mgst_model.evaluate.crops import InputSpec, network_input
 from mgst_model.evaluate.perturbations import perturb
 from mgst_model.evaluate.predictions import Predictions, VideoScore
 from mgst_model.evaluate.windows import RunScores, score_runs
-from mgst_model.networks.checkpoint import LoadedNetwork
+from mgst_model.networks.scorer import Scorer
 
 SEGMENTS = 8
 Tracks = Literal["main", "max"]
@@ -61,7 +61,7 @@ class _Wanted:
 
 
 def score_shards(
-    loaded: LoadedNetwork,
+    loaded: Scorer,
     location: str,
     *,
     model: str = "",
@@ -82,7 +82,7 @@ def score_shards(
     the network needs is skipped. A video without a usable face is listed without a score.
 
     Args:
-        loaded: The network.
+        loaded: The network, or a detector of others (:func:`mgst_model.evaluate.plug_detector`).
         location: Folder of shards, by path or URL.
         model: Name of the detector in tables.
         split: Only videos of this split; None for all.
@@ -124,7 +124,7 @@ def score_shards(
     return Predictions(model, (*scored, *_faceless(location, split, methods, compressions)), info)
 
 
-def _segments(reader: ShardReader, video: int, loaded: LoadedNetwork, count: int, tracks: Tracks) -> Iterator[_Wanted]:
+def _segments(reader: ShardReader, video: int, loaded: Scorer, count: int, tracks: Tracks) -> Iterator[_Wanted]:
     """Yields the segments of a video to score: from the main track, or from all tracks that are long enough."""
     rows = (reader.video == video).nonzero()[:, 0].tolist()
     chunks = [reader[row] for row in rows]

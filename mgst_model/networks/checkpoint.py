@@ -20,6 +20,7 @@ from mgst_data.core.records import DEMO
 from mgst_data.shards.storage import write_atomic
 from mgst_model.networks.build import build_network
 from mgst_model.networks.calibration import Calibration
+from mgst_model.networks.hub import MODEL, HubName, fetch, is_hub_name
 from mgst_model.networks.network_config import NetworkConfig
 from mgst_model.networks.renamed import present_names
 
@@ -102,9 +103,16 @@ class LoadedNetwork(NetworkCard):
 
     Attributes:
         network: The network in evaluation mode.
+        weights: File that it was read from; None for a network that was made in memory.
     """
 
     network: nn.Module
+    weights: Path | None = None
+
+    @property
+    def card(self) -> NetworkCard:
+        """The description alone, without the network."""
+        return NetworkCard(**{name: getattr(self, name) for name in NetworkCard.__slots__})
 
 
 def save_network(
@@ -148,10 +156,37 @@ def save_network(
         "face_margin": face_margin,
         "info": dict(info or {}),
     }
+    return _write(stem, card, save(state))
+
+
+def copy_network(weights: Path, card: NetworkCard, path: str | Path) -> Path:
+    """Copies the weights of a file unchanged, with another card.
+
+    Args:
+        weights: File that :func:`save_network` wrote.
+        card: Card of the copy.
+        path: Path of the copy, see :func:`save_network`.
+
+    Returns:
+        Path of the ``.safetensors`` file.
+
+    Raises:
+        UsageError: if the file can no longer be read.
+        OutputError: if the copy cannot be written.
+    """
+    try:
+        content = weights.read_bytes()
+    except OSError as error:
+        what = f"the weights cannot be read again: {first_line(error)}"
+        raise UsageError(what, where=weights, hint="load the detector again") from error
+    return _write(_stem(Path(path)), card_document(card), content)
+
+
+def _write(stem: Path, card: Mapping[str, Any], content: bytes) -> Path:
     # The card is written first: new weights with an old card would be read with the wrong configuration.
     write_atomic(stem.with_name(stem.name + CARD), (json.dumps(card, indent=1) + "\n").encode())
     weights = stem.with_name(stem.name + WEIGHTS)
-    write_atomic(weights, save(state))
+    write_atomic(weights, content)
     return weights
 
 
@@ -160,7 +195,8 @@ def read_card(path: str | Path) -> NetworkCard:
 
     Args:
         path: Path of the ``.safetensors`` or ``.json`` file, with or without suffix; or the folder of a training, of
-            which ``best`` is taken.
+            which ``best`` is taken; or the folder of a saved detector; or ``hf://user/name``, see
+            :mod:`mgst_model.networks.hub`.
 
     Raises:
         UsageError: if a file is missing, damaged or of another kind.
@@ -195,7 +231,7 @@ def load_network(path: str | Path, device: torch.device | str = "cpu") -> Loaded
         raise UsageError(what, where=weights, hint="use the pair of files of the same training") from error
     network = network.to(device).eval()
     facts = {name: getattr(card, name) for name in NetworkCard.__slots__}
-    return LoadedNetwork(network=network, **facts)
+    return LoadedNetwork(network=network, weights=weights, **facts)
 
 
 def weights_file(path: str | Path) -> Path:
@@ -205,10 +241,12 @@ def weights_file(path: str | Path) -> Path:
         path: Path of the network, see :func:`read_card`.
 
     Raises:
-        UsageError: if the weights or the card are missing.
+        UsageError: if the weights or the card are missing, or cannot be downloaded.
     """
-    given = Path(path)
-    stem = given / BEST if given.is_dir() else _stem(given)
+    given = fetch(HubName.of(path)) if is_hub_name(path) else Path(path)
+    stem = _stem(given)
+    if given.is_dir():
+        stem = given / (MODEL if (given / (MODEL + WEIGHTS)).is_file() else BEST)
     weights, card = (stem.with_name(stem.name + suffix) for suffix in (WEIGHTS, CARD))
     hint = f"weights are a pair of files, NAME{WEIGHTS} and NAME{CARD}"
     if given.is_file() and given.suffix not in (WEIGHTS, CARD):
@@ -223,15 +261,47 @@ def weights_file(path: str | Path) -> Path:
     return weights
 
 
+def card_document(card: NetworkCard) -> dict[str, Any]:
+    """Returns a card as values for JSON, which :func:`parse_card` reads.
+
+    Args:
+        card: Description of a network.
+    """
+    return {
+        "format": FORMAT,
+        "network": {**asdict(card.config), "pretrained": "random"},
+        "frames": card.frames,
+        "size": card.size,
+        "face_margin": card.face_margin,
+        "info": dict(card.info),
+    }
+
+
 def _read_card(path: Path) -> NetworkCard:
     try:
         card = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise UsageError(f"not a network card: {first_line(error)}", where=path, hint="copy the file again") from error
+    return parse_card(card, where=path)
+
+
+def parse_card(card: Any, *, where: object) -> NetworkCard:
+    """Reads a card from the values of its JSON.
+
+    Args:
+        card: Values of the JSON.
+        where: File that they are from.
+
+    Raises:
+        UsageError: if they are no card, or that of a network that cannot be built.
+    """
+    try:
         if card["format"] != FORMAT:
             what = f"format version must be {FORMAT}, got {card['format']}"
-            raise UsageError(what, where=path, hint="use the version of mgst that wrote it")
+            raise UsageError(what, where=where, hint="use the version of mgst that wrote it")
         if card["network"] is None:
             what = "describes a custom network, which mgst cannot build"
-            raise UsageError(what, where=path, hint=_OWN)
+            raise UsageError(what, where=where, hint=_OWN)
         options = present_names({"network": card["network"]})["network"]
         NetworkConfig(**options)
         # No other file than the weights next to the card is read, whatever ``pretrained`` is in the card.
@@ -247,7 +317,7 @@ def _read_card(path: Path) -> NetworkCard:
             found.calibration(picture=picture)
     except (KeyError, TypeError, ValueError) as error:
         reason = f"{first_line(error)} is missing" if isinstance(error, KeyError) else first_line(error)
-        raise UsageError(f"not a network card: {reason}", where=path, hint="copy the file again") from error
+        raise UsageError(f"not a network card: {reason}", where=where, hint="copy the file again") from error
     return found
 
 

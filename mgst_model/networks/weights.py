@@ -6,8 +6,6 @@ import difflib
 import importlib.util
 import pickle
 import struct
-import urllib.error
-import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from mgst_data.core.errors import UsageError, first_line
+from mgst_model.networks.hub import fault_of
 
 try:
     import huggingface_hub
@@ -36,8 +35,6 @@ _HINT = (
 
 # Files that timm tries on its hub, in this order.
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
-# Seconds after which the hub counts as unreachable.
-_PATIENCE = 2.0
 
 # Exceptions of torch's unpickler for files that are damaged or of another kind.
 _DAMAGE = (
@@ -194,25 +191,12 @@ def _kept_weights(name: str) -> dict[str, str] | None:
         found = huggingface_hub.try_to_load_from_cache(config.hf_hub_id, file)
         if isinstance(found, str):
             return {"file": found}
-    fault = _fault_of(huggingface_hub.constants.ENDPOINT)
+    fault = fault_of(huggingface_hub.constants.ENDPOINT)
     if fault:
         what = f"the weights of backbone {name!r} must be downloaded, and the hub is unreachable: {fault}"
         hint = "use --preset small, whose weights are installed, --backbone-weights FILE, or --backbone-weights random"
         raise UsageError(what, where=huggingface_hub.constants.ENDPOINT, hint=hint, reason="no_hub")
     return None
-
-
-def _fault_of(address: str) -> str:
-    """Returns why a web server is unreachable, or "" if it answers with any status."""
-    if huggingface_hub.constants.HF_HUB_OFFLINE:
-        return "HF_HUB_OFFLINE is set"
-    try:
-        with urllib.request.urlopen(urllib.request.Request(address, method="HEAD"), timeout=_PATIENCE):  # noqa: S310
-            return ""
-    except urllib.error.HTTPError:
-        return ""
-    except OSError as error:
-        return str(getattr(error, "reason", error)) or type(error).__name__
 
 
 def _names(key: str) -> tuple[str, ...]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Generator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, overload
+from tempfile import TemporaryDirectory
+from typing import Any, Literal, overload
 
 import numpy as np
 import torch
@@ -17,11 +18,22 @@ from torch import Tensor
 from mgst_data.core import NoFaceError, UsageError, VideoError
 from mgst_data.core.devices import choose_device
 from mgst_data.core.records import main_track
+from mgst_data.shards.storage import output_errors, write_atomic
 from mgst_data.video.batches import ahead
 from mgst_model.evaluate.crops import InputSpec
 from mgst_model.evaluate.windows import RunScores, score_runs
-from mgst_model.networks.checkpoint import PACKAGED, LoadedNetwork, NetworkCard, load_network
+from mgst_model.export.runtime import ExportedNetwork, export_once, load_onnx
+from mgst_model.networks.checkpoint import (
+    PACKAGED,
+    LoadedNetwork,
+    NetworkCard,
+    copy_network,
+    load_network,
+    save_network,
+)
 from mgst_model.networks.folding import fold_batch_norms
+from mgst_model.networks.hub import MODEL, PAGE, HubName, fetch, is_hub_name, is_repository, upload
+from mgst_model.networks.page import shared_card, write_page
 from mgst_model.predict.faces import (
     HINT,
     FaceRun,
@@ -37,6 +49,7 @@ from mgst_model.predict.faces import (
 from mgst_model.predict.prediction import USUAL_FPS, Saw, TrackPrediction, VideoPrediction, WindowScore
 
 Precision = Literal["auto", "fp32", "bf16"]
+Runtime = Literal["torch", "onnx"]
 Video = str | Path | np.ndarray | Tensor
 Videos = list[str] | list[Path] | list[str | Path] | tuple[str | Path, ...]
 # Runs that a thread extracts while the network scores one.
@@ -53,12 +66,14 @@ def load_detector(
     stride: int | None = None,
     batch: int | None = None,
     faces: RunSource | None = None,
+    runtime: Runtime | None = None,
 ) -> Detector:
     """Loads a detector: ``load_detector().predict("video.mp4").score``.
 
     Args:
-        weights: Folder of a training, of which ``best`` is used, or a weights file. None for the weights that come with
-            the toolkit; see the model card in the documentation for what they can do and what they must not be used
+        weights: Folder of a training, of which ``best`` is used, a weights file, a folder that
+            :meth:`Detector.save_pretrained` wrote, or ``hf://user/name``. None for the weights that come with the
+            toolkit; see the model card in the documentation for what they can do and what they must not be used
             for.
         device: "cpu", "cuda", or "auto" for CUDA if available.
         precision: Number format of the network: "fp32", "bf16" (changes a score by about 0.01), or "auto" for bf16 on
@@ -66,16 +81,62 @@ def load_detector(
         stride: Frames from the start of one window to the start of the next. None: windows do not overlap.
         batch: Windows per call of the network; None for a number that suits the device.
         faces: Source of faces; None to extract them in a thread on the same device.
+        runtime: Library that runs the network: "torch", or "onnx" on the CPU. Weights for "onnx" are an ``.onnx`` file;
+            other weights are exported the first time. None for the one that suits the weights.
 
     Raises:
-        UsageError: if the weights cannot be read, the device does not exist, or the stride leaves out frames.
+        UsageError: if the weights cannot be read, the device does not exist, or the stride leaves out frames; or if
+            ONNX Runtime is asked for a GPU or bf16.
+        ImportError: if the runtime is not installed.
+        MgstError: if an export gives other scores than the weights.
     """
+    if runtime_of(weights, runtime) == "onnx":
+        exported = load_exported(weights, device=device, precision=precision)
+        return Detector(exported, device="cpu", stride=stride, batch=batch or _BATCH["cpu"], faces=faces)
     device = choose_device(device)
     loaded = load_network(PACKAGED if weights is None else weights, device=device)
     fold_batch_norms(loaded.network)
     half = uses_bfloat16(precision, device)
     batch = batch or _BATCH[torch.device(device).type]
     return Detector(loaded, device=device, half=half, stride=stride, batch=batch, faces=faces)
+
+
+def runtime_of(weights: str | Path | None, runtime: Runtime | None) -> Runtime:
+    """Returns the library that runs a network.
+
+    Args:
+        weights: Weights, or an exported file.
+        runtime: The wanted library; None for the one that suits the weights.
+
+    Raises:
+        UsageError: if the weights are an ``.onnx`` file, and another library is wanted.
+    """
+    exported = str(weights).lower().endswith(".onnx")
+    if exported and runtime == "torch":
+        raise UsageError("torch does not run .onnx files", where=weights, hint="leave out the runtime, or give weights")
+    return runtime or ("onnx" if exported else "torch")
+
+
+def load_exported(
+    weights: str | Path | None, *, device: str = "auto", precision: Precision = "auto"
+) -> ExportedNetwork:
+    """Loads a network for ONNX Runtime, see ``runtime`` of :func:`load_detector`.
+
+    Args:
+        weights: An ``.onnx`` file, or weights that are exported the first time; None for those of the toolkit.
+        device: "cpu" or "auto".
+        precision: "fp32" or "auto".
+
+    Raises:
+        UsageError: if the weights cannot be read, or another device or precision is wanted.
+        ImportError: if ONNX Runtime is not installed.
+        MgstError: if an export gives other scores than the weights.
+    """
+    if device not in ("cpu", "auto") or precision == "bf16":
+        wanted = f"device {device}" if device not in ("cpu", "auto") else "precision bf16"
+        raise UsageError(f"ONNX Runtime computes in fp32 on the CPU, not with {wanted}", hint="use the runtime torch")
+    weights = PACKAGED if weights is None else weights
+    return load_onnx(weights if str(weights).lower().endswith(".onnx") else export_once(weights))
 
 
 def uses_bfloat16(precision: Precision, device: str) -> bool:
@@ -122,6 +183,111 @@ class Detector:
             raise UsageError(what, hint="a larger stride leaves out frames")
         self.loaded, self.device, self.half, self.stride, self.batch = loaded, device, half, stride, batch
         self.faces = faces or RunReader(InputSpec.of(loaded), face_extractor(device))
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        place: str | Path,
+        *,
+        revision: str | None = None,
+        token: str | None = None,
+        offline: bool = False,
+        **options: Any,
+    ) -> Detector:
+        """Loads a detector by name: ``Detector.from_pretrained("user/name")``, or from a folder.
+
+        Args:
+            place: Folder or weights file; or a repository of the Hugging Face Hub, as "user/name" or
+                "hf://user/name@revision". A folder comes first.
+            revision: Branch, tag or commit of the repository; None for the newest files.
+            token: Token for a private repository; None for the one that ``hf auth login`` has stored.
+            offline: Whether to use an earlier download without asking the hub.
+            **options: Options of :func:`load_detector`, such as ``device="cpu"``.
+
+        Raises:
+            UsageError: if there are no such weights, or the hub is unreachable and there is no earlier download.
+        """
+        if not is_hub_name(place) and (Path(place).exists() or not is_repository(place)):
+            if revision is not None:
+                raise UsageError("a file or folder has no revisions", where=place, hint="leave out the revision")
+            return load_detector(place, **options)
+        name = HubName.of(place)
+        name = name if revision is None else replace(name, revision=revision)
+        return load_detector(fetch(name, token=token, offline=offline), **options)
+
+    def save_pretrained(self, folder: str | Path, *, title: str = "", repo: str = "", licence: str = "") -> Path:
+        """Writes the detector to a folder: weights (safetensors), their card (JSON) and a page about them (README.md).
+
+        Paths of the training data are left out of the card. :meth:`from_pretrained` and ``--weights`` of all commands
+        read the folder.
+
+        Args:
+            folder: Folder to write to. It is created if needed.
+            title: Heading of the page; "" for the name of the repository.
+            repo: Name of the repository that the page is for, "user/name"; "" if there is none.
+            licence: Licence of the weights, for example "apache-2.0"; "" writes that it is not stated.
+
+        Returns:
+            The folder.
+
+        Raises:
+            UsageError: if the weights file that the detector was loaded from is gone, or is an ``.onnx`` file.
+            OutputError: if the folder cannot be written.
+        """
+        if isinstance(self.loaded, ExportedNetwork):
+            what = "this detector is an exported file, which has no weights to save"
+            raise UsageError(what, hint="load the weights that it was exported from, or share the file itself")
+        folder, card = Path(folder), shared_card(self.loaded.card)
+        with output_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        if self.loaded.weights is not None:
+            # The file, because batch norms are folded in memory.
+            copy_network(self.loaded.weights, card, folder / MODEL)
+        else:
+            save_network(
+                folder / MODEL,
+                self.loaded.network,
+                card.config,
+                frames=card.frames,
+                size=card.size,
+                face_margin=card.face_margin,
+                info=card.info,
+            )
+        write_atomic(folder / PAGE, write_page(card, title=title, repo=repo, licence=licence).encode())
+        return folder
+
+    def push_to_hub(
+        self,
+        repo: str,
+        *,
+        revision: str | None = None,
+        private: bool = False,
+        token: str | None = None,
+        title: str = "",
+        licence: str = "",
+        message: str = "Upload a detector",
+    ) -> str:
+        """Uploads the files of :meth:`save_pretrained` to a repository of the Hugging Face Hub.
+
+        Args:
+            repo: Name of the repository, "user/name". It is made if needed.
+            revision: Branch to upload to, which must exist; None for the main branch.
+            private: Whether a new repository is visible to its owner only.
+            token: Token of the user; None for the one that ``hf auth login`` has stored.
+            title: Heading of the page; "" for the name of the repository.
+            licence: Licence of the weights; "" writes that it is not stated.
+            message: Message of the commit.
+
+        Returns:
+            Address of the commit.
+
+        Raises:
+            UsageError: if the hub is unreachable or refuses the upload.
+        """
+        name = replace(HubName.of(repo), revision=revision)
+        with TemporaryDirectory() as folder:
+            self.save_pretrained(folder, title=title, repo=name.repo, licence=licence)
+            return upload(Path(folder), name, private=private, token=token, message=message)
 
     def __repr__(self) -> str:
         return f"Detector({self.loaded.frames} frames of {self.loaded.size} pixels, {self.device})"

@@ -147,7 +147,7 @@ def test_without_the_hub_there_is_no_fallback_to_random_weights(monkeypatch, kin
         raise error
 
     monkeypatch.setattr(timm, "create_model", offline)
-    monkeypatch.setattr(weights, "_fault_of", lambda address: "")
+    monkeypatch.setattr(weights, "fault_of", lambda address: "")
     with pytest.raises(UsageError, match="'test_convnext' from timm's hub") as caught:
         build_network(NetworkConfig(kind=kind, backbone="test_convnext"))
     assert "'random'" in caught.value.hint
@@ -184,10 +184,10 @@ def test_an_unreachable_hub_is_detected(monkeypatch):
 
         with ThreadPoolExecutor(1) as thread:
             thread.submit(answer)
-            assert weights._fault_of(address) == ""
-    assert "refused" in weights._fault_of(address)
+            assert weights.fault_of(address) == ""
+    assert "refused" in weights.fault_of(address)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    assert weights._fault_of(address) == "HF_HUB_OFFLINE is set"
+    assert weights.fault_of(address) == "HF_HUB_OFFLINE is set"
 
 
 @pytest.mark.parametrize(
