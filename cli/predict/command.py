@@ -96,6 +96,7 @@ Exit codes: 0 complete, 1 an input cannot be read, 2 wrong option or input,
     option(
         "--explain",
         is_flag=True,
+        default=False,
         help="Show which regions of the face carry the score, also for networks without patch scores. It takes about "
         "four times as long, and needs the extra explain.",
     ),
