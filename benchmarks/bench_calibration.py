@@ -1,4 +1,4 @@
-"""Measures whether p-values hold for people who are not in the calibration: calibrated on one part, measured on another.
+"""Measures whether p-values hold for people who are not in the calibration: one part calibrates, another is measured.
 
     python benchmarks/bench_calibration.py --shards runs/weights/shards --work runs/calibration
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
+from statistics import median
 
 import torch
 from jaxtyping import Float, UInt8
@@ -67,14 +68,24 @@ def calibrate(videos: Iterable[RealVideo]) -> dict[str, Calibration]:
         alike = list(some)
         numbers: dict[int, int] = {}
         person = tuple(numbers.setdefault(video.person, len(numbers)) for video in alike)
-        names = sorted(set.intersection(*(set(video.conditions) for video in alike)))
         found[kind] = Calibration(
             real=tuple(round(video.score, _DIGITS) for video in alike),
             people=len(numbers),
             person=person,
-            conditions={name: tuple(video.conditions[name] for video in alike) for name in names},
+            conditions=_columns([video.conditions for video in alike]),
         )
     return found
+
+
+def _columns(rows: Sequence[Mapping[str, float]]) -> dict[str, tuple[float, ...]]:
+    """Returns the conditions that at least half of the videos have. A missing value is replaced by the median."""
+    made = {}
+    for name in sorted({name for row in rows for name in row}):
+        known = [row[name] for row in rows if name in row]
+        if 2 * len(known) >= len(rows):
+            usual = median(known)
+            made[name] = tuple(row.get(name, usual) for row in rows)
+    return made
 
 
 def score_reals(

@@ -131,7 +131,9 @@ def abstention_curve(predictions: Predictions, *, resamples: int = 1000, seed: i
         return ()
     usual.sort(key=lambda pair: (-pair[0], pair[1].dataset, pair[1].key))
     within = sum(value >= BEYOND for value, _ in usual)
-    counts = {(max(1, round(share * len(usual))), False) for share in ANSWERED} | ({(within, True)} if within else set())
+    counts = {(max(1, round(share * len(usual))), False) for share in ANSWERED} | (
+        {(within, True)} if within else set()
+    )
     made = []
     for count, limits in sorted(counts, reverse=True):
         some = replace(predictions, videos=tuple(video for _, video in usual[:count]))
