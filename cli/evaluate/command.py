@@ -1,4 +1,4 @@
-"""The command ``mgst-eval``: scores shards with networks and measures AUC, AP, EER and accuracy."""
+"""The command ``mgst-eval``: scores shards with networks and measures how well they distinguish."""
 
 from __future__ import annotations
 
@@ -218,8 +218,9 @@ def evaluate(
     """Measures how well detectors distinguish real from fake videos.
 
     SHARDS are one or more folders written by mgst-data extract; their videos are combined. The results are the scores
-    of all videos (predictions/), tables of AUC, AP, EER and accuracy (table.md, table.csv), ROC curves, and histograms
-    of the scores.
+    of all videos (predictions/), tables of AUC, AP, EER, accuracy, and true-positive rates at false-positive rates of
+    1 % and 5 % (table.md, table.csv), ROC curves, and histograms of the scores. For networks that mgst-calibrate has
+    calibrated: whether their p-values hold on the real videos, and AUC by the share of videos that get a verdict.
     \f
 
     Args:

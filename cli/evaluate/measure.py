@@ -31,6 +31,7 @@ from mgst_model.networks.hub import HubName, is_hub_name
 from ..common.inputs import beside
 from ..common.tables import preset_file, read_part
 from .progress import score_watcher
+from .reliable import measure_reliability
 from .show import Results, show_results, write_results
 
 SAVED = "predictions"
@@ -266,6 +267,7 @@ def measure(
         threshold=measuring.threshold,
         resamples=measuring.resamples,
         seed=measuring.seed,
+        reliable=measure_reliability(clean, resamples=measuring.resamples, seed=measuring.seed),
     )
     show_results(results, write_results(results, out), as_json=as_json)
 

@@ -24,6 +24,8 @@ from mgst_model.evaluate.robustness import Robustness, robustness_rows
 from mgst_model.evaluate.tables import Row, comparison, csv_text, group_rows, markdown, text
 
 from ..common.show import line, table
+from .reliable import Reliable, markdown_lines, pictures, tables
+from .reliable import as_json as reliable_json
 
 _WAYS = {"leave_out": "videos without a face excluded", "half": "videos without a face scored 0.5"}
 _ROBUSTNESS = "AUC by kind and severity of perturbation"
@@ -43,6 +45,7 @@ class Results:
         threshold: A score above it means fake.
         resamples: Bootstrap resamples of the intervals.
         seed: Seed of the intervals.
+        reliable: P-values and abstention curves of the calibrated detectors.
     """
 
     predictions: Sequence[Predictions]
@@ -54,6 +57,7 @@ class Results:
     threshold: float
     resamples: int
     seed: int
+    reliable: Sequence[Reliable] = ()
 
     def scores(self, videos: Predictions) -> Scored:
         """Returns the scores and labels of videos, segments or frames, depending on the level."""
@@ -110,6 +114,7 @@ def write_results(results: Results, out: Path) -> list[Path]:
         if len(scored.scores):
             name = f"histogram-{file_name(one.model)}.png"
             contents[name] = histogram_png(scored, title=one.model, threshold=results.threshold)
+    contents |= pictures(results.reliable)
     if results.robustness:
         rows = robustness_rows(results.robustness)
         title = f"{results.protocols[0].name}: robustness"
@@ -150,6 +155,10 @@ def show_results(results: Results, files: Sequence[Path], *, as_json: bool) -> N
                 line(f"{results.differences_are}; with 95 % confidence intervals")
                 _print(differences)
                 line()
+    for caption, _, rows in tables(results.reliable):
+        line(caption)
+        _print(_plain(rows))
+        line()
     if results.robustness:
         line(_ROBUSTNESS)
         _print([{name.removeprefix("severity "): cell for name, cell in row.items()}
@@ -207,6 +216,7 @@ def _markdown(results: Results) -> str:
                           markdown(differences)]  # fmt: skip
             for one in evaluations:
                 lines += [f"{printable(one.model)}: {results.caption(protocol, way)}", "", markdown(group_rows(one))]
+    lines += markdown_lines(results.reliable)
     if results.robustness:
         lines += [f"## {_ROBUSTNESS}", "", _robustness_note(results), "", markdown(robustness_rows(results.robustness))]
     return "\n".join(lines)
@@ -274,6 +284,8 @@ def _json(results: Results, files: Sequence[Path]) -> dict[str, Any]:
         for row in results.differences(protocol, way)
     ]:
         made["differences"] = {"than": printable(results.predictions[0].model), "rows": differences}
+    if results.reliable:
+        made["reliability"] = reliable_json(results.reliable)
     if results.robustness:
         made["robustness"] = [
             {

@@ -30,6 +30,7 @@ from mgst_model.predict.detector import (
     load_exported,
     runtime_of,
 )
+from mgst_model.predict.faces import is_picture
 from mgst_model.predict.prediction import SCORES, VideoPrediction
 from mgst_model.predict.process import RunProcess
 
@@ -37,6 +38,7 @@ from ..common.inputs import Input, find_inputs
 from ..common.progress import Work, display
 from ..common.show import count, line
 from .show import folders_of, print_tracks, summary
+from .threshold import Wanted
 
 FAILED, NO_FACE = 1, 3
 
@@ -52,7 +54,8 @@ def predict_all(
     batch: int | None,
     stride: int | None,
     out: Path | None,
-    threshold: float | None,
+    wanted: Wanted | None,
+    explain: bool,
     video: bool,
     as_json: bool,
     debug: bool,
@@ -69,7 +72,9 @@ def predict_all(
         batch: Windows per call of the network; None for the default of the device.
         stride: Frames from the start of one window to the next; None for the length of a window.
         out: Output folder; None for a folder next to each video.
-        threshold: A score above it means fake; None for the threshold of the network.
+        wanted: A score above which a video is called fake, or a false-positive rate; None for the default of the
+            network.
+        explain: Whether to compute maps of the face.
         video: Whether to write a copy of each video with the scores drawn into it.
         as_json: Whether to print one JSON object instead of tables.
         debug: Whether to raise the error of a video instead of continuing with the next.
@@ -88,26 +93,19 @@ def predict_all(
         weights = weights_file(weights)  # downloaded once
     runtime = runtime_of(weights, runtime)
     card = read_card(weights) if runtime == "torch" else _exported(weights, device, precision)
-    threshold = card.threshold if threshold is None else threshold
     inputs = [_fits(item, card) for item in find_inputs(videos, results=SCORES)]
     folders = folders_of(inputs, out, video=video)
+    thresholds = [_threshold(card, item, wanted) for item in inputs]
     if card.caution:
         line(f"note: {card.caution}", err=True)
     results: list[dict[str, Any]] = []
     try:
         device = choose_device(device) if runtime == "torch" else "cpu"
         faces = _start(extraction, card, [item.path for item in inputs if item.problem is None], device)
+        options: dict[str, Any] = {"stride": stride, "batch": batch, "faces": faces, "explain": explain}
         with _reserve_core(device):
-            detector = load_detector(
-                weights,
-                device=device,
-                precision=precision,
-                stride=stride,
-                batch=batch,
-                faces=faces,
-                runtime=runtime,
-            )
-        code = _each(detector, inputs, folders, threshold, results, video=video, tables=not as_json, debug=debug)
+            detector = load_detector(weights, device=device, precision=precision, runtime=runtime, **options)
+        code = _each(detector, inputs, folders, thresholds, results, video=video, tables=not as_json, debug=debug)
     except KeyboardInterrupt:
         done = f"{len(results):,} of {count(len(inputs), 'input')} done"
         line(f"{done}; their files are complete", err=True)
@@ -115,7 +113,7 @@ def predict_all(
     if as_json:
         about = {
             "weights": name,
-            "threshold": threshold,
+            "threshold": card.threshold if wanted is None else str(wanted) if wanted.is_rate else wanted.value,
             "caution": card.caution,
         }
         click.echo(json.dumps({**about, "videos": results}, indent=1))
@@ -144,7 +142,7 @@ def _each(
     detector: Detector,
     inputs: Sequence[Input],
     folders: Sequence[Path],
-    threshold: float,
+    thresholds: Sequence[float],
     results: list[dict[str, Any]],
     *,
     video: bool,
@@ -159,7 +157,7 @@ def _each(
         OutputError: if a folder cannot be written.
     """
     code = 0
-    for number, (item, folder) in enumerate(zip(inputs, folders, strict=True)):
+    for number, (item, folder, threshold) in enumerate(zip(inputs, folders, thresholds, strict=True)):
         try:
             if item.problem:
                 raise item.problem
@@ -189,6 +187,18 @@ def _fits(item: Input, card: NetworkCard) -> Input:
     except VideoError as error:
         return replace(item, problem=item.problem or error)
     return item
+
+
+def _threshold(card: NetworkCard, item: Input, wanted: Wanted | None) -> float:
+    """Returns the threshold of an input. Pictures have their own, if the network is calibrated with pictures.
+
+    Raises:
+        UsageError: if a false-positive rate is wanted that the network cannot hold.
+    """
+    picture = is_picture(item.path)
+    if wanted is not None:
+        return card.threshold_at(wanted.value, picture=picture) if wanted.is_rate else wanted.value
+    return card.threshold_at(picture=picture and card.calibration(picture=True) is not None)
 
 
 def _tally(results: Sequence[dict[str, Any]]) -> str:

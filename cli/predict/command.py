@@ -13,6 +13,7 @@ from mgst_model.predict.process import RunProcess
 
 from ..common.errors import LoneCommand, debug_option, interrupted_at_once, run_script
 from ..common.options import WEIGHTS, json_option, option, options
+from .threshold import Wanted, read_threshold
 
 if TYPE_CHECKING:
     from mgst_model.predict.detector import Precision, Runtime
@@ -24,11 +25,18 @@ Examples:
   mgst-predict talk.mp4 --weights best.safetensors --stride 4 --json
   mgst-predict talk.mp4 --weights hf://user/name@v1.0
   mgst-predict talk.mp4 --runtime onnx
+  mgst-predict talk.mp4 --threshold 5% --explain
 
 The score of a video is the score of its main face: the mean over all windows.
 It is in [0, 1]; higher means more likely fake. It is not a probability and
-not a proof. Networks that know the scores of real people also print how many
-real videos score as high.
+not a proof. Verdicts: "fake" above the threshold, "not called fake" below it
+(which does not show that the video is real), and "cannot say" where the video
+is unlike the real videos that the network was calibrated with.
+
+Calibrated networks (mgst-calibrate) also print how many real videos score as
+high, and a p-value. For a real video of a person drawn in the same way as the
+people of the calibration, it is at most 5 % in at most 5 % of the cases, and
+so on.
 
 \b
 Exit codes: 0 complete, 1 an input cannot be read, 2 wrong option or input,
@@ -90,10 +98,17 @@ Exit codes: 0 complete, 1 an input cannot be read, 2 wrong option or input,
     ),
     option(
         "--threshold",
-        type=click.FloatRange(0, 1),
-        metavar="SCORE",
-        help="Threshold of the verdict: a score above it means fake. "
-        "[default: one that 10 % of the real validation videos exceed, if the network knows it, else 0.5]",
+        callback=read_threshold,
+        metavar="SCORE|RATE%",
+        help="Threshold of the verdict: a score above it is called fake. Or the largest false-positive rate that the "
+        "threshold holds, such as 5%, if the network is calibrated. [default: 10% if it is calibrated, else 0.5]",
+    ),
+    option(
+        "--explain",
+        is_flag=True,
+        default=False,
+        help="Show which regions of the face carry the score, also for networks without patch scores. It takes about "
+        "four times as long, and needs the extra explain.",
     ),
     option("--no-video", is_flag=True, help="Do not write the video with the drawn scores."),
 )
@@ -112,7 +127,8 @@ def predict(
     batch: int | None,
     stride: int | None,
     out: Path | None,
-    threshold: float | None,
+    threshold: Wanted | None,
+    explain: bool,
     no_video: bool,
     as_json: bool,
 ) -> None:
@@ -134,7 +150,8 @@ def predict(
         batch: Windows per batch; None for the default of the device.
         stride: Frames from the start of one window to the next; None for the length of a window.
         out: Output folder; None for a folder next to each video.
-        threshold: A score above it means fake; None for the threshold of the network.
+        threshold: A score, or a false-positive rate; None for the threshold of the network.
+        explain: Whether to compute maps of the face.
         no_video: Whether to write no video.
         as_json: Whether to print one JSON object.
     """  # noqa: D301 - click shows only the text above the form feed
@@ -155,7 +172,8 @@ def predict(
             batch=batch,
             stride=stride,
             out=out,
-            threshold=threshold,
+            wanted=threshold,
+            explain=explain,
             video=not no_video,
             as_json=as_json,
             debug=bool(ctx.meta.get("debug")),

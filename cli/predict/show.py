@@ -11,11 +11,13 @@ from rich.text import Text
 from mgst_data.core import UsageError
 from mgst_data.core.errors import printable
 from mgst_data.core.locations import is_url
-from mgst_data.preview.scores import clock, verdict
+from mgst_data.preview.scores import CALLED_FAKE, CANNOT_SAY, NOT_CALLED_FAKE, clock
 from mgst_model.predict.prediction import SCORES, TIMELINE, VideoPrediction, rounded
 
 from ..common.inputs import Input, beside
 from ..common.show import line, show_table, table
+
+_STYLES = {CALLED_FAKE: "bold red", NOT_CALLED_FAKE: "bold blue", CANNOT_SAY: "bold yellow"}
 
 
 def folders_of(inputs: Sequence[Input], out: Path | None, *, video: bool) -> list[Path]:
@@ -60,14 +62,14 @@ def summary(found: VideoPrediction, threshold: float, files: list[Path]) -> dict
 
     Args:
         found: Scores of the video.
-        threshold: A score above it means fake.
+        threshold: A score above it is called fake.
         files: Files that were written.
     """
     return {
         "video": printable(found.video),
         "score": rounded(found.score),
-        "false_positive_rate": None if found.false_positive_rate is None else rounded(found.false_positive_rate),
-        "verdict": verdict(found.score, threshold),
+        "threshold": threshold,
+        **found.meaning(threshold=threshold).as_dict(),
         "main_track": found.tracks[found.main].id,
         "highest_track": found.tracks[found.highest].id,
         "tracks": [
@@ -76,9 +78,9 @@ def summary(found: VideoPrediction, threshold: float, files: list[Path]) -> dict
                 "seconds": [round(float(track.time[0]), 3), round(float(track.time[-1]), 3)],
                 "frames": len(track),
                 "score": rounded(track.overall),
-                "verdict": verdict(track.overall, threshold),
+                **found.meaning(position, threshold=threshold).as_dict(),
             }
-            for track in found.tracks
+            for position, track in enumerate(found.tracks)
         ],
         "files": [printable(path) for path in files],
     }
@@ -89,28 +91,25 @@ def print_tracks(found: VideoPrediction, threshold: float, files: list[Path]) ->
 
     Args:
         found: Scores of the video.
-        threshold: A score above it means fake.
+        threshold: A score above it is called fake.
         files: Files that were written.
     """
     made = table("face", "time", "frames", "score", "verdict")
     for number, track in enumerate(found.tracks):
-        said = verdict(track.overall, threshold)
+        said = found.meaning(number, threshold=threshold).verdict
         made.add_row(
             f"{track.id} (main)" if number == found.main and len(found.tracks) > 1 else str(track.id),
             f"{clock(float(track.time[0]))} to {clock(float(track.time[-1]))}" if found.seconds else "",
             f"{len(track):,}",
             f"{track.overall:.3f}",
-            Text(said, style="bold red" if said == "fake" else "bold blue"),
+            Text(said, style=_STYLES[said]),
         )
     highest = found.tracks[found.highest]
     more = f"; highest score: face {highest.id}, {highest.overall:.3f}" if found.highest != found.main else ""
-    line(f"{printable(found.video)}: {verdict(found.score, threshold)}, score {found.score:.3f}{more}")
+    meaning = found.meaning(threshold=threshold)
+    line(f"{printable(found.video)}: {meaning.verdict}, score {found.score:.3f}{more}")
     show_table(made)
-    rate, known = found.false_positive_rate, found.calibration
-    if rate is not None and known is not None:
-        kind = "videos" if found.seconds else "pictures"
-        people = f"{known.people:,} {'person' if known.people == 1 else 'people'}"
-        high = f"{round(rate * len(known.real)):,} of {len(known.real):,}"
-        line(f"{high} real {kind} of {people} that the network has not seen score at least as high")
+    for sentence in meaning.sentences[1:]:
+        line(sentence)
     for path in files:
         line(printable(path))

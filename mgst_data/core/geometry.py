@@ -25,6 +25,7 @@ FLIPS = {len(table): table for table in (FLIP_5, FLIP_68, FLIP_81)}
 _FOREHEAD = 0.3
 
 LEFT_EYE_68, RIGHT_EYE_68 = slice(36, 42), slice(42, 48)
+_NOSE_TIP_68 = 30
 
 
 def flip_landmarks(points: Float[Tensor, "*n k 2"], width: int) -> Float[Tensor, "*n k 2"]:
@@ -178,3 +179,18 @@ def eye_distance(landmarks: Float[Tensor, "*n k 2"]) -> Float[Tensor, "*n"]:
     else:
         raise ValueError(f"the eyes are not known for {k} landmarks; known: 5, 68, 81")
     return (right - left).square().sum(dim=-1).sqrt()
+
+
+def turn(landmarks: Float[Tensor, "t k 2"]) -> Float[Tensor, " t"]:
+    """Measures how far each face is turned to the side: 0 for a frontal face, about 0.5 for a profile.
+
+    It is the distance of the tip of the nose from the middle between the eyes, along the line of the eyes, in eye
+    distances.
+
+    Args:
+        landmarks: 68 or 81 landmarks in pixels.
+    """
+    left, right = landmarks[:, LEFT_EYE_68].mean(dim=1), landmarks[:, RIGHT_EYE_68].mean(dim=1)
+    across = right - left
+    offset = ((landmarks[:, _NOSE_TIP_68] - (left + right) / 2) * across).sum(dim=-1)
+    return offset.abs() / across.square().sum(dim=-1).clamp_min(1e-6)

@@ -13,7 +13,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from mgst_data.core import UsageError
-from mgst_data.core.geometry import LEFT_EYE_68, RIGHT_EYE_68, eye_distance
+from mgst_data.core.geometry import eye_distance, turn
 from mgst_data.shards import FaceChunk
 
 # Side of the aligned picture, pixels, and its margin, relative to the face: what dlib's network was trained with.
@@ -21,21 +21,8 @@ SIDE, MARGIN = 150, 0.25
 # A face with a smaller eye distance, pixels of the video, is too small for the network; one whose nose is farther from
 # the middle between the eyes, in eye distances, is turned too far. Measured by benchmarks/bench_people.py.
 SMALLEST_EYES, FARTHEST_TURN = 12.0, 0.45
-_NOSE_TIP = 30
 # Frames that are decoded for each frame that is used; the sharpest one is used.
 _DECODED = 3
-
-
-def turn(landmarks: Float[Tensor, "t k 2"]) -> Float[Tensor, " t"]:
-    """Measures how far each face is turned to the side: 0 for a frontal face, about 0.5 for a profile.
-
-    It is the distance of the tip of the nose from the middle between the eyes, along the line of the eyes, in eye
-    distances.
-    """
-    left, right = landmarks[:, LEFT_EYE_68].mean(dim=1), landmarks[:, RIGHT_EYE_68].mean(dim=1)
-    across = right - left
-    offset = ((landmarks[:, _NOSE_TIP] - (left + right) / 2) * across).sum(dim=-1)
-    return offset.abs() / across.square().sum(dim=-1).clamp_min(1e-6)
 
 
 def quality(chunk: FaceChunk) -> Float[Tensor, " t"]:

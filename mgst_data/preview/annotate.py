@@ -24,7 +24,7 @@ from mgst_data.video.batches import BufferPool
 # Longest side of an annotated picture, pixels. Larger pictures take long to encode and show no more details.
 LONGEST = 1280
 _NIGHT, _LIGHT, _QUIET, _HEAT = (18, 18, 20), (235, 235, 235), (130, 130, 134), (255, 64, 0)
-# Opacity of the heat map at score 1; it is 0 at the threshold. Our own choice: the face stays visible below it.
+# Opacity of the heat map where it is strongest. Our own choice: the face stays visible below it.
 _OPACITY = 0.55
 # Brightness of the part of the strip after the current frame.
 _DIMMED = 0.4
@@ -77,31 +77,32 @@ class Annotator:
             cv2.resize(frame, (self.width, self.height), dst=picture, interpolation=cv2.INTER_AREA)
         found = [(number, i) for number, track in enumerate(self.tracks) if (i := _position(track, index)) is not None]
         for number, i in found:
-            patches = self.tracks[number].patches
-            if patches is not None:
-                self._heat(picture, patches[i], self.tracks[number].squares[i])
+            track = self.tracks[number]
+            if track.maps is not None:
+                # A map says where the evidence is, not how strong it is. It is drawn where there is some.
+                if track.score[i] > self.threshold:
+                    self._tint(picture, track.maps[i].astype(np.float32), track.squares[i])
+            elif track.patches is not None:
+                beyond = (track.patches[i].astype(np.float32) - self.threshold) / max(1 - self.threshold, 1e-6)
+                self._tint(picture, beyond.clip(0, 1), track.squares[i])
         for number, i in found:
             self._face(picture, number, i)
         if self.strip is not None:
             self._below(canvas[self.height :], time)
         return canvas
 
-    def _heat(
-        self, picture: UInt8[ndarray, "h w 3"], patches: Float[ndarray, "g g"], square: Float[ndarray, "4"]
-    ) -> None:
-        """Tints patches with a score above the threshold; the tint grows with the score."""
+    def _tint(self, picture: UInt8[ndarray, "h w 3"], heat: Float[ndarray, "g g"], square: Float[ndarray, "4"]) -> None:
+        """Tints the cells of a square; the tint grows with the heat, [0, 1]."""
         x0, y0, x1, y1 = np.round(square * self.scale).astype(int).tolist()
         left, top, right, bottom = max(x0, 0), max(y0, 0), min(x1, self.width), min(y1, self.height)
         if right <= left or bottom <= top:
             return
-        beyond = (patches.astype(np.float32) - self.threshold) / max(1 - self.threshold, 1e-6)
-        share = _OPACITY * beyond.clip(0, 1)
-        spread = cv2.resize(share, (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR)
+        spread = cv2.resize(_OPACITY * heat, (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR)
         alpha = np.ascontiguousarray(spread[top - y0 : bottom - y0, left - x0 : right - x0])
         part = np.ascontiguousarray(picture[top:bottom, left:right])
-        heat = np.empty_like(part)
-        heat[:] = _HEAT
-        picture[top:bottom, left:right] = cv2.blendLinear(part, heat, 1 - alpha, alpha)
+        red = np.empty_like(part)
+        red[:] = _HEAT
+        picture[top:bottom, left:right] = cv2.blendLinear(part, red, 1 - alpha, alpha)
 
     def _face(self, picture: UInt8[ndarray, "h w 3"], number: int, i: int) -> None:
         """Draws the box in the colour of the score, and the number and the score on the colour of the track."""

@@ -13,8 +13,11 @@ from numpy import ndarray
 
 Colour = tuple[int, int, int]
 
+# The three verdicts. No verdict says that a video is real: a low score only means that no trace of a fake was found.
+CALLED_FAKE, NOT_CALLED_FAKE, CANNOT_SAY = "fake", "not called fake", "cannot say"
+
 # Colours of scores 0, threshold and 1. They can be distinguished with any type of colour vision.
-_REAL, _UNDECIDED, _FAKE = (43, 108, 196), (236, 196, 84), (214, 48, 39)
+_LOW, _UNDECIDED, _FAKE = (43, 108, 196), (236, 196, 84), (214, 48, 39)
 # Colours of the tracks. The first four are from Okabe and Ito (2008): they can be distinguished with any type of colour
 # vision.
 TRACK_COLOURS: tuple[Colour, ...] = (
@@ -43,6 +46,8 @@ class ScoredTrack:
         squares: Squares ``x0, y0, x1, y1`` that were the input of the network.
         patches: Score of each of the g x g patches of a square, [0, 1]; None if there are no patch scores.
         overall: Score of the whole track, [0, 1].
+        maps: Which of the g x g regions of a square carry the score of its frame, [0, 1]; None if there are no maps.
+        doubts: Why no verdict is given, one reason each; empty if one is given.
     """
 
     id: int
@@ -53,6 +58,8 @@ class ScoredTrack:
     squares: Float[ndarray, "n 4"]
     patches: Float[ndarray, "n g g"] | None
     overall: float
+    maps: Float[ndarray, "n m m"] | None = None
+    doubts: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -64,7 +71,7 @@ class ScoredTrack:
 
 
 def score_colour(score: float, threshold: float = 0.5) -> Colour:
-    """Returns the colour of a score: blue at 0 (real), yellow at the threshold, red at 1 (fake).
+    """Returns the colour of a score: blue at 0, yellow at the threshold, red at 1.
 
     Args:
         score: Score, [0, 1].
@@ -75,7 +82,7 @@ def score_colour(score: float, threshold: float = 0.5) -> Colour:
     """
     low = score < threshold
     share = score / max(threshold, 1e-6) if low else (score - threshold) / max(1 - threshold, 1e-6)
-    ends = (_REAL, _UNDECIDED) if low else (_UNDECIDED, _FAKE)
+    ends = (_LOW, _UNDECIDED) if low else (_UNDECIDED, _FAKE)
     red, green, blue = (round(a + (b - a) * min(max(share, 0), 1)) for a, b in zip(*ends, strict=True))
     return red, green, blue
 
@@ -85,14 +92,20 @@ def track_colour(number: int) -> Colour:
     return TRACK_COLOURS[number % len(TRACK_COLOURS)]
 
 
-def verdict(score: float, threshold: float) -> str:
-    """Returns ``"fake"`` for a score above the threshold, else ``"real"``. The metrics use the same rule.
+def verdict(score: float, threshold: float, doubts: Sequence[str] = ()) -> str:
+    """Returns ``"fake"`` for a score above the threshold, else ``"not called fake"``. The metrics use the same rule.
 
     Args:
         score: Score, [0, 1].
         threshold: Threshold, [0, 1].
+        doubts: Reasons against a verdict. With any of them, it is ``"cannot say"``.
     """
-    return "fake" if score > threshold else "real"
+    return CANNOT_SAY if doubts else CALLED_FAKE if score > threshold else NOT_CALLED_FAKE
+
+
+def verdict_colour(said: str) -> Colour:
+    """Returns the colour of a verdict in pictures."""
+    return {CALLED_FAKE: _FAKE, NOT_CALLED_FAKE: _LOW}.get(said, _QUIET)
 
 
 def curve(
@@ -256,12 +269,12 @@ def _fill(area: UInt8[ndarray, "h w 3"], track: ScoredTrack, seconds: float, thr
 def _row_label(picture: UInt8[ndarray, "h w 3"], track: ScoredTrack, number: int, top: int, threshold: float) -> None:
     x = _BORDER
     cv2.rectangle(picture, (x, top + 12), (x + 5, top + _ROW - 14), track_colour(number), -1)
-    text(picture, f"face {track.id}", (x + 16, top + 26), _INK, scale=0.5)
-    said = verdict(track.overall, threshold)
-    colour = _FAKE if said == "fake" else _REAL
-    text(picture, f"{said} {track.overall:.2f}", (x + 16, top + 50), colour, scale=0.6, thickness=2)
+    text(picture, f"face {track.id}", (x + 16, top + 25), _INK, scale=0.5)
+    said = verdict(track.overall, threshold, track.doubts)
+    text(picture, said, (x + 16, top + 47), verdict_colour(said), scale=0.5, thickness=2)
+    text(picture, f"score {track.overall:.2f}", (x + 16, top + 66), _INK, scale=0.42)
     span = f"{clock(track.time[0])} to {clock(track.time[-1])}" if len(track) else ""
-    text(picture, span, (x + 16, top + 72), _QUIET, scale=0.38)
+    text(picture, span, (x + 16, top + 82), _QUIET, scale=0.38)
 
 
 def _axis(picture: UInt8[ndarray, "h w 3"], left: int, right: int, bottom: int, seconds: float) -> None:

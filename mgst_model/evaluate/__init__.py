@@ -14,10 +14,12 @@ from mgst_model.evaluate.metrics import (
     roc,
 )
 from mgst_model.evaluate.perturbations import PERTURBATIONS, perturb
-from mgst_model.evaluate.plots import histogram_png, robustness_png, roc_png
+from mgst_model.evaluate.plots import abstention_png, coverage_png, histogram_png, robustness_png, roc_png
 from mgst_model.evaluate.plugged import VIDEO_DETECTORS, PluggedDetector, VideoDetector, plug_detector
 from mgst_model.evaluate.predictions import Predictions, VideoScore
 from mgst_model.evaluate.protocols import Evaluation, Group, GroupResult, Protocol, evaluate, protocols_of
+from mgst_model.evaluate.reals import RealVideo, calibrate, check_unseen, score_reals
+from mgst_model.evaluate.reliability import Abstention, Coverage, abstention_curve, coverage
 from mgst_model.evaluate.resampling import Estimate, group_interval
 from mgst_model.evaluate.robustness import Robustness
 from mgst_model.evaluate.score import Disturbance, score_shards
@@ -26,6 +28,8 @@ from mgst_model.evaluate.windows import RunScores, score_runs, score_windows, wi
 __all__ = [
     "PERTURBATIONS",
     "VIDEO_DETECTORS",
+    "Abstention",
+    "Coverage",
     "Disturbance",
     "Estimate",
     "Evaluation",
@@ -37,13 +41,20 @@ __all__ = [
     "PluggedDetector",
     "Predictions",
     "Protocol",
+    "RealVideo",
     "Robustness",
     "RunScores",
     "Scored",
     "VideoDetector",
     "VideoScore",
+    "abstention_curve",
+    "abstention_png",
     "auc_difference",
     "bootstrap",
+    "calibrate",
+    "check_unseen",
+    "coverage",
+    "coverage_png",
     "difference_rows",
     "evaluate",
     "group_difference",
@@ -58,6 +69,7 @@ __all__ = [
     "robustness_png",
     "roc",
     "roc_png",
+    "score_reals",
     "score_runs",
     "score_shards",
     "score_windows",

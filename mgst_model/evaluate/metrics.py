@@ -1,4 +1,4 @@
-"""Metrics of scores (AUC, AP, EER, accuracy) and their confidence intervals."""
+"""Metrics of scores (AUC, AP, EER, accuracy, true-positive rates) and their confidence intervals."""
 
 from __future__ import annotations
 
@@ -25,6 +25,9 @@ class Metrics:
         ap: Average precision. It depends on the share of fakes.
         eer: Equal error rate: the error rate where false positives and false negatives are equally frequent.
         accuracy: Share of correct decisions at the threshold. It depends on the share of fakes.
+        tpr_at_1: Largest share of the fakes above a threshold with at most 1 % of the real samples above it. With fewer
+            than 100 real samples, none may be above it.
+        tpr_at_5: The same for 5 %.
         real: Number of real samples.
         fake: Number of fake samples.
     """
@@ -33,6 +36,8 @@ class Metrics:
     ap: float
     eer: float
     accuracy: float
+    tpr_at_1: float
+    tpr_at_5: float
     real: int
     fake: int
 
@@ -52,9 +57,13 @@ class Intervals:
     ap: Interval
     eer: Interval
     accuracy: Interval
+    tpr_at_1: Interval
+    tpr_at_5: Interval
 
 
 FIGURES = tuple(field.name for field in dataclasses.fields(Intervals))
+# False-positive rates of the true-positive rates.
+_RATES = (0.01, 0.05)
 
 
 class Scored(NamedTuple):
@@ -96,7 +105,7 @@ class Scored(NamedTuple):
 
 
 def metrics(scores: Sequence[float] | Floats, labels: Sequence[int] | Ints, *, threshold: float = 0.5) -> Metrics:
-    """Computes AUC, average precision, equal error rate and accuracy.
+    """Computes AUC, average precision, equal error rate, accuracy, and true-positive rates.
 
     The equal error rate is read from the ROC curve, with linear interpolation between its points.
 
@@ -115,7 +124,8 @@ def metrics(scores: Sequence[float] | Floats, labels: Sequence[int] | Ints, *, t
     right = (given.scores > threshold) == (given.labels == 1)
     accuracy = float(right.mean()) if len(right) else math.nan
     if not (real and fake):
-        return Metrics(auc=math.nan, ap=math.nan, eer=math.nan, accuracy=accuracy, real=real, fake=fake)
+        unknown = dict.fromkeys(FIGURES, math.nan) | {"accuracy": accuracy}
+        return Metrics(**unknown, real=real, fake=fake)
     learn = library("sklearn.metrics")
     false_alarms, hits = roc(given)
     return Metrics(
@@ -124,9 +134,22 @@ def metrics(scores: Sequence[float] | Floats, labels: Sequence[int] | Ints, *, t
         # The difference rises from -1 to 1 along the curve. It is 0 where the false-positive rate equals 1 - hits.
         eer=float(np.interp(0.0, false_alarms + hits - 1, false_alarms)),
         accuracy=accuracy,
+        tpr_at_1=true_positive_rate(false_alarms, hits, _RATES[0]),
+        tpr_at_5=true_positive_rate(false_alarms, hits, _RATES[1]),
         real=real,
         fake=fake,
     )
+
+
+def true_positive_rate(false_alarms: Floats, hits: Floats, rate: float) -> float:
+    """Returns the largest true-positive rate of a ROC curve at a false-positive rate, without interpolation.
+
+    Args:
+        false_alarms: False-positive rates, from 0.
+        hits: True-positive rates.
+        rate: Largest false-positive rate, [0, 1].
+    """
+    return float(hits[false_alarms <= rate + 1e-9].max(initial=0.0))
 
 
 def roc(scored: Scored) -> tuple[Floats, Floats]:
@@ -333,7 +356,7 @@ def _figures(real: Ints, fake: Ints, above: int) -> Floats:
         above: Number of levels that are not above the threshold.
 
     Returns:
-        AUC, average precision, equal error rate and accuracy: (4, rows).
+        AUC, average precision, equal error rate, accuracy and two true-positive rates: (6, rows).
     """
     # Rates of real and of fake samples above the threshold, for falling thresholds.
     alarms, found = real[:, ::-1].cumsum(axis=-1), fake[:, ::-1].cumsum(axis=-1)
@@ -349,7 +372,8 @@ def _figures(real: Ints, fake: Ints, above: int) -> Floats:
     eer = (start - low / (high - low) * (end - start))[:, 0]
     right = real[:, :above].sum(axis=-1) + fake[:, above:].sum(axis=-1)
     accuracy = right / (alarms[:, -1] + found[:, -1])
-    return np.stack([auc, ap, eer, accuracy])
+    caught = [(hits * (false_alarms <= rate + 1e-9)).max(axis=-1) for rate in _RATES]
+    return np.stack([auc, ap, eer, accuracy, *caught])
 
 
 def _won(scored: Scored) -> Floats:

@@ -1,4 +1,4 @@
-"""Plots of scores as PNG: ROC curves, histograms and robustness."""
+"""Plots of scores as PNG: ROC curves, histograms, robustness, p-values and abstention."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from mgst_data.core.errors import printable
 from mgst_model.evaluate.metrics import Scored, bootstrap, metrics, roc
+from mgst_model.evaluate.reliability import Abstention
 from mgst_model.evaluate.robustness import Robustness
 
 if TYPE_CHECKING:
@@ -147,6 +148,75 @@ def robustness_png(found: Sequence[Robustness], *, title: str = "") -> bytes:
     figure.tight_layout()
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, 0.0), frameon=False, fontsize=9)
+    return _png(figure)
+
+
+def coverage_png(p_values: Mapping[str, Sequence[float]]) -> bytes:
+    """Plots the share of real videos with a p-value up to each level. Valid p-values lie on or below the diagonal.
+
+    Args:
+        p_values: P-values of real videos, by name of the detector, in the order of the legend.
+
+    Returns:
+        The PNG file.
+
+    Raises:
+        ValueError: if there is no curve.
+        ImportError: if Matplotlib is not installed.
+    """
+    if not p_values:
+        raise ValueError("there is no curve to draw")
+    figure, axes = _figure(4.8, 5.0 + 0.26 * len(p_values))
+    axes.plot([0, 1], [0, 1], color=_FAINT, linewidth=1, linestyle=(0, (1, 2)), label="largest valid share")
+    for number, (name, values) in enumerate(p_values.items()):
+        levels = [0.0, *sorted(values), 1.0]
+        shares = [0.0, *((place + 1) / len(values) for place in range(len(values))), 1.0]
+        label = printable(f"{name} (n = {len(values):,})")
+        (line,) = axes.step(levels, shares, where="post", linewidth=1.8, label=label)
+        line.set(color=COLOURS[number % len(COLOURS)], linestyle=_DASHES[number % len(_DASHES)])
+    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
+    axes.set_xlabel("p-value")
+    axes.set_ylabel("share of real videos with at most this p-value")
+    axes.grid(color=_FAINT, linewidth=0.4)
+    _legend_below(axes, columns=1)
+    return _png(figure)
+
+
+def abstention_png(curves: Mapping[str, Sequence[Abstention]]) -> bytes:
+    """Plots AUC and true-positive rate by the share of the videos that get a verdict.
+
+    Args:
+        curves: Abstention curves, by name of the detector, in the order of the legend.
+
+    Returns:
+        The PNG file.
+
+    Raises:
+        ValueError: if there is no curve.
+        ImportError: if Matplotlib is not installed.
+    """
+    if not curves:
+        raise ValueError("there is no curve to draw")
+    figure, axes = _figure(5.6, 4.0)
+    for number, (name, curve) in enumerate(curves.items()):
+        colour, shares = COLOURS[number % len(COLOURS)], [point.answered for point in curve]
+        for figure_of, dash, what in (("auc", "-", "AUC"), ("tpr_at_5", "--", "TPR at 5 %")):
+            values = [getattr(point, figure_of) for point in curve]
+            label = printable(f"{name}: {what}")
+            axes.plot(shares, [each.value for each in values], dash, color=colour, linewidth=1.8, label=label)
+            if figure_of == "auc":
+                low, high = [each.low for each in values], [each.high for each in values]
+                axes.fill_between(shares, low, high, color=colour, alpha=0.12, linewidth=0)
+        limits = [point for point in curve if point.limits]
+        marks = [point.auc.value for point in limits]
+        axes.plot([point.answered for point in limits], marks, "o", color=colour, markersize=6)
+    axes.set(ylim=(-0.02, 1.02))
+    axes.invert_xaxis()
+    axes.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
+    axes.set_xlabel("share of the videos that get a verdict (dot: limits of the calibration)")
+    axes.set_ylabel("AUC, true-positive rate")
+    axes.grid(color=_FAINT, linewidth=0.4)
+    _legend_below(axes, columns=2)
     return _png(figure)
 
 

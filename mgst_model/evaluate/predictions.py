@@ -26,14 +26,14 @@ _TEXT = ("key", "dataset", "method", "split", "compression", "source_key", "targ
 _NUMBERS = ("segments", "frames")
 _LABELS = ("segment_labels", "frame_labels")
 # Fields that files of earlier versions do not have.
-_CAME_LATER: dict[str, Any] = {"segment_labels": [], "frame_labels": [], "source": "", "seen": ""}
+_CAME_LATER: dict[str, Any] = {"segment_labels": [], "frame_labels": [], "source": "", "seen": "", "conditions": {}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VideoScore:
     """The scores of one video, in [0, 1]. Higher means more likely fake.
 
-    A score is not a probability unless it is calibrated.
+    A score is not a probability.
 
     Attributes:
         key: Key of the video record, unique within its data set.
@@ -54,6 +54,8 @@ class VideoScore:
         source: Name of the folder of shards that the video is from, if there are several.
         seen: How the network knows the video: "trained", "validated", "person" (it was trained on another video of the
             same person), or "".
+        conditions: Face size, sharpness and other properties by name, see
+            :data:`mgst_model.networks.conditions.CONDITIONS`; empty if they are not known.
     """
 
     key: str
@@ -72,6 +74,7 @@ class VideoScore:
     frame_labels: tuple[int, ...] = ()
     source: str = ""
     seen: str = ""
+    conditions: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.label not in (REAL, FAKE):
@@ -245,7 +248,7 @@ class Predictions:
     def csv_text(self) -> str:
         """Returns a CSV row per video, with the numbers of segments and frames. The score is empty without a face."""
         text = io.StringIO()
-        names = [f.name for f in fields(VideoScore) if f.name not in ("frame_indices", *_LABELS)]
+        names = [f.name for f in fields(VideoScore) if f.name not in ("frame_indices", "conditions", *_LABELS)]
         writer = csv.DictWriter(text, names, lineterminator="\n")
         writer.writeheader()
         for video in self.videos:
@@ -310,6 +313,9 @@ def _checked(video: object) -> dict[str, Any]:
     for name, kinds in numbers.items():
         if not (isinstance(video[name], list) and all(type(item) in kinds for item in video[name])):
             raise ValueError(f"{key}: {name} must be a list of numbers")
+    conditions = video["conditions"]
+    if not isinstance(conditions, dict) or not all(type(value) in (int, float) for value in conditions.values()):
+        raise ValueError(f"{key}: conditions must be numbers by name")
     lists = {name: tuple(float(item) for item in video[name]) for name in _NUMBERS}
     score = None if video["score"] is None else float(video["score"])
     whole = {name: tuple(video[name]) for name in ("frame_indices", *_LABELS)}

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from mgst_data.augment.compression import FrameCodec
@@ -18,6 +18,7 @@ from mgst_data.core.records import main_track
 from mgst_data.core.sampling import evenly_spaced
 from mgst_data.shards import FaceChunk, ShardFolder, ShardReader
 from mgst_data.shards.report import VideoReport, latest
+from mgst_model.evaluate.conditions import conditions_of, measure
 from mgst_model.evaluate.crops import InputSpec, network_input
 from mgst_model.evaluate.perturbations import perturb
 from mgst_model.evaluate.predictions import Predictions, VideoScore
@@ -51,13 +52,18 @@ class Disturbance:
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """One segment to score: frames ``start`` to ``stop`` of a chunk."""
+    """One segment to score: frames ``start`` to ``stop`` of a chunk; the face is visible in ``visible`` frames."""
 
     video: int
     track: int
     chunk: FaceChunk
     start: int
     stop: int
+    visible: int
+
+
+# A segment with its scores and its measured frame.
+_Scored = tuple[_Wanted, RunScores, Float[np.ndarray, "1 4"]]
 
 
 def score_shards(
@@ -110,9 +116,10 @@ def score_shards(
     for begin in range(0, count, _AHEAD):
         videos = range(begin, min(begin + _AHEAD, count))
         wanted = [item for video in videos for item in _segments(reader, video, loaded, segments, tracks)]
-        runs = (_pictures(item, spec, disturbance) for item in wanted)
+        measured: list[Float[np.ndarray, "1 4"]] = []
+        runs = (_pictures(item, spec, disturbance, measured) for item in wanted)
         results = list(score_runs(loaded.network, runs, frames=loaded.frames, batch=batch, device=device))
-        for _, mine in groupby(zip(wanted, results, strict=True), key=lambda pair: pair[0].video):
+        for _, mine in groupby(zip(wanted, results, measured, strict=True), key=lambda part: part[0].video):
             scored.append(_video_score(list(mine)))
         seen = {item.video for item in wanted}
         scored += [_too_brief(reader, video) for video in videos if video not in seen]
@@ -135,13 +142,20 @@ def _segments(reader: ShardReader, video: int, loaded: Scorer, count: int, track
         by_track = {main: by_track[main]}
     for track, some in by_track.items():
         length = min(loaded.frames, max(map(len, some)))
+        visible = sum(len(chunk) for chunk in some if len(chunk) >= loaded.shortest)
         starts = [(chunk, start) for chunk in some for start in range(len(chunk) - length + 1)]
         for i in evenly_spaced(len(starts), min(count, len(starts))):
             chunk, start = starts[i]
-            yield _Wanted(video, track, chunk, start, start + length)
+            yield _Wanted(video, track, chunk, start, start + length, visible)
 
 
-def _pictures(wanted: _Wanted, spec: InputSpec, disturbance: Disturbance | None) -> UInt8[Tensor, "t 3 h w"]:
+def _pictures(
+    wanted: _Wanted,
+    spec: InputSpec,
+    disturbance: Disturbance | None,
+    measured: list[Float[np.ndarray, "1 4"]],
+) -> UInt8[Tensor, "t 3 h w"]:
+    """Returns the input of the network, and appends the conditions of its first frame."""
     positions = range(wanted.start, wanted.stop)
     crops = list(wanted.chunk.frames(positions))
     if disturbance is not None:
@@ -150,18 +164,19 @@ def _pictures(wanted: _Wanted, spec: InputSpec, disturbance: Disturbance | None)
         generator = generator_for(disturbance.seed, *name)
         frames = perturb(frames, disturbance.kind, disturbance.severity, generator, codec=disturbance.codec)
         crops = list(frames.permute(0, 2, 3, 1).contiguous().numpy())
+    measured.append(measure(wanted.chunk, positions[:1], crops[:1]))
     return network_input(wanted.chunk, positions, crops, spec)[0]
 
 
-def _video_score(parts: list[tuple[_Wanted, RunScores]]) -> VideoScore:
+def _video_score(parts: list[_Scored]) -> VideoScore:
     """Returns the score of the track with the highest mean. With tracks="main" there is only one track."""
-    by_track = [list(some) for _, some in groupby(parts, key=lambda pair: pair[0].track)]
+    by_track = [list(some) for _, some in groupby(parts, key=lambda part: part[0].track)]
     chosen = max(by_track, key=_mean)
     record = chosen[0][0].chunk.record
     frames: dict[int, list[float]] = {}
     fakes: dict[int, int] = {}
     segment_labels: list[int] = []
-    for wanted, scores in chosen:
+    for wanted, scores, _ in chosen:
         indices = wanted.chunk.frame_indices[wanted.start : wanted.stop].tolist()
         is_fake = wanted.chunk.fake_frames[wanted.start : wanted.stop]
         fakes |= zip(indices, is_fake.int().tolist(), strict=True)
@@ -178,11 +193,12 @@ def _video_score(parts: list[tuple[_Wanted, RunScores]]) -> VideoScore:
         source_key=record.source_key,
         target_key=record.target_key,
         score=_mean(chosen),
-        segments=tuple(float(scores.window.mean()) for _, scores in chosen),
+        segments=tuple(float(scores.window.mean()) for _, scores, _ in chosen),
         frames=tuple(sum(some) / len(some) for some in frames.values()),
         frame_indices=tuple(frames),
         segment_labels=tuple(segment_labels) if record.fake_spans else (),
         frame_labels=tuple(fakes[index] for index in frames) if record.fake_spans else (),
+        conditions=conditions_of([measured for _, _, measured in chosen], chosen[0][0].visible),
     )
 
 
@@ -193,8 +209,8 @@ def _too_brief(reader: ShardReader, video: int) -> VideoScore:
     return VideoScore(score=None, **{name: getattr(record, name) for name in names})
 
 
-def _mean(parts: list[tuple[_Wanted, RunScores]]) -> float:
-    return float(torch.stack([scores.window.mean() for _, scores in parts]).mean())
+def _mean(parts: list[_Scored]) -> float:
+    return float(torch.stack([scores.window.mean() for _, scores, _ in parts]).mean())
 
 
 def faceless_reports(location: str) -> list[VideoReport]:

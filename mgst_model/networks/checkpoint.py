@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,22 +18,24 @@ from mgst_data.augment.geometric import MARGIN_LIMITS
 from mgst_data.core import UsageError
 from mgst_data.core.errors import first_line
 from mgst_data.core.records import DEMO
-from mgst_data.shards.storage import write_atomic
+from mgst_data.shards.storage import output_errors, write_atomic
 from mgst_model.networks.build import build_network
 from mgst_model.networks.calibration import Calibration
 from mgst_model.networks.hub import MODEL, HubName, fetch, is_hub_name
 from mgst_model.networks.network_config import NetworkConfig
 from mgst_model.networks.renamed import present_names
+from mgst_model.networks.trained_videos import VIDEOS
 
 FORMAT = 1
 # Largest number of characters of a reason in an error message.
 _SHOWN = 200
+_NUMBERS = re.compile(r"\[\s+-?\d[-+.,\s\de]*\]")
 WEIGHTS, CARD = ".safetensors", ".json"
 BEST = "best"
 # The options of a training, in its folder.
 SETTINGS = "config.json"
 _OWN = "build it, and read its weights with safetensors.torch.load_file and load_state_dict"
-# Share of real videos above the threshold of a calibrated network. Our own choice.
+# False-positive rate that the threshold of a calibrated network holds. Our own choice.
 FALSE_POSITIVES = 0.1
 # The weights that come with the toolkit.
 PACKAGED = Path(__file__).parents[1] / "pretrained" / "detector"
@@ -70,9 +73,32 @@ class NetworkCard:
 
     @property
     def threshold(self) -> float:
-        """Score above which a video counts as fake: 10 % of real videos lie above it; 0.5 without a calibration."""
-        known = self.calibration()
-        return 0.5 if known is None else known.threshold(FALSE_POSITIVES)
+        """Score above which a video counts as fake, see :meth:`threshold_at`."""
+        return self.threshold_at()
+
+    def threshold_at(self, rate: float | None = None, *, picture: bool = False) -> float:
+        """Returns the threshold that holds a false-positive rate.
+
+        Args:
+            rate: Largest false-positive rate; None for 10 %, or the lowest rate that the calibration can hold if that
+                is larger. Then the threshold is 0.5 without a calibration.
+            picture: Whether the threshold is for single pictures.
+
+        Raises:
+            UsageError: if the calibration is missing, or has too few people for the rate.
+        """
+        known = self.calibration(picture=picture)
+        if rate is None:
+            return 0.5 if known is None else known.threshold(max(FALSE_POSITIVES, known.lowest_rate))
+        kind = "pictures" if picture else "videos"
+        hint = "give a score, such as --threshold 0.5, or calibrate the network with mgst-calibrate"
+        if known is None:
+            what = f"a threshold for a false-positive rate needs a calibration with real {kind}"
+            raise UsageError(f"{what}, which this network does not have", hint=hint)
+        if rate < known.lowest_rate:
+            what = f"the calibration has {known.people:,} people in real {kind}, which can hold false-positive rates"
+            raise UsageError(f"{what} from {100 * known.lowest_rate:.2g} %, got {100 * rate:.2g} %", hint=hint)
+        return known.threshold(rate)
 
     @property
     def shortest(self) -> int:
@@ -184,10 +210,44 @@ def copy_network(weights: Path, card: NetworkCard, path: str | Path) -> Path:
 
 def _write(stem: Path, card: Mapping[str, Any], content: bytes) -> Path:
     # The card is written first: new weights with an old card would be read with the wrong configuration.
-    write_atomic(stem.with_name(stem.name + CARD), (json.dumps(card, indent=1) + "\n").encode())
+    write_atomic(stem.with_name(stem.name + CARD), _card_text(card).encode())
     weights = stem.with_name(stem.name + WEIGHTS)
     write_atomic(weights, content)
     return weights
+
+
+def write_calibration(path: str | Path, found: Mapping[str, Calibration], *, out: Path | None = None) -> Path:
+    """Writes calibrations into the card of a network. The weights stay bit-identical.
+
+    Args:
+        path: Path of the network, see :func:`read_card`.
+        found: Calibrations by kind, "videos" or "pictures". Those of the other kind are kept.
+        out: Folder to copy the weights, their card and the list of their videos to; None to change the card in place.
+
+    Returns:
+        Path of the card.
+
+    Raises:
+        UsageError: if a file is missing, damaged or of another kind.
+        OutputError: if a file cannot be written.
+    """
+    weights = weights_file(path)
+    card = weights.with_suffix(CARD)
+    _read_card(card)
+    document = json.loads(card.read_bytes())
+    kept = document["info"].get("calibration")
+    document["info"]["calibration"] = (kept if isinstance(kept, dict) else {}) | {
+        kind: one.as_dict() for kind, one in found.items()
+    }
+    if out is not None:
+        with output_errors(out):
+            out.mkdir(parents=True, exist_ok=True)
+        for file in (weights, weights.with_suffix(VIDEOS)):
+            if file.is_file() and (out / file.name).resolve() != file.resolve():
+                write_atomic(out / file.name, file.read_bytes())
+        card = out / card.name
+    write_atomic(card, _card_text(document).encode())
+    return card
 
 
 def read_card(path: str | Path) -> NetworkCard:
@@ -319,6 +379,12 @@ def parse_card(card: Any, *, where: object) -> NetworkCard:
         reason = f"{first_line(error)} is missing" if isinstance(error, KeyError) else first_line(error)
         raise UsageError(f"not a network card: {reason}", where=where, hint="copy the file again") from error
     return found
+
+
+def _card_text(card: Mapping[str, Any]) -> str:
+    """Returns the text of a card, with each list of numbers on one line."""
+    text = json.dumps(card, indent=1, allow_nan=False)
+    return _NUMBERS.sub(lambda found: " ".join(found[0].split()), text) + "\n"
 
 
 def _whole(card: Mapping[str, Any], name: str) -> int:

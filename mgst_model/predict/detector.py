@@ -12,7 +12,7 @@ from typing import Any, Literal, overload
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from mgst_data.core import NoFaceError, UsageError, VideoError
@@ -20,9 +20,12 @@ from mgst_data.core.devices import choose_device
 from mgst_data.core.records import main_track
 from mgst_data.shards.storage import output_errors, write_atomic
 from mgst_data.video.batches import ahead
+from mgst_model.evaluate.conditions import conditions_of
 from mgst_model.evaluate.crops import InputSpec
+from mgst_model.evaluate.explain import Explainer
 from mgst_model.evaluate.windows import RunScores, score_runs
 from mgst_model.export.runtime import ExportedNetwork, export_once, load_onnx
+from mgst_model.networks.calibration import Calibration
 from mgst_model.networks.checkpoint import (
     PACKAGED,
     LoadedNetwork,
@@ -67,6 +70,7 @@ def load_detector(
     batch: int | None = None,
     faces: RunSource | None = None,
     runtime: Runtime | None = None,
+    explain: bool = False,
 ) -> Detector:
     """Loads a detector: ``load_detector().predict("video.mp4").score``.
 
@@ -83,14 +87,19 @@ def load_detector(
         faces: Source of faces; None to extract them in a thread on the same device.
         runtime: Library that runs the network: "torch", or "onnx" on the CPU. Weights for "onnx" are an ``.onnx`` file;
             other weights are exported the first time. None for the one that suits the weights.
+        explain: Whether to compute for every frame which regions of the face carry its score. It needs the extra
+            ``explain`` and the runtime "torch", and takes about four times as long. Networks with patch scores do not
+            need it.
 
     Raises:
-        UsageError: if the weights cannot be read, the device does not exist, or the stride leaves out frames; or if
-            ONNX Runtime is asked for a GPU or bf16.
-        ImportError: if the runtime is not installed.
+        UsageError: if the weights cannot be read, the device does not exist, or the stride leaves out frames; if ONNX
+            Runtime is asked for a GPU, bf16 or an explanation.
+        ImportError: if the runtime is not installed, or ``explain`` is set and captum is not installed.
         MgstError: if an export gives other scores than the weights.
     """
     if runtime_of(weights, runtime) == "onnx":
+        if explain:
+            raise UsageError("ONNX Runtime computes no gradients for explain", hint="use the runtime torch")
         exported = load_exported(weights, device=device, precision=precision)
         return Detector(exported, device="cpu", stride=stride, batch=batch or _BATCH["cpu"], faces=faces)
     device = choose_device(device)
@@ -98,7 +107,7 @@ def load_detector(
     fold_batch_norms(loaded.network)
     half = uses_bfloat16(precision, device)
     batch = batch or _BATCH[torch.device(device).type]
-    return Detector(loaded, device=device, half=half, stride=stride, batch=batch, faces=faces)
+    return Detector(loaded, device=device, half=half, stride=stride, batch=batch, faces=faces, explain=explain)
 
 
 def runtime_of(weights: str | Path | None, runtime: Runtime | None) -> Runtime:
@@ -163,9 +172,11 @@ class Detector:
         stride: Frames from the start of one window to the start of the next. None: windows do not overlap.
         batch: Windows per call of the network.
         faces: Source of faces; None to extract them in a thread on the same device.
+        explain: Whether to compute maps of every frame, see :func:`load_detector`.
 
     Raises:
         UsageError: if the stride leaves out frames.
+        ImportError: if ``explain`` is set and captum is not installed.
     """
 
     def __init__(
@@ -177,11 +188,14 @@ class Detector:
         stride: int | None = None,
         batch: int = 8,
         faces: RunSource | None = None,
+        explain: bool = False,
     ) -> None:
         if stride is not None and stride > loaded.frames:
             what = f"stride must be at most {loaded.frames}, the number of frames of a window, got {stride}"
             raise UsageError(what, hint="a larger stride leaves out frames")
         self.loaded, self.device, self.half, self.stride, self.batch = loaded, device, half, stride, batch
+        # Networks with a temporal stream have patch scores.
+        self.explainer = Explainer(loaded.network) if explain and loaded.shortest == 1 else None
         self.faces = faces or RunReader(InputSpec.of(loaded), face_extractor(device))
 
     @classmethod
@@ -331,7 +345,9 @@ class Detector:
             what = "no face is visible in two consecutive frames"
             raise NoFaceError(what, where=name_of(source), hint=HINT, reason="faces_too_brief")
         order = sorted(parts)
-        tracks = [_track(i, parts[i]) for i in order]
+        calibration = self.loaded.calibration(picture=is_picture(source))
+        kind = "pictures" if is_picture(source) else "videos"
+        tracks = [_track(i, parts[i], calibration, kind) for i in order]
         one = parts[order[0]].runs[0]
         end = max(float(track.time[-1]) for track in tracks)
         rate = one.fps or USUAL_FPS
@@ -345,8 +361,8 @@ class Detector:
             size=one.size,
             seconds=0.0 if is_picture(source) else max(end + 1 / rate, rest.frames / rate),
             model={name: value for name, value in self.loaded.info.items() if name != "calibration"} | model,
-            calibration=self.loaded.calibration(picture=is_picture(source)),
-            threshold=self.loaded.threshold,
+            calibration=calibration,
+            threshold=self.loaded.threshold_at(picture=is_picture(source) and calibration is not None),
             caution=self.loaded.caution,
             unscored=rest.unscored,
             notes=rest.notes,
@@ -358,7 +374,7 @@ class Detector:
         Raises:
             RuntimeError: if the source of faces yields no summary.
         """
-        waiting: deque[FaceRun] = deque()
+        waiting: deque[tuple[FaceRun, UInt8[Tensor, "n 3 h w"] | None]] = deque()
         parts: dict[int, _Parts] = {}
         rest: VideoSummary | None = None
 
@@ -370,8 +386,9 @@ class Detector:
                         rest = run
                         continue
                     saw(run.read)
-                    waiting.append(run.without_pixels())
-                    yield torch.from_numpy(run.pixels).permute(0, 3, 1, 2)
+                    pixels = torch.from_numpy(run.pixels).permute(0, 3, 1, 2)
+                    waiting.append((run.without_pixels(), pixels if self.explainer else None))
+                    yield pixels
 
         for scores in score_runs(
             self.loaded.network,
@@ -382,9 +399,11 @@ class Detector:
             device=self.device,
             half=self.half,
         ):
-            run = waiting.popleft()
+            run, pixels = waiting.popleft()
             mine = parts.setdefault(run.track, _Parts())
             mine.runs.append(run)
+            if self.explainer and pixels is not None:
+                mine.maps.append(self.explainer(pixels, batch=self.batch * self.loaded.frames).half().numpy())
             mine.scores.append(scores._replace(patch=None if scores.patch is None else scores.patch.half()))
             mine.area += float((run.boxes[:, 2:] - run.boxes[:, :2]).prod(axis=1).sum())
         if rest is None:
@@ -394,10 +413,11 @@ class Detector:
 
 @dataclass(slots=True)
 class _Parts:
-    """Runs and scores of one track so far, with the sum of its face areas in pixels."""
+    """Runs, scores and maps of one track so far, with the sum of its face areas in pixels."""
 
     runs: list[FaceRun] = field(default_factory=list)
     scores: list[RunScores] = field(default_factory=list)
+    maps: list[Float[np.ndarray, "_ g g"]] = field(default_factory=list)
     area: float = 0.0
 
 
@@ -417,7 +437,8 @@ def check_length(source: Source, network: NetworkCard) -> None:
         raise VideoError(what, where=name_of(source), hint=hint, reason="single_picture")
 
 
-def _track(number: int, parts: _Parts) -> TrackPrediction:
+def _track(number: int, parts: _Parts, calibration: Calibration | None, kind: str) -> TrackPrediction:
+    conditions = conditions_of([run.measured for run in parts.runs], sum(len(run.frame) for run in parts.runs))
     patches = [scores.patch for scores in parts.scores if scores.patch is not None]
     return TrackPrediction(
         id=number,
@@ -429,6 +450,9 @@ def _track(number: int, parts: _Parts) -> TrackPrediction:
         patches=torch.cat(patches).numpy() if len(patches) == len(parts.scores) else None,
         overall=float(torch.cat([scores.window for scores in parts.scores]).mean()),
         windows=tuple(_windows(parts)),
+        maps=np.concatenate(parts.maps) if parts.maps else None,
+        conditions=conditions,
+        doubts=() if calibration is None else calibration.doubts(conditions, kind=kind),
     )
 
 

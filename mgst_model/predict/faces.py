@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol, cast, runtime_checkable
 
 import numpy as np
@@ -23,6 +23,7 @@ from mgst_data.shards import FaceChunk
 from mgst_data.video import READERS
 from mgst_data.video.files import is_folder
 from mgst_data.video.images import NOMINAL_FPS
+from mgst_model.evaluate.conditions import SPACING, measure
 from mgst_model.evaluate.crops import InputSpec, network_input
 
 # Frames with one crop, as in the shards of the training; more only if a window needs them.
@@ -104,6 +105,7 @@ class FaceRun:
         fps: Frames per second of the video; 0 if unknown.
         size: Width and height of the video, in pixels.
         read: Number of video frames that had been read when the run was yielded.
+        measured: Conditions of some of the frames, see :func:`mgst_model.evaluate.conditions.measure`.
     """
 
     pixels: UInt8[ndarray, "_ s s 3"]
@@ -115,6 +117,7 @@ class FaceRun:
     fps: float
     size: tuple[int, int]
     read: int
+    measured: Float[ndarray, "m 4"] = field(default_factory=lambda: np.zeros((0, 4)))
 
     def without_pixels(self) -> FaceRun:
         """Returns a copy without crops, which are a new empty array: an empty slice would keep all crops in memory."""
@@ -130,7 +133,8 @@ class FaceRun:
             read: Number of video frames that have been read.
         """
         back = invert_transform(chunk.crop_from_frame)
-        pixels, edges = network_input(chunk, range(len(chunk)), list(chunk.frames()), spec)
+        crops, some = list(chunk.frames()), range(0, len(chunk), SPACING)
+        pixels, edges = network_input(chunk, range(len(chunk)), crops, spec)
         return FaceRun(
             pixels=pixels.permute(0, 2, 3, 1).contiguous().numpy(),
             track=chunk.track,
@@ -141,6 +145,7 @@ class FaceRun:
             fps=chunk.fps,
             size=chunk.frame_size,
             read=read,
+            measured=measure(chunk, some, [crops[i] for i in some]),
         )
 
 

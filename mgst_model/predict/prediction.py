@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,15 @@ from torch import Tensor
 
 from mgst_data.core.errors import printable
 from mgst_data.preview.annotate import Annotator
-from mgst_data.preview.scores import ScoredTrack, timeline, verdict
+from mgst_data.preview.scores import ScoredTrack, timeline
 from mgst_data.preview.stream import write_video
 from mgst_data.shards import encode_image
 from mgst_data.shards.storage import output_errors, write_atomic
 from mgst_data.video.batches import ahead
-from mgst_model.networks.calibration import Calibration
+from mgst_model.networks.calibration import ASSUMPTION, Calibration
+from mgst_model.predict.evidence import GRADIENTS, PATCH_SCORES, SPANS, Evidence, Span, hottest, top_windows
 from mgst_model.predict.faces import Source, name_of, open_source
+from mgst_model.predict.meaning import Meaning, meaning_of
 
 SCORES, TIMELINE = "scores.json", "timeline.png"
 # Assumed frames per second of a video without times.
@@ -54,14 +56,17 @@ class TrackPrediction(ScoredTrack):
 
     Attributes:
         windows: Scores of the windows, in order.
+        conditions: Face size, sharpness and other properties, by name, see
+            :data:`mgst_model.networks.conditions.CONDITIONS`.
     """
 
     windows: tuple[WindowScore, ...] = ()
+    conditions: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(slots=True, kw_only=True)
 class VideoPrediction:
-    """The result for one video. A score is in [0, 1]; higher means more likely fake. It is not a probability.
+    """The result for one video. A score is in [0, 1]; higher means more likely fake. See :meth:`meaning`.
 
     Attributes:
         source: The scored video, as it was given.
@@ -110,6 +115,35 @@ class VideoPrediction:
         return None if self.calibration is None else self.calibration.false_positive_rate(self.score)
 
     @property
+    def kind(self) -> str:
+        """What it is: "videos" or "pictures", as in the calibration of a network."""
+        return "videos" if self.seconds else "pictures"
+
+    def meaning(self, track: int | None = None, *, threshold: float | None = None) -> Meaning:
+        """Says what the score of a face means: verdict, how often real videos score as high, and p-value.
+
+        Args:
+            track: Position of the face in ``tracks``; None for the main face.
+            threshold: A score above it is called fake; None for that of the network.
+        """
+        one = self.tracks[self.main if track is None else track]
+        threshold = self.threshold if threshold is None else threshold
+        return meaning_of(one.overall, threshold, self.calibration, doubts=one.doubts, kind=self.kind)
+
+    def evidence(self, track: int | None = None, *, spans: int = SPANS) -> Evidence:
+        """Returns what carries the score of a face: the windows with the highest scores, and where their score is from.
+
+        Args:
+            track: Position of the face in ``tracks``; None for the main face.
+            spans: Largest number of windows. Those that follow one another are joined.
+        """
+        one = self.tracks[self.main if track is None else track]
+        maps = one.patches if one.maps is None else one.maps
+        kind = "" if maps is None else PATCH_SCORES if one.maps is None else GRADIENTS
+        places = top_windows([(each.first, each.last, each.score) for each in one.windows], spans)
+        return Evidence(one.id, kind, tuple(_span(one, maps, some) for some in places))
+
+    @property
     def highest(self) -> int:
         """Position of the face with the highest score."""
         return max(range(len(self.tracks)), key=lambda i: self.tracks[i].overall)
@@ -127,6 +161,7 @@ class VideoPrediction:
         """
         threshold = self.threshold if threshold is None else threshold
         main = self.tracks[self.main]
+        meaning = self.meaning(threshold=threshold)
         about = {
             "video": printable(self.video),
             "frames": self.frames,
@@ -137,16 +172,41 @@ class VideoPrediction:
             "caution": self.caution,
             "threshold": threshold,
             "score": rounded(main.overall),
-            "false_positive_rate": None if self.false_positive_rate is None else rounded(self.false_positive_rate),
-            "verdict": verdict(main.overall, threshold),
+            **meaning.as_dict(),
+            "p_value_is": "" if meaning.p_value is None else ASSUMPTION,
+            "meaning": list(meaning.sentences),
             "main_track": main.id,
             "highest_track": self.tracks[self.highest].id,
             "unscored_frames": self.unscored,
             "notes": [printable(note) for note in self.notes],
         }
         lines = [f" {json.dumps(name)}: {json.dumps(value, allow_nan=False)},\n" for name, value in about.items()]
-        tracks = (_track_json(track, threshold) for track in self.tracks)
+        tracks = (self._track_json(i, threshold) for i in range(len(self.tracks)))
         return "{\n" + "".join(lines) + ' "tracks": [\n' + ",\n".join(tracks) + "\n ]\n}\n"
+
+    def _track_json(self, position: int, threshold: float) -> str:
+        track = self.tracks[position]
+        spans = [
+            {
+                "frames": [int(track.frame[begin]), int(track.frame[end - 1])],
+                "seconds": [round(float(track.time[begin]), 3), round(float(track.time[end - 1]), 3)],
+            }
+            for begin, end in track.spans()
+        ]
+        about = {
+            "track": track.id,
+            "score": rounded(track.overall),
+            **self.meaning(position, threshold=threshold).as_dict(),
+            "conditions": dict(track.conditions),
+            "evidence": self.evidence(position).as_dict(),
+            "spans": spans,
+            "frame": track.frame.tolist(),
+            "time": [round(time, 3) for time in track.time.tolist()],
+            "frame_score": [rounded(score) for score in track.score.tolist()],
+        }
+        lines = (f"   {json.dumps(name)}: {json.dumps(value, allow_nan=False)},\n" for name, value in about.items())
+        body = ",\n".join("    " + json.dumps(_window_json(window), allow_nan=False) for window in track.windows)
+        return "  {\n" + "".join(lines) + '   "windows": [\n' + body + "\n   ]\n  }"
 
     def plot(self, *, threshold: float | None = None) -> UInt8[np.ndarray, "h w 3"]:
         """Draws the scores of every face over time, as an RGB picture.
@@ -246,26 +306,24 @@ def rounded(score: float, digits: int = 4) -> float:
     return round(score, digits)
 
 
-def _track_json(track: TrackPrediction, threshold: float) -> str:
-    spans = [
-        {
-            "frames": [int(track.frame[begin]), int(track.frame[end - 1])],
-            "seconds": [round(float(track.time[begin]), 3), round(float(track.time[end - 1]), 3)],
-        }
-        for begin, end in track.spans()
-    ]
-    about = {
-        "track": track.id,
-        "score": rounded(track.overall),
-        "verdict": verdict(track.overall, threshold),
-        "spans": spans,
-        "frame": track.frame.tolist(),
-        "time": [round(time, 3) for time in track.time.tolist()],
-        "frame_score": [rounded(score) for score in track.score.tolist()],
-    }
-    head = "".join(f"   {json.dumps(name)}: {json.dumps(value, allow_nan=False)},\n" for name, value in about.items())
-    body = ",\n".join("    " + json.dumps(_window_json(window), allow_nan=False) for window in track.windows)
-    return "  {\n" + head + '   "windows": [\n' + body + "\n   ]\n  }"
+def _span(track: TrackPrediction, maps: Float[np.ndarray, "n g g"] | None, places: Sequence[int]) -> Span:
+    """Describes a span of windows, given their places."""
+    some = [track.windows[i] for i in places]
+    first, last = some[0].first, some[-1].last
+    inside = ((track.frame >= first) & (track.frame <= last)).nonzero()[0]
+    peak = int(inside[track.score[inside].argmax()])
+    region, heat = (None, None) if maps is None else hottest(maps[peak], track.squares[peak])
+    total = sum(window.score for window in track.windows)
+    return Span(
+        frames=(first, last),
+        seconds=(float(track.time[inside[0]]), float(track.time[inside[-1]])),
+        score=sum(window.score for window in some) / len(some),
+        share=sum(window.score for window in some) / max(total, 1e-9),
+        of_frames=len(inside) / len(track),
+        peak=int(track.frame[peak]),
+        region=region,
+        map=heat,
+    )
 
 
 def _window_json(window: WindowScore) -> dict[str, Any]:

@@ -113,7 +113,19 @@ def test_tables_outside_a_terminal_are_not_cut_off(shards, weights, tmp_path):
     shown = mgst_eval(shards, "--weights", weights, *FAST, "--out", tmp_path).stdout
     assert "…" not in shown
     head = next(line for line in shown.splitlines() if line.startswith("group"))
-    assert head.split() == ["group", "auc", "ap", "eer", "accuracy", "real", "fake", "no", "face"]
+    assert head.split() == [
+        "group",
+        "auc",
+        "ap",
+        "eer",
+        "accuracy",
+        "tpr_at_1",
+        "tpr_at_5",
+        "real",
+        "fake",
+        "no",
+        "face",
+    ]
 
 
 def test_scores_are_reused(shards, make_weights, tmp_path, monkeypatch):

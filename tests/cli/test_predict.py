@@ -110,7 +110,7 @@ def test_two_faces_are_scored_written_and_shown(mgst_predict, talk, tmp_path):
     assert short["frame"][-1] in (11, 12)
     assert long["time"] == pytest.approx([n / 25 for n in range(22)], abs=1e-3)
     assert long["spans"] == [{"frames": [0, 21], "seconds": [0.0, 0.84]}]
-    assert (long["verdict"], short["verdict"]) == ("fake", "real")
+    assert (long["verdict"], short["verdict"]) == ("fake", "not called fake")
     assert (scores["main_track"], scores["verdict"], scores["score"]) == (long["track"], "fake", long["score"])
     # 22 frames give five windows of 4, and a last one that overlaps.
     assert [window["frames"] for window in long["windows"]] == [[0, 3], [4, 7], [8, 11], [12, 15], [16, 19], [18, 21]]
@@ -251,7 +251,7 @@ def test_inputs_that_cannot_be_scored_do_not_stop_the_others(mgst_predict, tmp_p
     assert [path.name for path in out.iterdir()] == ["nod-scores"]
     assert len(result.stderr.splitlines()) == 4
     tally = mgst_predict(nod, empty, "--out", out, "--no-video").stdout.splitlines()[-1]
-    assert tally in ("2 inputs: 1 fake, 1 empty_file", "2 inputs: 1 real, 1 empty_file")
+    assert tally in ("2 inputs: 1 fake, 1 empty_file", "2 inputs: 1 not called fake, 1 empty_file")
 
 
 def test_results_of_a_folder_are_next_to_it_and_are_not_inputs(mgst_predict, tmp_path):

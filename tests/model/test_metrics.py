@@ -42,7 +42,7 @@ def test_metrics_equal_those_counted_by_hand():
 
 
 def test_a_perfect_detector_makes_no_errors_and_its_opposite_all():
-    assert astuple(metrics([0.1, 0.2, 0.8, 0.9], [0, 0, 1, 1])) == (1, 1, 0, 1, 2, 2)
+    assert astuple(metrics([0.1, 0.2, 0.8, 0.9], [0, 0, 1, 1])) == (1, 1, 0, 1, 1, 1, 2, 2)
     worst = metrics([0.8, 0.9, 0.1, 0.2], [0, 0, 1, 1])
     assert (worst.auc, worst.eer, worst.accuracy) == (0, 1, 0)
 
@@ -108,10 +108,20 @@ def test_intervals_contain_the_metric_and_shrink_with_more_videos(seed):
         point, around = metrics(scores, labels), bootstrap(scores, labels, resamples=300)
         for name in FIGURES:
             low, high = getattr(around, name)
-            assert 0 <= low < getattr(point, name) < high <= 1, name
-        widths.append([high - low for low, high in astuple(around)])
+            assert 0 <= low <= getattr(point, name) <= high <= 1, name
+        widths.append([high - low for low, high in astuple(around)[:4]])
     for narrow, wide in zip(widths[1], widths[0], strict=True):
         assert 0.1 < narrow / wide < 0.5  # expected: 1/4, the square root of the ratio of the numbers of videos
+
+
+def test_true_positive_rates_allow_a_share_of_the_real_videos():
+    real, fake = np.arange(100) / 100, np.array([0.999, 0.985, 0.955, 0.945, 0.0])
+    found = metrics(np.concatenate((real, fake)), [0] * 100 + [1] * 5)
+    # One real video may be above the threshold for 1 %, five for 5 %.
+    assert (found.tpr_at_1, found.tpr_at_5) == (2 / 5, 4 / 5)
+    few = metrics([0.1, 0.8, 0.7, 0.9], [0, 0, 1, 1])
+    assert (few.tpr_at_1, few.tpr_at_5) == (0.5, 0.5)
+    assert metrics([0.9, 0.1], [0, 1]).tpr_at_5 == 0
 
 
 def test_auc_intervals_have_the_theoretical_width():
@@ -143,7 +153,7 @@ def test_intervals_hardly_depend_on_the_batch_of_resamples(monkeypatch):
 
 def test_a_perfect_detector_is_perfect_in_every_resample():
     found = bootstrap([0.1, 0.2, 0.8, 0.9], [0, 0, 1, 1], resamples=50)
-    assert astuple(found) == ((1, 1), (1, 1), (0, 0), (1, 1))
+    assert astuple(found) == ((1, 1), (1, 1), (0, 0), (1, 1), (1, 1), (1, 1))
 
 
 @pytest.mark.parametrize("labels", [[0, 0, 0], [1, 1, 1]])

@@ -19,10 +19,11 @@ from mgst_cli.data import data
 from people.people_shards import person_record, write_records
 
 from mgst_data.core import UsageError
+from mgst_data.core.geometry import turn
 from mgst_data.datasets import scan_dataset
 from mgst_data.extract import ExtractConfig, extract
 from mgst_data.people import FaceEmbedder, embed_folders, find_people
-from mgst_data.people.faces import best_frames, quality, turn
+from mgst_data.people.faces import best_frames, quality
 from mgst_data.shards import ShardFolder, ShardReader, encode_image
 from mgst_data.shards.people import PeopleTable
 from mgst_model.train import DataConfig, make_loaders

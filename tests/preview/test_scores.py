@@ -1,5 +1,7 @@
 """Drawings of scores over time and on frames, and the annotated video."""
 
+from dataclasses import replace
+
 import av
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from mgst_data.preview.scores import (
     timeline,
     track_colour,
     verdict,
+    verdict_colour,
 )
 from mgst_data.preview.stream import write_video
 
@@ -55,8 +58,11 @@ def test_extreme_thresholds_have_colours_too(threshold):
         assert all(0 <= value <= 255 for value in score_colour(score, threshold))
 
 
-def test_a_verdict_is_fake_above_the_threshold():
-    assert [verdict(score, 0.5) for score in (0.49, 0.5, 0.51)] == ["real", "real", "fake"]
+def test_a_verdict_never_says_real():
+    said = [verdict(score, 0.5) for score in (0.49, 0.5, 0.51)]
+    assert said == ["not called fake", "not called fake", "fake"]
+    assert [verdict(score, 0.5, ("blurred",)) for score in (0.1, 0.9)] == ["cannot say"] * 2
+    assert len({verdict_colour(one) for one in (*said, "cannot say")}) == 3
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(0.52, "0.5 s"), (59.9, "59.9 s"), (90, "1:30"), (3750, "1:02:30")])
@@ -127,6 +133,17 @@ def test_the_heat_map_covers_only_patches_above_the_threshold():
     assert hot[0] > 140
     assert hot[0] > hot[2] + 80
     assert (picture[50:110, 60:110] == 90).all()
+
+
+def test_a_map_is_drawn_where_the_score_of_the_frame_is_above_the_threshold():
+    heat = np.zeros((2, 6, 6), np.float16)
+    heat[:, 5, 5] = 1.0
+    frame = np.full((200, 200, 3), 90, np.uint8)
+    one = replace(track(range(2), [0.2, 0.9], box=(40, 40, 160, 160)), maps=heat)
+    draw = Annotator([one], size=(200, 200), seconds=0.2)
+    low, high = (draw(frame, i, 0.0)[162:168, 162:168].astype(int) for i in range(2))
+    assert (low == 90).all()
+    assert high[..., 0].mean() > high[..., 2].mean() + 60
 
 
 def test_the_heat_map_may_extend_beyond_the_frame():
