@@ -10,6 +10,7 @@ from .extract import extract
 from .inspect import inspect
 from .people import people
 from .preview_blend import preview_blend
+from .report import report
 from .sheet import sheet
 
 EPILOG = """\b
@@ -31,7 +32,7 @@ def data() -> None:
     """Prepares face video for training: extracts face tracks of a data set into shards."""
 
 
-for command in (extract, inspect, sheet, people, preview_blend, demo):
+for command in (extract, inspect, report, sheet, people, preview_blend, demo):
     data.add_command(command)
 
 
