@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -44,6 +44,7 @@ def predict_all(
     out: Path | None,
     threshold: float | None,
     video: bool,
+    report: bool,
     as_json: bool,
     debug: bool,
 ) -> int:
@@ -60,6 +61,7 @@ def predict_all(
         out: Output folder; None for a folder next to each video.
         threshold: A score above it means fake; None for the threshold of the network.
         video: Whether to write a copy of each video with the scores drawn into it.
+        report: Whether to write a page about each video.
         as_json: Whether to print one JSON object instead of tables.
         debug: Whether to raise the error of a video instead of continuing with the next.
 
@@ -76,6 +78,7 @@ def predict_all(
     threshold = card.threshold if threshold is None else threshold
     inputs = [_fits(item, card) for item in find_inputs(videos, results=SCORES)]
     folders = folders_of(inputs, out, video=video)
+    written = {"video": video, "report": report}
     if card.caution:
         line(f"note: {card.caution}", err=True)
     results: list[dict[str, Any]] = []
@@ -83,7 +86,7 @@ def predict_all(
         device = choose_device(device)
         faces = _start(extraction, card, [item.path for item in inputs if item.problem is None], device)
         detector = load_detector(weights, device=device, precision=precision, stride=stride, batch=batch, faces=faces)
-        code = _each(detector, inputs, folders, threshold, results, video=video, tables=not as_json, debug=debug)
+        code = _each(detector, inputs, folders, threshold, results, written, tables=not as_json, debug=debug)
     except KeyboardInterrupt:
         done = f"{len(results):,} of {count(len(inputs), 'input')} done"
         line(f"{done}; their files are complete", err=True)
@@ -106,12 +109,14 @@ def _each(
     folders: Sequence[Path],
     threshold: float,
     results: list[dict[str, Any]],
+    written: Mapping[str, bool],
     *,
-    video: bool,
     tables: bool,
     debug: bool,
 ) -> int:
     """Scores each input and appends its result to ``results``. Returns the exit code.
+
+    ``written`` says whether the annotated copy ("video") and the page ("report") are written.
 
     Raises:
         NoFaceError: if ``debug`` is set and a video has no face.
@@ -125,7 +130,7 @@ def _each(
                 raise item.problem
             place = f"{number + 1:,}/{len(inputs):,} " if len(inputs) > 1 else ""
             with _reserve_core(detector.device), _locked(folder):
-                found, files = _scored(detector, item, folder, threshold, place, video=video)
+                found, files = _scored(detector, item, folder, threshold, place, written)
         except (NoFaceError, VideoError, OutputError) as error:
             if debug or (isinstance(error, OutputError) and error.reason != "locked"):
                 raise
@@ -181,7 +186,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _scored(
-    detector: Detector, item: Input, folder: Path, threshold: float, place: str, *, video: bool
+    detector: Detector, item: Input, folder: Path, threshold: float, place: str, written: Mapping[str, bool]
 ) -> tuple[VideoPrediction, list[Path]]:
     """Scores one input. Returns its scores and the files that were written."""
     name = place + printable(Path(item.path).name)
@@ -192,7 +197,7 @@ def _scored(
             folder,
             stem=item.stem,
             threshold=threshold,
-            video=video,
+            **written,
             saw=lambda done: work.tell(f"{name}: drawing", done=done, total=found.frames),
         )
     return found, files

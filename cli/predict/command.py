@@ -86,6 +86,7 @@ Exit codes: 0 complete, 1 an input cannot be read, 2 wrong option or input,
         "[default: one that 10 % of the real validation videos exceed, if the network knows it, else 0.5]",
     ),
     option("--no-video", is_flag=True, help="Do not write the video with the drawn scores."),
+    option("--no-report", is_flag=True, help="Do not write the page report.html."),
 )
 @json_option
 @click.version_option(package_name="mgst")
@@ -103,14 +104,16 @@ def predict(
     out: Path | None,
     threshold: float | None,
     no_video: bool,
+    no_report: bool,
     as_json: bool,
 ) -> None:
     """Scores the faces in videos: higher means more likely fake.
 
     VIDEO is a file or a URL; a folder of videos, or of the frames of one video; a list (.txt file with one path per
     line); a pattern such as 'clips/*.mp4'; or a picture, if the network scores single frames. Every face is tracked
-    and scored over time. The results are all scores (scores.json), a plot over time (timeline.png), and a copy of the
-    video with face boxes, patch heat maps and score curves.
+    and scored over time. The results are a page that plays the video with its scores (report.html), all scores
+    (scores.json), a plot over time (timeline.png), and a copy of the video with face boxes, patch heat maps and score
+    curves.
     \f
 
     Args:
@@ -124,6 +127,7 @@ def predict(
         out: Output folder; None for a folder next to each video.
         threshold: A score above it means fake; None for the threshold of the network.
         no_video: Whether to write no video.
+        no_report: Whether to write no page.
         as_json: Whether to print one JSON object.
     """  # noqa: D301 - click shows only the text above the form feed
     with ExitStack() as stack:
@@ -144,6 +148,7 @@ def predict(
             out=out,
             threshold=threshold,
             video=not no_video,
+            report=not no_report,
             as_json=as_json,
             debug=bool(ctx.meta.get("debug")),
         )

@@ -106,11 +106,7 @@ def print_tracks(found: VideoPrediction, threshold: float, files: list[Path]) ->
     more = f"; highest score: face {highest.id}, {highest.overall:.3f}" if found.highest != found.main else ""
     line(f"{printable(found.video)}: {verdict(found.score, threshold)}, score {found.score:.3f}{more}")
     show_table(made)
-    rate, known = found.false_positive_rate, found.calibration
-    if rate is not None and known is not None:
-        kind = "videos" if found.seconds else "pictures"
-        people = f"{known.people:,} {'person' if known.people == 1 else 'people'}"
-        high = f"{round(rate * len(known.real)):,} of {len(known.real):,}"
-        line(f"{high} real {kind} of {people} that the network has not seen score at least as high")
+    if found.comparison:
+        line(found.comparison)
     for path in files:
         line(printable(path))

@@ -23,9 +23,9 @@ from mgst_data.video.batches import BufferPool
 
 # Longest side of an annotated picture, pixels. Larger pictures take long to encode and show no more details.
 LONGEST = 1280
-_NIGHT, _LIGHT, _QUIET, _HEAT = (18, 18, 20), (235, 235, 235), (130, 130, 134), (255, 64, 0)
+_NIGHT, _LIGHT, _QUIET, HEAT = (18, 18, 20), (235, 235, 235), (130, 130, 134), (255, 64, 0)
 # Opacity of the heat map at score 1; it is 0 at the threshold. Our own choice: the face stays visible below it.
-_OPACITY = 0.55
+OPACITY = 0.55
 # Brightness of the part of the strip after the current frame.
 _DIMMED = 0.4
 
@@ -95,12 +95,12 @@ class Annotator:
         if right <= left or bottom <= top:
             return
         beyond = (patches.astype(np.float32) - self.threshold) / max(1 - self.threshold, 1e-6)
-        share = _OPACITY * beyond.clip(0, 1)
+        share = OPACITY * beyond.clip(0, 1)
         spread = cv2.resize(share, (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR)
         alpha = np.ascontiguousarray(spread[top - y0 : bottom - y0, left - x0 : right - x0])
         part = np.ascontiguousarray(picture[top:bottom, left:right])
         heat = np.empty_like(part)
-        heat[:] = _HEAT
+        heat[:] = HEAT
         picture[top:bottom, left:right] = cv2.blendLinear(part, heat, 1 - alpha, alpha)
 
     def _face(self, picture: UInt8[ndarray, "h w 3"], number: int, i: int) -> None:

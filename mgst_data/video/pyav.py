@@ -196,7 +196,8 @@ def video_stream(container: InputContainer, path: str) -> VideoStream:
     # Cover pictures are stored as video streams, too.
     streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not streams:
-        raise no_video_stream(path)
+        missing = no_video_stream(path)
+        raise missing
     best = container.streams.best("video")
     stream = next((s for s in streams if s is best), streams[0])
     if not isinstance(stream.codec_context, CodecContext):
