@@ -172,7 +172,7 @@ def robustness_charts(found: Sequence[Robustness]) -> list[Chart]:
     Args:
         found: Results of detectors, all measured with the same kinds.
     """
-    made = []
+    made: list[Chart] = []
     for kind in found[0].disturbed if found else ():
         traces = []
         for number, each in enumerate(found):
