@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 from click.core import ParameterSource
@@ -184,6 +185,14 @@ FOLDER = click.Path(path_type=Path)
         metavar="FOLDER",
         help="Folder for scores, tables and plots. [default: WEIGHTS-evaluation]",
     ),
+    option(
+        "--src",
+        type=FOLDER,
+        multiple=True,
+        metavar="FOLDER",
+        help="Folder of the data set, as for mgst-data extract: the page then links to the videos. Can be repeated.",
+    ),
+    option("--no-report", is_flag=True, help="Do not write the page report.html."),
 )
 @json_option
 @click.version_option(package_name="mgst")
@@ -213,14 +222,17 @@ def evaluate(
     resamples: int,
     seed: int,
     out: Path | None,
+    src: tuple[Path, ...],
+    no_report: bool,
     as_json: bool,
 ) -> None:
     """Measures how well detectors distinguish real from fake videos.
 
-    SHARDS are one or more folders written by mgst-data extract; their videos are combined. The results are the scores
-    of all videos (predictions/), tables of AUC, AP, EER, accuracy, and true-positive rates at false-positive rates of
-    1 % and 5 % (table.md, table.csv), ROC curves, and histograms of the scores. For networks that mgst-calibrate has
-    calibrated: whether their p-values hold on the real videos, and AUC by the share of videos that get a verdict.
+    SHARDS are one or more folders written by mgst-data extract; their videos are combined. The results are a page for
+    the browser (report.html), the scores of all videos (predictions/), tables of AUC, AP, EER, accuracy, and
+    true-positive rates at false-positive rates of 1 % and 5 % (table.md, table.csv), ROC curves, and histograms of the
+    scores. For networks that mgst-calibrate has calibrated: whether their p-values hold on the real videos, and AUC by
+    the share of videos that get a verdict.
     \f
 
     Args:
@@ -246,6 +258,8 @@ def evaluate(
         resamples: Bootstrap resamples; 0 for no intervals.
         seed: Seed of the bootstrap and the perturbations.
         out: Folder for the results.
+        src: Folders of the data sets.
+        no_report: Whether to write no page.
         as_json: Whether to print one JSON object.
     """  # noqa: D301 - click shows only the text above the form feed
     # Imported here because torch takes seconds to import, and --help must be fast.
@@ -266,10 +280,11 @@ def evaluate(
     chosen = tuple(read_protocol(name, PROTOCOLS) for name in dict.fromkeys(protocols))
     measuring = Measuring(level=level, missing=missing, threshold=threshold, resamples=resamples, seed=seed)
     wanted_split = None if split == "all" else split
+    shown: dict[str, Any] = {"as_json": as_json, "report": not no_report, "videos": src}
     if not shards:
         scored = load_predictions(predictions, wanted_split if "split" in asked else None)
         with FolderLock(out):
-            measure(scored, chosen, measuring, out, as_json=as_json)
+            measure(scored, chosen, measuring, out, **shown)
         return
     scoring = Scoring(
         split=wanted_split,
@@ -294,7 +309,7 @@ def evaluate(
             click.echo(f"note: {detector.name}: {note}", err=True)
     with FolderLock(out):
         scored = score(detectors, sets, out, scoring, disturbances, again=again, leakage=leakage, elsewhere=elsewhere)
-        measure(scored, chosen, measuring, out, as_json=as_json)
+        measure(scored, chosen, measuring, out, **shown)
 
 
 def main() -> None:

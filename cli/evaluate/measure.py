@@ -25,14 +25,15 @@ from mgst_model.evaluate.cache import (
 from mgst_model.evaluate.leakage import Leakage
 from mgst_model.evaluate.predictions import JSON_NAME, Level, Missing, Predictions
 from mgst_model.evaluate.protocols import Evaluation, Protocol, evaluate, protocols_of
+from mgst_model.evaluate.reliable import measure_reliability
+from mgst_model.evaluate.results import Results
 from mgst_model.evaluate.robustness import Robustness
 from mgst_model.networks.hub import HubName, is_hub_name
 
 from ..common.inputs import beside
 from ..common.tables import preset_file, read_part
 from .progress import score_watcher
-from .reliable import measure_reliability
-from .show import Results, show_results, write_results
+from .show import show_results, write_results
 
 SAVED = "predictions"
 
@@ -231,7 +232,14 @@ def load_predictions(folders: Sequence[Path], split: str | None) -> list[Scored]
 
 
 def measure(
-    scored: Sequence[Scored], protocols: Sequence[Protocol], measuring: Measuring, out: Path, *, as_json: bool
+    scored: Sequence[Scored],
+    protocols: Sequence[Protocol],
+    measuring: Measuring,
+    out: Path,
+    *,
+    as_json: bool,
+    report: bool,
+    videos: Sequence[Path],
 ) -> None:
     """Computes the metrics of every detector, writes the results and prints them.
 
@@ -241,6 +249,8 @@ def measure(
         measuring: Options of the metrics.
         out: Folder for the results; must exist.
         as_json: Whether to print one JSON object instead of tables.
+        report: Whether to write a page.
+        videos: Folders of the data sets, for links of the page to the videos.
 
     Raises:
         UsageError: if the scores have no group of a protocol.
@@ -269,7 +279,7 @@ def measure(
         seed=measuring.seed,
         reliable=measure_reliability(clean, resamples=measuring.resamples, seed=measuring.seed),
     )
-    show_results(results, write_results(results, out), as_json=as_json)
+    show_results(results, write_results(results, out, report=report, videos=videos), as_json=as_json)
 
 
 def _robustness(scored: Scored, protocol: Protocol, measuring: Measuring) -> Robustness:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,92 +14,30 @@ from rich.console import Console
 from mgst_data.core.errors import printable
 from mgst_data.shards.storage import write_atomic
 from mgst_model.evaluate.cache import file_name
-from mgst_model.evaluate.differences import difference_rows
-from mgst_model.evaluate.metrics import FIGURES, Scored
+from mgst_model.evaluate.metrics import FIGURES
 from mgst_model.evaluate.plots import histogram_png, robustness_png, roc_png
-from mgst_model.evaluate.predictions import Level, Missing, Predictions, VideoScore
-from mgst_model.evaluate.protocols import Evaluation, GroupResult, Protocol
+from mgst_model.evaluate.protocols import GroupResult
+from mgst_model.evaluate.reliable import as_json as reliable_json
+from mgst_model.evaluate.reliable import markdown_lines, pictures, tables
+from mgst_model.evaluate.report import REPORT, write_report
 from mgst_model.evaluate.resampling import Estimate
-from mgst_model.evaluate.robustness import Robustness, robustness_rows
+from mgst_model.evaluate.results import Results, of_all_groups
+from mgst_model.evaluate.robustness import robustness_rows
 from mgst_model.evaluate.tables import Row, comparison, csv_text, group_rows, markdown, text
 
 from ..common.show import line, table
-from .reliable import Reliable, markdown_lines, pictures, tables
-from .reliable import as_json as reliable_json
 
-_WAYS = {"leave_out": "videos without a face excluded", "half": "videos without a face scored 0.5"}
 _ROBUSTNESS = "AUC by kind and severity of perturbation"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Results:
-    """All results of an evaluation.
-
-    Attributes:
-        predictions: Scores of every detector on the unperturbed videos.
-        protocols: Protocols; plots and robustness use the first.
-        ways: What happens to videos without a face: the requested way, then the other one if there are such videos.
-        evaluations: Metrics of every detector, by name of the protocol and way.
-        robustness: Robustness of every detector; empty if not requested.
-        level: Whether metrics are computed over videos, over segments or over frames.
-        threshold: A score above it means fake.
-        resamples: Bootstrap resamples of the intervals.
-        seed: Seed of the intervals.
-        reliable: P-values and abstention curves of the calibrated detectors.
-    """
-
-    predictions: Sequence[Predictions]
-    protocols: Sequence[Protocol]
-    ways: Sequence[Missing]
-    evaluations: Mapping[tuple[str, str], Sequence[Evaluation]]
-    robustness: Sequence[Robustness]
-    level: Level
-    threshold: float
-    resamples: int
-    seed: int
-    reliable: Sequence[Reliable] = ()
-
-    def scores(self, videos: Predictions) -> Scored:
-        """Returns the scores and labels of videos, segments or frames, depending on the level."""
-        return videos.at(self.level, self.ways[0])
-
-    def caption(self, protocol: Protocol, way: str) -> str:
-        """Returns the caption of a table.
-
-        Args:
-            protocol: Protocol of the table.
-            way: What happens to videos without a face.
-        """
-        faceless = any(one.faceless() for one in self.predictions)
-        said = f", {_WAYS[way]}" if faceless and self.level == "video" else ""
-        return f"protocol {protocol.name}, over {self.level}s{said}"
-
-    def differences(self, protocol: Protocol, way: Missing) -> list[Row]:
-        """Returns a row for each detector but the first: its AUC minus the AUC of the first, with intervals.
-
-        There are no rows for frames, which are not independent, and none without resamples.
-
-        Args:
-            protocol: Protocol with one column per group.
-            way: What happens to videos without a face.
-        """
-        if self.level != "video" or not self.resamples or len(self.predictions) < 2:
-            return []
-        options = {"resamples": self.resamples, "seed": self.seed}
-        return difference_rows(self.predictions, protocol, missing=way, **options)
-
-    @property
-    def differences_are(self) -> str:
-        """Caption of the table of differences."""
-        return f"AUC minus the AUC of {printable(self.predictions[0].model)}, on the videos that both have scored"
-
-
-def write_results(results: Results, out: Path) -> list[Path]:
-    """Writes tables and plots, and returns the paths of the files.
+def write_results(results: Results, out: Path, *, report: bool = True, videos: Sequence[Path] = ()) -> list[Path]:
+    """Writes tables, plots and the page, and returns the paths of the files.
 
     Args:
         results: The results.
         out: Output folder; must exist.
+        report: Whether to write the page.
+        videos: Folders of the data sets, for links of the page to the videos.
 
     Raises:
         OutputError: if a file cannot be written.
@@ -110,7 +48,7 @@ def write_results(results: Results, out: Path) -> list[Path]:
         "roc.png": _roc(results),
     }
     for one in results.predictions:
-        scored = results.scores(_of_all_groups(one, results.protocols[0]))
+        scored = results.scores(of_all_groups(one, results.protocols[0]))
         if len(scored.scores):
             name = f"histogram-{file_name(one.model)}.png"
             contents[name] = histogram_png(scored, title=one.model, threshold=results.threshold)
@@ -125,7 +63,11 @@ def write_results(results: Results, out: Path) -> list[Path]:
         }
     for name, content in contents.items():
         write_atomic(out / name, content)
-    return [out / name for name in contents]
+    files = [out / name for name in contents]
+    if report:
+        write_report(out / REPORT, results, videos=videos)
+        files.append(out / REPORT)
+    return files
 
 
 def show_results(results: Results, files: Sequence[Path], *, as_json: bool) -> None:
@@ -239,26 +181,9 @@ def _all_rows(results: Results) -> list[Row]:
 
 
 def _roc(results: Results) -> bytes:
-    """Draws ROC curves: for one detector, one per group; for several, one per detector over all groups together."""
-    protocol = results.protocols[0]
-    if len(results.predictions) == 1:
-        (one,) = results.predictions
-        title = f"{one.model}: {protocol.name}"
-        curves = {group.name: results.scores(group.select(one)) for group in protocol.groups}
-    else:
-        title = protocol.name + (", all groups together" if len(protocol.groups) > 1 else "")
-        curves = {one.model: results.scores(_of_all_groups(one, protocol)) for one in results.predictions}
-    drawn = {name: scored for name, scored in curves.items() if 0 < scored.labels.sum() < len(scored.labels)}
+    title, curves = results.curves()
     resamples = results.resamples if results.level == "video" else 0
-    return roc_png(drawn, title=title, resamples=resamples, seed=results.seed)
-
-
-def _of_all_groups(predictions: Predictions, protocol: Protocol) -> Predictions:
-    """Returns the videos of all groups, each once."""
-    videos: dict[tuple[str, str], VideoScore] = {}
-    for group in protocol.groups:
-        videos |= {(video.dataset, video.key): video for video in group.select(predictions).videos}
-    return Predictions(predictions.model, tuple(videos.values()), predictions.info)
+    return roc_png(curves, title=title, resamples=resamples, seed=results.seed)
 
 
 def _json(results: Results, files: Sequence[Path]) -> dict[str, Any]:

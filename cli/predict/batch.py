@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -57,6 +57,7 @@ def predict_all(
     wanted: Wanted | None,
     explain: bool,
     video: bool,
+    report: bool,
     as_json: bool,
     debug: bool,
 ) -> int:
@@ -76,6 +77,7 @@ def predict_all(
             network.
         explain: Whether to compute maps of the face.
         video: Whether to write a copy of each video with the scores drawn into it.
+        report: Whether to write a page about each video.
         as_json: Whether to print one JSON object instead of tables.
         debug: Whether to raise the error of a video instead of continuing with the next.
 
@@ -96,6 +98,7 @@ def predict_all(
     inputs = [_fits(item, card) for item in find_inputs(videos, results=SCORES)]
     folders = folders_of(inputs, out, video=video)
     thresholds = [_threshold(card, item, wanted) for item in inputs]
+    written = {"video": video, "report": report}
     if card.caution:
         line(f"note: {card.caution}", err=True)
     results: list[dict[str, Any]] = []
@@ -105,7 +108,7 @@ def predict_all(
         options: dict[str, Any] = {"stride": stride, "batch": batch, "faces": faces, "explain": explain}
         with _reserve_core(device):
             detector = load_detector(weights, device=device, precision=precision, runtime=runtime, **options)
-        code = _each(detector, inputs, folders, thresholds, results, video=video, tables=not as_json, debug=debug)
+        code = _each(detector, inputs, folders, thresholds, results, written, tables=not as_json, debug=debug)
     except KeyboardInterrupt:
         done = f"{len(results):,} of {count(len(inputs), 'input')} done"
         line(f"{done}; their files are complete", err=True)
@@ -144,12 +147,14 @@ def _each(
     folders: Sequence[Path],
     thresholds: Sequence[float],
     results: list[dict[str, Any]],
+    written: Mapping[str, bool],
     *,
-    video: bool,
     tables: bool,
     debug: bool,
 ) -> int:
     """Scores each input and appends its result to ``results``. Returns the exit code.
+
+    ``written`` says whether the annotated copy ("video") and the page ("report") are written.
 
     Raises:
         NoFaceError: if ``debug`` is set and a video has no face.
@@ -163,7 +168,7 @@ def _each(
                 raise item.problem
             place = f"{number + 1:,}/{len(inputs):,} " if len(inputs) > 1 else ""
             with _reserve_core(detector.device), _locked(folder):
-                found, files = _scored(detector, item, folder, threshold, place, video=video)
+                found, files = _scored(detector, item, folder, threshold, place, written)
         except (NoFaceError, VideoError, OutputError) as error:
             if debug or (isinstance(error, OutputError) and error.reason != "locked"):
                 raise
@@ -231,7 +236,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _scored(
-    detector: Detector, item: Input, folder: Path, threshold: float, place: str, *, video: bool
+    detector: Detector, item: Input, folder: Path, threshold: float, place: str, written: Mapping[str, bool]
 ) -> tuple[VideoPrediction, list[Path]]:
     """Scores one input. Returns its scores and the files that were written."""
     name = place + printable(Path(item.path).name)
@@ -242,7 +247,7 @@ def _scored(
             folder,
             stem=item.stem,
             threshold=threshold,
-            video=video,
+            **written,
             saw=lambda done: work.tell(f"{name}: drawing", done=done, total=found.frames),
         )
     return found, files

@@ -111,6 +111,7 @@ Exit codes: 0 complete, 1 an input cannot be read, 2 wrong option or input,
         "four times as long, and needs the extra explain.",
     ),
     option("--no-video", is_flag=True, help="Do not write the video with the drawn scores."),
+    option("--no-report", is_flag=True, help="Do not write the page report.html."),
 )
 @json_option
 @click.version_option(package_name="mgst")
@@ -130,14 +131,16 @@ def predict(
     threshold: Wanted | None,
     explain: bool,
     no_video: bool,
+    no_report: bool,
     as_json: bool,
 ) -> None:
     """Scores the faces in videos: higher means more likely fake.
 
     VIDEO is a file or a URL; a folder of videos, or of the frames of one video; a list (.txt file with one path per
     line); a pattern such as 'clips/*.mp4'; or a picture, if the network scores single frames. Every face is tracked
-    and scored over time. The results are all scores (scores.json), a plot over time (timeline.png), and a copy of the
-    video with face boxes, patch heat maps and score curves.
+    and scored over time. The results are a page that plays the video with its scores (report.html), all scores
+    (scores.json), a plot over time (timeline.png), and a copy of the video with face boxes, patch heat maps and score
+    curves.
     \f
 
     Args:
@@ -153,6 +156,7 @@ def predict(
         threshold: A score, or a false-positive rate; None for the threshold of the network.
         explain: Whether to compute maps of the face.
         no_video: Whether to write no video.
+        no_report: Whether to write no page.
         as_json: Whether to print one JSON object.
     """  # noqa: D301 - click shows only the text above the form feed
     with ExitStack() as stack:
@@ -175,6 +179,7 @@ def predict(
             wanted=threshold,
             explain=explain,
             video=not no_video,
+            report=not no_report,
             as_json=as_json,
             debug=bool(ctx.meta.get("debug")),
         )

@@ -116,8 +116,8 @@ def train(
     Of several folders, each is drawn equally often, or as often as its weight says. Then every person of a folder is
     drawn equally often. Pictures train the spatial stream.
 
-    The results are the weights of the best and of the last epoch, tables of all losses, TensorBoard logs, and the state
-    from which the training can continue.
+    The results are the weights of the best and of the last epoch, a page with the curves (report.html), tables of all
+    losses, TensorBoard logs, and the state from which the training can continue.
     \f
 
     Args:
@@ -144,6 +144,7 @@ def train(
     from mgst_model.train import Stopped, make_fabric
     from mgst_model.train import train as run
     from mgst_model.train.data import has_stills
+    from mgst_model.train.report import write_report
 
     from ..common.tables import preset_file
     from .build import build_experiment, build_sources, preset_for
@@ -171,7 +172,7 @@ def train(
             click.echo(f"stopped: {printable(out)}; run the same command again to continue", err=True)
         ctx.exit(INTERRUPTED)
     if first:
-        show_trained(out, best, as_json=as_json)
+        show_trained(out, best, write_report(out), as_json=as_json)
 
 
 def main() -> None:

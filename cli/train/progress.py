@@ -212,17 +212,19 @@ def validation_line(report: Validation) -> str:
     return f"epoch {report.epoch + 1}: validation AUC {report.auc:.4f}{by_source}, loss {report.loss:.4f}{best}"
 
 
-def show_trained(out: Path, best: Validation, *, as_json: bool) -> None:
-    """Prints the best validation and the file of its weights.
+def show_trained(out: Path, best: Validation, report: Path, *, as_json: bool) -> None:
+    """Prints the best validation, the file of its weights, and the page.
 
     Args:
         out: Folder of the training.
         best: Best validation.
+        report: Page with the curves.
         as_json: Whether to print one JSON object.
     """
     weights = out / "best.safetensors"
     if as_json:
-        click.echo(json.dumps({"weights": str(weights), **asdict(best)}, indent=1))
+        click.echo(json.dumps({"weights": str(weights), "report": str(report), **asdict(best)}, indent=1))
         return
     click.echo(f"best validation AUC {best.auc:.4f}: {weights}")
+    click.echo(f"curves, options and files: {report}")
     click.echo(f"next: mgst-predict VIDEO --weights {weights}")

@@ -23,9 +23,9 @@ from mgst_data.video.batches import BufferPool
 
 # Longest side of an annotated picture, pixels. Larger pictures take long to encode and show no more details.
 LONGEST = 1280
-_NIGHT, _LIGHT, _QUIET, _HEAT = (18, 18, 20), (235, 235, 235), (130, 130, 134), (255, 64, 0)
+_NIGHT, _LIGHT, _QUIET, HEAT = (18, 18, 20), (235, 235, 235), (130, 130, 134), (255, 64, 0)
 # Opacity of the heat map where it is strongest. Our own choice: the face stays visible below it.
-_OPACITY = 0.55
+OPACITY = 0.55
 # Brightness of the part of the strip after the current frame.
 _DIMMED = 0.4
 
@@ -78,13 +78,9 @@ class Annotator:
         found = [(number, i) for number, track in enumerate(self.tracks) if (i := _position(track, index)) is not None]
         for number, i in found:
             track = self.tracks[number]
-            if track.maps is not None:
-                # A map says where the evidence is, not how strong it is. It is drawn where there is some.
-                if track.score[i] > self.threshold:
-                    self._tint(picture, track.maps[i].astype(np.float32), track.squares[i])
-            elif track.patches is not None:
-                beyond = (track.patches[i].astype(np.float32) - self.threshold) / max(1 - self.threshold, 1e-6)
-                self._tint(picture, beyond.clip(0, 1), track.squares[i])
+            heat = track.heat(slice(i, i + 1), self.threshold)
+            if heat is not None:
+                self._tint(picture, heat[0], track.squares[i])
         for number, i in found:
             self._face(picture, number, i)
         if self.strip is not None:
@@ -97,11 +93,11 @@ class Annotator:
         left, top, right, bottom = max(x0, 0), max(y0, 0), min(x1, self.width), min(y1, self.height)
         if right <= left or bottom <= top:
             return
-        spread = cv2.resize(_OPACITY * heat, (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR)
+        spread = cv2.resize(OPACITY * heat, (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR)
         alpha = np.ascontiguousarray(spread[top - y0 : bottom - y0, left - x0 : right - x0])
         part = np.ascontiguousarray(picture[top:bottom, left:right])
         red = np.empty_like(part)
-        red[:] = _HEAT
+        red[:] = HEAT
         picture[top:bottom, left:right] = cv2.blendLinear(part, red, 1 - alpha, alpha)
 
     def _face(self, picture: UInt8[ndarray, "h w 3"], number: int, i: int) -> None:

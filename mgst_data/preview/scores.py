@@ -64,6 +64,24 @@ class ScoredTrack:
     def __len__(self) -> int:
         return len(self.frame)
 
+    def heat(self, rows: slice, threshold: float) -> Float[ndarray, "r c c"] | None:
+        """Returns what is tinted in some frames, [0, 1]; None without maps and patch scores.
+
+        A map says where the evidence is, not how strong it is: it is shown in frames with a score above the threshold.
+        A patch is shown if its score is above the threshold, and more strongly the higher it is.
+
+        Args:
+            rows: Positions of the frames.
+            threshold: Threshold of the verdict, [0, 1].
+        """
+        if self.maps is not None:
+            fake = self.score[rows] > threshold
+            return np.where(fake[:, None, None], self.maps[rows], 0).astype(np.float32)
+        if self.patches is None:
+            return None
+        beyond = (self.patches[rows].astype(np.float32) - threshold) / max(1 - threshold, 1e-6)
+        return beyond.clip(0, 1)
+
     def spans(self) -> list[tuple[int, int]]:
         """Returns the begin and end positions of sequences of consecutive frames; the end is exclusive."""
         edges = [0, *((np.diff(self.frame) != 1).nonzero()[0] + 1).tolist(), len(self)]

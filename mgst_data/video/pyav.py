@@ -51,8 +51,8 @@ class PyAVSource:
     def __init__(self, path: str, *, threads: int) -> None:
         self._path = path
         with ExitStack() as stack:
-            self._container = _open(path, stack)
-            self._stream = _video_stream(self._container, path)
+            self._container = open_container(path, stack)
+            self._stream = video_stream(self._container, path)
             self._resources = stack.pop_all()
         self._stream.thread_type = "AUTO"
         self._stream.thread_count = threads
@@ -162,7 +162,16 @@ class Clock:
         return self._last
 
 
-def _open(path: str, stack: ExitStack) -> InputContainer:
+def open_container(path: str, stack: ExitStack) -> InputContainer:
+    """Opens a video file or URL.
+
+    Args:
+        path: Path or URL of the video.
+        stack: Closes the container.
+
+    Raises:
+        VideoError: if it is not a video, or cannot be read.
+    """
     try:
         if is_url(path):
             file: BinaryIO | str = stack.enter_context(open_bytes(path))
@@ -174,11 +183,21 @@ def _open(path: str, stack: ExitStack) -> InputContainer:
         raise cannot_open(path, error) if is_url(path) and isinstance(error, OSError) else not_a_video(path) from error
 
 
-def _video_stream(container: InputContainer, path: str) -> VideoStream:
+def video_stream(container: InputContainer, path: str) -> VideoStream:
+    """Returns the main video stream.
+
+    Args:
+        container: Open video.
+        path: Path or URL of the video, for errors.
+
+    Raises:
+        VideoError: if it has no video stream, or there is no decoder for it.
+    """
     # Cover pictures are stored as video streams, too.
     streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not streams:
-        raise no_video_stream(path)
+        missing = no_video_stream(path)
+        raise missing
     best = container.streams.best("video")
     stream = next((s for s in streams if s is best), streams[0])
     if not isinstance(stream.codec_context, CodecContext):

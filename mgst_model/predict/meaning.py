@@ -16,6 +16,15 @@ SAYS: Mapping[str, str] = {
     CANNOT_SAY: "the video is unlike the real videos that the network was calibrated with",
 }
 
+# What no score says. Pages show it below every result.
+LIMITS = (
+    "A score is in [0, 1]; higher means more likely fake. It is not a probability and not a proof.",
+    "The network knows only the kinds of fakes that it was trained on.",
+    "Compression, small faces, make-up and filters move scores. A curve that jumps up and down means that the network "
+    "is not sure.",
+    "Do not base decisions on it: not on a person, not on a video. Take it as a reason to look closer.",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Meaning:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,9 @@ from mgst_data.video.batches import ahead
 from mgst_model.networks.calibration import ASSUMPTION, Calibration
 from mgst_model.predict.evidence import GRADIENTS, PATCH_SCORES, SPANS, Evidence, Span, hottest, top_windows
 from mgst_model.predict.faces import Source, name_of, open_source
-from mgst_model.predict.meaning import Meaning, meaning_of
+from mgst_model.predict.meaning import LIMITS, Meaning, meaning_of
+from mgst_model.predict.moments import MomentPictures
+from mgst_model.predict.report import REPORT, Shown, write_report
 
 SCORES, TIMELINE = "scores.json", "timeline.png"
 # Assumed frames per second of a video without times.
@@ -153,8 +156,24 @@ class VideoPrediction:
         caution = ", see its caution" if self.caution else ""
         return f"VideoPrediction({self.video!r}, score {self.score:.3f}, {faces} in {self.frames} frames{caution})"
 
-    def to_json(self, *, threshold: float | None = None) -> str:
-        """Returns all scores as JSON, with one line per window and per list of a track.
+    def _explained(self, threshold: float) -> list[str]:
+        """Returns the sentences of the page about what the score means, and what it does not mean."""
+        said = [
+            f"The score {self.score:.3f} is that of the main face, the largest"
+            + (" over time: the mean over all windows." if self.seconds else "."),
+            *(f"{sentence[0].upper()}{sentence[1:]}." for sentence in self.meaning(threshold=threshold).sentences),
+            *LIMITS,
+        ]
+        if self.highest != self.main:
+            highest = self.tracks[self.highest]
+            said.insert(1, f"Face {highest.id} has a higher score, {highest.overall:.3f}: look at all faces.")
+        if self.unscored:
+            what = f"{self.unscored:,} frames with a face are not scored"
+            said.append(f"{what}: they have no neighbour with the same crop.")
+        return said
+
+    def about(self, *, threshold: float | None = None) -> dict[str, Any]:
+        """Returns the facts about the video and its score, as JSON values.
 
         Args:
             threshold: A score above it counts as fake; None for that of the network.
@@ -162,7 +181,7 @@ class VideoPrediction:
         threshold = self.threshold if threshold is None else threshold
         main = self.tracks[self.main]
         meaning = self.meaning(threshold=threshold)
-        about = {
+        return {
             "video": printable(self.video),
             "frames": self.frames,
             "fps": round(self.fps, 4),
@@ -180,6 +199,15 @@ class VideoPrediction:
             "unscored_frames": self.unscored,
             "notes": [printable(note) for note in self.notes],
         }
+
+    def to_json(self, *, threshold: float | None = None) -> str:
+        """Returns all scores as JSON, with one line per window and per list of a track.
+
+        Args:
+            threshold: A score above it counts as fake; None for that of the network.
+        """
+        threshold = self.threshold if threshold is None else threshold
+        about = self.about(threshold=threshold)
         lines = [f" {json.dumps(name)}: {json.dumps(value, allow_nan=False)},\n" for name, value in about.items()]
         tracks = (self._track_json(i, threshold) for i in range(len(self.tracks)))
         return "{\n" + "".join(lines) + ' "tracks": [\n' + ",\n".join(tracks) + "\n ]\n}\n"
@@ -236,16 +264,27 @@ class VideoPrediction:
         Raises:
             VideoError: while iterating, if the video can no longer be read.
         """
-        threshold = self.threshold if threshold is None else threshold
+        yield from self._annotate(self.threshold if threshold is None else threshold, saw, None)
+
+    def _annotate(
+        self, threshold: float, saw: Saw, found: MomentPictures | None
+    ) -> Generator[tuple[float, UInt8[np.ndarray, "h w 3"]]]:
+        """Yields the annotated frames; shows the plain ones to ``found``."""
         draw: Annotator | None = None
+        for picture, index, time in self._frames(saw):
+            if found is not None:
+                found.see(picture, index, time)
+            if draw is None:
+                height, width = picture.shape[:2]
+                draw = Annotator(self.tracks, size=(height, width), seconds=self.seconds, threshold=threshold)
+            yield time, draw(picture, index, time)
+
+    def _frames(self, saw: Saw) -> Generator[tuple[UInt8[np.ndarray, "h w 3"], int, float]]:
+        """Reads the video a second time. Yields picture, number and time of each frame."""
         done = 0
         for batch in open_source(self.source, _BATCH):
             pictures = batch.frames.permute(0, 2, 3, 1).numpy()
-            if draw is None:
-                height, width = pictures.shape[1:3]
-                draw = Annotator(self.tracks, size=(height, width), seconds=self.seconds, threshold=threshold)
-            for picture, index, time in zip(pictures, batch.index.tolist(), batch.pts.tolist(), strict=True):
-                yield time, draw(picture, index, time)
+            yield from zip(pictures, batch.index.tolist(), batch.pts.tolist(), strict=True)
             done += len(batch)
             saw(done)
 
@@ -256,15 +295,19 @@ class VideoPrediction:
         stem: str = "",
         threshold: float | None = None,
         video: bool = True,
+        report: bool = True,
         saw: Saw = lambda _: None,
     ) -> list[Path]:
-        """Writes ``scores.json``; for a video also ``timeline.png`` and ``STEM.mp4``, for a picture ``STEM.png``.
+        """Writes ``scores.json`` and ``report.html``; for a video also ``timeline.png`` and ``STEM.mp4``.
+
+        For a picture, the annotated copy is ``STEM.png``.
 
         Args:
             folder: Folder to write to. It is created if needed.
             stem: Name of the annotated file without suffix; "" for the name of the video.
             threshold: A score above it counts as fake; None for that of the network.
             video: Whether to write the annotated video or picture.
+            report: Whether to write the page. It plays the video, so it is only complete beside the original.
             saw: Called at intervals with the number of frames that have been drawn.
 
         Returns:
@@ -272,8 +315,10 @@ class VideoPrediction:
 
         Raises:
             OutputError: if the folder cannot be written.
+            ImportError: if Jinja2 or Plotly is not installed.
         """
         folder = Path(folder)
+        threshold = self.threshold if threshold is None else threshold
         with output_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
         files = [folder / SCORES]
@@ -281,19 +326,47 @@ class VideoPrediction:
         if self.seconds:
             files.append(folder / TIMELINE)
             write_atomic(files[-1], encode_image(self.plot(threshold=threshold), image_format="png"))
-        if not video:
-            return files
-        name = stem or Path(self.video).stem
-        # A thread draws frames while others are encoded.
-        drawn = ahead(self.annotate(threshold=threshold, saw=saw), _AHEAD)
-        if self.seconds:
-            files.append(folder / f"{name}.mp4")
-            write_video(files[-1], drawn, fps=self.fps or USUAL_FPS)
-        else:
-            files.append(folder / f"{name}.png")
-            for _, picture in drawn:
-                write_atomic(files[-1], encode_image(picture, image_format="png"))
+        found = MomentPictures(self.tracks if report and self.seconds else [])
+        if video:
+            files.append(folder / f"{stem or Path(self.video).stem}.{'mp4' if self.seconds else 'png'}")
+            # A thread draws frames while others are encoded.
+            drawn = ahead(self._annotate(threshold, saw, found), _AHEAD)
+            if self.seconds:
+                write_video(files[-1], drawn, fps=self.fps or USUAL_FPS)
+            else:
+                for _, picture in drawn:
+                    write_atomic(files[-1], encode_image(picture, image_format="png"))
+        if report:
+            annotated = files[-1] if video else None
+            files.append(self._report(folder, files, annotated, threshold, found, saw))
         return files
+
+    def _report(
+        self,
+        folder: Path,
+        files: Sequence[Path],
+        annotated: Path | None,
+        threshold: float,
+        found: MomentPictures,
+        saw: Saw,
+    ) -> Path:
+        """Writes the page, and returns its path. Without an annotated copy, the video is read for the pictures."""
+        if annotated is None and found.moments:
+            with closing(self._frames(saw)) as frames:
+                for picture, index, time in frames:
+                    found.see(picture, index, time)
+                    if index >= found.last:
+                        break
+        write_report(
+            folder / REPORT,
+            self.about(threshold=threshold),
+            self.tracks,
+            shown=Shown.choose(self.source if isinstance(self.source, str) else None, annotated),
+            found=found,
+            meaning=self._explained(threshold),
+            files=files,
+        )
+        return folder / REPORT
 
 
 def rounded(score: float, digits: int = 4) -> float:

@@ -91,8 +91,8 @@ def test_scores_tables_and_plots_are_written_and_shown(shards, weights, tmp_path
     result = mgst_eval(shards, "--weights", weights, *FAST, "--out", tmp_path / "new" / "out")
     assert (result.exit_code, result.stderr) == (0, "")
     out = tmp_path / "new" / "out"
-    files = [out / name for name in ("table.md", "table.csv", "roc.png", "histogram-net.png")]
-    assert result.stdout.splitlines()[-4:] == list(map(str, files))
+    files = [out / name for name in ("table.md", "table.csv", "roc.png", "histogram-net.png", "report.html")]
+    assert result.stdout.splitlines()[-5:] == list(map(str, files))
     assert {path.name for path in out.iterdir()} == {path.name for path in files} | {"parts", "predictions"}
     saved = Predictions.load(out / "predictions" / "net")
     assert (saved.model, len(saved), [video.key for video in saved.faceless()]) == ("net", 7, ["ffppnone"])
