@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Generator
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal, overload
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 from torch import Tensor
 
 from mgst_data.core import NoFaceError, UsageError, VideoError
@@ -20,12 +20,10 @@ from mgst_data.core.devices import choose_device
 from mgst_data.core.records import main_track
 from mgst_data.shards.storage import output_errors, write_atomic
 from mgst_data.video.batches import ahead
-from mgst_model.evaluate.conditions import conditions_of
 from mgst_model.evaluate.crops import InputSpec
 from mgst_model.evaluate.explain import Explainer
-from mgst_model.evaluate.windows import RunScores, score_runs
+from mgst_model.evaluate.windows import score_runs
 from mgst_model.export.runtime import ExportedNetwork, export_once, load_onnx
-from mgst_model.networks.calibration import Calibration
 from mgst_model.networks.checkpoint import (
     PACKAGED,
     LoadedNetwork,
@@ -49,7 +47,8 @@ from mgst_model.predict.faces import (
     is_picture,
     name_of,
 )
-from mgst_model.predict.prediction import USUAL_FPS, Saw, TrackPrediction, VideoPrediction, WindowScore
+from mgst_model.predict.parts import TrackParts
+from mgst_model.predict.prediction import USUAL_FPS, Saw, VideoPrediction
 
 Precision = Literal["auto", "fp32", "bf16"]
 Runtime = Literal["torch", "onnx"]
@@ -347,7 +346,7 @@ class Detector:
         order = sorted(parts)
         calibration = self.loaded.calibration(picture=is_picture(source))
         kind = "pictures" if is_picture(source) else "videos"
-        tracks = [_track(i, parts[i], calibration, kind) for i in order]
+        tracks = [parts[i].prediction(i, calibration, kind) for i in order]
         one = parts[order[0]].runs[0]
         end = max(float(track.time[-1]) for track in tracks)
         rate = one.fps or USUAL_FPS
@@ -368,14 +367,14 @@ class Detector:
             notes=rest.notes,
         )
 
-    def _score(self, source: Source, saw: Saw) -> tuple[dict[int, _Parts], VideoSummary]:
+    def _score(self, source: Source, saw: Saw) -> tuple[dict[int, TrackParts], VideoSummary]:
         """Scores the faces of a video while a thread extracts the next ones.
 
         Raises:
             RuntimeError: if the source of faces yields no summary.
         """
         waiting: deque[tuple[FaceRun, UInt8[Tensor, "n 3 h w"] | None]] = deque()
-        parts: dict[int, _Parts] = {}
+        parts: dict[int, TrackParts] = {}
         rest: VideoSummary | None = None
 
         def runs() -> Generator[UInt8[Tensor, "n 3 h w"]]:
@@ -400,25 +399,14 @@ class Detector:
             half=self.half,
         ):
             run, pixels = waiting.popleft()
-            mine = parts.setdefault(run.track, _Parts())
-            mine.runs.append(run)
+            mine = parts.setdefault(run.track, TrackParts())
+            maps = None
             if self.explainer and pixels is not None:
-                mine.maps.append(self.explainer(pixels, batch=self.batch * self.loaded.frames).half().numpy())
-            mine.scores.append(scores._replace(patch=None if scores.patch is None else scores.patch.half()))
-            mine.area += float((run.boxes[:, 2:] - run.boxes[:, :2]).prod(axis=1).sum())
+                maps = self.explainer(pixels, batch=self.batch * self.loaded.frames).half().numpy()
+            mine.add(run, scores, maps)
         if rest is None:
             raise RuntimeError(f"{name_of(source)}: the source of faces yielded no VideoSummary at its end")
         return parts, rest
-
-
-@dataclass(slots=True)
-class _Parts:
-    """Runs, scores and maps of one track so far, with the sum of its face areas in pixels."""
-
-    runs: list[FaceRun] = field(default_factory=list)
-    scores: list[RunScores] = field(default_factory=list)
-    maps: list[Float[np.ndarray, "_ g g"]] = field(default_factory=list)
-    area: float = 0.0
 
 
 def check_length(source: Source, network: NetworkCard) -> None:
@@ -435,29 +423,3 @@ def check_length(source: Source, network: NetworkCard) -> None:
         what = f"is a single picture, but this network needs {network.frames} consecutive frames"
         hint = "give a video, or the weights of a network for single frames"
         raise VideoError(what, where=name_of(source), hint=hint, reason="single_picture")
-
-
-def _track(number: int, parts: _Parts, calibration: Calibration | None, kind: str) -> TrackPrediction:
-    conditions = conditions_of([run.measured for run in parts.runs], sum(len(run.frame) for run in parts.runs))
-    patches = [scores.patch for scores in parts.scores if scores.patch is not None]
-    return TrackPrediction(
-        id=number,
-        frame=np.concatenate([run.frame for run in parts.runs]),
-        time=np.concatenate([run.time for run in parts.runs]),
-        score=torch.cat([scores.frame for scores in parts.scores]).numpy(),
-        boxes=np.concatenate([run.boxes for run in parts.runs]),
-        squares=np.concatenate([run.squares for run in parts.runs]),
-        patches=torch.cat(patches).numpy() if len(patches) == len(parts.scores) else None,
-        overall=float(torch.cat([scores.window for scores in parts.scores]).mean()),
-        windows=tuple(_windows(parts)),
-        maps=np.concatenate(parts.maps) if parts.maps else None,
-        conditions=conditions,
-        doubts=() if calibration is None else calibration.doubts(conditions, kind=kind),
-    )
-
-
-def _windows(parts: _Parts) -> Generator[WindowScore]:
-    for run, scores in zip(parts.runs, parts.scores, strict=True):
-        for i, (begin, end) in enumerate(scores.windows.tolist()):
-            patches = None if scores.window_patch is None else scores.window_patch[i]
-            yield WindowScore(int(run.frame[begin]), int(run.frame[end - 1]), float(scores.window[i]), patches)
