@@ -78,7 +78,7 @@ def inspect(
         copies = find_copies(shards, work) if near_duplicates else []
     complete = {report.name for report in reports}
     unfinished = {
-        number: [name for name in Part(number, parts).shards(folder.plan) if name not in complete]
+        number: [name for name in Part(number, parts or 1).shards(folder.plan) if name not in complete]
         for number in range(1, (parts or 0) + 1)
     }
     missing, kept = len(folder.plan) - len(reports), sum(1 for _ in folder.kept())
