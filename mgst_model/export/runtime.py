@@ -124,6 +124,7 @@ def open_session(path: Path, *, threads: int | None = None) -> Any:
     """
     need("onnxruntime", "export")
     import onnxruntime
+    from onnxruntime.capi import onnxruntime_pybind11_state as errors
 
     if not path.is_file():
         raise UsageError("no such file", where=path, hint="write it with mgst-export")
@@ -132,7 +133,7 @@ def open_session(path: Path, *, threads: int | None = None) -> Any:
     options.log_severity_level = 3  # errors only
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except (RuntimeError, ValueError) as error:
+    except (errors.Fail, errors.InvalidGraph, errors.InvalidProtobuf, errors.NotImplemented, RuntimeError) as error:
         raise UsageError(f"not an ONNX file, or damaged: {first_line(error)}", where=path, hint=_AGAIN) from error
 
 
