@@ -43,7 +43,7 @@ class StandIn(nn.Module):
         self.backbone = nn.Sequential(nn.Conv2d(3, 8, 7, stride=4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.classifier = nn.Linear(8, 2)
 
-    def forward(self, data: dict[str, torch.Tensor], inference: bool = False) -> dict[str, torch.Tensor]:
+    def forward(self, data: dict[str, torch.Tensor], inference: bool = False) -> dict[str, torch.Tensor]:  # noqa: ARG002
         """Returns logits of real and fake under "cls", and the probability of fake under "prob"."""
         logits = self.classifier(self.backbone(data["image"]))
         return {"cls": logits, "prob": logits.softmax(dim=1)[:, 1]}

@@ -1,5 +1,6 @@
-"""Evaluates an image classifier of timm in mgst-eval: ``mgst-eval SHARDS --detector examples/detector_of_timm.py:make``.
+"""Evaluates an image classifier of timm in mgst-eval.
 
+Run ``mgst-eval SHARDS --detector examples/detector_of_timm.py:make``.
 ``MODEL`` is any model of timm, ``WEIGHTS`` a safetensors file of one that ``examples/image_classifier.py`` or your own
 script has trained, with a single logit. Both are environment variables.
 """

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
 import zipfile
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 import onnxruntime
 import pytest
 import torch
+from click.testing import CliRunner
+from face_videos import encode, faces
+from mgst_cli.export import export
+from mgst_cli.predict import predict
 from torch import nn
 
 from mgst_data.core import MgstError, UsageError
@@ -248,3 +254,77 @@ def test_other_files_are_refused(tmp_path, exported):
         onnx.save(other, str(tmp_path / "other.onnx"))
         with pytest.raises(UsageError, match=what):
             load_onnx(Path(tmp_path / "other.onnx"))
+
+
+def run(command, *arguments):
+    result = CliRunner().invoke(command, [str(argument) for argument in arguments])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def test_the_report_of_a_video_is_the_same_with_both_runtimes(exported, weights, tmp_path, monkeypatch):
+    # Starting another process takes longer than the rest of the test.
+    monkeypatch.setattr("mgst_cli.predict.command.RunProcess", nullcontext)
+    monkeypatch.setenv("MGST_CACHE", str(tmp_path / "cache"))
+    video, found = encode(tmp_path / "nod.mp4", faces(10)), {}
+    for name, given in (
+        ("torch", ("--weights", weights, "--precision", "fp32", "--device", "cpu")),
+        ("onnx", ("--weights", exported.path)),
+    ):
+        result = run(predict, video, *given, "--out", tmp_path / name, "--no-video", "--json")
+        assert (result.exit_code, result.stderr) == (0, ""), result.output
+        found[name] = json.loads((tmp_path / name / "scores.json").read_text())
+        for track in found[name]["tracks"]:
+            track["frame_score"] = pytest.approx(track["frame_score"], abs=2e-4)
+            for window in track["windows"]:
+                window["score"] = pytest.approx(window["score"], abs=2e-4)
+            track["score"] = pytest.approx(track["score"], abs=2e-4)
+        found[name]["score"] = pytest.approx(found[name]["score"], abs=2e-4)
+    assert len(found["torch"]["tracks"][0]["windows"]) == 3
+    assert found["onnx"] == found["torch"]
+    refused = run(predict, video, "--weights", exported.path, "--device", "cuda", "--out", tmp_path / "x")
+    assert refused.exit_code == 2
+    assert "not with device cuda" in refused.stderr
+
+
+def test_the_command_writes_next_to_the_weights_and_prints_the_differences(weights, tmp_path):
+    for file in (weights, weights.with_suffix(".json")):
+        shutil.copy(file, tmp_path)
+    result = run(export, tmp_path, "--to", "torch-export", "--frames", "2", "--segments", "1")
+    assert result.exit_code == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[0] == "compared with PyTorch on 1 segment of rendered faces; the limit is 0.0001"
+    assert [line.split()[0] for line in lines[2:4]] == ["score", "frame_scores"]
+    assert f"input: frames (batch, 2 frames, 3, {SIZE}, {SIZE}); outputs: score, frame_scores" in lines
+    assert lines[-1].startswith(f"{tmp_path}/best.pt2 ")
+    assert (tmp_path / "best.pt2").is_file()
+
+
+def test_the_command_states_the_change_by_integers(weights, exported, mixed_shards, tmp_path, monkeypatch):
+    def copy(loaded, path, to, crops, *, frames):
+        shutil.copy(exported.path, path)
+        return replace(exported, path=path, segments=len(crops))
+
+    monkeypatch.setattr("mgst_cli.export.write.export_network", copy)
+    given = (weights, "--to", "onnx", "--int8", "--crops", mixed_shards, "--out", tmp_path / "small.onnx")
+    found = json.loads(run(export, *given, "--json").stdout)
+    assert found["file"] == str(tmp_path / "small.onnx")
+    assert 0 < found["int8"]["mean_score_change"] <= found["int8"]["largest_score_change"]
+    assert load_onnx(tmp_path / "small.onnx").int8
+
+
+@pytest.mark.parametrize(
+    ("more", "what"),
+    [
+        (("--to", "openvino", "--int8"), "--int8 needs --to onnx, got --to openvino"),
+        (("--to", "onnx", "--int8"), "--int8 needs --crops"),
+        (("--to", "onnx", "--out", "net.pt2"), "a file of --to onnx must end in .onnx (use --out net.onnx)"),
+        (("--to", "onnx", "--crops", "none"), "none: no shards here"),
+    ],
+)
+def test_wrong_options_of_the_command_are_named(weights, more, what):
+    result = run(export, weights, *more)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert what in result.stderr
+    assert len(result.stderr.splitlines()) == 1
