@@ -29,6 +29,8 @@ PACKAGES = (
     "albumentations",
     "kornia",
     "timm",
+    "onnxruntime",
+    "openvino",
 )
 
 

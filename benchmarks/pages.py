@@ -17,6 +17,7 @@ from generalise import page
 
 ROOT = Path(__file__).parents[1]
 README, BENCHMARKS = ROOT / "README.md", ROOT / "docs" / "benchmarks.md"
+SHARE = ROOT / "docs" / "share.md"
 GENERALISE, CARD = ROOT / "docs" / "generalise.md", ROOT / "docs" / "model_card.md"
 
 
@@ -94,6 +95,29 @@ def _row(figure: dict[str, Any]) -> str:
     return f"| {figure['name']} | {value} {figure['unit']} | {figure['target']} | {reached} |"
 
 
+def export_table(result: dict[str, Any] | None) -> str:
+    """Speed, size and differences of the exported weights; says so if they were not measured yet.
+
+    Args:
+        result: The result file; None if there is none.
+    """
+    if result is None:
+        return "Not measured yet."
+    figures, device = result["figures"], result["device"]
+    lines = ["| runtime | speed | size | largest difference of a score |", "|---|--:|--:|--:|"]
+    for row in figures["rows"]:
+        difference = f"{row['largest_difference']:.1g}" if "largest_difference" in row else ""
+        if "mean_difference" in row:
+            difference = f"{row['largest_difference']:.2f} (mean {row['mean_difference']:.3f})"
+        speed = f"{row['times_as_fast']:.1f} times"
+        lines.append(f"| {row['runtime']} | {speed} | {row['bytes'] / 1e6:.1f} MB | {difference} |")
+    batch = f"{figures['batch']} segments of {figures['frames']} frames, {figures['size']} pixels"
+    where = f"{device['cpu']}, torch {result['versions']['torch']}, commit `{result['commit']}`"
+    return "\n".join(
+        [*lines, "", f"The weights of the package on one core, {batch}, in the same run. Measured on: {where}."]
+    )
+
+
 def generalise_parts(results: Path = RESULTS) -> dict[str, str]:
     """Writes the parts of the page about generalisation."""
     test, val = (loaded(f"generalise_{split}", results) for split in ("test", "val"))
@@ -131,6 +155,7 @@ def pages() -> dict[Path, str]:
             "people": figures_table(("people",)),
         },
         GENERALISE: generalise_parts(),
+        SHARE: {"export": export_table(loaded("export"))},
         CARD: page.card(loaded("weights"), RESULTS / "weights.png", CARD),
     }
     return {path: _replaced(path.read_text(), tables) for path, tables in parts.items()}

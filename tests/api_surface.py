@@ -27,6 +27,7 @@ PACKAGES = (
     "mgst_data.testing",
     "mgst_data.video",
     "mgst_model.evaluate",
+    "mgst_model.export",
     "mgst_model.losses",
     "mgst_model.networks",
     "mgst_model.predict",

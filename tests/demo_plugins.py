@@ -123,3 +123,13 @@ class DemoBackbone(StagedBackbone):
     def stage(self, index, features, prefix):
         USED["backbone"] += 1
         return self.model[index](features), prefix
+
+
+class DemoScorer:
+    """Scores a picture by its brightness."""
+
+    takes, returns, size = "picture", "probability", 32
+
+    def __call__(self, frames):
+        USED["scorer"] += 1
+        return frames.mean(dim=(1, 2, 3))

@@ -76,7 +76,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self.answer(404, {"error": "Entry not found"}, X_Error_Code="EntryNotFound")
         return self.answer(200, files[name], ETag=f'"{_oid(files[name])}"', X_Repo_Commit=commit)
 
-    do_HEAD = do_GET
+    def do_HEAD(self) -> None:
+        self.do_GET()
 
     def do_POST(self) -> None:
         path = unquote(urlsplit(self.path).path)

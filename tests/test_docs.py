@@ -12,6 +12,7 @@ import pytest
 from api_surface import PACKAGES
 from mgst_cli.data import data
 from mgst_cli.evaluate import evaluate
+from mgst_cli.export import export
 from mgst_cli.predict import predict
 from mgst_cli.train import train
 
@@ -26,21 +27,21 @@ PLAIN = """
     devices dim drop dry epochs every executor focal format from gamma heads image init input json kind level limit
     lr metrics missing mix mlp model models momentum network no norm of optimizer output p path people per pictures
     precision predictions pretrained quality radius range ratio reader retry robustness rows save scale scoring seed
-    set side single size skipped source src start strict target test threshold training upsample val validate verify
-    version weight weights workers
+    set side single size skipped source src start strict target test threshold to training upsample val validate
+    verify version weight weights workers
 """
 
 # The same for headings of the documentation. Pages about other projects and about data sets use the words of those.
 PLAIN_HEADINGS = """
-    a access after an and architecture are at bad before benchmarks blended built by can central check checked
-    chosen collection comparison concepts dag data do does evaluate evaluation every existing extract extraction
-    faceforensics faq for form from generalisation get give glossary gpu has have holds how i images import imports
-    input install interrupt interruption is it json know left licence linter loader look loop losses made means
-    measured memory mgst minutes much my name names need network next no not notebook often one options own parity
-    parts path people photos pictures plugging prediction prepare privacy python quick read repeat result results
-    resume sample sequences sets settings several should skipped start steps stop table take ten that the them there
-    three to train training tree tried tutorials two types use was were what where which who whole why with words
-    work write wrong you your
+    a access after an and another architecture are at bad before benchmarks blended built by can central check
+    checked chosen collection comparison concepts dag data do does evaluate evaluation every existing extract
+    extraction faceforensics faq files for form from generalisation get give glossary gpu has have holds how i
+    images import imports input install interrupt interruption is it json know left licence linter loader look loop
+    losses made means measured memory mgst minutes much my name names need network next no not notebook often one
+    options own parity parts path people photos pictures plugging prediction prepare privacy program python quick
+    read repeat result results resume sample save sequences sets settings several share should skipped smaller start
+    steps stop table take ten that the them there three to train training tree tried tutorials two types use was
+    were what where which who whole why with words work write wrong you your
 """
 FOREIGN = ("changelog.md", "contributing.md", "gallery.md", "papers.md", "reproduce.md")
 
@@ -64,7 +65,7 @@ def options() -> Iterator[str]:
             for child in command.commands.values():
                 yield from of(child)
 
-    for command in (data, train, evaluate, predict):
+    for command in (data, train, evaluate, predict, export):
         yield from of(command)
     for table in Experiment().as_dict().values():
         if isinstance(table, dict):

@@ -15,7 +15,7 @@ import pytest
 import torch
 import yaml
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from mgst_data.augment import SelfBlend
@@ -198,3 +198,30 @@ def test_the_jobs_of_clusters_make_every_part(tmp_path):
         lines = (tmp_path / name).read_text().splitlines()
         assert [line.split()[-1] for line in lines] == [f"{number}/{parts}" for number in range(1, parts + 1)]
         assert all(line.startswith("extract --src /data/FaceForensics++ --out /data/shards") for line in lines)
+
+
+def test_a_classifier_of_timm_is_evaluated(shards, monkeypatch):
+    pytest.importorskip("timm", reason="the example needs timm")
+    from mgst_model.evaluate import plug_detector, score_shards
+
+    monkeypatch.setenv("MODEL", "test_resnet")
+    detector = plug_detector(f"{ROOT / 'examples' / 'detector_of_timm.py'}:make")
+    assert (detector.frames, detector.size, detector.face_margin) == (4, 224, 0.3)
+    scored = score_shards(detector, str(shards), segments=1)
+    assert len(scored) == 4
+    assert all(0 < video.score < 1 for video in scored.videos)
+
+
+def test_a_network_in_the_form_of_deepfakebench_is_evaluated(shards):
+    from mgst_model.evaluate import plug_detector, score_shards
+
+    module = importlib.import_module("detector_of_deepfakebench")
+    detector = plug_detector(f"{module.__file__}:make")
+    picture = torch.rand(1, 1, 3, 128, 128)
+    network = detector.network.detector.detector
+    with torch.inference_mode():
+        prob = network({"image": (picture[0] - 0.5) / 0.5})["prob"]
+        torch.testing.assert_close(detector.network(picture).logit.sigmoid(), prob)
+    assert len(score_shards(detector, str(shards), segments=1)) == 4
+    clip = module.Wrapped(nn.Identity(), frames=8)
+    assert (clip.takes, clip.frames) == ("clip", 8)

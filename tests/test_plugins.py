@@ -23,6 +23,7 @@ PLUGINS = {
     "mgst_data.augmentations": ("demo_negative", "DemoNegative"),
     "mgst_data.recipes": ("demo_recipe", "demo_recipe"),
     "mgst_model.backbones": ("demo_backbone", "DemoBackbone"),
+    "mgst_model.detectors": ("demo_scorer", "DemoScorer"),
 }
 # The script uses only names; it imports the package at the end.
 SCRIPT = """
@@ -34,6 +35,7 @@ from mgst_data.datasets import find_layout, scan_dataset
 from mgst_data.extract import ExtractConfig, extract
 from mgst_data.shards import ShardReader
 from mgst_data.testing import example_segment
+from mgst_model.evaluate import plug_detector, score_shards
 from mgst_model.networks import NetworkConfig
 from mgst_model.train import AugmentConfig, DataConfig, DetectionTask, Experiment, TrainConfig, make_fabric, train
 
@@ -55,6 +57,8 @@ task = DetectionTask(experiment.data, negative, experiment.loss, experiment.netw
 real = example_segment(b=2, t=4)
 plain, turned = (make(real, generator_for(0)).frames for make in (task.test_examples, task.examples))
 
+scored = score_shards(plug_detector("demo_scorer"), str(root / "shards"))
+
 import demo_plugins
 
 print(json.dumps({
@@ -64,6 +68,7 @@ print(json.dumps({
     "box": (chunk.boxes[0, 2:] - chunk.boxes[0, :2]).tolist(),
     "landmarks": chunk.models["landmarks"],
     "negative": bool((turned == 1 - plain).all()),
+    "scored": [video.score for video in scored.videos],
     "used": demo_plugins.USED,
 }))
 """
@@ -100,5 +105,6 @@ def test_extraction_and_training_use_plugins_by_name(tmp_path):
     assert found["box"] == pytest.approx([64, 64], rel=0.05)
     assert found["landmarks"] == "demo 1.0, 68 points"
     assert found["negative"]
-    kinds = {"layout", "reader", "detector", "landmarks", "executor", "augmentation", "recipe", "backbone"}
+    kinds = {"layout", "reader", "detector", "landmarks", "executor", "augmentation", "recipe", "backbone", "scorer"}
+    assert all(0.3 < score < 0.7 for score in found["scored"])
     assert set(found["used"]) == kinds

@@ -60,7 +60,7 @@ TARGETS = ("onnx", "torch-export", "openvino")
     ),
 )
 @options(
-    "Check",
+    "Input",
     option(
         "--crops",
         metavar="SHARDS",

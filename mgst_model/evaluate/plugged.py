@@ -173,7 +173,8 @@ def plug_detector(place: str) -> PluggedDetector:
             than scores.
     """
     factory = _factory(place)
-    with _their_errors(place, "cannot be made"):
+    # Weights that it draws before it reads others must not advance the generator of the caller.
+    with _their_errors(place, "cannot be made"), torch.random.fork_rng(devices=[]):
         detector = factory()
     takes, returns = (_choice(detector, place, *known) for known in (("takes", Takes), ("returns", Returns)))
     size, frames = _whole(detector, place, "size"), _whole(detector, place, "frames", 1 if takes == "picture" else None)

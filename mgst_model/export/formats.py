@@ -6,7 +6,6 @@ import json
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,6 +18,7 @@ from mgst_data import __version__
 from mgst_data.core import MgstError, UsageError
 from mgst_data.shards.storage import output_errors, write_atomic
 from mgst_model.export.graph import INPUT, OUTPUTS, ScoringGraph, as_input, trace
+from mgst_model.export.session import need, open_session
 from mgst_model.networks.checkpoint import LoadedNetwork, card_document
 
 # Largest accepted difference of a score between the original and the exported network.
@@ -164,20 +164,6 @@ def compare(
     return differences
 
 
-def need(package: str, extra: str) -> None:
-    """Checks that an optional package is installed.
-
-    Args:
-        package: Name that it is imported by.
-        extra: Extra of mgst that installs it.
-
-    Raises:
-        ImportError: if it is not installed.
-    """
-    if find_spec(package) is None:
-        raise ImportError(f"this needs {package}: pip install 'mgst[{extra}]'")
-
-
 def _statistics(network: nn.Module) -> dict[str, Any]:
     """Returns mean and standard deviation that the spatial stream subtracts and divides by; empty without one."""
     owner = getattr(network, "spatial", None) or network
@@ -205,8 +191,6 @@ def _write_onnx(program: Any, names: tuple[str, ...], about: Mapping[str, Any], 
 
 
 def _run_onnx(path: Path, names: tuple[str, ...]) -> Runner:
-    from mgst_model.export.runtime import open_session
-
     session = open_session(path)
 
     def run(frames: Tensor) -> Outputs:

@@ -16,9 +16,10 @@ from torch import Tensor
 
 from mgst_data.core import UsageError
 from mgst_data.shards.storage import output_errors, write_atomic
-from mgst_model.export.formats import KEY, need
+from mgst_model.export.formats import KEY
 from mgst_model.export.graph import INPUT, as_input
 from mgst_model.export.runtime import load_onnx
+from mgst_model.export.session import need
 
 # Layers that are computed in integers: nearly all of the time of a network.
 _LAYERS = ["Conv", "MatMul", "Gemm"]
@@ -110,10 +111,21 @@ def _quantise(path: Path, out: Path, crops: UInt8[Tensor, "b t 3 h w"]) -> None:
             Segments(),
             quant_format=quantization.QuantFormat.QDQ,
             op_types_to_quantize=_LAYERS,
+            nodes_to_exclude=_ends(prepared),
             per_channel=True,
+            # Ranges are means over the segments: single extreme values do not widen them.
+            extra_options={"CalibMovingAverage": True},
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
         )
+
+
+def _ends(path: Path) -> list[str]:
+    """Returns the first and the last layer, which stay in floating point: they are small, and change scores most."""
+    import onnx
+
+    layers = [node.name for node in onnx.load(str(path)).graph.node if node.op_type in _LAYERS]
+    return [layers[0], layers[-1]] if len(layers) > 2 else []
 
 
 def _scores(network: Any, crops: UInt8[Tensor, "b t 3 h w"]) -> Tensor:

@@ -16,17 +16,16 @@ from torch import Tensor, nn
 
 from mgst_data import __version__
 from mgst_data.core import UsageError
-from mgst_data.core.errors import first_line
 from mgst_model.export.crops import portraits
-from mgst_model.export.formats import KEY, SUFFIXES, VERSION, export_network, need
+from mgst_model.export.formats import KEY, SUFFIXES, VERSION, export_network
 from mgst_model.export.graph import INPUT
+from mgst_model.export.session import AGAIN, open_session
 from mgst_model.networks.checkpoint import CARD, LoadedNetwork, load_network, parse_card, weights_file
 from mgst_model.networks.folding import fold_batch_norms
 from mgst_model.networks.output import SegmentOutput
 
 # Segments that an export on the fly is checked on.
 _CHECKED = 2
-_AGAIN = "export the weights again with mgst-export"
 
 
 class OnnxNetwork(nn.Module):
@@ -97,7 +96,7 @@ def load_onnx(path: str | Path, *, threads: int | None = None) -> ExportedNetwor
         what = "this ONNX file does not describe a network of mgst"
         raise UsageError(what, where=path, hint="write it with mgst-export") from error
     if version != VERSION:
-        raise UsageError(f"format version must be {VERSION}, got {version!r}", where=path, hint=_AGAIN)
+        raise UsageError(f"format version must be {VERSION}, got {version!r}", where=path, hint=AGAIN)
     known = parse_card(card, where=path)
     return ExportedNetwork(
         network=OnnxNetwork(session).eval(),
@@ -109,31 +108,6 @@ def load_onnx(path: str | Path, *, threads: int | None = None) -> ExportedNetwor
         least_frames=least,
         int8=bool(int8),
     )
-
-
-def open_session(path: Path, *, threads: int | None = None) -> Any:
-    """Opens a session of ONNX Runtime on the CPU.
-
-    Args:
-        path: The ``.onnx`` file.
-        threads: Threads of ONNX Runtime; None for as many as torch uses.
-
-    Raises:
-        UsageError: if the file is missing or is not ONNX.
-        ImportError: if ONNX Runtime is not installed.
-    """
-    need("onnxruntime", "export")
-    import onnxruntime
-
-    if not path.is_file():
-        raise UsageError("no such file", where=path, hint="write it with mgst-export")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or torch.get_num_threads()
-    options.log_severity_level = 3  # errors only
-    try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except (RuntimeError, ValueError) as error:
-        raise UsageError(f"not an ONNX file, or damaged: {first_line(error)}", where=path, hint=_AGAIN) from error
 
 
 def kept_export(weights: str | Path) -> tuple[Path, bool]:

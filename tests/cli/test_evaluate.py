@@ -14,7 +14,8 @@ from mgst_cli.evaluate.measure import read_protocol
 from shards.synthetic_shards import CONFIG, chunk_of, record_of, write_shard
 
 from mgst_data.core import UsageError
-from mgst_data.shards import ShardTask, open_folder
+from mgst_data.shards import ShardFolder, ShardTask, open_folder
+from mgst_data.shards.report import latest
 from mgst_model.evaluate.cache import unique_names
 from mgst_model.evaluate.perturbations import PERTURBATIONS
 from mgst_model.evaluate.predictions import Predictions, VideoScore
@@ -402,3 +403,53 @@ def test_several_folders_have_a_table_by_source(shards, weights, tmp_path):
     saved = Predictions.load(tmp_path / "out" / "predictions" / "net")
     assert {video.source for video in saved.videos} == {"other", "shards"}
     assert len(saved.select(source="other")) == 6
+
+
+DETECTOR = """
+import torch
+
+class Detector(torch.nn.Module):
+    takes, returns, size = "picture", "logit", 16
+
+    def __init__(self):
+        super().__init__()
+        self.head = torch.nn.Linear(3, 1, bias=False)
+        torch.nn.init.constant_(self.head.weight, 0.5)
+
+    def forward(self, frames):
+        return self.head(frames.mean(dim=(2, 3)))
+"""
+
+
+def test_a_detector_of_others_and_scores_from_elsewhere_are_compared_with_a_network(shards, weights, tmp_path):
+    (tmp_path / "theirs.py").write_text(DETECTOR)
+    known = [video for video in reports_of(shards) if video.split == "test" and video.chunks]
+    rows = [f"{video.key},{0.9 if video.label else 0.1}" for video in known]
+    (tmp_path / "perfect.csv").write_text("\n".join(["key,score", *rows]))
+    robust = ("--robustness", "--kind", "contrast", "--severity", "5")
+    theirs = ("--detector", f"{tmp_path}/theirs.py:Detector", "--predictions", tmp_path / "perfect.csv")
+    given = (shards, "--weights", weights, *theirs, *robust, *FAST, "--json", "--out", tmp_path / "out")
+    result = mgst_eval(*given)
+    assert result.exit_code == 0, result.stderr
+    assert "theirs: it is not known which videos this detector was trained on" in result.stderr
+    found = json.loads(result.stdout)
+    assert [each["model"] for each in found["evaluations"][:3]] == ["net", "theirs", "perfect"]
+    assert found["evaluations"][2]["groups"][0]["auc"] == 1.0
+    assert [each["model"] for each in found["robustness"]] == ["net", "theirs"]
+    assert {row["model"] for row in found["differences"]["rows"]} == {"theirs", "perfect"}
+    saved = {path.name for path in (tmp_path / "out" / "predictions").iterdir()}
+    assert saved == {"net", "theirs", "perfect"}
+
+
+def reports_of(shards):
+    return latest(ShardFolder.read(str(shards)).reports()).values()
+
+
+def test_wrong_uses_of_detectors_and_tables_are_named(shards, weights, tmp_path):
+    (tmp_path / "scores.csv").write_text("video,score\nx.mp4,0.5\n")
+    table, out = ("--predictions", tmp_path / "scores.csv"), ("--out", tmp_path / "out")
+    assert f"{tmp_path}/scores.csv: missing SHARDS (" in refused(*table, *out)
+    assert "--robustness has no effect with --predictions" in refused(shards, *table, "--robustness", *out)
+    assert "1 of 1 videos are not in the shards, for example x.mp4" in refused(shards, *table, *out)
+    assert "unknown detector 'xception'" in refused(shards, "--detector", "xception", *out)
+    assert "missing SHARDS" in refused("--detector", "xception", *out)

@@ -10,16 +10,18 @@ from click.testing import CliRunner
 from mgst_cli.common.errors import interrupted_at_once, show_warning
 from mgst_cli.data import data
 from mgst_cli.evaluate import evaluate
+from mgst_cli.export import export
 from mgst_cli.predict import predict
 from mgst_cli.train import train
 
 from mgst_data.core.errors import MgstWarning
 
-COMMANDS = {**data.commands, "mgst-train": train, "mgst-eval": evaluate, "mgst-predict": predict}
+COMMANDS = {**data.commands, "mgst-train": train, "mgst-eval": evaluate, "mgst-predict": predict, "mgst-export": export}
 # Values that are valid until a file is opened.
 GIVEN = {
     "--src": "videos",
     "--weights": "weights",
+    "--to": "onnx",
     "--out": "out",
     "shards": "shards",
     "video": "a.mp4",
@@ -56,6 +58,7 @@ def test_required_parameters_of_each_command():
         "mgst-train": set(),  # shards, or a configuration with sources
         "mgst-eval": set(),
         "mgst-predict": {"videos"},
+        "mgst-export": {"--to"},
     }
 
 
