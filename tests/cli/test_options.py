@@ -7,6 +7,7 @@ import time
 import click
 import pytest
 from click.testing import CliRunner
+from mgst_cli.calibrate import calibrate
 from mgst_cli.common.errors import interrupted_at_once, show_warning
 from mgst_cli.data import data
 from mgst_cli.evaluate import evaluate
@@ -15,7 +16,13 @@ from mgst_cli.train import train
 
 from mgst_data.core.errors import MgstWarning
 
-COMMANDS = {**data.commands, "mgst-train": train, "mgst-eval": evaluate, "mgst-predict": predict}
+COMMANDS = {
+    **data.commands,
+    "mgst-train": train,
+    "mgst-eval": evaluate,
+    "mgst-predict": predict,
+    "mgst-calibrate": calibrate,
+}
 # Values that are valid until a file is opened.
 GIVEN = {
     "--src": "videos",
@@ -56,6 +63,7 @@ def test_required_parameters_of_each_command():
         "mgst-train": set(),  # shards, or a configuration with sources
         "mgst-eval": set(),
         "mgst-predict": {"videos"},
+        "mgst-calibrate": {"shards", "--weights"},
     }
 
 
