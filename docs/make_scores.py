@@ -1,4 +1,4 @@
-"""Draws ``docs/gallery/scores.webp``: what carries the score of a demo video, and its place among scores of real people.
+"""Draws ``docs/gallery/scores.webp``: what carries the score of a demo video, and the scores of real people.
 
 python docs/make_scores.py             # needs the extra explain, and about two minutes
 python docs/make_scores.py --videos demo/videos
@@ -28,6 +28,7 @@ MOST, HEIGHT, QUALITY = 4, 420, 85
 
 
 def main() -> None:
+    """Runs the weights of the package on demo videos, and draws one of them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--videos", type=Path, help="finished demo videos; default: rendered now")
     arguments = parser.parse_args()

@@ -24,9 +24,9 @@ DOCS = ROOT / "docs"
 # Words of options that mean what they mean everywhere. All other words of options are terms of the glossary.
 PLAIN = """
     accumulate adapter again allow at batch batches best blocks by clip columns config count data debug decay device
-    devices dim drop dry epochs every executor explain focal format from gamma heads image init input json kind level limit
-    lr metrics missing mix mlp model models momentum network no norm of optimizer output p path people per pictures
-    precision predictions pretrained quality radius range ratio reader retry robustness rows save scale scoring seed
+    devices dim drop dry epochs every executor explain focal format from gamma heads image init input json kind level
+    limit lr metrics missing mix mlp model models momentum network no norm of optimizer output p path people per
+    pictures precision predictions pretrained quality radius range ratio reader retry robustness rows save scale scoring seed
     set side single size skipped source src start strict target test threshold training upsample val validate verify
     version weight weights workers
 """
