@@ -11,7 +11,6 @@ training. The folder of clips (``--clips`` or MGST_CLIPS) has a table ``labels.c
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import sys
 from collections.abc import Mapping
@@ -20,16 +19,18 @@ from typing import Any
 
 from _common import RESULTS, write_result
 from extraction.clips import parse_with_clips
-from generalise.figures import Scores
 from generalise.kit import Kit
 from generalise.names import ALL_SWAPS, CLIPS, STILLS
 from generalise.plots import calibration_png
 from generalise.rows import ROWS, chosen_rows, read_rows
-from generalise.runs import Trained, scored, train_row
+from generalise.runs import Trained, train_row
 from generalise.weights import describe
 
 from mgst_data.core import MgstError
+from mgst_data.core.devices import choose_device
+from mgst_model.evaluate.reals import calibrate, score_reals
 from mgst_model.networks.checkpoint import CARD, PACKAGED, WEIGHTS, load_network, save_network
+from mgst_model.networks.folding import fold_batch_norms
 from mgst_model.networks.trained_videos import VIDEOS
 
 # The row that is shipped: the best one of the split val.
@@ -101,13 +102,13 @@ def _trained_on(trained: Trained) -> dict[str, Any]:
 
 
 def _calibration(kit: Kit, weights: Path, *, device: str) -> dict[str, Any]:
-    """Returns the scores of real clips and stills of the split val, in the form of a card."""
-    found = {}
-    for kind, folder in (("videos", CLIPS), ("pictures", STILLS)):
-        reals = Scores.of(kit, folder, "val", [scored(kit, weights, folder, "val", device=device)]).reals
-        scores = sorted(round(float(score), 4) for score in reals.scores[0])
-        found[kind] = {"real": scores, "people": len(set(reals.groups))}
-    return json.loads(json.dumps(found))
+    """Returns the calibration with real clips and stills of the split val, in the form of a card."""
+    place = choose_device(device)
+    loaded = load_network(weights, device=place)
+    fold_batch_norms(loaded.network)
+    folders = [str(kit.shards / name) for name in (CLIPS, STILLS)]
+    found = calibrate(score_reals(loaded, folders, split="val", device=place))
+    return {kind: one.as_dict() for kind, one in found.items()}
 
 
 if __name__ == "__main__":

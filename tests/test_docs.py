@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import pytest
 from api_surface import PACKAGES
+from mgst_cli.calibrate import calibrate
 from mgst_cli.data import data
 from mgst_cli.evaluate import evaluate
 from mgst_cli.export import export
@@ -24,11 +25,11 @@ DOCS = ROOT / "docs"
 # Words of options that mean what they mean everywhere. All other words of options are terms of the glossary.
 PLAIN = """
     accumulate adapter again allow at batch batches best blocks by clip columns config count data debug decay device
-    devices dim drop dry epochs every executor focal format from gamma heads image init input json kind level limit
-    lr metrics missing mix mlp model models momentum network no norm of optimizer output p path people per pictures
-    precision predictions pretrained quality radius range ratio reader retry robustness rows save scale scoring seed
-    set side single size skipped source src start strict target test threshold to training upsample val validate
-    verify version weight weights workers
+    devices dim drop dry epochs every executor explain focal format from gamma heads image init input json kind level
+    limit lr metrics missing mix mlp model models momentum network no norm of optimizer output p parts path people per
+    pictures precision predictions pretrained quality radius range ratio reader retry robustness rows save scale
+    scoring seed set side single size skipped source src start strict target test threshold to training upsample val
+    validate verify version weight weights workers
 """
 
 # The same for headings of the documentation. Pages about other projects and about data sets use the words of those.
@@ -65,7 +66,7 @@ def options() -> Iterator[str]:
             for child in command.commands.values():
                 yield from of(child)
 
-    for command in (data, train, evaluate, predict, export):
+    for command in (data, train, evaluate, predict, calibrate, export):
         yield from of(command)
     for table in Experiment().as_dict().values():
         if isinstance(table, dict):

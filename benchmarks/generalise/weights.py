@@ -60,7 +60,8 @@ def describe(kit: Kit, weights: Path, out: Path, *, device: str) -> dict[str, An
     if loaded.shortest == 1:
         parts["stills"] = scores(STILLS, "val")
     measured = {name: properties(kit, *PARTS[name]) for name in parts}
-    threshold = thresholds(val)
+    # The threshold that mgst-predict uses.
+    threshold = thresholds(val) if loaded.calibration() is None else np.array([loaded.threshold])
     kinds = of_kinds(test)
     low = kinds[ALL_SWAPS]["auc"][1]
     grid = np.linspace(0, 1, 51)

@@ -7,6 +7,7 @@ import time
 import click
 import pytest
 from click.testing import CliRunner
+from mgst_cli.calibrate import calibrate
 from mgst_cli.common.errors import interrupted_at_once, show_warning
 from mgst_cli.data import data
 from mgst_cli.evaluate import evaluate
@@ -16,7 +17,14 @@ from mgst_cli.train import train
 
 from mgst_data.core.errors import MgstWarning
 
-COMMANDS = {**data.commands, "mgst-train": train, "mgst-eval": evaluate, "mgst-predict": predict, "mgst-export": export}
+COMMANDS = {
+    **data.commands,
+    "mgst-train": train,
+    "mgst-eval": evaluate,
+    "mgst-predict": predict,
+    "mgst-calibrate": calibrate,
+    "mgst-export": export,
+}
 # Values that are valid until a file is opened.
 GIVEN = {
     "--src": "videos",
@@ -59,6 +67,7 @@ def test_required_parameters_of_each_command():
         "mgst-eval": set(),
         "mgst-predict": {"videos"},
         "mgst-export": {"--to"},
+        "mgst-calibrate": {"shards", "--weights"},
     }
 
 

@@ -111,7 +111,10 @@ def shards(tmp_path_factory):
     """Six real videos of four people, a still, and a fake."""
     out = tmp_path_factory.mktemp("reals") / "shards"
     records = [replace(record_of(f"r{i}", split="val"), target_key="one" if i < 3 else f"p{i}") for i in range(6)]
-    records += [record_of("still", split="val"), record_of("fake", label=1, split="val", method="m")]
+    records += [
+        replace(record_of("still", split="val"), target_key=""),
+        record_of("fake", label=1, split="val", method="m"),
+    ]
     with open_folder(out, CONFIG, records, videos_per_shard=20) as folder:
         for task in folder.missing(records):
             write_shard(out, task, extract=lambda r: [chunk_of(r, t=1 if r.key == "still" else 5, size=32)])
