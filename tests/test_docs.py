@@ -37,7 +37,7 @@ PLAIN_HEADINGS = """
     faceforensics faq for form from generalisation get give glossary gpu has have holds how i images import imports
     input install interrupt interruption is it json know left licence linter loader look loop losses made means
     measured memory mgst minutes much my name names need network next no not notebook often one options own parity
-    parts path people photos pictures plugging prediction prepare privacy python quick read repeat result results
+    parts path people photos pictures plugging prediction prepare privacy python quick read repeat report result results
     resume sample sequences sets settings several should skipped start steps stop table take ten that the them there
     three to train training tree tried tutorials two types use was were what where which who whole why with words
     work write wrong you your
