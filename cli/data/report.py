@@ -24,7 +24,7 @@ holds pictures of faces: keep it as private as the shards.
 @click.command(cls=Command, epilog=EPILOG)
 @click.argument("shards", nargs=-1, required=True)
 @options(
-    "Report",
+    "Output",
     option(
         "--out",
         type=click.Path(path_type=Path),

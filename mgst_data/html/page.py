@@ -120,12 +120,11 @@ def write_page(
         ImportError: if Jinja2 or a library of the scripts is not installed.
         OutputError: if a file cannot be written.
     """
-    look = {"package": package, "scripts": scripts, "styles": styles}
-    text = render_page(template, title=title, inline=inline, **look, **values)
+    text = render_page(template, package=package, title=title, scripts=scripts, styles=styles, inline=inline, **values)
     folder = path.parent if inline else path.parent / ASSETS
     with output_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    for name, data in {} if inline else _parts(**look).items():
+    for name, data in {} if inline else _parts(package, scripts, styles).items():
         if not _same(folder / name, data):
             write_atomic(folder / name, data)
     # File names need not be valid UTF-8.

@@ -58,7 +58,7 @@ def _histogram(tracks: Sequence[TrackFacts], name: str, title: str, unit: str, l
         spans = [f"{_short(a)} to {_short(b)}" for a, b in pairwise(limits)]
         places = 10 ** ((edges[:-1] + edges[1:]) / 2) if log else (edges[:-1] + edges[1:]) / 2
         traces.append(_trace(label, places.tolist(), counts.tolist(), spans, np.diff(limits).tolist()))
-    middle, low, high = np.median(values), *np.percentile(values, [5, 95])
+    low, middle, high = (float(np.percentile(values, share)) for share in (5, 50, 95))
     text = f"Median {_short(middle)}; 90 % of {len(known):,} tracks from {_short(low)} to {_short(high)}."
     return _chart(name, title, unit, traces, text, kind="log" if log else "linear")
 

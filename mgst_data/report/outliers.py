@@ -10,8 +10,8 @@ import numpy as np
 from mgst_data.report.tracks import TrackFacts
 
 # A value is an outlier if its robust z-score is above this: the distance from the median, in units of 1.4826 times the
-# median absolute deviation, which is the standard deviation of a normal distribution. Iglewicz and Hoaglin (1993) use 3.5
-# for single values. The limit is ours: each track has eight values.
+# median absolute deviation, which is the standard deviation of a normal distribution. Iglewicz and Hoaglin (1993) use
+# 3.5 for single values. The limit is ours: each track has eight values.
 LIMIT = 5.0
 _NORMAL = 1.4826
 # Fewer tracks have no meaningful spread.

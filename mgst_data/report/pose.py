@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-# Six points of a generic head: tip of the nose, chin, outer corners of the eyes, corners of the mouth. x to the right of
-# the picture, y down, z away from the camera; the unit does not matter. The proportions are from S. Mallick, "Head Pose
-# Estimation using OpenCV and Dlib" (2016).
+# Six points of a generic head: tip of the nose, chin, outer corners of the eyes, corners of the mouth. x to the right
+# of the picture, y down, z away from the camera; the unit does not matter. The proportions are from S. Mallick, "Head
+# Pose Estimation using OpenCV and Dlib" (2016).
 _POINTS_68 = [30, 8, 36, 45, 48, 54]
 _HEAD = np.array(
     [[0, 0, 0], [0, 330, 65], [-225, -170, 135], [225, -170, 135], [-150, 125, 125], [150, 125, 125]], dtype=np.float64

@@ -46,10 +46,10 @@ def wall_rows(
             partners[mine].append((videos[other], copy.share))
     rows = []
     for number, (track, scores) in enumerate(zip(tracks, unusual, strict=True)):
-        mine, remarks = partners[track.folder, track.key], notes.get((track.folder, track.key), ())
-        share = max((share for _, share in mine), default=0.0)
-        reasons = [DUPLICATE] * bool(mine) + [f"{OUTLIER}: {name}" for name in scores]
-        about = [f"possible duplicate of {other} ({part:.0%} of the compared frames)" for other, part in mine[:3]]
+        twins, remarks = partners[track.folder, track.key], notes.get((track.folder, track.key), ())
+        share = max((share for _, share in twins), default=0.0)
+        reasons = [DUPLICATE] * bool(twins) + [f"{OUTLIER}: {name}" for name in scores]
+        about = [f"possible duplicate of {other} ({part:.0%} of the compared frames)" for other, part in twins[:3]]
         about += [f"{name}: {score:g} robust standard deviations from the median" for name, score in scores.items()]
         about += [text for _, text in remarks]
         values = {

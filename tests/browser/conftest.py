@@ -22,7 +22,13 @@ def driver() -> Iterator[Chrome]:
         _unavailable(f"not installed: {', '.join(missing)}; run: apt-get install chromium chromium-driver")
     options = ChromeOptions()
     options.binary_location = str(paths["chromium"])
-    for argument in ("headless=new", "no-sandbox", "disable-dev-shm-usage", f"window-size={WIDE},{HEIGHT}"):
+    for argument in (
+        "headless=new",
+        "no-sandbox",
+        "disable-dev-shm-usage",
+        "force-prefers-reduced-motion",
+        f"window-size={WIDE},{HEIGHT}",
+    ):
         options.add_argument(f"--{argument}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     chrome = Chrome(options=options, service=Service(str(paths["chromedriver"])))

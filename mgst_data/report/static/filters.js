@@ -66,7 +66,9 @@ const start = async () => {
     update();
   };
   let typing;
-  $("filters").addEventListener("input", () => { clearTimeout(typing); typing = setTimeout(apply, 120); });
+  for (const kind of ["input", "change"]) {
+    $("filters").addEventListener(kind, () => { clearTimeout(typing); typing = setTimeout(apply, 120); });
+  }
   $("filters").addEventListener("reset", () => setTimeout(apply));
   $("filters").addEventListener("submit", (event) => event.preventDefault());
   const view = (asList) => {
@@ -79,7 +81,9 @@ const start = async () => {
   $("as-list").addEventListener("click", () => view(true));
   $("as-wall").addEventListener("click", () => view(false));
   reset(table.rows({ search: "applied", order: "applied" }).indexes().toArray());
+  performance.mark("filters");
   document.documentElement.dataset.ready = "";
 };
 paint();
+performance.mark("tiles");
 setTimeout(start);
