@@ -22,8 +22,12 @@ demo: $(VENV)/.installed-train
 	@echo "== demo: training a small network on its real videos and fakes made of them =="
 	$(BIN)/mgst-train $(DEMO)/shards --preset demo --out $(DEMO)/network
 	@echo "== demo: testing it on the fakes of other people, and on one video frame by frame =="
-	$(BIN)/mgst-eval $(DEMO)/shards --weights $(DEMO)/network --out $(DEMO)/evaluation
+	$(BIN)/mgst-eval $(DEMO)/shards --weights $(DEMO)/network --src $(DEMO)/videos --out $(DEMO)/evaluation
 	$(BIN)/mgst-predict $(DEMO)/videos/manipulated_sequences/Deepfakes/c23/videos/006_007.mp4 --weights $(DEMO)/network --out $(DEMO)/prediction
+	@echo "== demo: pages to open in a browser:"
+	@echo "   $(DEMO)/network/report.html      the training: curves, options, weights"
+	@echo "   $(DEMO)/evaluation/report.html   the test: tables, ROC, the worst errors"
+	@echo "   $(DEMO)/prediction/report.html   the video with its scores: play it, and click on the curve"
 	@echo "== demo: done. This network has seen four rendered people. It ranks the demo's fakes above its real videos, but"
 	@echo "   its scores are not calibrated (real ones may lie above 0.5), and they mean nothing for other videos."
 

@@ -37,7 +37,7 @@ from mgst_model.predict.process import RunProcess
 from ..common.inputs import Input, find_inputs
 from ..common.progress import Work, display
 from ..common.show import count, line
-from .show import folders_of, print_tracks, summary
+from .show import folders_of, print_tracks, shared_assets, summary
 from .threshold import Wanted
 
 FAILED, NO_FACE = 1, 3
@@ -98,7 +98,7 @@ def predict_all(
     inputs = [_fits(item, card) for item in find_inputs(videos, results=SCORES)]
     folders = folders_of(inputs, out, video=video)
     thresholds = [_threshold(card, item, wanted) for item in inputs]
-    written = {"video": video, "report": report}
+    written = {"video": video, "report": report, "assets": shared_assets(inputs, out)}
     if card.caution:
         line(f"note: {card.caution}", err=True)
     results: list[dict[str, Any]] = []
@@ -147,14 +147,14 @@ def _each(
     folders: Sequence[Path],
     thresholds: Sequence[float],
     results: list[dict[str, Any]],
-    written: Mapping[str, bool],
+    written: Mapping[str, Any],
     *,
     tables: bool,
     debug: bool,
 ) -> int:
     """Scores each input and appends its result to ``results``. Returns the exit code.
 
-    ``written`` says whether the annotated copy ("video") and the page ("report") are written.
+    ``written`` has the options of :meth:`VideoPrediction.save` that all inputs share.
 
     Raises:
         NoFaceError: if ``debug`` is set and a video has no face.
@@ -236,7 +236,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _scored(
-    detector: Detector, item: Input, folder: Path, threshold: float, place: str, written: Mapping[str, bool]
+    detector: Detector, item: Input, folder: Path, threshold: float, place: str, written: Mapping[str, Any]
 ) -> tuple[VideoPrediction, list[Path]]:
     """Scores one input. Returns its scores and the files that were written."""
     name = place + printable(Path(item.path).name)

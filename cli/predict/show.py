@@ -11,6 +11,7 @@ from rich.text import Text
 from mgst_data.core import UsageError
 from mgst_data.core.errors import printable
 from mgst_data.core.locations import is_url
+from mgst_data.html.page import ASSETS
 from mgst_data.preview.scores import CALLED_FAKE, CANNOT_SAY, NOT_CALLED_FAKE, clock
 from mgst_model.predict.prediction import SCORES, TIMELINE, VideoPrediction, rounded
 
@@ -55,6 +56,19 @@ def folders_of(inputs: Sequence[Input], out: Path | None, *, video: bool) -> lis
                 what = "the results would overwrite this input"
                 raise UsageError(what, where=folder / file, hint="choose another --out")
     return folders
+
+
+def shared_assets(inputs: Sequence[Input], out: Path | None) -> Path | None:
+    """Returns the folder of the scripts that all pages share; None if each page is a single file of 5 MB.
+
+    Args:
+        inputs: All inputs.
+        out: Value of ``--out``; None if it is not given.
+    """
+    roots = {item.root for item in inputs}
+    if len(inputs) < 2 or (out is None and (len(roots) > 1 or not inputs[0].root)):
+        return None
+    return (out or beside(str(inputs[0].root), "scores")) / ASSETS
 
 
 def summary(found: VideoPrediction, threshold: float, files: list[Path]) -> dict[str, Any]:

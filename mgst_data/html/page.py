@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mgst_data.core.errors import printable
+from mgst_data.html.links import link
 from mgst_data.shards.storage import output_errors, write_atomic
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def render_page(
     scripts: Sequence[str] = (),
     styles: Sequence[str] = (),
     inline: bool = False,
+    folder: str = ASSETS,
     **values: Any,
 ) -> str:
     """Renders a page.
@@ -68,7 +70,8 @@ def render_page(
         scripts: Scripts in the order in which they run: ``PLOTLY``, ``TABLES``, or files in the folder ``static`` of
             the package.
         styles: Style sheets in the folder ``static`` of the package.
-        inline: Whether scripts and styles are part of the page; otherwise the page names files in ``assets/``.
+        inline: Whether scripts and styles are part of the page; otherwise the page names files in a folder.
+        folder: Link to this folder.
         **values: Names that the template uses.
 
     Raises:
@@ -83,7 +86,7 @@ def render_page(
         .render(
             title=title,
             version=__version__,
-            folder=ASSETS,
+            folder=folder,
             styles=[name for name in parts if name.endswith(".css")],
             scripts=[name for name in parts if name.endswith(".js")],
             # A script that holds "</script" would end its element; none of these does.
@@ -102,6 +105,7 @@ def write_page(
     scripts: Sequence[str] = (),
     styles: Sequence[str] = (),
     inline: bool = False,
+    assets: Path | None = None,
     **values: Any,
 ) -> None:
     """Renders and writes a page. Its scripts and styles are written before it: a page that exists is complete.
@@ -114,19 +118,23 @@ def write_page(
         scripts: Scripts that the page needs.
         styles: Style sheets that the page needs.
         inline: Whether the page is one single file.
+        assets: Folder of scripts and styles if it is not, which several pages can share; None for ``assets`` beside
+            the page.
         **values: Names that the template uses.
 
     Raises:
         ImportError: if Jinja2 or a library of the scripts is not installed.
         OutputError: if a file cannot be written.
     """
-    text = render_page(template, package=package, title=title, scripts=scripts, styles=styles, inline=inline, **values)
-    folder = path.parent if inline else path.parent / ASSETS
-    with output_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    for name, data in {} if inline else _parts(package, scripts, styles).items():
-        if not _same(folder / name, data):
-            write_atomic(folder / name, data)
+    assets = assets or path.parent / ASSETS
+    look: dict[str, Any] = {"package": package, "scripts": scripts, "styles": styles}
+    text = render_page(template, title=title, inline=inline, folder=link(assets, path.parent), **look, **values)
+    for folder in (path.parent,) if inline else (path.parent, assets):
+        with output_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+    for name, data in {} if inline else _parts(**look).items():
+        if not _same(assets / name, data):
+            write_atomic(assets / name, data)
     # File names need not be valid UTF-8.
     write_atomic(path, text.encode("utf-8", "replace"))
 

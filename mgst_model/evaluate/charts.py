@@ -126,8 +126,11 @@ def auc_chart(name: str, title: str, evaluations: Sequence[Evaluation]) -> Chart
         if groups:
             names = [printable(group.name) for group in groups]
             traces.append(_bars(printable(one.model), names, found, number))
+    bars = sum(len(trace["x"]) for trace in traces)
     layout = {
         "barmode": "group",
+        # A single bar does not fill the chart.
+        "bargap": 0.25 if bars > 3 else 0.6,
         "shapes": [_line(xref="paper", x0=0, x1=1, y0=0.5, y1=0.5)],
         "xaxis": {"type": "category"},
         "yaxis": {"title": {"text": "AUC"}, "range": [0, 1.02]},

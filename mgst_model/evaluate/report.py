@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from mgst_model.evaluate.results import Results, of_all_groups
 from mgst_model.evaluate.robustness import robustness_rows
 from mgst_model.evaluate.tables import Row, comparison, group_rows, text
 from mgst_model.evaluate.worst import CropFinder, worst_videos
+from mgst_model.networks.checkpoint import caution_of
 
 REPORT = "report.html"
 # Of so many detectors, the page shows the worst errors.
@@ -57,6 +58,11 @@ def write_report(path: Path, results: Results, *, videos: Sequence[Path] = ()) -
             ("fake", len(first.select(label=1))),
             ("without a face", len(first.faceless())),
             ("threshold", f"{results.threshold:g}"),
+        ],
+        cautions=[
+            (printable(one.model), caution)
+            for one in results.predictions
+            if isinstance(known := one.info.get("network"), Mapping) and (caution := caution_of(known))
         ],
         seen=any(group.seen for some in results.evaluations.values() for one in some for group in one.groups),
         protocols=[_protocol(results, number) for number in range(len(results.protocols))],
@@ -139,14 +145,13 @@ def _error(
     score = video.score or 0.0
     places = [] if crop is None else [place for root in (*videos, Path()) if (place := root / crop.video).is_file()]
     return {
-        "key": video.key,
+        "name": video.key if crop is None else printable(crop.video),
         "about": ", ".join(filter(None, (video.dataset, video.method if video.label else "", video.compression))),
         "score": f"{score:.3f}",
         "wrong": (score > threshold) != bool(video.label),
         "seen": video.seen,
         "picture": "" if crop is None else f"data:image/jpeg;base64,{base64.b64encode(crop.jpeg).decode()}",
         "at": "" if crop is None else f"frame {crop.frame:,}, {crop.seconds:.2f} s",
-        "video": "" if crop is None else printable(crop.video),
         # Browsers begin to play at the time after "#t=".
         "link": f"{link(places[0], folder)}#t={crop.seconds:.2f}" if crop is not None and places else "",
     }

@@ -108,19 +108,28 @@ class NetworkCard:
     @property
     def caution(self) -> str:
         """Warning about the use of the network, or "" if the card has no reason for one."""
-        if self.info.get("experimental"):
-            return f"this network is experimental, do not base decisions on it: {self.info['experimental']}"
-        known = self.info.get("trained_on")
-        if not isinstance(known, Mapping):
-            return ""
-        sets, people = known.get("real_videos"), known.get("people")
-        if isinstance(sets, Mapping) and set(sets) == {DEMO}:
-            what = "the rendered demo set"
-        elif isinstance(people, int) and people < FEW_PEOPLE:
-            what = f"{people:,} {'person' if people == 1 else 'people'}"
-        else:
-            return ""
-        return f"this network was trained on {what} only: do not rely on its scores for other videos"
+        return caution_of(self.info)
+
+
+def caution_of(info: Mapping[str, Any]) -> str:
+    """Returns the warning about the use of a network, or "".
+
+    Args:
+        info: Facts about the network, from its card.
+    """
+    if info.get("experimental"):
+        return f"this network is experimental, do not base decisions on it: {info['experimental']}"
+    known = info.get("trained_on")
+    if not isinstance(known, Mapping):
+        return ""
+    sets, people = known.get("real_videos"), known.get("people")
+    if isinstance(sets, Mapping) and set(sets) == {DEMO}:
+        what = "the rendered demo set"
+    elif isinstance(people, int) and people < FEW_PEOPLE:
+        what = f"{people:,} {'person' if people == 1 else 'people'}"
+    else:
+        return ""
+    return f"this network was trained on {what} only: do not rely on its scores for other videos"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

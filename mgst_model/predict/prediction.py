@@ -296,6 +296,7 @@ class VideoPrediction:
         threshold: float | None = None,
         video: bool = True,
         report: bool = True,
+        assets: Path | None = None,
         saw: Saw = lambda _: None,
     ) -> list[Path]:
         """Writes ``scores.json`` and ``report.html``; for a video also ``timeline.png`` and ``STEM.mp4``.
@@ -307,7 +308,8 @@ class VideoPrediction:
             stem: Name of the annotated file without suffix; "" for the name of the video.
             threshold: A score above it counts as fake; None for that of the network.
             video: Whether to write the annotated video or picture.
-            report: Whether to write the page. It plays the video, so it is only complete beside the original.
+            report: Whether to write the page. It plays the original where a browser can, from where it is now.
+            assets: Folder of scripts that the pages of several videos share; None for a page in a single file, 5 MB.
             saw: Called at intervals with the number of frames that have been drawn.
 
         Returns:
@@ -338,7 +340,7 @@ class VideoPrediction:
                     write_atomic(files[-1], encode_image(picture, image_format="png"))
         if report:
             annotated = files[-1] if video else None
-            files.append(self._report(folder, files, annotated, threshold, found, saw))
+            files.append(self._report(folder, files, annotated, threshold, found, assets, saw))
         return files
 
     def _report(
@@ -348,6 +350,7 @@ class VideoPrediction:
         annotated: Path | None,
         threshold: float,
         found: MomentPictures,
+        assets: Path | None,
         saw: Saw,
     ) -> Path:
         """Writes the page, and returns its path. Without an annotated copy, the video is read for the pictures."""
@@ -365,6 +368,7 @@ class VideoPrediction:
             found=found,
             meaning=self._explained(threshold),
             files=files,
+            assets=assets,
         )
         return folder / REPORT
 

@@ -63,8 +63,9 @@ def write_report(
     found: MomentPictures,
     meaning: Sequence[str],
     files: Sequence[Path],
+    assets: Path | None,
 ) -> None:
-    """Writes the page of a scored video as a single file; the video itself is another file.
+    """Writes the page of a scored video. The video itself is another file.
 
     Args:
         path: File of the page.
@@ -74,6 +75,7 @@ def write_report(
         found: Frames with the highest and lowest scores.
         meaning: Sentences about what the score means.
         files: Other result files in the same folder.
+        assets: Folder of scripts that several pages share; None for a single file.
 
     Raises:
         ImportError: if Jinja2 or Plotly is not installed.
@@ -88,7 +90,8 @@ def write_report(
         title=printable(Path(about["video"]).name),
         scripts=(PLOTLY, "prediction.js") if about["seconds"] else ("prediction.js",),
         styles=("prediction.css",),
-        inline=True,
+        inline=assets is None,
+        assets=assets,
         about=about,
         main=main,
         faces=[_face(track, number, about) for number, track in enumerate(tracks)],

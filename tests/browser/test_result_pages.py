@@ -64,8 +64,8 @@ def training(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = {"shards": "shards", **Experiment().as_dict()}
     settings["train"] = {**settings["train"], "lr": 0.123}
     (folder / "config.json").write_text(json.dumps(settings))
-    steps = [{"step": n, "epoch": (n - 1) // 1000, "rate": 1e-3, "total": 2 - n / 5000, "patch": 1.0, "seconds_data": 0.1}
-             for n in range(1, 4001)]  # fmt: skip
+    fixed = {"rate": 1e-3, "patch": 1.0, "seconds_data": 0.1}
+    steps = [{"step": n, "epoch": (n - 1) // 1000, "total": 2 - n / 5000, **fixed} for n in range(1, 4001)]
     write_table(folder / "steps.csv", steps)
     rows = [{"step": 1000 * (n + 1), "epoch": n, "auc": auc, "loss": 1 - auc, "best": int(n < 2)}
             for n, auc in enumerate((0.6, 0.8, 0.7, 0.75))]  # fmt: skip

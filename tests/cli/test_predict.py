@@ -200,7 +200,9 @@ def test_videos_of_one_name_do_not_overwrite_each_other(mgst_predict, talk, tmp_
         (tmp_path / folder / "talk.mp4").write_bytes(talk.read_bytes())
     result = mgst_predict(*tmp_path.glob("*/talk.mp4"), "--no-video", "--out", tmp_path / "out")
     assert result.exit_code == 0
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["talk-scores", "talk-scores-2"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["assets", "talk-scores", "talk-scores-2"]
+    # The pages share their scripts.
+    assert 'src="../assets/plotly.min.js"' in (tmp_path / "out" / "talk-scores" / "report.html").read_text()
 
 
 def test_windows_may_overlap_but_not_skip_frames(mgst_predict, talk, tmp_path):
@@ -248,7 +250,7 @@ def test_inputs_that_cannot_be_scored_do_not_stop_the_others(mgst_predict, tmp_p
     videos = json.loads(result.stdout)["videos"]
     reasons = ["empty_file", "single_picture", None, "missing", "missing"]
     assert [video.get("reason") for video in videos] == reasons
-    assert [path.name for path in out.iterdir()] == ["nod-scores"]
+    assert sorted(path.name for path in out.iterdir()) == ["assets", "nod-scores"]
     assert len(result.stderr.splitlines()) == 4
     tally = mgst_predict(nod, empty, "--out", out, "--no-video").stdout.splitlines()[-1]
     assert tally in ("2 inputs: 1 fake, 1 empty_file", "2 inputs: 1 not called fake, 1 empty_file")
