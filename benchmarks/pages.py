@@ -12,12 +12,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import meaning_page
 from _common import RESULTS
 from generalise import page
 
 ROOT = Path(__file__).parents[1]
 README, BENCHMARKS = ROOT / "README.md", ROOT / "docs" / "benchmarks.md"
 SHARE = ROOT / "docs" / "share.md"
+MEANING = ROOT / "docs" / "scores.md"
 GENERALISE, CARD = ROOT / "docs" / "generalise.md", ROOT / "docs" / "model_card.md"
 
 
@@ -156,6 +158,7 @@ def pages() -> dict[Path, str]:
         },
         GENERALISE: generalise_parts(),
         SHARE: {"export": export_table(loaded("export"))},
+        MEANING: {"meaning": meaning_page.figures(loaded("calibration"), loaded("maps"))},
         CARD: page.card(loaded("weights"), RESULTS / "weights.png", CARD),
     }
     return {path: _replaced(path.read_text(), tables) for path, tables in parts.items()}

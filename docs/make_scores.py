@@ -69,7 +69,7 @@ def _scores(found: VideoPrediction) -> UInt8[ndarray, "h w 3"]:
     axes.set_title("\n".join(meaning.sentences[:1] + meaning.sentences[-2:]), fontsize=9, loc="left", wrap=True)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
-    axes.legend(loc="upper right", fontsize=9)
+    figure.legend(loc="outside lower center", ncols=3, fontsize=9, frameon=False)
     made = io.BytesIO()
     figure.savefig(made, format="png")
     drawn: UInt8[ndarray, "h w 3"] = np.asarray(Image.open(made).convert("RGB"))

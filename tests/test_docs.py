@@ -34,15 +34,15 @@ PLAIN = """
 
 # The same for headings of the documentation. Pages about other projects and about data sets use the words of those.
 PLAIN_HEADINGS = """
-    a access after an and another architecture are at bad before benchmarks blended built by can central check checked
-    chosen collection comparison concepts dag data do does evaluate evaluation every existing extract extraction
-    faceforensics faq files for form from generalisation get give glossary gpu has have holds how i images import
-    imports input install interrupt interruption is it json know left licence linter loader look loop losses made
-    means measured memory mgst minutes much my name names need network next no not notebook often one options own
-    parity parts path people photos pictures plugging prediction prepare privacy program python quick read repeat
-    report result results resume sample save sequences sets settings several share should skipped smaller start steps
-    stop table take ten that the them there three to train training tree tried tutorials two types use was were what
-    where which who whole why with words work write wrong you your
+    a access after an and another architecture are at bad before benchmarks blended built by calibrate can central
+    check checked chosen collection comparison concepts dag data do does evaluate evaluation every existing extract
+    extraction faceforensics faq files for form from generalisation get give given glossary gpu has have high holds
+    how i images import imports input install interrupt interruption is it json know left licence linter loader look
+    loop losses made means measured memory mgst minutes much my name names need network next no not notebook often one
+    options own parity parts path people photos pictures plugging prediction prepare privacy program python quick read
+    repeat report result results resume sample save sequences sets settings several share should skipped smaller start
+    steps stop table take ten that the them there three to train training tree tried tutorials two types use was well
+    were what when where which who whole why with words work write wrong you your
 """
 FOREIGN = ("changelog.md", "contributing.md", "gallery.md", "papers.md", "reproduce.md")
 
