@@ -45,6 +45,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "stride": {"length": 4, "stride_range": (2, 2)},
     "gaussian_blur": {"sigma_range": (1.5, 2.0)},
     "gaussian_noise": {"sigma_range": (0.04, 0.05)},
+    "rescale": {"factor_range": (2.5, 3.5)},
+    "unsharp_mask": {"sigma_range": (1.5, 2.5), "amount_range": (0.9, 1.0)},
+    "smooth_skin": {"sigma_range": (0.05, 0.06)},
     "jpeg": {"quality_range": (40, 50)},
     "block_codec": {"qp_range": (36, 40)},
     "freeze": {"length_range": (4, 5)},
@@ -52,7 +55,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "time_mask": {"share_range": (0.3, 0.48)},
 }
 FAMILIES = {
-    "photometric": "Colour, blur and noise",
+    "photometric": "Colour",
+    "quality": "Sharpness, resolution and noise",
     "compression": "Compression",
     "geometric": "Geometry",
     "temporal": "Frames",

@@ -61,6 +61,7 @@ def test_required_parameters_of_each_command():
         "inspect": {"shards"},
         "sheet": {"shards"},
         "people": {"shards"},
+        "report": {"shards"},
         "preview-blend": {"video"},
         "demo": set(),
         "mgst-train": set(),  # shards, or a configuration with sources

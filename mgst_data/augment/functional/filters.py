@@ -31,7 +31,12 @@ def gaussian(frames: Float[Tensor, "n t 3 h w"], sigma: Float[Tensor, " n"]) -> 
 
 
 def correlate(frames: Float[Tensor, "n t 3 h w"], kernel: Float[Tensor, "n y x"]) -> Float[Tensor, "n t 3 h w"]:
-    """Correlates each segment with its own kernel of odd sides. Border pixels are repeated."""
+    """Correlates each segment with its own kernel. Border pixels are repeated.
+
+    Args:
+        frames: Frames to filter.
+        kernel: Kernel of each segment, with odd sides.
+    """
     n, t, c, h, w = frames.shape
     y, x = kernel.shape[1] // 2, kernel.shape[2] // 2
     padded = functional.pad(frames.reshape(n * t, c, h, w), (x, x, y, y), mode="replicate")
@@ -42,7 +47,12 @@ def correlate(frames: Float[Tensor, "n t 3 h w"], kernel: Float[Tensor, "n y x"]
 
 
 def box_mean(frames: Float[Tensor, "n t 3 h w"], radius: int) -> Float[Tensor, "n t 3 h w"]:
-    """Computes means over squares with sides of 2 radius + 1, at the border over the part inside the picture."""
+    """Computes means over squares, at the border over the part inside the picture.
+
+    Args:
+        frames: Frames to filter.
+        radius: The sides of the squares are 2 radius + 1 pixels.
+    """
     flat = frames.flatten(0, 1)
     return functional.avg_pool2d(flat, 2 * radius + 1, 1, radius, count_include_pad=False).reshape(frames.shape)
 
