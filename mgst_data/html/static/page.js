@@ -31,6 +31,9 @@ const mgst = (() => {
     target[last] = value;
   };
 
+  // Large libraries load last, so that the page is there before them.
+  const library = typeof Plotly === "undefined" ? new Promise((done) => document.addEventListener("DOMContentLoaded", done)) : Promise.resolve();
+
   // Draws a chart once. Resolves to its element, which then has the events of Plotly.
   const draw = (name) => {
     if (!drawn.has(name)) {
@@ -40,7 +43,7 @@ const mgst = (() => {
       full.font = { family: getComputedStyle(document.body).fontFamily, size: 12, ...full.font };
       for (const [path, value] of Object.entries(theme(full))) put(full, path, value);
       const options = { responsive: true, displayModeBar: false };
-      drawn.set(name, Plotly.newPlot(document.getElementById(name), traces, full, options));
+      drawn.set(name, library.then(() => Plotly.newPlot(document.getElementById(name), traces, full, options)));
     }
     return drawn.get(name);
   };

@@ -76,7 +76,7 @@ const start = async () => {
     $("wall").hidden = asList;
     $("as-list").setAttribute("aria-pressed", asList);
     $("as-wall").setAttribute("aria-pressed", !asList);
-    if (asList) { table.columns.adjust(); table.scroller.measure(); } else paint();
+    if (asList) { table.columns.adjust(); table.scroller.measure(); } else layOut();
   };
   $("as-list").addEventListener("click", () => view(true));
   $("as-wall").addEventListener("click", () => view(false));
@@ -84,6 +84,6 @@ const start = async () => {
   performance.mark("filters");
   document.documentElement.dataset.ready = "";
 };
-paint();
+layOut();
 performance.mark("tiles");
-setTimeout(start);
+document.addEventListener("DOMContentLoaded", () => setTimeout(start));

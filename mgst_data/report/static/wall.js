@@ -13,61 +13,92 @@ const percent = (value) => `${+(100 * value).toFixed(2)} %`;
 const known = (value, unit = "") => (value === null || value === 0 && unit === " fps" ? "unknown" : `${value}${unit}`);
 
 // One thumbnail of a sprite sheet.
-const sprite = (number) => {
+const showThumbnail = (made, number) => {
   const [x, y] = [number % grid, Math.floor(number / grid) % grid];
-  const style = `background-image: url(sheets/${Math.floor(number / (grid * grid))}.jpg); background-position: ${-x * thumbnail}px ${-y * thumbnail}px`;
-  return element("span", { class: "sprite", style });
+  made.style.backgroundImage = `url(sheets/${Math.floor(number / (grid * grid))}.jpg)`;
+  made.style.backgroundPosition = `${-x * thumbnail}px ${-y * thumbnail}px`;
+  return made;
 };
+const sprite = (number) => showThumbnail(element("span", { class: "sprite" }), number);
 
-// The wall. `order` holds the numbers of the tracks that match, sorted. Only tiles in view, and two rows around, exist.
+// The wall. `order` holds the numbers of the tracks that match, sorted. Only tiles in view, and two rows around, exist;
+// a tile that leaves the view is used again.
 const WIDTH = 134, HEIGHT = 172, AROUND = 2;
 let order = rows.map((_, number) => number).sort((a, b) => rows[b][at.attention] - rows[a][at.attention]);
 let perRow = 1, current = 0;
-const live = new Map();
+const live = new Map(), spare = [];
 
-const tile = (place) => {
+const newTile = () => {
+  const button = element("button", { type: "button", tabindex: -1 }, element("span", { class: "sprite" }),
+    element("span", { class: "name" }, element("bdi")), element("span", { class: "meta" }, element("b"), element("span")));
+  return element("div", { role: "listitem" }, button);
+};
+
+const fill = (made, place) => {
   const row = rows[order[place]], fake = row[at.label] === "fake", odd = row[at.reasons].length > 0;
-  const button = element("button", { type: "button", class: `tile${fake ? " fake" : ""}${odd ? " odd" : ""}`, tabindex: -1, "data-track": row[at.number],
-    "aria-label": `${row[at.video]}, track ${row[at.track]}, ${row[at.label]}, ${row[at.method]}, face ${row[at.face]} pixels${odd ? `, ${row[at.reasons].join(", ")}` : ""}` });
-  const name = element("span", { class: "name", title: row[at.video] }, element("bdi", {}, row[at.video]));
-  const meta = element("span", { class: "meta" }, element("b", {}, fake ? row[at.method] : "real"), `${Math.round(row[at.face])} px`);
-  button.append(sprite(row[at.number]), name, meta);
-  button.title = row[at.reasons].join(", ");
-  return element("div", { role: "listitem", "aria-setsize": order.length, "aria-posinset": place + 1 }, button);
+  const button = made.firstChild, [picture, name, meta] = button.children;
+  made.setAttribute("aria-setsize", order.length);
+  made.setAttribute("aria-posinset", place + 1);
+  made.style.left = `${6 + (place % perRow) * WIDTH}px`;
+  made.style.top = `${6 + Math.floor(place / perRow) * HEIGHT}px`;
+  button.className = `tile${fake ? " fake" : ""}${odd ? " odd" : ""}`;
+  button.dataset.track = row[at.number];
+  button.title = [row[at.video], ...row[at.reasons]].join(", ");
+  button.setAttribute("aria-label", `${row[at.video]}, track ${row[at.track]}, ${row[at.label]}, ${row[at.method]}, face ${row[at.face]} pixels${odd ? `, ${row[at.reasons].join(", ")}` : ""}`);
+  showThumbnail(picture, row[at.number]);
+  name.firstChild.textContent = row[at.video];
+  meta.firstChild.textContent = fake ? row[at.method] : "real";
+  meta.lastChild.textContent = `${Math.round(row[at.face])} px`;
+  return made;
 };
 
 const paint = () => {
+  const wall = $("wall"), { scrollTop, clientHeight } = wall;
+  const top = Math.floor(scrollTop / HEIGHT);
+  const first = Math.max(0, (top - AROUND) * perRow);
+  const last = Math.min(order.length, (Math.ceil((scrollTop + clientHeight) / HEIGHT) + AROUND) * perRow);
+  for (const [place, made] of live) {
+    if (place >= first && place < last) continue;
+    live.delete(place);
+    // The focus must not move to another track.
+    if (made.contains(document.activeElement)) made.remove();
+    else spare.push(made);
+  }
+  for (let place = first; place < last; place += 1) {
+    if (!live.has(place)) {
+      const made = fill(spare.pop() ?? newTile(), place);
+      live.set(place, made);
+      if (!made.isConnected) $("tiles").append(made);
+    }
+  }
+  while (spare.length) spare.pop().remove();
+  // One tile takes the focus of the Tab key: the one that had it last, or the first in view.
+  const inView = live.has(current) ? current : Math.min(Math.max(0, top * perRow), order.length - 1);
+  for (const [place, made] of live) {
+    const index = place === inView ? 0 : -1;
+    if (made.firstChild.tabIndex !== index) made.firstChild.tabIndex = index;
+  }
+};
+
+// Places all tiles again: after filters, sorting, and changes of the window.
+const layOut = () => {
   const wall = $("wall");
+  if (!wall.clientWidth) return; // hidden
   perRow = Math.max(1, Math.floor((wall.clientWidth - 4) / WIDTH));
   const height = Math.ceil(order.length / perRow) * HEIGHT + 8;
   $("tiles").style.height = `${height}px`;
   wall.style.maxHeight = `${Math.max(height, HEIGHT) + 2}px`;
-  const top = Math.floor(wall.scrollTop / HEIGHT);
-  const first = Math.max(0, (top - AROUND) * perRow);
-  const last = Math.min(order.length, (Math.ceil((wall.scrollTop + wall.clientHeight) / HEIGHT) + AROUND) * perRow);
-  for (const [place, made] of live) {
-    if (place < first || place >= last) { made.remove(); live.delete(place); }
-  }
-  for (let place = first; place < last; place += 1) {
-    if (!live.has(place)) {
-      live.set(place, tile(place));
-      $("tiles").append(live.get(place));
-    }
-    live.get(place).style.transform = `translate(${6 + (place % perRow) * WIDTH}px, ${6 + Math.floor(place / perRow) * HEIGHT}px)`;
-  }
-  // One tile takes the focus of the Tab key: the one that had it last, or the first in view.
-  const inView = live.has(current) ? current : Math.min(Math.max(0, top * perRow), order.length - 1);
-  for (const [place, made] of live) made.firstChild.tabIndex = place === inView ? 0 : -1;
+  live.forEach((made) => made.remove());
+  live.clear();
+  paint();
 };
 
 const reset = (numbers) => {
   order = numbers;
   current = 0;
-  live.forEach((made) => made.remove());
-  live.clear();
   $("wall").scrollTop = 0;
   $("count").textContent = `${order.length.toLocaleString("en")} of ${rows.length.toLocaleString("en")} tracks`;
-  paint();
+  layOut();
 };
 
 const focusTile = (place) => {
@@ -95,7 +126,8 @@ let waiting = false;
 $("wall").addEventListener("scroll", () => {
   if (!waiting) { waiting = true; requestAnimationFrame(() => { waiting = false; paint(); }); }
 }, { passive: true });
-new ResizeObserver(paint).observe($("wall"));
+let width = 0;
+new ResizeObserver(() => { if ($("wall").clientWidth !== width) { width = $("wall").clientWidth; layOut(); } else paint(); }).observe($("wall"));
 
 // Film strips. A script of each track calls film(); pages of files cannot read other data.
 const strips = new Map();
