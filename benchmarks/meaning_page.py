@@ -34,7 +34,7 @@ def _coverage(found: Mapping[str, Any]) -> str:
     known = next(iter(found.values()))["calibration"]
     lines += ["", f"The clips of val are {known['videos']} of {known['people']} people: the smallest p-value is "
               f"{1 / (known['people'] + 1):.3f}. Brackets are 95 % intervals over people. Halves: people divided at "
-              "random many times, one half calibrates, one video of each person of the other half is measured."]  # fmt: skip
+              "random many times, one half calibrates, a video of each person of the other is measured."]  # fmt: skip
     return "\n".join(lines)
 
 
@@ -50,7 +50,7 @@ def _maps(found: Mapping[str, Any]) -> str:
     for preset, rows in found.items():
         if isinstance(rows, Mapping):
             lines += [
-                f"| {preset}, {what} ({rows[row]['blends']}) | {' | '.join(_share(rows[row][name]) for name in names)} |"
+                f"| {preset}, {what} ({rows[row]['blends']}) | {' | '.join(_share(rows[row][n]) for n in names)} |"
                 for row, what in (("all", "all"), ("above_threshold", "called fake"))
             ]
     hits = [rows["all"] for rows in found.values() if isinstance(rows, Mapping)]
