@@ -59,7 +59,7 @@ def _maps(found: Mapping[str, Any]) -> str:
         "They hit more often than the map of another blend: they show where this blend is."
         if better
         else "They hit more often than a random point, but not more often than the middle of the crop or the map of "
-        "another blend: they show that the network looks at the face, not where this blend is. Do not read more into them."
+        "another blend: they show that the network looks at the face, not where this blend is."
     )
     ranks = ", ".join(f"{row['correlation_with_randomised'][0]:+.2f}" for row in hits)
     return "\n".join([*lines, "", f"{where} With shuffled weights the maps change (rank correlation {ranks})."])
