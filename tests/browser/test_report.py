@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from browser.browsing import check_page, emulated, errors, open_page, violations, wait
@@ -15,6 +16,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select
 
 from mgst_data.report import write_report
+from mgst_data.report.charts import track_charts
 
 COUNT = len(REAL) + len(FAKE)
 READY = "document.documentElement.dataset.ready !== undefined"
@@ -23,8 +25,10 @@ FILM = "document.querySelectorAll('#film-frames svg').length"
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page with its first two charts: drawing all of them takes most of the time of these tests."""
     shards, root = write_folder(tmp_path_factory.mktemp("browsed"))
-    return write_report(shards, shards.parent / "report", roots=[str(root)], frames=4, side=48, workers=1).page
+    with mock.patch("mgst_data.report.write.track_charts", lambda tracks: track_charts(tracks)[:2]):
+        return write_report(shards, shards.parent / "report", roots=[str(root)], frames=4, side=48, workers=1).page
 
 
 @pytest.fixture
