@@ -19,9 +19,9 @@ PICTURES = Path(__file__).with_name("pages")
 WIDTH, QUALITY = 1000, 80
 # Of each picture: the page below the folder of the demo, the height of the window, and what to do before.
 PAGES = {
-    "prediction": ("prediction/report.html", 1130, "document.getElementById('media').currentTime = 1.02"),
-    "evaluation": ("evaluation/report.html", 960, "document.getElementById('scores').scrollIntoView()"),
-    "training": ("network/report.html", 1030, ""),
+    "prediction": ("prediction/report.html", 1180, "document.getElementById('media').currentTime = 1.02"),
+    "evaluation": ("evaluation/report.html", 1230, "document.getElementById('scores').scrollIntoView()"),
+    "training": ("network/report.html", 1000, ""),
 }
 
 
