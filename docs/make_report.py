@@ -1,6 +1,6 @@
 """Draws ``docs/gallery/report.webp``: the wall and a film strip of a report on the demo data set.
 
-python docs/make_report.py             # needs Chromium with its driver, and about a minute
+python docs/make_report.py             # needs Chromium with its driver, and about two minutes
 """
 
 from __future__ import annotations
@@ -28,10 +28,14 @@ def main() -> None:
     """Renders, extracts, writes the report, and takes two pictures."""
     with TemporaryDirectory() as folder:
         videos, shards = Path(folder, "demo"), Path(folder, "shards")
-        render_demo(videos, people=8, frames=24)
-        extract(scan_dataset(videos), ExtractConfig(masks=True), shards)
-        page = write_report(shards, Path(folder, "report"), frames=6).page
-        pictures = screenshots(page)
+        render_demo(videos)
+        extract(scan_dataset(videos, masks=True), ExtractConfig(masks=True), shards)
+        pictures = screenshots(write_report(shards, Path(folder, "report"), frames=6).page)
+    save(pictures)
+
+
+def save(pictures: list[Image.Image]) -> None:
+    """Writes the pictures below each other."""
     both = Image.new("RGB", (WIDTH, sum(picture.height for picture in pictures)))
     top = 0
     for picture in pictures:
