@@ -159,13 +159,8 @@ class Calibration:
         Args:
             condition: The condition. A side that is no reason for doubt has no limit.
         """
-        values = self.conditions.get(condition.name)
-        low, high = -np.inf, np.inf
-        if values and condition.low:
-            low = min(value for value in values if self._tail(condition.name, value, upper=False) >= BEYOND)
-        if values and condition.high:
-            high = max(value for value in values if self._tail(condition.name, value, upper=True) >= BEYOND)
-        return Limits(float(low), float(high))
+        low, high = self._extremes.get(condition.name, Limits(-np.inf, np.inf))
+        return Limits(low if condition.low else -np.inf, high if condition.high else np.inf)
 
     def doubts(self, values: Mapping[str, float], *, kind: str = "videos") -> tuple[str, ...]:
         """Says why a score cannot be compared with those of the calibration: the video is unlike its videos.
@@ -210,6 +205,19 @@ class Calibration:
         column = np.asarray(self.conditions[name], dtype=np.float64)
         beyond = column >= value if upper else column <= value
         return float(self._weight[beyond].sum()) / self.people
+
+    @cached_property
+    def _extremes(self) -> dict[str, Limits]:
+        """Smallest and largest value of each condition with 1 % of the weight at least as extreme."""
+        found = {}
+        for name, values in self.conditions.items():
+            column = np.asarray(values, dtype=np.float64)
+            order = np.argsort(column, kind="stable")
+            share = self._weight[order] / self.people
+            low = int((share.cumsum() >= BEYOND - 1e-9).argmax())
+            high = int((share[::-1].cumsum() >= BEYOND - 1e-9).argmax())
+            found[name] = Limits(float(column[order][low]), float(column[order][::-1][high]))
+        return found
 
     @cached_property
     def _weight(self) -> Floats:
