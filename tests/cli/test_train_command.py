@@ -111,6 +111,8 @@ def test_stopped_training_continues_with_the_same_command(mgst_train, shards, co
     assert "epoch 1: validation AUC" in result.stderr
     assert steps_of(out) == list(range(1, 41))
     told = json.loads(result.stdout)
+    assert "best validation AUC" in (out / "report.html").read_text()
+    assert told["report"] == str(out / "report.html")
     assert told["weights"] == str(out / "best.safetensors")
     assert (told["step"], told["epoch"]) == (40, 0)
     loaded = load_network(out)
