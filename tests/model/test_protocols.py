@@ -157,7 +157,7 @@ def test_a_table_of_one_detector_has_all_metrics():
     lines = markdown(rows).splitlines()
     assert lines[0] == "| group | auc | ap | eer | accuracy | tpr_at_1 | tpr_at_5 | real | fake | no face |"
     assert lines[1].startswith("| :-- | --: |")
-    assert lines[2] == "| Deepfakes | - | - | - | - | - | - | 0 |"
+    assert lines[2] == "| Deepfakes | - | - | - | - | - | - | - | - | 0 |"
     assert len(group_rows(evaluate(predictions(), Protocol(name="", description="", groups=TWO.groups[:1])))) == 1
 
 
