@@ -156,11 +156,14 @@ class Calibration:
     def limits(self, condition: Condition) -> Limits:
         """Returns the limits of a condition: 1 % of the weight of the calibration videos is beyond each of them.
 
+        With few people, these are the smallest and the largest value. The lower one is divided by the slack of the
+        condition.
+
         Args:
             condition: The condition. A side that is no reason for doubt has no limit.
         """
         low, high = self._extremes.get(condition.name, Limits(-np.inf, np.inf))
-        return Limits(low if condition.low else -np.inf, high if condition.high else np.inf)
+        return Limits(low / condition.slack if condition.low else -np.inf, high if condition.high else np.inf)
 
     def doubts(self, values: Mapping[str, float], *, kind: str = "videos") -> tuple[str, ...]:
         """Says why a score cannot be compared with those of the calibration: the video is unlike its videos.
@@ -179,7 +182,8 @@ class Calibration:
                 continue
             low, high = self.limits(condition)
             if value < low:
-                found.append(condition.says(condition.low, value, f"99 % of the calibration {kind}: at least", low))
+                compared = f"99 % of the calibration {kind}: at least" if condition.slack == 1 else "needed: at least"
+                found.append(condition.says(condition.low, value, compared, low))
             elif value > high:
                 found.append(condition.says(condition.high, value, f"99 % of the calibration {kind}: at most", high))
         return tuple(found)

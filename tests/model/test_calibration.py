@@ -72,6 +72,12 @@ def test_a_threshold_holds_its_rate_and_no_lower_one_does(rate):
     assert all(known.p_value(np.nextafter(score, 1)) > rate for score in lower)
 
 
+def test_a_quarter_of_the_frames_of_the_calibration_is_enough():
+    known = Calibration((0.1, 0.9), 2, (0, 1), {"frames": (80.0, 120.0)})
+    assert known.doubts({"frames": 20}) == ()
+    assert known.doubts({"frames": 19}) == ("the face is visible too briefly (19 frames; needed: at least 20)",)
+
+
 def test_a_threshold_that_too_few_people_can_hold_is_an_error():
     with pytest.raises(ValueError, match=r"3 people can hold false-positive rates from 25.0%"):
         BY_PERSON.threshold(0.2)
