@@ -153,7 +153,7 @@ def test_without_a_network_the_answer_comes_at_once_and_says_what_to_do(closed, 
     with pytest.raises(UsageError, match="the hub is unreachable") as caught:
         opened(weights).push_to_hub("ann/det")
     assert "save_pretrained" in caught.value.hint
-    assert time.perf_counter() - begin < 3
+    assert time.perf_counter() - begin < 10  # 2 s, and room for a busy machine; without the limit it is minutes
 
 
 def test_a_hub_that_never_answers_counts_as_unreachable(monkeypatch, tmp_path):
@@ -162,7 +162,7 @@ def test_a_hub_that_never_answers_counts_as_unreachable(monkeypatch, tmp_path):
         begin = time.perf_counter()
         with pytest.raises(UsageError, match="timed out"):
             read_card("hf://ann/det")
-        assert time.perf_counter() - begin < 3
+        assert time.perf_counter() - begin < 10  # 2 s, and room for a busy machine; without the limit it is minutes
 
 
 def test_places_of_weights_are_told_apart(weights, tmp_path, closed):
