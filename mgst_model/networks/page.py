@@ -147,7 +147,7 @@ def _figures(card: NetworkCard) -> Iterator[str]:
     for picture, kind in ((False, "videos"), (True, "pictures")):
         known = card.calibration(picture=picture)
         if known is not None:
-            score, count = known.threshold(FALSE_POSITIVES), f"{len(known.real):,} real {kind}"
-            people = f"{known.people:,} people that it was not trained on"
-            yield f"- At most {100 * FALSE_POSITIVES:g} % of {count} ({people}) score above {score:.2f}."
+            rate = max(FALSE_POSITIVES, known.lowest_rate)
+            count = f"{len(known.real):,} real {kind} of {known.people:,} people that it was not trained on"
+            yield f"- At most {100 * rate:.2g} % of {count} score above {known.threshold(rate):.2f}."
     yield "- Measure it on your own videos with `mgst-eval`: figures of one data set do not hold for another."

@@ -113,10 +113,11 @@ def test_a_prediction_is_plotted_and_saved(prediction, tmp_path):
     assert picture.dtype == np.uint8
     assert picture.shape[2] == 3
     files = prediction.save(tmp_path / "new")
-    assert [path.name for path in files] == ["scores.json", "timeline.png", "video.mp4"]
+    assert [path.name for path in files] == ["scores.json", "timeline.png", "video.mp4", "report.html"]
     with av.open(str(files[2])) as film:
         assert sum(1 for _ in film.decode(video=0)) == 20
-    assert [path.name for path in prediction.save(tmp_path, video=False)] == ["scores.json", "timeline.png"]
+    files = prediction.save(tmp_path, video=False, report=False)
+    assert [path.name for path in files] == ["scores.json", "timeline.png"]
 
 
 def test_squares_lie_around_the_face(folder, prediction, tmp_path):
