@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal, overload
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from mgst_data.video.batches import ahead
 from mgst_model.evaluate.crops import InputSpec
 from mgst_model.evaluate.explain import Explainer
 from mgst_model.evaluate.windows import score_runs
-from mgst_model.export.runtime import ExportedNetwork, export_once, load_onnx
+from mgst_model.export.runtime import ExportedNetwork
 from mgst_model.networks.checkpoint import (
     PACKAGED,
     LoadedNetwork,
@@ -49,9 +49,8 @@ from mgst_model.predict.faces import (
 )
 from mgst_model.predict.parts import TrackParts
 from mgst_model.predict.prediction import USUAL_FPS, Saw, VideoPrediction
+from mgst_model.predict.runtime import Precision, Runtime, load_exported, runtime_of, uses_bfloat16
 
-Precision = Literal["auto", "fp32", "bf16"]
-Runtime = Literal["torch", "onnx"]
 Video = str | Path | np.ndarray | Tensor
 Videos = list[str] | list[Path] | list[str | Path] | tuple[str | Path, ...]
 # Runs that a thread extracts while the network scores one.
@@ -107,58 +106,6 @@ def load_detector(
     half = uses_bfloat16(precision, device)
     batch = batch or _BATCH[torch.device(device).type]
     return Detector(loaded, device=device, half=half, stride=stride, batch=batch, faces=faces, explain=explain)
-
-
-def runtime_of(weights: str | Path | None, runtime: Runtime | None) -> Runtime:
-    """Returns the library that runs a network.
-
-    Args:
-        weights: Weights, or an exported file.
-        runtime: The wanted library; None for the one that suits the weights.
-
-    Raises:
-        UsageError: if the weights are an ``.onnx`` file, and another library is wanted.
-    """
-    exported = str(weights).lower().endswith(".onnx")
-    if exported and runtime == "torch":
-        raise UsageError("torch does not run .onnx files", where=weights, hint="leave out the runtime, or give weights")
-    return runtime or ("onnx" if exported else "torch")
-
-
-def load_exported(
-    weights: str | Path | None, *, device: str = "auto", precision: Precision = "auto"
-) -> ExportedNetwork:
-    """Loads a network for ONNX Runtime, see ``runtime`` of :func:`load_detector`.
-
-    Args:
-        weights: An ``.onnx`` file, or weights that are exported the first time; None for those of the toolkit.
-        device: "cpu" or "auto".
-        precision: "fp32" or "auto".
-
-    Raises:
-        UsageError: if the weights cannot be read, or another device or precision is wanted.
-        ImportError: if ONNX Runtime is not installed.
-        MgstError: if an export gives other scores than the weights.
-    """
-    if device not in ("cpu", "auto") or precision == "bf16":
-        wanted = f"device {device}" if device not in ("cpu", "auto") else "precision bf16"
-        raise UsageError(f"ONNX Runtime computes in fp32 on the CPU, not with {wanted}", hint="use the runtime torch")
-    weights = PACKAGED if weights is None else weights
-    return load_onnx(weights if str(weights).lower().endswith(".onnx") else export_once(weights))
-
-
-def uses_bfloat16(precision: Precision, device: str) -> bool:
-    """Whether a network computes in bfloat16. "auto" means yes on devices with bfloat16 instructions.
-
-    Args:
-        precision: "fp32", "bf16" or "auto".
-        device: Device of the network.
-    """
-    if precision != "auto":
-        return precision == "bf16"
-    if device.startswith("cuda"):
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 class Detector:
