@@ -18,13 +18,14 @@ from mgst_data.core.polygons import hull_mask
 from mgst_data.core.records import main_track
 from mgst_data.core.sampling import evenly_spaced
 from mgst_data.shards import FaceChunk, ShardReader
+from mgst_data.shards.images import grey_face, sharpness
 from mgst_model.evaluate.resampling import Estimate, group_interval
 
 from .figures import Scores, rounded
 from .kit import Kit, Video
 from .names import BITS, BRIGHTNESS, FACE_SIZE, PROPERTIES, SHARPNESS
 
-FRAMES, SIDE = 8, 160
+FRAMES = 8
 # Convex hull below the eyes and above the mouth: upper jaw line on both sides, and the base of the nose.
 _CHEEKS = (1, 2, 3, 13, 14, 15, 33)
 Floats = NDArray[np.float64]
@@ -90,14 +91,12 @@ def correlations(scores: Scores, measured: Mapping[Video, Mapping[str, float]]) 
 def _of_frame(chunk: FaceChunk, place: int) -> dict[str, Any]:
     (crop,) = chunk.frames([place])
     points = chunk.landmarks[place].numpy()
-    (left, top), (right, bottom) = points.min(axis=0).astype(int), np.ceil(points.max(axis=0)).astype(int)
-    face = crop[max(0, top) : bottom, max(0, left) : right]
-    grey = cv2.cvtColor(cv2.resize(face, (SIDE, SIDE), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
+    grey = grey_face(crop, [*points.min(axis=0).tolist(), *points.max(axis=0).tolist()])
     lightness = cv2.cvtColor(crop, cv2.COLOR_RGB2LAB)[..., 0] / 2.55
     cheeks = hull_mask(torch.from_numpy(points[list(_CHEEKS)]), crop.shape[:2]).numpy() > 0.5
     box = (chunk.boxes[place, 2:] - chunk.boxes[place, :2]).double() / float(chunk.crop_from_frame[0, 0])
     return {
-        SHARPNESS: float(np.abs(cv2.Laplacian(grey.astype(np.float32), -1)).mean()),
+        SHARPNESS: float("nan") if grey is None else sharpness(grey),
         FACE_SIZE: float(box.prod().clamp_min(0).sqrt()),
         BRIGHTNESS: float(np.median(lightness[cheeks])) if cheeks.any() else float("nan"),
     }

@@ -69,7 +69,7 @@ def best_frames(chunks: Sequence[FaceChunk], count: int) -> list[tuple[int, int]
         best = sorted(part.tolist(), key=lambda i: (-float(rating[i]), i))[:_DECODED]
         tried = [places[i] for i in best]
         if tried:
-            found.append(tried[0] if len(tried) == 1 else max(tried, key=lambda at: _sharp(chunks[at[0]], at[1])))
+            found.append(tried[0] if len(tried) == 1 else max(tried, key=lambda at: _sharpness(chunks[at[0]], at[1])))
     return found
 
 
@@ -92,17 +92,9 @@ def face_chip(dlib: Any, chunk: FaceChunk, position: int) -> UInt8[ndarray, "s s
     return chip
 
 
-def sharpness(crop: UInt8[ndarray, "s s 3"], box: Float[Tensor, "4"]) -> float:
-    """Measures the sharpness inside a face box: the variance of the Laplacian of the grey levels.
-
-    Args:
-        crop: RGB crop.
-        box: Face box ``x0, y0, x1, y1``, pixels of the crop.
-    """
-    x0, y0, x1, y1 = box.round().clamp(0, crop.shape[0]).int().tolist()
+def _sharpness(chunk: FaceChunk, position: int) -> float:
+    """Measures the sharpness inside the face box at the resolution of the crop: the variance of the Laplacian."""
+    crop = next(chunk.frames([position]))
+    x0, y0, x1, y1 = chunk.boxes[position].round().clamp(0, chunk.crop_size).int().tolist()
     face = crop[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)]
     return float(cv2.Laplacian(cv2.cvtColor(face, cv2.COLOR_RGB2GRAY), cv2.CV_32F).var()) if face.size else 0.0
-
-
-def _sharp(chunk: FaceChunk, position: int) -> float:
-    return sharpness(next(chunk.frames([position])), chunk.boxes[position])

@@ -19,7 +19,7 @@ _NUMBERS = (
     ("face", "Face size", "side of the face box, pixels of the video", True),
     ("frames", "Length of tracks", "frames", True),
     ("score", "Face probability", "median over the track", False),
-    ("sharpness", "Sharpness", "variance of the Laplacian in the face box", True),
+    ("sharpness", "Sharpness", "mean absolute Laplacian of the face at 160 px", True),
     ("yaw", "Yaw", "degrees, positive to the left of the picture", False),
     ("pitch", "Pitch", "degrees, positive downwards", False),
     ("doubt", "Landmark doubt", "share of invalid landmarks", False),

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from mgst_data.core.geometry import apply_transform, box_size, invert_transform
 from mgst_data.core.sampling import evenly_spaced
-from mgst_data.people.faces import sharpness
 from mgst_data.report.pose import head_pose
 from mgst_data.shards import FaceChunk
+from mgst_data.shards.images import grey_face, sharpness
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class TrackFacts:
         jitter: Median distance between landmarks before and after smoothing, relative to the side of the face box.
         damaged: Number of damaged frames.
         fakes: Number of fake frames.
-        sharpness: Variance of the Laplacian inside the face box, median (shown).
+        sharpness: Mean absolute Laplacian of the face at 160 pixels, grey levels, median (shown).
         yaw: Degrees, median (shown); see :func:`mgst_data.report.head_pose`. None if it is not known.
         pitch: Degrees, median (shown); None if it is not known.
         roll: Degrees, median (shown); None if it is not known.
@@ -93,7 +93,7 @@ class ShownFrame:
         invalid: Landmarks that are marked invalid, as indices.
         box: Face box ``x0, y0, x1, y1``, relative to the side of the crop.
         score: Face probability, [0, 1].
-        sharpness: Variance of the Laplacian inside the face box.
+        sharpness: Mean absolute Laplacian of the face at 160 pixels, grey levels; 0 without a face in the crop.
         fake: Whether the frame is fake.
         damaged: Whether the frame was decoded from damaged data.
     """
@@ -175,6 +175,7 @@ def _frame(chunk: FaceChunk, i: int, side: int) -> ShownFrame:
     crop = next(chunk.frames([i]))
     mask = next(chunk.mask_frames([i]), None)
     x0, y0, x1, y1 = (chunk.boxes[i] / chunk.crop_size).tolist()
+    grey = grey_face(crop, chunk.boxes[i].tolist())
     return ShownFrame(
         number=int(chunk.frame_indices[i]),
         time=float(chunk.pts[i]),
@@ -184,7 +185,7 @@ def _frame(chunk: FaceChunk, i: int, side: int) -> ShownFrame:
         invalid=tuple((~chunk.valid[i]).nonzero()[:, 0].tolist()),
         box=(x0, y0, x1, y1),
         score=float(chunk.scores[i]),
-        sharpness=sharpness(crop, chunk.boxes[i]),
+        sharpness=0.0 if grey is None else sharpness(grey),
         fake=bool(chunk.fake_frames[i]),
         damaged=bool(chunk.damaged[i]),
     )

@@ -6,9 +6,11 @@ and writes directly into channels-last arrays, from which batches are made.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float32, UInt8
 from numpy import ndarray
 
 QUALITY = 95
@@ -18,6 +20,8 @@ _PARAMETERS = {
     "webp": (cv2.IMWRITE_WEBP_QUALITY, 101),
 }
 FORMATS = ("jpg", *_PARAMETERS)
+# Side that faces are scaled to before they are measured, pixels.
+_MEASURED = 160
 
 
 def encode_image(rgb: UInt8[ndarray, "h w 3"], *, image_format: str = "jpg", quality: int = QUALITY) -> bytes:
@@ -91,3 +95,30 @@ def _decode(data: bytes | memoryview, flags: int) -> UInt8[ndarray, "h w *c"] | 
     # OpenCV returns None for data that it cannot decode, but raises an error for empty data.
     image: UInt8[ndarray, "h w *c"] | None = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if len(data) else None
     return image
+
+
+def grey_face(crop: UInt8[ndarray, "s s 3"], box: Sequence[float]) -> Float32[ndarray, "160 160"] | None:
+    """Returns the grey levels of a face at 160 pixels: large and small faces are then comparable.
+
+    Args:
+        crop: RGB crop.
+        box: Face box ``x0, y0, x1, y1``, pixels of the crop.
+
+    Returns:
+        The face, or None if nothing of the box is inside the crop.
+    """
+    left, top, right, bottom = (min(max(round(edge), 0), crop.shape[0]) for edge in box)
+    face = crop[top:bottom, left:right]
+    if not face.size:
+        return None
+    small = cv2.resize(face, (_MEASURED, _MEASURED), interpolation=cv2.INTER_AREA)
+    return cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
+
+
+def sharpness(grey: Float32[ndarray, "160 160"]) -> float:
+    """Measures the sharpness of a face: the mean absolute Laplacian, in grey levels.
+
+    Args:
+        grey: The face, from :func:`grey_face`.
+    """
+    return float(np.abs(cv2.Laplacian(grey, -1)).mean())

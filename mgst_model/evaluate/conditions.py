@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 from numpy import ndarray
 
 from mgst_data.core.geometry import turn
 from mgst_data.shards import FaceChunk
+from mgst_data.shards.images import grey_face, sharpness
 from mgst_model.networks.conditions import BRIGHTNESS, FACE_SIZE, FRAMES, SHARPNESS, TURN
 
 # One frame in so many is measured.
 SPACING = 8
-# Side that faces are scaled to before their sharpness is measured, pixels: large and small faces are then comparable.
-_SIDE = 160
 _MEASURED = (FACE_SIZE, SHARPNESS, TURN, BRIGHTNESS)
 
 
@@ -42,13 +40,9 @@ def measure(
     turned = turn(chunk.landmarks[rows]).tolist() if known else [float("nan")] * len(rows)
     found = np.full((len(rows), len(_MEASURED)), np.nan)
     for row, (box, side, aside, crop) in enumerate(zip(boxes.tolist(), sides.tolist(), turned, crops, strict=True)):
-        left, top, right, bottom = (min(max(round(edge), 0), chunk.crop_size) for edge in box)
-        face = crop[top:bottom, left:right]
         found[row, 0], found[row, 2] = side, aside
-        if face.size:
-            small = cv2.resize(face, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
-            grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
-            found[row, 1], found[row, 3] = np.abs(cv2.Laplacian(grey, -1)).mean(), grey.mean()
+        if (grey := grey_face(crop, box)) is not None:
+            found[row, 1], found[row, 3] = sharpness(grey), grey.mean()
     return found
 
 
