@@ -200,8 +200,10 @@ class Calibration:
         for condition in CONDITIONS:
             if condition.name in values and condition.name in self.conditions:
                 value = values[condition.name]
-                sides = [side for side, words in ((False, condition.low), (True, condition.high)) if words]
-                tails += [self._tail(condition.name, value, upper=side) for side in sides]
+                if condition.low:
+                    tails.append(self._tail(condition.name, value * condition.slack, upper=False))
+                if condition.high:
+                    tails.append(self._tail(condition.name, value, upper=True))
         return min(tails)
 
     def _tail(self, name: str, value: float, *, upper: bool) -> float:

@@ -9,7 +9,7 @@ import torch
 
 from mgst_data.core import UsageError
 from mgst_model.networks import NetworkConfig, build_network
-from mgst_model.networks.calibration import Calibration
+from mgst_model.networks.calibration import BEYOND, Calibration
 from mgst_model.networks.checkpoint import load_network, read_card, save_network, write_calibration
 from mgst_model.networks.trained_videos import TrainedVideos
 from mgst_model.predict.meaning import meaning_of
@@ -76,6 +76,8 @@ def test_a_quarter_of_the_frames_of_the_calibration_is_enough():
     known = Calibration((0.1, 0.9), 2, (0, 1), {"frames": (80.0, 120.0)})
     assert known.doubts({"frames": 20}) == ()
     assert known.doubts({"frames": 19}) == ("the face is visible too briefly (19 frames; needed: at least 20)",)
+    # The curve of answered videos agrees with the verdicts.
+    assert known.typicality({"frames": 20}) >= BEYOND > known.typicality({"frames": 19})
 
 
 def test_a_threshold_that_too_few_people_can_hold_is_an_error():
