@@ -24,7 +24,15 @@ class Wrapped(nn.Module):
     returns = "probability"
     face_margin = 0.3  # about the crops that DeepfakeBench makes
 
-    def __init__(self, detector: nn.Module, size: int = 256, *, mean=(0.5,) * 3, std=(0.5,) * 3, frames=None) -> None:  # noqa: ANN001
+    def __init__(
+        self,
+        detector: nn.Module,
+        size: int = 256,
+        *,
+        mean: tuple[float, ...] = (0.5, 0.5, 0.5),
+        std: tuple[float, ...] = (0.5, 0.5, 0.5),
+        frames: int | None = None,
+    ) -> None:
         super().__init__()
         self.detector, self.size, self.mean, self.std = detector, size, mean, std
         self.takes, self.frames = ("picture", 1) if frames is None else ("clip", frames)

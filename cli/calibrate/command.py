@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ..common.errors import LoneCommand, debug_option, run_script
-from ..common.options import json_option, option, options
+from ..common.options import device_option, json_option, option, options
 
 EPILOG = """\b
 Examples:
@@ -30,8 +30,7 @@ Exit codes: 0 complete, 1 failed, 2 wrong option or input, 130 interrupted.
 """
 
 
-@click.command("mgst-calibrate", cls=LoneCommand, epilog=EPILOG,
-               context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})  # fmt: skip
+@click.command("mgst-calibrate", cls=LoneCommand, epilog=EPILOG)
 @click.argument("shards", nargs=-1, required=True, metavar="SHARDS...")
 @options(
     "Network",
@@ -42,12 +41,7 @@ Exit codes: 0 complete, 1 failed, 2 wrong option or input, 130 interrupted.
         metavar="PATH",
         help="Weights of a trained network: file or checkpoint folder.",
     ),
-    option(
-        "--device",
-        default="auto",
-        type=click.Choice(["auto", "cpu", "cuda"]),
-        help="Device; auto uses a GPU if there is one. [default: auto]",
-    ),
+    device_option(),
     option(
         "--batch", type=click.IntRange(1, 1024), default=8, show_default=True, metavar="N", help="Windows per batch."
     ),
@@ -83,7 +77,7 @@ def calibrate(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Stores in a network how real videos of people score whom it has not seen.
+    """Measures how real videos score that a network has not seen, and stores it with the network.
 
     SHARDS are one or more folders written by mgst-data extract; fake videos in them are ignored. The scores, and the
     face size, sharpness, turn, brightness and length of the videos, are written into the card of the weights (the .json

@@ -21,7 +21,16 @@ _python_shows = warnings.showwarning
 
 
 class _OneLine(click.Command):
-    """Ends expected errors and Ctrl-C with one line on stderr and an exit code."""
+    """Ends expected errors and Ctrl-C with one line on stderr and an exit code. ``-h`` shows the help.
+
+    Args:
+        *args: Arguments of the click command.
+        **settings: Further arguments of the click command.
+    """
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        context = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+        super().__init__(*args, **settings | {"context_settings": context})
 
     def invoke(self, ctx: click.Context) -> Any:
         """Runs the command. With ``--debug``, errors are raised again, with their traceback."""

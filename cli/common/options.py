@@ -12,7 +12,7 @@ import cloup
 from cloup import Command
 from cloup import option_group as options
 
-__all__ = ["PAPERS", "WEIGHTS", "Command", "json_option", "option", "options"]
+__all__ = ["PAPERS", "WEIGHTS", "Command", "device_option", "json_option", "option", "options"]
 
 # Files in configs/papers. Each has the options of extraction, training and evaluation of a paper.
 PAPERS = ("papers/sbi", "papers/fakestormer", "papers/multi_grained")
@@ -33,6 +33,16 @@ class WeightsType(click.Path):
 
 
 WEIGHTS = WeightsType()
+
+
+def device_option(use: str = "") -> Callable[..., Any]:
+    """Declares the option ``--device``.
+
+    Args:
+        use: What the device is for, as in " to train on".
+    """
+    text = f"Device{use}; auto uses a GPU if there is one. [default: auto]"
+    return option("--device", default="auto", type=click.Choice(["auto", "cpu", "cuda"]), help=text)
 
 
 def option(*names: str, **settings: Any) -> Callable[..., Any]:

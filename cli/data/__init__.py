@@ -25,7 +25,6 @@ Quick start:
     "mgst-data",
     cls=Commands,
     epilog=EPILOG,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(package_name="mgst")
 def data() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ..common.errors import INTERRUPTED, debug_option
-from ..common.options import PAPERS, Command, json_option, option, options
+from ..common.options import PAPERS, Command, device_option, json_option, option, options
 
 EPILOG = """\b
 Examples:
@@ -141,8 +141,7 @@ with a note; 2 wrong option or input; 130 interrupted.
     option("--workers", type=int, metavar="N", help="Number of worker processes. [default: one per core]"),
     option("--executor", default="process", metavar="NAME",
            help="How work is distributed: process, serial or ray. [default: process]"),
-    option("--device", default="auto", type=click.Choice(["auto", "cpu", "cuda"]),
-           help="Device for the face detector; auto uses a GPU if there is one. [default: auto]"),
+    device_option(" for the face detector"),
     option("--videos-per-shard", type=click.IntRange(min=1), metavar="N",
            help="Videos per new shard. [default: 16; 128 if all are pictures]"),
     option("--retry-skipped", "retry", is_flag=False, flag_value="all", default="", metavar="[REASON]",

@@ -9,7 +9,7 @@ import click
 from click.core import ParameterSource
 
 from ..common.errors import LoneCommand, debug_option, run_script
-from ..common.options import PAPERS, WEIGHTS, json_option, option, options
+from ..common.options import PAPERS, WEIGHTS, device_option, json_option, option, options
 
 EPILOG = """\b
 Examples:
@@ -34,8 +34,7 @@ SCORING = ("segments", "tracks", "device", "batch", "again")
 FOLDER = click.Path(path_type=Path)
 
 
-@click.command("mgst-eval", cls=LoneCommand, epilog=EPILOG,
-               context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})  # fmt: skip
+@click.command("mgst-eval", cls=LoneCommand, epilog=EPILOG)
 @click.argument("shards", nargs=-1, metavar="[SHARDS]...")
 @options(
     "Input",
@@ -124,12 +123,7 @@ FOLDER = click.Path(path_type=Path)
         show_default=True,
         help="Score of a video: that of its main face, or the highest of all faces.",
     ),
-    option(
-        "--device",
-        default="auto",
-        type=click.Choice(["auto", "cpu", "cuda"]),
-        help="Device; auto uses a GPU if there is one. [default: auto]",
-    ),
+    device_option(),
     option(
         "--batch", type=click.IntRange(1, 1024), default=8, show_default=True, metavar="N", help="Segments per batch."
     ),

@@ -28,8 +28,7 @@ Exit codes: 0 complete, 1 the outputs differ, 2 wrong option or input,
 TARGETS = ("onnx", "torch-export", "openvino")
 
 
-@click.command("mgst-export", cls=LoneCommand, epilog=EPILOG,
-               context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})  # fmt: skip
+@click.command("mgst-export", cls=LoneCommand, epilog=EPILOG)
 @click.argument("weights", required=False, type=WEIGHTS, metavar="[WEIGHTS]")
 @options(
     "Output",

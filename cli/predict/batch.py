@@ -21,18 +21,11 @@ from mgst_data.shards.lock import FolderLock
 from mgst_model.evaluate.crops import InputSpec
 from mgst_model.networks.checkpoint import PACKAGED, NetworkCard, read_card, weights_file
 from mgst_model.networks.hub import is_hub_name
-from mgst_model.predict.detector import (
-    Detector,
-    Precision,
-    Runtime,
-    check_length,
-    load_detector,
-    load_exported,
-    runtime_of,
-)
+from mgst_model.predict.detector import Detector, check_length, load_detector
 from mgst_model.predict.faces import is_picture
 from mgst_model.predict.prediction import SCORES, VideoPrediction
 from mgst_model.predict.process import RunProcess
+from mgst_model.predict.runtime import Precision, Runtime, load_exported, runtime_of
 
 from ..common.inputs import Input, find_inputs
 from ..common.progress import Work, display

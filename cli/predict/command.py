@@ -12,11 +12,11 @@ from mgst_data.processes import heavy_imports
 from mgst_model.predict.process import RunProcess
 
 from ..common.errors import LoneCommand, debug_option, interrupted_at_once, run_script
-from ..common.options import WEIGHTS, json_option, option, options
+from ..common.options import WEIGHTS, device_option, json_option, option, options
 from .threshold import Wanted, read_threshold
 
 if TYPE_CHECKING:
-    from mgst_model.predict.detector import Precision, Runtime
+    from mgst_model.predict.runtime import Precision, Runtime
 
 EPILOG = """\b
 Examples:
@@ -44,8 +44,7 @@ Exit codes: 0 complete, 1 an input cannot be read, 2 wrong option or input,
 """
 
 
-@click.command("mgst-predict", cls=LoneCommand, epilog=EPILOG,
-               context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})  # fmt: skip
+@click.command("mgst-predict", cls=LoneCommand, epilog=EPILOG)
 @click.argument("videos", nargs=-1, required=True, metavar="VIDEO...")
 @options(
     "Network",
@@ -62,12 +61,7 @@ Exit codes: 0 complete, 1 an input cannot be read, 2 wrong option or input,
         help="Library that runs the network. onnx runs on the CPU, and exports weights first if they are no .onnx "
         "file; the export is kept. [default: torch; onnx for an .onnx file]",
     ),
-    option(
-        "--device",
-        default="auto",
-        type=click.Choice(["auto", "cpu", "cuda"]),
-        help="Device; auto uses a GPU if there is one. [default: auto]",
-    ),
+    device_option(),
     option(
         "--precision",
         default="auto",

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ..common.errors import INTERRUPTED, LoneCommand, debug_option, run_script
-from ..common.options import PAPERS, json_option, option, options
+from ..common.options import PAPERS, device_option, json_option, option, options
 
 EPILOG = """\b
 Examples:
@@ -31,8 +31,7 @@ Exit codes: 0 complete, 1 failed, 2 wrong option or input, 130 interrupted.
 PRESETS = ("base", "small", "small_frames", "small_patches", "small_joined", "clip", "sbi", "varied", "demo")
 
 
-@click.command("mgst-train", cls=LoneCommand, epilog=EPILOG,
-               context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})  # fmt: skip
+@click.command("mgst-train", cls=LoneCommand, epilog=EPILOG)
 @click.argument("shards", nargs=-1, metavar="[SHARDS]...")
 @options(
     "Training",
@@ -79,12 +78,7 @@ PRESETS = ("base", "small", "small_frames", "small_patches", "small_joined", "cl
         metavar="FOLDER",
         help="Folder for weights and logs. [default: runs/PRESET]",
     ),
-    option(
-        "--device",
-        default="auto",
-        type=click.Choice(["auto", "cpu", "cuda"]),
-        help="Device to train on; auto uses a GPU if there is one. [default: auto]",
-    ),
+    device_option(" to train on"),
     option(
         "--devices",
         default=1,
