@@ -67,10 +67,13 @@ class Row:
         """
         settings = [f"{name}={_toml(value)}" for name, value in self.options.items()]
         epochs = build_experiment(preset_file(self.preset), {}, settings).train.epochs
+        if self.pairs is not None:
+            # An epoch shows every video at least once, so few pairs need fewer epochs.
+            draws = max(1, self.pairs // (epochs * videos))
+            epochs = max(1, round(self.pairs / (draws * videos)))
+            settings += [f"train.epochs={epochs}", f"data.draws_per_video={draws}"]
         # The fakes of a validation are blends, which are too easy to choose weights by: one look at the end.
         settings += [f"train.seed={seed}", f"train.validate_every={epochs}", "data.val_draws_per_video=1"]
-        if self.pairs is not None:
-            settings.append(f"data.draws_per_video={max(1, round(self.pairs / epochs / videos))}")
         if init_from:
             settings.append(f"train.init_from={','.join(init_from)}")
         return build_experiment(preset_file(self.preset), {}, settings)
