@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mgst_data.core import REAL
+from mgst_data.core import REAL, UsageError
 from mgst_model.evaluate.metrics import Interval, bootstrap, metrics
 from mgst_model.evaluate.predictions import Predictions, VideoScore
 from mgst_model.evaluate.resampling import Estimate, Floats, Ints, group_interval
@@ -72,6 +72,9 @@ def coverage(predictions: Predictions, *, resamples: int = 1000, seed: int = 0) 
 
     Returns:
         The coverage; None if the network has no calibration by person, or there is no real video with a score.
+
+    Raises:
+        UsageError: if the calibration is malformed.
     """
     known = _calibrations(predictions)
     reals = [video for video in predictions.videos if video.label == REAL and video.score is not None]
@@ -120,6 +123,9 @@ def abstention_curve(predictions: Predictions, *, resamples: int = 1000, seed: i
     Returns:
         One point for each share, and one for the limits of the calibration, from all videos to few. Empty if the
             conditions of the calibration or of the videos are not known. Metrics are NaN where a class is missing.
+
+    Raises:
+        UsageError: if the calibration is malformed.
     """
     known = _calibrations(predictions)
     usual = [
@@ -157,14 +163,19 @@ def _point(some: Predictions, answered: float, limits: bool, resamples: int, see
 
 
 def _calibrations(predictions: Predictions) -> dict[str, Calibration]:
-    """Returns the calibrations of the network by kind; those of files that are damaged are left out."""
+    """Returns the calibrations of the network by kind.
+
+    Raises:
+        UsageError: if one is malformed.
+    """
     card = predictions.info.get("network")
     found = {}
     for kind in ("videos", "pictures"):
         try:
             one = Calibration.read(card, kind) if isinstance(card, Mapping) else None
-        except ValueError:
-            continue
+        except ValueError as error:
+            hint = "score the videos again, or calibrate the network again with mgst-calibrate"
+            raise UsageError(f"the calibration of the network is damaged: {error}", hint=hint) from error
         if one is not None:
             found[kind] = one
     return found

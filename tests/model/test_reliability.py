@@ -70,8 +70,13 @@ def test_equal_scores_have_a_steep_but_valid_distribution():
 def test_a_network_without_calibration_has_no_coverage_and_no_curve():
     bare = replace(predictions([0.1, 0.2], [0.8, 0.9]), info={})
     assert (coverage(bare), abstention_curve(bare)) == (None, ())
-    broken = replace(bare, info={"network": {"calibration": {"videos": [1]}}})
-    assert coverage(broken) is None
+
+
+@pytest.mark.parametrize("figure", [coverage, abstention_curve])
+def test_a_damaged_calibration_is_an_error(figure):
+    damaged = replace(predictions([0.1], [0.8]), info={"network": {"calibration": {"videos": [1]}}})
+    with pytest.raises(UsageError, match="calibration of the network is damaged"):
+        figure(damaged)
 
 
 def test_leaving_out_unusual_videos_helps_where_they_are_the_errors():
