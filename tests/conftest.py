@@ -37,6 +37,14 @@ def clips() -> Path:
     return CLIPS
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keeps the tests out of the cache of the user."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MGST_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
 def generator() -> torch.Generator:
     return torch.Generator().manual_seed(0)

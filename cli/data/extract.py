@@ -18,6 +18,7 @@ Examples:
   mgst-data extract --src photos --identity folder --out photo_shards
   mgst-data extract --src FaceForensics++ --out shards --retry-skipped no_face
   mgst-data extract --src FaceForensics++ --out /shared/shards --part 3/16
+  mgst-data extract --src FaceForensics++ --out s3://bucket/shards
 
 To continue an interrupted run, run the same command again. Finished videos
 are kept.
@@ -132,7 +133,7 @@ with a note; 2 wrong option or input; 130 interrupted.
 @options(
     "Run",
     option("--out", type=click.Path(), metavar="FOLDER",
-           help="Folder for the shards: a new one, or one of an interrupted run. Required without --dry-run."),
+           help="Folder or URL for the shards: a new one, or one of an interrupted run. Required without --dry-run."),
     option("--config", "config_file", type=click.Path(path_type=Path), metavar="FILE|PAPER",
            help=f"TOML file with options, or those of a paper: {', '.join(PAPERS)}. Options on the command line "
            "override it."),

@@ -6,7 +6,6 @@ import json
 import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from mgst_data.core.errors import printable
@@ -17,6 +16,7 @@ from mgst_data.extract import RunSummary, is_still, shard_size
 from mgst_data.shards import ShardFolder, Tally, Totals, VideoReport, plan_shards
 from mgst_data.shards.folder import STATE
 from mgst_data.shards.storage import DAMAGED
+from mgst_data.shards.store import ShardStore
 
 from ..common.show import count, duration, line, section, show_table, size, table
 
@@ -57,7 +57,7 @@ def plan(found: Scan, out: str | None, *, videos_per_shard: int | None, as_json:
         videos_per_shard: Videos per new shard; None for the usual number.
         as_json: Whether to print one JSON object instead of a table.
     """
-    folder = ShardFolder.read(out) if out is not None and Path(out, STATE).exists() else None
+    folder = ShardFolder.read(out) if out is not None and STATE in ShardStore.at(out).names() else None
     known = {key for keys in folder.plan.values() for key in keys} if folder else set()
     new = plan_shards(
         [record for record in found.records if record.key not in known],
@@ -200,7 +200,7 @@ def copies(found: Sequence[Mapping[str, Any]]) -> None:
 
 def interrupted(out: str) -> None:
     """Prints to stderr what an interrupted run has finished, and how to continue."""
-    if not Path(out, STATE).exists():
+    if STATE not in ShardStore.at(out).names():
         line("interrupted before anything was written; run the same command again", err=True)
         return
     folder = ShardFolder.read(out)

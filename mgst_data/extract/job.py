@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -21,6 +20,7 @@ from mgst_data.extract.extract_config import ExtractConfig
 from mgst_data.extract.extractor import Extraction, Extractor
 from mgst_data.extract.stills import BLOCK, StillBatch, StillExtraction, is_still
 from mgst_data.shards import ShardTask, ShardWriter, VideoReport
+from mgst_data.shards.store import ShardStore
 
 # Reason code and message of a skipped video; None for a video without a fault.
 _Fault = tuple[str, str] | None
@@ -38,13 +38,13 @@ class ExtractJob:
 
     Attributes:
         config: Configuration of the extraction.
-        folder: Existing folder of shards to write into.
+        store: Folder of shards to write into.
         device: Device of the networks.
         debug: Whether unexpected errors are raised. Otherwise the video is skipped.
     """
 
     config: ExtractConfig
-    folder: Path
+    store: ShardStore
     device: str = "cpu"
     debug: bool = False
 
@@ -57,7 +57,7 @@ class ExtractJob:
         """
         with _reproducibly():
             extractor = _load(self.config, self.device)
-            with ShardWriter(self.folder, task.name, [record.key for record in task.records]) as shard:
+            with ShardWriter(self.store, task.name, [record.key for record in task.records]) as shard:
                 yield from shard.kept
                 kept = {video.key for video in shard.kept}
                 for block in _blocks(task.records):

@@ -23,7 +23,7 @@ from mgst_data.shards import ShardFolder, ShardTask, Totals, VideoReport, open_f
 from mgst_data.shards.folder import STATE
 from mgst_data.shards.plan import NO_SPLIT, VIDEOS_PER_SHARD, Part
 from mgst_data.shards.report import latest
-from mgst_data.shards.storage import write_atomic
+from mgst_data.shards.store import ShardStore
 
 NOTES = "notes.json"
 # Pictures of a shard: about as many megabytes as a shard of videos.
@@ -114,7 +114,8 @@ def extract(
     Args:
         scan: Videos of the data set.
         config: Configuration of the extraction; for an existing folder, the configuration that it was made with.
-        out: Output folder. It is created if it does not exist.
+        out: Output folder, as a path or fsspec URL. It is created if it does not exist. Shards are written in a local
+            workspace, and uploaded when they are complete.
         executor: Name of a registered executor.
         workers: Number of parallel workers; None uses the default of the executor.
         device: "cpu", "cuda", or "auto" for CUDA if it is available.
@@ -135,7 +136,7 @@ def extract(
     watcher = watcher or Watcher()
     team = EXECUTORS.get(executor)(workers=workers)
     device = choose_device(device)
-    if not Path(out, STATE).exists():
+    if STATE not in ShardStore.at(out).names():
         Extractor(config)  # raises an error for a missing model before anything is written
     settings = {"extract": config.as_dict()}
     size = videos_per_shard or shard_size(scan.records)
@@ -146,7 +147,7 @@ def extract(
         watcher.begin(tasks, len(folder.mine), len(kept))
         began = time.perf_counter()
         done: Counter[str] = Counter()
-        job = ExtractJob(config, Path(folder.location), device, debug)
+        job = ExtractJob(config, folder.store, device, debug)
         with _notes_stored(folder, scan), closing(team.map(job, tasks)) as events:
             for event in events:
                 if isinstance(event, VideoReport):
@@ -198,7 +199,7 @@ def _store_notes(folder: ShardFolder, scan: Scan) -> None:
             for reason, text in (() if video.skipped else video.notes)
         ]
         notes = {"notes": [asdict(note) for note in scan.notes], "videos": videos}
-        write_atomic(Path(folder.location, NOTES), (json.dumps(notes, indent=1) + "\n").encode())
+        folder.store.write(NOTES, (json.dumps(notes, indent=1) + "\n").encode())
 
 
 def _summarise(folder: ShardFolder, seconds: float, done: Counter[str]) -> RunSummary:

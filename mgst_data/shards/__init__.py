@@ -13,6 +13,7 @@ from mgst_data.shards.report import ShardReport, Tally, Totals, VideoReport, sum
 from mgst_data.shards.sampler import Draw, SegmentSampler
 from mgst_data.shards.schema import FaceChunk, decode_chunk, encode_chunk, split_key, verify_sample
 from mgst_data.shards.sources import Source, sources_of
+from mgst_data.shards.store import ShardStore
 from mgst_data.shards.verify import verify_shard
 from mgst_data.shards.writer import ShardWriter
 
@@ -43,6 +44,7 @@ __all__ = [
     "ShardFolder",
     "ShardReader",
     "ShardReport",
+    "ShardStore",
     "ShardTask",
     "ShardWriter",
     "Source",

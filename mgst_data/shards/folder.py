@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from mgst_data.core import ConfigMismatchError, OutputError, ShardError, UsageError, VideoRecord
-from mgst_data.core.locations import is_url, join
 from mgst_data.shards.lock import LOCK, FolderLock, is_held
 from mgst_data.shards.plan import VIDEOS_PER_SHARD, Part, ShardTask, plan_shards
 from mgst_data.shards.progress import PROGRESS, part_of, progress_of, read_progress
+from mgst_data.shards.remote_lock import RemoteLock, is_valid, read_lock
 from mgst_data.shards.report import ShardReport, Totals, VideoReport, latest, summarise
 from mgst_data.shards.schema import SCHEMA
-from mgst_data.shards.storage import PART, output_errors, read_bytes, write_atomic
+from mgst_data.shards.storage import PART, output_errors
+from mgst_data.shards.store import ShardStore
 
 STATE = "dataset.json"
 RETRY_ALL = "all"
@@ -37,12 +38,19 @@ class ShardFolder:
         config: Merged configuration that the shards are made with.
         plan: Keys of the videos by name of the shard, in the order in which the shards were planned.
         part: The part of the plan that is written; None for all of it.
+        locks: Locks behind a URL that a run holds, which it may lose.
     """
 
     location: str
     config: Mapping[str, Any]
     plan: Mapping[str, tuple[str, ...]]
     part: Part | None = None
+    locks: tuple[RemoteLock, ...] = field(default=(), compare=False, repr=False)
+
+    @property
+    def store(self) -> ShardStore:
+        """Where its files are."""
+        return ShardStore.at(self.location)
 
     @property
     def mine(self) -> tuple[str, ...]:
@@ -60,9 +68,10 @@ class ShardFolder:
             UsageError: if the folder has no ``dataset.json``.
             ShardError: if ``dataset.json`` is malformed or has another schema version.
         """
-        path = join(str(location), STATE)
+        store = ShardStore.at(location)
+        path = store.url(STATE)
         try:
-            raw = json.loads(read_bytes(path))
+            raw = json.loads(store.read(STATE))
             if raw["schema"] != SCHEMA:
                 hint = "use the version of mgst that wrote it, or extract to a new folder"
                 raise ShardError(f"has schema {raw['schema']}, but this version reads {SCHEMA}", where=path, hint=hint)
@@ -77,12 +86,12 @@ class ShardFolder:
 
     def reports(self) -> Iterator[ShardReport]:
         """Yields the reports of the complete shards, in the order of the plan; ShardError for a malformed report."""
-        return (report for name in self.plan if (report := self._report(name)))
+        return self._complete(self.plan)
 
     def kept(self) -> Iterator[VideoReport]:
         """Yields the reports of the finished videos of incomplete shards (of the part), left by an interrupted run.
 
-        Only local folders have them.
+        For a folder behind a URL, these are the videos of runs on this machine.
         """
         return (video for lines in self._open_shards().values() for line in lines for video in line.videos)
 
@@ -114,27 +123,28 @@ class ShardFolder:
         """Keeps other parts from reading and writing the files of the whole folder until the block ends."""
         with ExitStack() as stack:
             if self.part is not None:
-                stack.enter_context(FolderLock(self.location, wait=_PATIENCE))
+                _lock(self.store, stack, wait=_PATIENCE)
             yield
 
     def _open_shards(self) -> dict[str, list[ShardReport]]:
         """Returns, for every incomplete shard with finished videos, one report per finished video."""
-        out, found, mine = Path(self.location), {}, set(self.mine)
+        out, mine, found = self.store.workspace, set(self.mine), dict[str, list[ShardReport]]()
         for path in sorted(out.glob(f"*.{PROGRESS}")):
             lines = read_progress(out, path.stem, self.plan.get(path.stem, ()) if path.stem in mine else ())
-            if lines and self._report(path.stem) is None:
+            if lines:
                 found[path.stem] = lines
+        for report in self._complete(found):
+            del found[report.name]
         return found
 
-    def _report(self, name: str) -> ShardReport | None:
-        """Returns the report of a shard; None if the shard is not complete."""
-        path = join(self.location, f"{name}.json")
-        try:
-            report = ShardReport.from_json(read_bytes(path), where=path)
-        except FileNotFoundError:
-            return None
-        whole = is_url(self.location) or all(self._is_whole(file.name, file.bytes) for file in report.files)
-        return report if whole else None
+    def _complete(self, names: Iterable[str]) -> Iterator[ShardReport]:
+        """Yields the reports of those of the named shards that are complete."""
+        store = self.store
+        for name, data in store.read_all([f"{name}.json" for name in names]):
+            report = ShardReport.from_json(data, where=store.url(name))
+            # Behind a URL, a report is written after its shard has arrived completely.
+            if store.remote or all(self._is_whole(file.name, file.bytes) for file in report.files):
+                yield report
 
     def _find(self, keys: Iterable[str], records: Mapping[str, VideoRecord]) -> list[VideoRecord]:
         gone = [key for key in keys if key not in records]
@@ -145,13 +155,15 @@ class ShardFolder:
         return [records[key] for key in keys]
 
     def _is_whole(self, name: str, size: int) -> bool:
-        path = Path(self.location, name)
+        path = self.store.workspace / name
         return path.is_file() and path.stat().st_size == size
 
     def _write(self, **more: Any) -> None:
         shards = [{"name": name, "videos": keys} for name, keys in self.plan.items()]
         state = {"schema": SCHEMA, "config": self.config, "shards": shards, **more}
-        write_atomic(Path(self.location, STATE), (json.dumps(state, indent=1) + "\n").encode())
+        for lock in self.locks:
+            lock.check()
+        self.store.write(STATE, (json.dumps(state, indent=1) + "\n").encode())
 
 
 @contextmanager
@@ -185,64 +197,83 @@ def open_folder(
 
     Raises:
         ConfigMismatchError: if the folder was written with another configuration.
-        UsageError: if ``out`` is a URL, or is not empty and not a folder of shards, or if no video was skipped for the
-            reason ``retry``. For a part: if ``retry`` is given, or the plan has other videos than the records.
+        UsageError: if ``out`` is not empty and not a folder of shards, or if no video was skipped for the reason
+            ``retry``. For a part: if ``retry`` is given, or the plan has other videos than the records.
         OutputError: if another run writes into the folder, or if it cannot be written.
+        ShardError: if ``out`` is a URL that cannot be read.
     """
-    if is_url(str(out)):
-        hint = "give a local folder, and copy it to the URL afterwards"
-        raise UsageError("shards are written to local folders only", where=out, hint=hint)
     if part is not None and retry:
         raise UsageError(
             "a part cannot plan videos again", where=out, hint="retry skipped videos in a run without part"
         )
-    out = Path(out)
+    store = ShardStore.at(out)
     with ExitStack() as stack:
-        folder = ShardFolder(str(out), json.loads(json.dumps(config)), {}, part)
-        if part is None:
-            stack.enter_context(FolderLock(out))
+        if store.remote:
+            stack.callback(_remove_if_empty, store.workspace)
+        folder = ShardFolder(store.location, json.loads(json.dumps(config)), {}, part)
+        locks = _lock(store, stack) if part is None else ()
         with folder.files_of_all():
-            _check_parts(out, part)
+            _check_parts(store, part)
             if part is not None:
-                stack.enter_context(FolderLock(out, name=f".part-{part.number}-of-{part.of}{LOCK}"))
-            folder = _opened(folder, records, videos_per_shard, retry)
+                locks = _lock(store, stack, name=f".part-{part.number}-of-{part.of}{LOCK}")
+            folder = _opened(replace(folder, locks=locks), records, videos_per_shard, retry)
         try:
             yield folder
         finally:
             _remove_stale(folder)
 
 
-def _check_parts(out: Path, part: Part | None) -> None:
+def _lock(store: ShardStore, stack: ExitStack, *, name: str = LOCK, wait: float = 0.0) -> tuple[RemoteLock, ...]:
+    """Locks a folder until the stack is left. Behind a URL, its workspace and the folder itself are locked.
+
+    Raises:
+        OutputError: if another run holds the lock, or if the folder cannot be written.
+    """
+    stack.enter_context(FolderLock(store.workspace, name=name, wait=wait))
+    return (stack.enter_context(RemoteLock(store, name=name, wait=wait)),) if store.remote else ()
+
+
+def _check_parts(store: ShardStore, part: Part | None) -> None:
     """Checks that no run writes shards that this run may write too: parts of another number of parts.
 
     Raises:
         OutputError: if one does.
     """
-    for path in sorted(out.glob(f".part-*{LOCK}")):
-        number, _, of = path.name.removeprefix(".part-").removesuffix(LOCK).partition("-of-")
-        if (part is None or of != str(part.of)) and is_held(path):
+    for name in store.names():
+        if not (name.startswith(".part-") and name.endswith(LOCK)):
+            continue
+        number, _, of = name.removeprefix(".part-").removesuffix(LOCK).partition("-of-")
+        if (part is None or of != str(part.of)) and _is_held(store, name):
             what = f"in use by another run, which makes part {number}/{of}"
-            raise OutputError(what, where=out, hint="wait for its end, or stop it", reason="locked")
+            raise OutputError(what, where=store.location, hint="wait for its end, or stop it", reason="locked")
+
+
+def _is_held(store: ShardStore, name: str) -> bool:
+    if store.remote:
+        return is_valid(read_lock(store, name) or {})
+    return is_held(store.workspace / name)
 
 
 def _opened(asked: ShardFolder, records: Sequence[VideoRecord], videos_per_shard: int, retry: str) -> ShardFolder:
-    out = Path(asked.location)
-    state, folder = out / STATE, asked
-    if state.exists():
-        folder = replace(ShardFolder.read(out), part=asked.part)
+    store, folder = asked.store, asked
+    there = store.names()
+    if STATE in there:
+        folder = replace(ShardFolder.read(store.location), part=asked.part, locks=asked.locks)
         _compare(folder, asked.config)
-    elif any(path.name != STATE + PART and not path.name.endswith(LOCK) for path in out.iterdir()):
-        raise UsageError("not empty, and not a folder of shards", where=out, hint="choose another output folder")
+    elif any(name != STATE + PART and not name.endswith(LOCK) for name in there):
+        raise UsageError(
+            "not empty, and not a folder of shards", where=store.location, hint="choose another output folder"
+        )
     planned = {key for keys in folder.plan.values() for key in keys}
     chosen = [record for record in records if record.key not in planned]
     if retry:
         chosen += folder._find(_to_retry(folder, retry), {record.key: record for record in records})
     tasks = plan_shards(chosen, videos_per_shard=videos_per_shard, taken=folder.plan)
-    if tasks and state.exists() and asked.part is not None:
+    if tasks and STATE in there and asked.part is not None:
         what = f"{len(chosen):,} videos are not in the plan that the first part made, for example {chosen[0].key}"
         hint = "give every part the same data set, or add videos in a run without part"
-        raise UsageError(what, where=out, hint=hint)
-    if tasks or not state.exists():
+        raise UsageError(what, where=store.location, hint=hint)
+    if tasks or STATE not in there:
         plan = {**folder.plan, **{task.name: tuple(record.key for record in task.records) for task in tasks}}
         folder = replace(folder, plan=plan)
         folder._write()
@@ -287,7 +318,7 @@ def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 def _remove_stale(folder: ShardFolder) -> None:
     """Deletes the partial files of interrupted runs and of workers that were stopped or killed."""
-    out = Path(folder.location)
+    out = folder.store.workspace
     kept = {path for name in folder._open_shards() for path in (part_of(out, name), progress_of(out, name))}
     mine = set(folder.mine)
     for path in out.iterdir():
@@ -297,3 +328,8 @@ def _remove_stale(folder: ShardFolder) -> None:
         if half_done and path not in kept:
             with output_errors(path):
                 path.unlink(missing_ok=True)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with suppress(OSError):
+        folder.rmdir()

@@ -1,20 +1,36 @@
-"""Reads local files and fsspec URLs, and writes local files atomically."""
+"""Reads local files and fsspec URLs, and writes local files atomically. ``store.py`` writes to URLs."""
 
 from __future__ import annotations
 
 import errno
 import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
-from mgst_data.core import OutputError, ShardError
+from tenacity import (
+    Retrying,
+    retry_if_not_exception_type,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_random_exponential,
+)
+
+from mgst_data.core import MgstError, OutputError, ShardError, UsageError
 from mgst_data.core.locations import is_url
 
+T = TypeVar("T")
+
 PART = ".part"
+# An operation on a URL is tried so often, with a random pause between the tries whose upper end doubles from this
+# number of seconds. The packages of the stores try again too, so no new try begins after _LONGEST seconds.
+_TRIES, _PAUSE, _LONGEST = 5, 0.4, 20.0
+# Answers of a store that another try does not change.
+_FINAL = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError, ImportError,
+          ValueError, TypeError)  # fmt: skip
 # The damaged shard must be deleted: the extraction treats a shard of the right size as complete.
 DAMAGED = "copy this shard again, or delete it and run the same extraction again; it makes the shard again"
 _OUTPUT_FAULTS = {
@@ -42,17 +58,57 @@ def read_bytes(location: str) -> bytes:
         FileNotFoundError: if the file does not exist.
         ShardError: if the file cannot be read.
     """
+    if is_url(location):
+        return bytes(at_url(location, lambda files, path: files.cat_file(path), fault=ShardError))
     try:
-        if not is_url(location):
-            return Path(location).read_bytes()
-        import fsspec  # only URLs need it
-
-        with fsspec.open(location, "rb") as file:
-            return bytes(file.read())
+        return Path(location).read_bytes()
     except FileNotFoundError:
         raise
     except OSError as error:
         raise ShardError(error.strerror or str(error), where=location) from error
+
+
+def at_url(location: str, work: Callable[[Any, str], T], *, fault: type[MgstError]) -> T:
+    """Works on a file behind a URL. Tries again after errors that may pass, such as a busy store.
+
+    Args:
+        location: URL of the file or folder.
+        work: Receives the fsspec file system, and the path in it.
+        fault: Class of the error for all that the store cannot do.
+
+    Returns:
+        What ``work`` returns.
+
+    Raises:
+        FileNotFoundError: if the file, its folder or its bucket does not exist.
+        FileExistsError: from ``work``.
+        UsageError: if there is no file system for the URL.
+        MgstError: of the class ``fault``, for every other failure.
+    """
+    import fsspec  # only URLs need it, and the next one
+
+    try:
+        files, path = fsspec.core.url_to_fs(location)
+    except (ImportError, ValueError) as error:
+        raise UsageError(str(error), where=location, hint="install its package, or correct the URL") from error
+    tries = Retrying(
+        stop=stop_after_attempt(_TRIES) | stop_after_delay(_LONGEST),
+        wait=wait_random_exponential(_PAUSE, max=_LONGEST),
+        retry=retry_if_not_exception_type(_FINAL),
+        reraise=True,
+    )
+    try:
+        return tries(work, files, path)
+    except (FileNotFoundError, FileExistsError):
+        raise
+    except PermissionError as error:
+        hint = "check the credentials that the store reads from its environment, and the rights of their user"
+        raise fault("no permission", where=location, hint=hint) from error
+    # Every store has exceptions of its own, most of them without a common base class.
+    except Exception as error:
+        what = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+        hint = "check the URL, the network and the credentials, then run the same command again"
+        raise fault(f"the store does not answer as expected: {what}", where=location, hint=hint) from error
 
 
 def read_span(location: str, offset: int, size: int) -> memoryview:
@@ -70,10 +126,9 @@ def read_span(location: str, offset: int, size: int) -> memoryview:
     """
     try:
         if is_url(location):
-            import fsspec  # only URLs need it
-
-            file_system, path = fsspec.core.url_to_fs(location)
-            data = memoryview(file_system.cat_file(path, start=offset, end=offset + size))
+            end = offset + size
+            read = at_url(location, lambda files, path: files.cat_file(path, start=offset, end=end), fault=ShardError)
+            data = memoryview(read)
         else:
             status = os.stat(location)  # noqa: PTH116 (called for every sample: a Path costs more than the call)
             data = _mapped(location, status.st_mtime_ns, status.st_size)[offset : offset + size]

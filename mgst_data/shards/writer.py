@@ -16,7 +16,8 @@ from mgst_data.shards import tar
 from mgst_data.shards.progress import part_of, progress_of, read_progress
 from mgst_data.shards.report import SampleSpan, ShardFile, ShardReport, VideoReport
 from mgst_data.shards.schema import FaceChunk, encode_chunk, split_key
-from mgst_data.shards.storage import output_errors, publish, sync, write_atomic
+from mgst_data.shards.storage import output_errors, sync, write_atomic
+from mgst_data.shards.store import ShardStore
 
 _BLOCK = 1 << 20
 # Written data survives the end of the process. To survive a power failure it must be synchronised to the disk, which
@@ -27,7 +28,7 @@ _SECONDS_BETWEEN_SYNCS = 5.0
 class ShardWriter:
     """Writes the samples and the report of one shard.
 
-    ``NAME.tar.part`` is renamed to ``NAME.tar`` when the block ends without an error. Then the report ``NAME.json``
+    ``NAME.tar.part`` becomes ``NAME.tar`` when the block ends without an error. Then the report ``NAME.json``
     marks the shard as complete. A shard without samples has only a report. If the block raises, or the process ends,
     the finished videos are kept, and the next writer of the same videos continues after them. If no video was finished,
     no file is left. For example::
@@ -40,7 +41,7 @@ class ShardWriter:
         shard.report
 
     Args:
-        folder: Existing folder to write into.
+        folder: Folder to write into: a path, a URL, or its store. A local folder must exist.
         name: Name of the shard.
         videos: Keys of its videos, in the order in which they will be written. Without keys, the shard is started again
             from the beginning.
@@ -54,12 +55,12 @@ class ShardWriter:
             another process writes this shard.
     """
 
-    def __init__(self, folder: Path, name: str, videos: Sequence[str] = ()) -> None:
+    def __init__(self, folder: Path | str | ShardStore, name: str, videos: Sequence[str] = ()) -> None:
         self.report = ShardReport(name, ())
         self.kept: tuple[VideoReport, ...] = ()
-        self._folder, self._keys = folder, tuple(videos)
-        self._path = folder / f"{name}.tar"
-        self._part, self._progress = part_of(folder, name), progress_of(folder, name)
+        self._store = folder if isinstance(folder, ShardStore) else ShardStore.at(folder)
+        self._folder, self._keys, self._name = self._store.workspace, tuple(videos), f"{name}.tar"
+        self._part, self._progress = part_of(self._folder, name), progress_of(self._folder, name)
         self._videos: list[VideoReport] = []
         self._samples: list[SampleSpan] = []
         self._size = 0
@@ -71,7 +72,9 @@ class ShardWriter:
         self._complete = False
 
     def __enter__(self) -> ShardWriter:
-        with output_errors(self._path):
+        with output_errors(self._part):
+            if self._store.remote:  # made here, because a worker may be on another machine
+                self._folder.mkdir(parents=True, exist_ok=True)
             self._file = self._part.open("ab")
             try:
                 self._lock()
@@ -134,7 +137,7 @@ class ShardWriter:
     def write(self, chunk: FaceChunk) -> None:
         """Appends a chunk of the current video."""
         data = b"".join(tar.pack(f"{chunk.key}.{name}", member) for name, member in encode_chunk(chunk).items())
-        with output_errors(self._path):
+        with output_errors(self._part):
             self._file.write(data)
         self._digest.update(data)
         fakes = int(chunk.fake_frames.sum())
@@ -151,7 +154,7 @@ class ShardWriter:
             ValueError: if the report does not agree with the written chunks.
         """
         if video.skipped:
-            with output_errors(self._path):
+            with output_errors(self._part):
                 self._take_back()
         samples = tuple(self._samples[self._end[0] :])
         images = sum(sample.frames for sample in samples)
@@ -164,7 +167,7 @@ class ShardWriter:
             raise ValueError(f"{video.key}: a chunk of another video was written before the end of this video")
         file = ShardFile(self._part.name, self._size, self._digest.hexdigest())
         line = ShardReport(self.report.name, (video,), samples, (file,), self._lap())
-        with output_errors(self._path):
+        with output_errors(self._part):
             self._file.flush()
             self._log.write(line.to_json(indent=None))
             self._log.flush()
@@ -202,22 +205,22 @@ class ShardWriter:
             raise ValueError(f"{self._samples[-1].key}: end_video() was not called for the video of this chunk")
         files: tuple[ShardFile, ...] = ()
         if self._samples:
-            with output_errors(self._path):
+            with output_errors(self._part):
                 self._file.write(tar.END)
                 sync(self._file)
             self._digest.update(tar.END)
-            files = (ShardFile(self._path.name, self._size + len(tar.END), self._digest.hexdigest()),)
+            files = (ShardFile(self._name, self._size + len(tar.END), self._digest.hexdigest()),)
         seconds = self._seconds + self._lap()
         self.report = ShardReport(self.report.name, tuple(self._videos), tuple(self._samples), files, seconds)
         try:
-            with output_errors(self._path):
-                if files:
-                    publish(self._part, self._path)
-                else:
-                    self._path.unlink(missing_ok=True)  # may exist from an interrupted run
-            write_atomic(self._path.with_suffix(".json"), self.report.to_json())
+            if files:
+                self._store.publish(self._part, self._name)
+            else:
+                self._store.remove(self._name)  # may exist from an interrupted run
+            self._store.write(f"{self.report.name}.json", self.report.to_json())
         except BaseException:
             if not self._part.exists():
-                self._path.replace(self._part)  # without a report the shard is incomplete: keep its videos
+                # Without a report the shard is incomplete: keep its videos.
+                (self._folder / self._name).replace(self._part)
             raise
         self._complete = True

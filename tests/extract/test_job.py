@@ -7,7 +7,7 @@ from fakes import FakeExtractor, task_of
 
 from mgst_data.core import OutputError
 from mgst_data.extract import ExtractConfig, ExtractJob, job
-from mgst_data.shards import VideoReport
+from mgst_data.shards import ShardStore, VideoReport
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +29,7 @@ def extracted(monkeypatch):
 
 
 def run(folder, task, *, lost=None, **options):
-    *videos, shard = ExtractJob(ExtractConfig(), folder, **options)(task, lost or {})
+    *videos, shard = ExtractJob(ExtractConfig(), ShardStore.at(folder), **options)(task, lost or {})
     return {video.key: video for video in videos}, shard
 
 
@@ -85,7 +85,7 @@ def test_an_error_that_ends_a_job_keeps_the_finished_videos(tmp_path, key, error
 
 def test_a_closed_job_keeps_the_finished_videos(tmp_path, extracted):
     task = task_of("train-000000", "a", "b")
-    events = ExtractJob(ExtractConfig(), tmp_path)(task, {})
+    events = ExtractJob(ExtractConfig(), ShardStore.at(tmp_path))(task, {})
     assert isinstance(next(events), VideoReport)
     events.close()
     _, shard = run(tmp_path, task)
@@ -97,7 +97,7 @@ def test_a_closed_job_keeps_the_finished_videos(tmp_path, extracted):
 
 def test_models_are_loaded_once_per_process_and_a_job_can_be_pickled(tmp_path):
     for name in ("train-000000", "train-000001"):
-        copy = pickle.loads(pickle.dumps(ExtractJob(ExtractConfig(), tmp_path)))
+        copy = pickle.loads(pickle.dumps(ExtractJob(ExtractConfig(), ShardStore.at(tmp_path))))
         list(copy(task_of(name, "a"), {}))
     assert FakeExtractor.made == 1
 
@@ -105,7 +105,7 @@ def test_models_are_loaded_once_per_process_and_a_job_can_be_pickled(tmp_path):
 def test_a_job_uses_one_thread_and_restores_the_settings(tmp_path):
     before = torch.get_num_threads(), cv2.getNumThreads(), torch.backends.cudnn.deterministic
     torch.set_num_threads(2)
-    events = ExtractJob(ExtractConfig(), tmp_path)(task_of("train-000000", "a"), {})
+    events = ExtractJob(ExtractConfig(), ShardStore.at(tmp_path))(task_of("train-000000", "a"), {})
     next(events)
     assert (torch.get_num_threads(), cv2.getNumThreads(), torch.backends.cudnn.deterministic) == (1, 1, True)
     events.close()

@@ -18,7 +18,7 @@ from mgst_data.core.geometry import apply_transform, invert_transform, iou, pair
 from mgst_data.datasets import scan_dataset
 from mgst_data.extract import ExtractConfig, ExtractJob, Extractor, extract, is_still, job, shard_size
 from mgst_data.extract.stills import BLOCK, StillBatch, padded, similar_sizes
-from mgst_data.shards import FaceChunk, ShardTask, encode_chunk
+from mgst_data.shards import FaceChunk, ShardStore, ShardTask, encode_chunk
 from mgst_data.shards.schema import verify_sample
 
 # Width, height and place of the head in pictures of several sizes, with heads of several sizes.
@@ -133,7 +133,7 @@ def test_the_reasons_of_pictures_without_a_usable_face(extractor, records, tmp_p
 def run(folder: Path, records: list[VideoRecord], *, stop_after: int | None = None, lost=None):
     """Runs a job, or closes it after some reports. Returns the reports of the videos and of the shard."""
     folder.mkdir(exist_ok=True)
-    events = ExtractJob(ExtractConfig(), folder)(ShardTask("all-000000", tuple(records)), lost or {})
+    events = ExtractJob(ExtractConfig(), ShardStore.at(folder))(ShardTask("all-000000", tuple(records)), lost or {})
     reports = []
     for event in events:
         if hasattr(event, "reason") or hasattr(event, "files"):

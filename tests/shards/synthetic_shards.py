@@ -19,6 +19,7 @@ from mgst_data.shards import (
     encode_image,
     encode_mask,
 )
+from mgst_data.shards.store import ShardStore
 
 CONFIG = {"frames": 5, "crop": {"size": 16, "margin": 0.3}}
 
@@ -93,7 +94,9 @@ def report_of(record: VideoRecord, chunks: list[FaceChunk] | None = None, reason
     return VideoReport.of(record, **{"content": f"content of {record.key}", **counts, **more})
 
 
-def write_shard(folder: Path, task: ShardTask, *, skip: dict[str, str] | None = None, extract=chunks_of) -> ShardReport:
+def write_shard(
+    folder: Path | ShardStore, task: ShardTask, *, skip: dict[str, str] | None = None, extract=chunks_of
+) -> ShardReport:
     """Mocks the shard job without errors."""
     with ShardWriter(folder, task.name, [record.key for record in task.records]) as shard:
         for record in task.records[len(shard.kept) :]:

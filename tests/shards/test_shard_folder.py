@@ -183,8 +183,6 @@ def test_a_folder_with_other_files_is_not_changed(tmp_path, records):
     assert (tmp_path / "holiday.tar.part").read_bytes() == b"precious"
     with pytest.raises(UsageError, match="no shards here"):
         ShardFolder.read(tmp_path)
-    with pytest.raises(UsageError, match="local folders only"), open_folder("s3://bucket/x", CONFIG, records):
-        pass
 
 
 def test_a_path_that_cannot_be_a_folder_is_an_output_error(tmp_path, records):

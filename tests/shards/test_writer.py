@@ -216,7 +216,7 @@ def test_a_full_disk_is_a_clear_error(tmp_path):
     (tmp_path / "train-000000.tar.part").symlink_to("/dev/full")
     with pytest.raises(OutputError, match="the disk is full") as caught:
         write_shard(tmp_path, TASK)
-    assert caught.value.where == str(tmp_path / "train-000000.tar")
+    assert caught.value.where == str(tmp_path / "train-000000.tar.part")
     assert list(tmp_path.iterdir()) == []
 
 

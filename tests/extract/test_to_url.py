@@ -1,0 +1,106 @@
+"""Extraction into an object store: a real S3 server, several processes, parts."""
+
+import json
+import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+import fsspec
+import pytest
+import skimage.data
+from click.testing import CliRunner
+from fakes import FakeExtractor, record_of
+from mgst_cli.data import data
+from shards.object_store import s3_server
+
+from mgst_data.core import OutputError
+from mgst_data.datasets import Note, Scan
+from mgst_data.extract import ExtractConfig, extract, job, run
+from mgst_data.shards import Part, encode_image, remote_lock
+from mgst_data.shards.remote_lock import RemoteLock, read_lock
+from mgst_data.shards.store import ShardStore
+
+SCAN = Scan(tuple(map(record_of, [*"abcdefg", "empty", "noface"])), (Note("a note", "here", "there"),))
+
+
+@pytest.fixture(scope="module")
+def s3():
+    pytest.importorskip("s3fs")
+    pytest.importorskip("moto")
+    with s3_server() as environment, pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        fsspec.filesystem("s3").mkdir("bucket")
+        yield environment
+        fsspec.filesystem("s3").clear_instance_cache()
+
+
+@pytest.fixture(autouse=True)
+def _fake_extractor(monkeypatch):
+    job._load.cache_clear()
+    monkeypatch.setattr(job, "Extractor", FakeExtractor)
+    monkeypatch.setattr(run, "Extractor", FakeExtractor)
+    yield
+    job._load.cache_clear()
+
+
+def go(out, part="", **options):
+    options = {"executor": "serial", "device": "cpu", "videos_per_shard": 2, **options}
+    return extract(SCAN, ExtractConfig(), out, part=Part.parse(part) if part else None, **options)
+
+
+def files(out):
+    """Bytes of all files; of reports, without their times."""
+    store = ShardStore.at(out)
+    return {name: re.sub(rb'"seconds": [0-9.e-]+', b"", store.read(name)) for name in store.names()}
+
+
+def test_a_bucket_gets_the_files_of_a_local_run_whole_or_in_parts(s3, tmp_path):
+    go(tmp_path / "local")
+    assert go("s3://bucket/whole").complete
+    assert files("s3://bucket/whole") == files(tmp_path / "local")
+    assert [go("s3://bucket/parts", f"{number}/2").complete for number in (2, 1)] == [False, True]
+    assert files("s3://bucket/parts") == files(tmp_path / "local")
+    assert go("s3://bucket/parts", retry="no_face").videos == 1
+
+
+def test_a_bucket_that_does_not_exist_is_one_clear_line(s3):
+    with pytest.raises(OutputError, match=r"s3://missing/shards/\.lock: the store has no such bucket"):
+        go("s3://missing/shards")
+
+
+def test_processes_extract_to_a_bucket_and_leave_no_credentials_there(s3, tmp_path):
+    for name in ("one", "two"):
+        path = tmp_path / "faces" / "real" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encode_image(skimage.data.astronaut(), image_format="png"))
+    options = ["extract", "--src", str(tmp_path / "faces"), "--out", "s3://bucket/processes", "--workers", "2"]
+    said = CliRunner().invoke(data, [*options, "--videos-per-shard", "1", "--json"], catch_exceptions=False)
+    assert said.exit_code == 0, said.output
+    found = json.loads(said.stdout)
+    assert (found["complete"], found["shards"], found["totals"]["overall"]["tracks"]) == (True, 2, 2)
+    held = b"".join(files("s3://bucket/processes").values())
+    assert s3["AWS_SECRET_ACCESS_KEY"].encode() not in held
+    assert s3["AWS_ACCESS_KEY_ID"].encode() not in held
+
+
+@pytest.mark.parametrize("expired", [False, True])
+def test_of_many_runs_that_ask_at_once_one_gets_the_lock(s3, tmp_path, monkeypatch, expired):
+    monkeypatch.setattr(remote_lock, "_SETTLED", 1.0)
+    location = f"s3://bucket/locked-{expired}"
+    if expired:
+        ShardStore(location, tmp_path).write(".lock", json.dumps({"run": "a", "holder": "b", "expires": 1}).encode())
+    ready = threading.Barrier(6)
+
+    def ask(number):
+        workspace = tmp_path / str(number)  # one for each machine
+        workspace.mkdir()
+        ready.wait()
+        with suppress(OutputError):
+            return RemoteLock(ShardStore(location, workspace), name=".lock")
+
+    with ThreadPoolExecutor(6) as pool:
+        (won,) = filter(None, pool.map(ask, range(6)))
+    with won:
+        assert read_lock(ShardStore(location, tmp_path), ".lock")["holder"].startswith("process")
