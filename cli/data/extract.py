@@ -33,9 +33,9 @@ with a note; 2 wrong option or input; 130 interrupted.
     "Data set",
     option(
         "--src",
-        type=click.Path(path_type=Path),
+        type=click.Path(),
         required=True,
-        help="Folder of the data set or of pictures, or a manifest (.csv or .jsonl).",
+        help="Folder of the data set or of pictures, or a manifest (.csv or .jsonl); also by URL.",
     ),
     option(
         "--layout",
@@ -158,7 +158,7 @@ with a note; 2 wrong option or input; 130 interrupted.
 def extract(
     ctx: click.Context,
     /,
-    src: Path,
+    src: str,
     out: str | None,
     config_file: Path | None,
     overrides: tuple[str, ...],
@@ -181,7 +181,7 @@ def extract(
 
     Args:
         ctx: Context of click; holds ``--debug``.
-        src: Folder of the data set, or a manifest.
+        src: Path or URL of the folder of the data set, or of a manifest.
         out: Folder for the shards; None only with ``dry_run``.
         config_file: TOML file with options, or the name of a paper.
         overrides: Texts ``"table.name=value"`` of ``--set``.

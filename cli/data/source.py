@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from mgst_data.core import UsageError, VideoRecord
+from mgst_data.core.locations import is_url
 from mgst_data.datasets import Note, Scan, check_leakage, scan_dataset, select
-from mgst_data.extract import ExtractConfig
+from mgst_data.extract import ExtractConfig, scan_url
 from mgst_data.shards import PeopleTable
 
 from ..common.tables import build_tables
@@ -77,20 +78,20 @@ def build_config(path: Path | None, flags: Mapping[str, Any], overrides: Iterabl
     return Config(tables["source"], tables["extract"])
 
 
-def scan_source(root: Path, config: SourceConfig, *, masks: bool) -> Scan:
+def scan_source(root: str, config: SourceConfig, *, masks: bool) -> Scan:
     """Finds the selected videos and checks that no person is in two splits.
 
     If no video is in the split train, and no split was selected, the result has a note.
 
     Args:
-        root: Folder of the data set, or a manifest.
+        root: Path or URL of the folder of the data set, or of a manifest.
         config: Which videos to select.
         masks: Whether to look for manipulation masks.
 
     Raises:
         UsageError: if the data set cannot be read, nothing matches, or one person is in two splits.
     """
-    scan = scan_dataset(
+    scan = (scan_url if is_url(root) else scan_dataset)(
         root,
         layout=config.layout,
         masks=masks,

@@ -18,9 +18,10 @@ from mgst_data.core.errors import printable
 from mgst_data.extract.executors import Event, Opening
 from mgst_data.extract.extract_config import ExtractConfig
 from mgst_data.extract.extractor import Extraction, Extractor
+from mgst_data.extract.remote import Copies
 from mgst_data.extract.stills import BLOCK, StillBatch, StillExtraction, is_still
-from mgst_data.shards import ShardTask, ShardWriter, VideoReport
-from mgst_data.shards.store import ShardStore
+from mgst_data.shards import ShardStore, ShardTask, ShardWriter, VideoReport
+from mgst_data.shards.storage import COPIES
 
 # Reason code and message of a skipped video; None for a video without a fault.
 _Fault = tuple[str, str] | None
@@ -57,34 +58,50 @@ class ExtractJob:
         """
         with _reproducibly():
             extractor = _load(self.config, self.device)
-            with ShardWriter(self.store, task.name, [record.key for record in task.records]) as shard:
+            with (
+                ShardWriter(self.store, task.name, [record.key for record in task.records]) as shard,
+                Copies(self.store.workspace / f"{task.name}.{COPIES}") as copies,
+            ):
                 yield from shard.kept
                 kept = {video.key for video in shard.kept}
                 for block in _blocks(task.records):
                     if kept.issuperset(record.key for record in block):
                         continue
                     if is_still(block[0]):
-                        yield from self._stills(extractor, block, shard, lost)
+                        yield from self._stills(extractor, block, shard, lost, copies)
                     else:
-                        fault = _loss(block[0], lost)
-                        yield self._finish(shard, block[0], None if fault else extractor(block[0]), fault)
+                        record, fault = self._fetched(block[0], lost, copies)
+                        yield self._finish(shard, record, None if fault else extractor(record), fault)
+                    copies.clear()
         yield shard.report
 
+    def _fetched(self, record: VideoRecord, lost: Mapping[str, str], copies: Copies) -> tuple[VideoRecord, _Fault]:
+        """Returns a record with local paths, and why its video cannot be used."""
+        found = [record]
+        fault = _loss(record, lost) or self._guarded(record, lambda: found.append(copies.fetch(record)))
+        return found[-1], fault
+
     def _stills(
-        self, extractor: Extractor, block: Sequence[VideoRecord], shard: ShardWriter, lost: Mapping[str, str]
+        self,
+        extractor: Extractor,
+        block: Sequence[VideoRecord],
+        shard: ShardWriter,
+        lost: Mapping[str, str],
+        copies: Copies,
     ) -> Iterator[Event]:
         """Extracts pictures in batches. Finished pictures are read again, so that the batches stay the same."""
         kept = {video.key: video for video in shard.kept}
         batch, pending = StillBatch(extractor), list[tuple[VideoRecord, _Fault]]()
-        for record in block:
+        for number, record in enumerate(block, start=1):
             fault = _loss(record, lost)
             if record.key in kept and kept[record.key].reason == _LOST:
                 fault = (_LOST, kept[record.key].message)
             if not fault:
                 yield Opening(record.key)
-                fault = self._guarded(record, partial(batch.read, record))
+                record, fault = self._fetched(record, lost, copies)
+                fault = fault or self._guarded(record, partial(batch.read, record))
             pending.append((record, fault))
-            if not (batch.full or record is block[-1]):
+            if not (batch.full or number == len(block)):
                 continue
             for one, its_fault in pending:
                 if one.key not in kept:

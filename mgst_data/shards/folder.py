@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -16,7 +17,7 @@ from mgst_data.shards.progress import PROGRESS, part_of, progress_of, read_progr
 from mgst_data.shards.remote_lock import RemoteLock, is_valid, read_lock
 from mgst_data.shards.report import ShardReport, Totals, VideoReport, latest, summarise
 from mgst_data.shards.schema import SCHEMA
-from mgst_data.shards.storage import PART, output_errors
+from mgst_data.shards.storage import COPIES, PART, output_errors
 from mgst_data.shards.store import ShardStore
 
 STATE = "dataset.json"
@@ -325,7 +326,9 @@ def _remove_stale(folder: ShardFolder) -> None:
         name, _, kind = path.name.partition(".")
         unfinished_plan = folder.part is None and path.name == STATE + PART
         half_done = unfinished_plan or (name in mine and kind in _HALF_DONE)
-        if half_done and path not in kept:
+        if name in mine and kind == COPIES:
+            shutil.rmtree(path, ignore_errors=True)
+        elif half_done and path not in kept:
             with output_errors(path):
                 path.unlink(missing_ok=True)
 

@@ -34,7 +34,7 @@ class VideoReport:
         seconds: Time of the extraction, seconds.
         notes: Reason code and text of every defect of a video that was kept.
         content: Hash of the bytes of the file (:func:`mgst_data.video.content_hash`), which recognises it under another
-            name. "" if the video was skipped or is read from a URL, and in reports of earlier versions.
+            name. "" if the video was skipped, and in reports of earlier versions.
     """
 
     key: str

@@ -9,15 +9,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeGuard, TypeVar
 
-from tenacity import (
-    Retrying,
-    retry_if_not_exception_type,
-    stop_after_attempt,
-    stop_after_delay,
-    wait_random_exponential,
-)
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_after_delay, wait_random_exponential
 
 from mgst_data.core import MgstError, OutputError, ShardError, UsageError
 from mgst_data.core.locations import is_url
@@ -25,6 +19,8 @@ from mgst_data.core.locations import is_url
 T = TypeVar("T")
 
 PART = ".part"
+# Suffix of the folder in which a worker has copies of remote videos.
+COPIES = "copies"
 # An operation on a URL is tried so often, with a random pause between the tries whose upper end doubles from this
 # number of seconds. The packages of the stores try again too, so no new try begins after _LONGEST seconds.
 _TRIES, _PAUSE, _LONGEST = 5, 0.4, 20.0
@@ -47,6 +43,9 @@ _OUTPUT_FAULTS = {
     errno.EEXIST: ("this is a file, not a folder", "choose another output folder"),
 }
 
+# Faults of the local disk, where a file from a store is copied to.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+
 
 def read_bytes(location: str) -> bytes:
     """Reads a whole file.
@@ -68,13 +67,13 @@ def read_bytes(location: str) -> bytes:
         raise ShardError(error.strerror or str(error), where=location) from error
 
 
-def at_url(location: str, work: Callable[[Any, str], T], *, fault: type[MgstError]) -> T:
+def at_url(location: str, work: Callable[[Any, str], T], *, fault: Callable[..., MgstError]) -> T:
     """Works on a file behind a URL. Tries again after errors that may pass, such as a busy store.
 
     Args:
         location: URL of the file or folder.
         work: Receives the fsspec file system, and the path in it.
-        fault: Class of the error for all that the store cannot do.
+        fault: Makes the error for all that the store cannot do: a class of errors, or a function like one.
 
     Returns:
         What ``work`` returns.
@@ -83,7 +82,8 @@ def at_url(location: str, work: Callable[[Any, str], T], *, fault: type[MgstErro
         FileNotFoundError: if the file, its folder or its bucket does not exist.
         FileExistsError: from ``work``.
         UsageError: if there is no file system for the URL.
-        MgstError: of the class ``fault``, for every other failure.
+        OutputError: if the local disk is full.
+        MgstError: from ``fault``, for every other failure.
     """
     import fsspec  # only URLs need it, and the next one
 
@@ -94,7 +94,7 @@ def at_url(location: str, work: Callable[[Any, str], T], *, fault: type[MgstErro
     tries = Retrying(
         stop=stop_after_attempt(_TRIES) | stop_after_delay(_LONGEST),
         wait=wait_random_exponential(_PAUSE, max=_LONGEST),
-        retry=retry_if_not_exception_type(_FINAL),
+        retry=retry_if_exception(lambda error: not (isinstance(error, _FINAL) or _is_full(error))),
         reraise=True,
     )
     try:
@@ -106,9 +106,16 @@ def at_url(location: str, work: Callable[[Any, str], T], *, fault: type[MgstErro
         raise fault("no permission", where=location, hint=hint) from error
     # Every store has exceptions of its own, most of them without a common base class.
     except Exception as error:
+        if _is_full(error):
+            what, hint = _OUTPUT_FAULTS[error.errno or 0]
+            raise OutputError(what, where=error.filename or location, hint=hint) from error
         what = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
         hint = "check the URL, the network and the credentials, then run the same command again"
         raise fault(f"the store does not answer as expected: {what}", where=location, hint=hint) from error
+
+
+def _is_full(error: BaseException) -> TypeGuard[OSError]:
+    return isinstance(error, OSError) and error.errno in _FULL
 
 
 def read_span(location: str, offset: int, size: int) -> memoryview:
