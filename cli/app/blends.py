@@ -150,8 +150,8 @@ class Drawn:
     command: str
     notes: Sequence[str]
 
-    def html(self, frame: int) -> str:
-        """Returns the pictures of a frame, the frame mask over time, and the sampled parameters.
+    def pictures(self, frame: int) -> str:
+        """Returns the pictures of a frame, and below them the frame mask over time.
 
         Args:
             frame: Number of the frame, from 1.
@@ -161,13 +161,17 @@ class Drawn:
             f"<figure><figcaption>{name}</figcaption><img src='{_source(picture)}' alt='{name}'></figure>"
             for name, picture in zip(PANELS, panels(self.draw.pair, t), strict=True)
         )
-        parts = [f'<div class="mgst-panels" data-frame="{t + 1}">{figures}</div>', self._over_time(t)]
-        parts += [
-            f'<p class="mgst-soft">{plain(caption(self.draw.facts))}</p>',
-            *(message("note", n) for n in self.notes),
-        ]
-        parts.append(f'<code class="mgst-command" tabindex="0">{plain(self.command)}</code>')
-        return "".join(parts)
+        return f'<div class="mgst-panels">{figures}</div>{self._over_time(t)}'
+
+    def details(self) -> str:
+        """Returns the sampled parameters, the notes on the clip, and the command that makes the same."""
+        facts = plain(caption(self.draw.facts)).replace("   ", ", ")
+        notes = "".join(message("note", note) for note in self.notes)
+        return (
+            f'<p class="mgst-soft">Drawn: {facts}.</p>{notes}'
+            '<p class="mgst-soft">This command makes the same blend:</p>'
+            f'<code class="mgst-command" tabindex="0">{plain(self.command)}</code>'
+        )
 
     def _over_time(self, t: int) -> str:
         if len(self.draw) == 1:
@@ -198,9 +202,9 @@ class BlendsTab:
         with gr.Column(visible=False) as self._controls:
             self._frame = gr.Slider(1, FRAMES, 1, step=1, label="Frame", buttons=[], elem_id="frame")
             with gr.Row():
-                self._preset = gr.Dropdown([*PRESETS], value="frame_random", label="Preset", min_width=150)
-                self._region = gr.Dropdown([_DRAWN, *REGIONS], value=_DRAWN, label="Region", min_width=150)
-                self._mask = gr.Dropdown([_DRAWN, *FRAME_MASKS], value=_DRAWN, label="Frame mask", min_width=150)
+                self._preset = gr.Dropdown([*PRESETS], value="frame_random", label="Preset", min_width=200)
+                self._region = gr.Dropdown([_DRAWN, *REGIONS], value=_DRAWN, label="Region", min_width=200)
+                self._mask = gr.Dropdown([_DRAWN, *FRAME_MASKS], value=_DRAWN, label="Frame mask", min_width=200)
             self._seed = gr.Slider(
                 0, 99, 0, step=1, label="Seed", info="Each seed is another draw.", buttons=[], elem_id="seed"
             )
@@ -208,6 +212,7 @@ class BlendsTab:
             with gr.Row():
                 self._dials = [self._slider(dial) for dial in DIALS]
             self._reset = gr.Button("Reset to the preset", elem_id="blend-reset")
+            self._details = gr.HTML(elem_id="blend-details")
         self._connect()
 
     def _slider(self, dial: Dial) -> Any:
@@ -220,7 +225,7 @@ class BlendsTab:
     def _connect(self) -> None:
         choices = [self._preset, self._seed, self._region, self._mask]
         inputs = [self._clip, self._frame, self._moved, *choices, *self._dials]
-        outputs = [self._result, self._drawn, self._moved, *self._dials]
+        outputs = [self._result, self._details, self._drawn, self._moved, *self._dials]
         live = {"show_progress": "hidden", "trigger_mode": "always_last", "api_visibility": "private"}
         for choice in choices:
             choice.input(self._redraw(), inputs, outputs, **live)
@@ -265,7 +270,7 @@ class BlendsTab:
 
         def redraw(clip: Clip | None, frame: int, moved: Sequence[str], *values: Any) -> tuple[Any, ...]:
             if clip is None:
-                return tuple(skip() for _ in range(3 + len(DIALS)))
+                return tuple(skip() for _ in range(4 + len(DIALS)))
             moved = tuple({*moved, name} - {""})
             (preset, seed, region, frame_mask), dials = values[:4], values[4:]
             set_by_user = {dial.name: value for dial, value in zip(DIALS, dials, strict=True) if dial.name in moved}
@@ -273,15 +278,15 @@ class BlendsTab:
             try:
                 blend, draw = choice.draw(clip)
             except MgstError as error:
-                return message("error", f"error: {error}"), skip(), moved, *(skip() for _ in DIALS)
+                return message("error", f"error: {error}"), skip(), skip(), moved, *(skip() for _ in DIALS)
             drawn = Drawn(draw, choice.command(Path(clip.source).name), notes_on(clip, FRAMES))
             shown = [skip() if d.name in moved else update(value=_on(d, d.now(blend, draw.params))) for d in DIALS]
-            return drawn.html(frame), drawn, moved, *shown
+            return drawn.pictures(frame), drawn.details(), drawn, moved, *shown
 
         return redraw
 
     def _show(self, drawn: Drawn | None, frame: int) -> Any:
-        return self._gr.skip() if drawn is None else drawn.html(frame)
+        return self._gr.skip() if drawn is None else drawn.pictures(frame)
 
 
 def _on(dial: Dial, value: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 import zipfile
@@ -172,9 +173,6 @@ class Scorer:
             while not wait([job], timeout=_INTERVAL).done:
                 yield progress
             return job.result()
-        except MgstError as error:
-            where = error.where.replace(printable(upload), name)
-            raise type(error)(error.what, where=where, hint=error.hint, reason=error.reason) from error
         finally:
             progress.stop()  # also if the browser has gone
             self._running.pop(upload, None)
@@ -187,14 +185,19 @@ class Scorer:
         place = self.folder / secrets.token_urlsafe(12)
         with output_errors(place):
             place.mkdir()
+        done = False
         try:
             item = fitting(one_input(_linked(Path(upload), place)), detector.loaded)
             level = threshold_of(detector.loaded, item, wanted)
             folder = beside(item.path, "scores")
             score_one(detector, item, folder, level, progress, name=name, label=name)
-        except BaseException:
-            shutil.rmtree(place, ignore_errors=True)
-            raise
+            done = True
+        except MgstError as error:
+            where = error.where.replace(printable(place) + os.sep, "")
+            raise type(error)(error.what, where=where, hint=error.hint, reason=error.reason) from error
+        finally:
+            if not done:
+                shutil.rmtree(place, ignore_errors=True)
         everything = place / f"{folder.name}.zip"
         with output_errors(everything):
             _pack(place, everything)
