@@ -58,6 +58,12 @@ def look() -> dict[str, Any]:
         block_label_text_color_dark="#eceff3",
         block_title_text_color="#1b1f24",
         block_title_text_color_dark="#eceff3",
+        checkbox_border_color="#4c545e",
+        checkbox_border_color_dark="#b3bcc7",
+        checkbox_border_color_selected="#0550ae",
+        checkbox_border_color_selected_dark="#0550ae",
+        checkbox_background_color_selected="#0550ae",
+        checkbox_background_color_selected_dark="#0550ae",
         slider_color="#0550ae",
         slider_color_dark="#84bdff",
     )
@@ -173,6 +179,6 @@ def _result(scored: Scored) -> str:
     listed = "".join(f"<li>{link}</li>" for link in links)
     return (
         f'<ul class="mgst-links" aria-label="Results of {name}">{listed}</ul>'
-        f'<p class="mgst-soft">The page alone does not contain the video; the ZIP file has both.</p>'
+        f'<p class="mgst-soft">The page alone does not contain the scored file; the ZIP file has both.</p>'
         f'<iframe class="mgst-page" src="{scored.page}" title="Scores of {name}" onload="{escape(_FIT)}"></iframe>'
     )

@@ -45,11 +45,11 @@ class Progress(Work):
 
     def __init__(self, text: str) -> None:
         super().__init__(text, unit="frames")
-        self._stopped = False
+        self.stopped = False
 
     def stop(self) -> None:
         """Stops the scoring at its next report."""
-        self._stopped = True
+        self.stopped = True
 
     def tell(self, text: str, *, done: float = 0, total: float | None = None) -> None:
         """Updates the progress.
@@ -62,7 +62,7 @@ class Progress(Work):
         Raises:
             StoppedError: if the scoring is to end.
         """
-        if self._stopped:
+        if self.stopped:
             raise StoppedError
         super().tell(text, done=done, total=total)
 
@@ -171,6 +171,8 @@ class Scorer:
         job: Future[Scored] = self._pool.submit(self._score, upload, name, threshold, explain, progress)
         try:
             while not wait([job], timeout=_INTERVAL).done:
+                if progress.stopped:  # the thread ends at its next report
+                    raise StoppedError
                 yield progress
             return job.result()
         finally:
