@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import pytest
 from api_surface import PACKAGES
+from mgst_cli.app import app
 from mgst_cli.calibrate import calibrate
 from mgst_cli.data import data
 from mgst_cli.evaluate import evaluate
@@ -67,7 +68,7 @@ def options() -> Iterator[str]:
             for child in command.commands.values():
                 yield from of(child)
 
-    for command in (data, train, evaluate, predict, calibrate, export):
+    for command in (data, train, evaluate, predict, calibrate, export, app):
         yield from of(command)
     for table in Experiment().as_dict().values():
         if isinstance(table, dict):

@@ -15,7 +15,7 @@ from .blends import BlendsTab
 from .messages import message, plain
 from .scoring import Scored, Scorer, StoppedError
 
-_STYLE = Path(__file__).with_name("app.css")
+STYLE = Path(__file__).with_name("app.css")
 _TITLE = "mgst"
 _HERE = "Your files stay on this computer and are deleted when the app ends."
 _THERE = "Your files are sent to the computer that runs this app, and are deleted when the app ends."
@@ -67,7 +67,7 @@ def look() -> dict[str, Any]:
         slider_color="#0550ae",
         slider_color_dark="#84bdff",
     )
-    return {"theme": theme, "css_paths": [_STYLE]}
+    return {"theme": theme, "css_paths": [STYLE]}
 
 
 def build_page(scorer: Scorer, *, local: bool) -> Any:
