@@ -30,11 +30,11 @@ PAGES = {
     "evaluation": ("evaluation/report.html", 1230, "document.getElementById('scores').scrollIntoView()"),
     "training": ("network/report.html", 1000, ""),
 }
-# Of each picture of mgst-app: number of the tab, where the video goes, what appears then, height of the window.
-VIDEO = "videos/manipulated_sequences/Deepfakes/c23/videos/006_007.mp4"
+# Of each picture of mgst-app: number of the tab, where the video goes, the video, what appears then, and the height of
+# the window.
 TABS = {
-    "app_score": (0, "#score-file", ".mgst-page", 1100),
-    "app_blends": (1, "#blend-file", ".mgst-panels", 1000),
+    "app_score": (0, "#score-file", "manipulated_sequences/Deepfakes/c23/videos/006_007.mp4", ".mgst-page", 1100),
+    "app_blends": (1, "#blend-file", "original_sequences/youtube/c23/videos/006.mp4", ".mgst-panels", 1000),
 }
 
 
@@ -79,7 +79,7 @@ def shoot_app(driver: Chrome, demo: Path) -> None:
         try:
             assert app.stdout is not None
             address = app.stdout.readline().split()[0]
-            for name, (tab, place, result, height) in TABS.items():
+            for name, (tab, place, video, result, height) in TABS.items():
                 size = {"width": WIDTH, "height": height, "deviceScaleFactor": 1, "mobile": False}
                 driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
                 driver.get(address)
@@ -87,7 +87,7 @@ def shoot_app(driver: Chrome, demo: Path) -> None:
                 patient.until(lambda page: page.find_elements(By.CSS_SELECTOR, "button[role=tab]"))[tab].click()
                 patient.until(
                     lambda page, place=place: page.find_element(By.CSS_SELECTOR, f"{place} input[type=file]")
-                ).send_keys(str(demo / VIDEO))
+                ).send_keys(str(demo / "videos" / video))
                 patient.until(lambda page, result=result: page.find_elements(By.CSS_SELECTOR, result))
                 time.sleep(5)  # the page in the page draws its charts
                 keep(name, driver.get_screenshot_as_png())

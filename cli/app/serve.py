@@ -28,7 +28,7 @@ _RULES = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; object-src 'none'; base-uri 'self'; "
     "form-action 'self'; frame-ancestors 'self'"
 )
-# What Gradio would otherwise send to its makers, and where it keeps uploads.
+# Gradio and the client of the Hugging Face Hub send nothing about the use of the app.
 _SETTINGS = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
 
 
