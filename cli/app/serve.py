@@ -119,7 +119,7 @@ def build_app(scorer: Scorer, *, local: bool) -> Any:
     from starlette.staticfiles import StaticFiles
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    app.add_middleware(_Headers)  # type: ignore[arg-type, unused-ignore]
+    app.add_middleware(_Headers)
     if local:
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]", "::1"])
     app.mount(f"/{RESULTS}", StaticFiles(directory=scorer.folder))
@@ -172,7 +172,7 @@ def _server(app: Any, scorer: Scorer, url: str, *, browser: bool) -> Any:
     """Returns the server. When it listens, it prints the address; at Ctrl-C it stops a running scoring."""
     import uvicorn
 
-    class Server(uvicorn.Server):
+    class Server(uvicorn.Server):  # type: ignore[misc]
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             line(f"{url}  (Ctrl-C ends the app)")
