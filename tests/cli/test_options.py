@@ -70,6 +70,7 @@ def test_required_parameters_of_each_command():
         "mgst-eval": set(),
         "mgst-predict": {"videos"},
         "mgst-export": {"--to"},
+        "mgst-app": set(),
         "mgst-calibrate": {"shards", "--weights"},
     }
 
