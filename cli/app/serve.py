@@ -16,6 +16,7 @@ from typing import Any
 from mgst_data.core import UsageError
 from mgst_model.predict.report import REPORT
 
+from ..common.errors import interrupted_at_once
 from ..common.show import line
 from .page import build_page, look
 from .scoring import RESULTS, Scorer
@@ -47,7 +48,8 @@ def serve(weights: str | Path | None, *, device: str, host: str, port: int | Non
         ImportError: if Gradio is not installed.
         KeyboardInterrupt: at Ctrl-C.
     """
-    with ExitStack() as stack:
+    # A second Ctrl-C does not wait for the frames that are being read.
+    with interrupted_at_once(lambda: None), ExitStack() as stack:
         listener = stack.enter_context(listen(host, port))
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="mgst-app-", ignore_cleanup_errors=True)))
         os.environ.update(_SETTINGS | {"GRADIO_TEMP_DIR": str(folder / "uploads")})
