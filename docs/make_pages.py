@@ -1,6 +1,7 @@
 """Takes the pictures of the HTML pages in ``docs/pages/`` from what ``make demo`` has written. Needs Chromium.
 
 make demo
+pip install 'mgst[app]'
 python docs/make_pages.py demo
 """
 
@@ -9,11 +10,17 @@ from __future__ import annotations
 import argparse
 import io
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 from PIL import Image
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
 
 PICTURES = Path(__file__).with_name("pages")
 WIDTH, QUALITY = 1000, 80
@@ -22,6 +29,12 @@ PAGES = {
     "prediction": ("prediction/report.html", 1180, "document.getElementById('media').currentTime = 1.02"),
     "evaluation": ("evaluation/report.html", 1230, "document.getElementById('scores').scrollIntoView()"),
     "training": ("network/report.html", 1000, ""),
+}
+# Of each picture of mgst-app: number of the tab, where the video goes, the video, what appears then, and the height of
+# the window.
+TABS = {
+    "app_score": (0, "#score-file", "manipulated_sequences/Deepfakes/c23/videos/006_007.mp4", ".mgst-page", 1100),
+    "app_blends": (1, "#blend-file", "original_sequences/youtube/c23/videos/006.mp4", ".mgst-panels", 1000),
 }
 
 
@@ -38,9 +51,48 @@ def main() -> None:
     try:
         for name, (page, height, script) in PAGES.items():
             picture = shoot(driver, demo / page, height, script)
-            Image.open(io.BytesIO(picture)).convert("RGB").save(PICTURES / f"{name}.webp", quality=QUALITY, method=6)
+            keep(name, picture)
+        shoot_app(driver, demo)
     finally:
         driver.quit()
+
+
+def keep(name: str, picture: bytes) -> None:
+    """Writes a picture as WebP.
+
+    Args:
+        name: Name of the picture.
+        picture: The picture, PNG.
+    """
+    Image.open(io.BytesIO(picture)).convert("RGB").save(PICTURES / f"{name}.webp", quality=QUALITY, method=6)
+
+
+def shoot_app(driver: Chrome, demo: Path) -> None:
+    """Starts ``mgst-app``, drops a video into each tab, and takes a picture.
+
+    Args:
+        driver: The browser.
+        demo: Folder that make demo has written.
+    """
+    command = [sys.executable, "-m", "mgst_cli.app", "--weights", str(demo / "network"), "--no-browser"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as app:
+        try:
+            assert app.stdout is not None
+            address = app.stdout.readline().split()[0]
+            for name, (tab, place, video, result, height) in TABS.items():
+                size = {"width": WIDTH, "height": height, "deviceScaleFactor": 1, "mobile": False}
+                driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+                driver.get(address)
+                patient = WebDriverWait(driver, 300)
+                patient.until(lambda page: page.find_elements(By.CSS_SELECTOR, "button[role=tab]"))[tab].click()
+                patient.until(
+                    lambda page, place=place: page.find_element(By.CSS_SELECTOR, f"{place} input[type=file]")
+                ).send_keys(str(demo / "videos" / video))
+                patient.until(lambda page, result=result: page.find_elements(By.CSS_SELECTOR, result))
+                time.sleep(5)  # the page in the page draws its charts
+                keep(name, driver.get_screenshot_as_png())
+        finally:
+            app.send_signal(signal.SIGINT)
 
 
 def shoot(driver: Chrome, page: Path, height: int, script: str) -> bytes:

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import pytest
 from api_surface import PACKAGES
+from mgst_cli.app import app
 from mgst_cli.calibrate import calibrate
 from mgst_cli.data import data
 from mgst_cli.evaluate import evaluate
@@ -24,17 +25,17 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 # Words of options that mean what they mean everywhere. All other words of options are terms of the glossary.
 PLAIN = """
-    accumulate adapter again allow at batch batches best blocks by clip columns config count data debug decay device
-    devices dim drop dry epochs every executor explain focal format from gamma heads image init input json kind level
-    limit lr metrics missing mix mlp model models momentum network no norm of optimizer output p part parts path
-    people per pictures precision predictions pretrained quality radius range ratio reader report retry robustness
-    rows save scale scoring seed set side single size skipped source src start strict target test threshold to
-    training upsample val validate verify version weight weights workers
+    accumulate adapter again allow at batch batches best blocks browser by clip columns config count data debug decay
+    device devices dim drop dry epochs every executor explain focal format from gamma heads host image init input json
+    kind level limit lr metrics missing mix mlp model models momentum network no norm of optimizer output p part parts
+    path people per pictures port precision predictions pretrained quality radius range ratio reader report retry
+    robustness rows save scale scoring seed server set side single size skipped source src start strict target test
+    threshold to training upsample val validate verify version weight weights workers
 """
 
 # The same for headings of the documentation. Pages about other projects and about data sets use the words of those.
 PLAIN_HEADINGS = """
-    a access after an and another architecture are at bad before benchmarks blended built by calibrate can central
+    a access after an and another app architecture are at bad before benchmarks blended built by calibrate can central
     check checked chosen collection comparison concepts dag data do does evaluate evaluation every existing extract
     extraction faceforensics faq files for form from generalisation get give given glossary gpu has have high holds
     how i images import imports input install interrupt interruption is it json know kubernetes left licence linter
@@ -67,7 +68,7 @@ def options() -> Iterator[str]:
             for child in command.commands.values():
                 yield from of(child)
 
-    for command in (data, train, evaluate, predict, calibrate, export):
+    for command in (data, train, evaluate, predict, calibrate, export, app):
         yield from of(command)
     for table in Experiment().as_dict().values():
         if isinstance(table, dict):

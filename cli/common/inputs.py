@@ -81,6 +81,15 @@ def find_inputs(arguments: Sequence[str], *, results: str) -> list[Input]:
     return [_checked(item) for item in found.values()]
 
 
+def one_input(path: str) -> Input:
+    """Returns the input for one video or picture. The path is never read as a list or a pattern.
+
+    Args:
+        path: File or URL.
+    """
+    return _checked(Input(path))
+
+
 def _resolve(argument: str, results: str, *, lists: bool = True) -> Iterator[Input]:
     path = Path(argument)
     if is_url(argument):

@@ -57,12 +57,17 @@ class Work:
         """
         self.text, self.done, self.total = text, done, total
 
+    @property
+    def seconds(self) -> float:
+        """Seconds since the start."""
+        return time.perf_counter() - self._began
+
     def words(self) -> Sequence[str]:
         """The text, the count, and the seconds since the start."""
         if not self.text:
             return ()
         counted = f" {self.done:,.0f}{f'/{self.total:,.0f}' if self.total else ''} {self.unit}" if self.unit else ""
-        return (f"{self.text}{counted}  {time.perf_counter() - self._began:.0f} s",)
+        return (f"{self.text}{counted}  {self.seconds:.0f} s",)
 
 
 class Display:

@@ -170,13 +170,32 @@ def show_clip(clip: Clip, wanted: int) -> None:
         clip: The clip.
         wanted: Number of frames that was asked for.
     """
-    source, first, last = printable(clip.source), int(clip.frame_indices[0]), int(clip.frame_indices[-1])
-    line(f"{source}: {f'frames {first} to {last}' if last > first else f'frame {first}'}")
+    source = printable(clip.source)
+    line(f"{source}: {frames_of(clip)}")
+    for note in notes_on(clip, wanted):
+        line(f"note: {source}: {note}", err=True)
+
+
+def frames_of(clip: Clip) -> str:
+    """Says which frames of its video a clip has: ``"frames 4 to 19"``."""
+    first, last = int(clip.frame_indices[0]), int(clip.frame_indices[-1])
+    return f"frames {first} to {last}" if last > first else f"frame {first}"
+
+
+def notes_on(clip: Clip, wanted: int) -> list[str]:
+    """Returns notes on a clip that has too few frames, or frames without landmarks.
+
+    Args:
+        clip: The clip.
+        wanted: Number of frames that was asked for.
+    """
+    notes = []
     if 1 < len(clip) < wanted:  # a picture has no more frames
-        line(f"note: {source}: {counted(len(clip), 'frame')} instead of {wanted}: the source has no more", err=True)
+        notes.append(f"{counted(len(clip), 'frame')} instead of {wanted}: the source has no more")
     unusable = int((~clip.segment.valid).sum())
     if unusable:
-        line(f"note: {source}: {counted(unusable, 'frame')} without valid landmarks, not blended", err=True)
+        notes.append(f"{counted(unusable, 'frame')} without valid landmarks, not blended")
+    return notes
 
 
 def show_draws(draws: Iterable[BlendDraw]) -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +14,18 @@ import torch
 from mgst_data.core import MgstError, NoFaceError, OutputError, VideoError
 from mgst_data.core.devices import choose_device
 from mgst_data.core.errors import printable
-from mgst_data.processes import available_cores
-from mgst_data.shards.lock import FolderLock
 from mgst_model.evaluate.crops import InputSpec
 from mgst_model.networks.checkpoint import PACKAGED, NetworkCard, read_card, weights_file
 from mgst_model.networks.hub import is_hub_name
-from mgst_model.predict.detector import Detector, check_length, load_detector
-from mgst_model.predict.faces import is_picture
-from mgst_model.predict.prediction import SCORES, VideoPrediction
+from mgst_model.predict.detector import Detector, load_detector
+from mgst_model.predict.prediction import SCORES
 from mgst_model.predict.process import RunProcess
 from mgst_model.predict.runtime import Precision, Runtime, load_exported, runtime_of
 
 from ..common.inputs import Input, find_inputs
 from ..common.progress import Work, display
 from ..common.show import count, line
+from .one import fitting, network_threads, reserved_core, score_one, threshold_of
 from .show import folders_of, print_tracks, shared_assets, summary
 from .threshold import Wanted
 
@@ -88,9 +84,9 @@ def predict_all(
         weights = weights_file(weights)  # downloaded once
     runtime = runtime_of(weights, runtime)
     card = read_card(weights) if runtime == "torch" else _exported(weights, device, precision)
-    inputs = [_fits(item, card) for item in find_inputs(videos, results=SCORES)]
+    inputs = [fitting(item, card) for item in find_inputs(videos, results=SCORES)]
     folders = folders_of(inputs, out, video=video)
-    thresholds = [_threshold(card, item, wanted) for item in inputs]
+    thresholds = [threshold_of(card, item, wanted) for item in inputs]
     written = {"video": video, "report": report, "assets": shared_assets(inputs, out)}
     if card.caution:
         line(f"note: {card.caution}", err=True)
@@ -99,7 +95,7 @@ def predict_all(
         device = choose_device(device) if runtime == "torch" else "cpu"
         faces = _start(extraction, card, [item.path for item in inputs if item.problem is None], device)
         options: dict[str, Any] = {"stride": stride, "batch": batch, "faces": faces, "explain": explain}
-        with _reserve_core(device):
+        with reserved_core(device):
             detector = load_detector(weights, device=device, precision=precision, runtime=runtime, **options)
         code = _each(detector, inputs, folders, thresholds, results, written, tables=not as_json, debug=debug)
     except KeyboardInterrupt:
@@ -156,12 +152,12 @@ def _each(
     """
     code = 0
     for number, (item, folder, threshold) in enumerate(zip(inputs, folders, thresholds, strict=True)):
+        place = f"{number + 1:,}/{len(inputs):,} " if len(inputs) > 1 else ""
+        name = place + printable(Path(item.path).name)
+        work = Work(f"{name}: searching for a face", unit="frames")
         try:
-            if item.problem:
-                raise item.problem
-            place = f"{number + 1:,}/{len(inputs):,} " if len(inputs) > 1 else ""
-            with _reserve_core(detector.device), _locked(folder):
-                found, files = _scored(detector, item, folder, threshold, place, written)
+            with display(work, interval=None):
+                found, files = score_one(detector, item, folder, threshold, work, name=name, **written)
         except (NoFaceError, VideoError, OutputError) as error:
             if debug or (isinstance(error, OutputError) and error.reason != "locked"):
                 raise
@@ -178,27 +174,6 @@ def _each(
     return code
 
 
-def _fits(item: Input, card: NetworkCard) -> Input:
-    """Returns the input, with a problem if it is too short for the network."""
-    try:
-        check_length(item.path, card)
-    except VideoError as error:
-        return replace(item, problem=item.problem or error)
-    return item
-
-
-def _threshold(card: NetworkCard, item: Input, wanted: Wanted | None) -> float:
-    """Returns the threshold of an input. Pictures have their own, if the network is calibrated with pictures.
-
-    Raises:
-        UsageError: if a false-positive rate is wanted that the network cannot hold.
-    """
-    picture = is_picture(item.path)
-    if wanted is not None:
-        return card.threshold_at(wanted.value, picture=picture) if wanted.is_rate else wanted.value
-    return card.threshold_at(picture=picture and card.calibration(picture=True) is not None)
-
-
 def _tally(results: Sequence[dict[str, Any]]) -> str:
     """Counts the inputs by verdict or error."""
     counts = Counter(result.get("verdict") or result["reason"] for result in results)
@@ -212,55 +187,8 @@ def _start(extraction: RunProcess | None, card: NetworkCard, paths: Sequence[str
     if device != "cpu":
         extraction.end()
         return None
-    extraction.begin(InputSpec.of(card), paths, threads=min(torch.get_num_threads(), _threads()))
+    extraction.begin(InputSpec.of(card), paths, threads=min(torch.get_num_threads(), network_threads()))
     return extraction
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Locks the folder against other runs. At the end, removes it if it is new and empty."""
-    new = not folder.exists()
-    try:
-        with FolderLock(folder):
-            yield
-    finally:
-        if new and folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
-
-
-def _scored(
-    detector: Detector, item: Input, folder: Path, threshold: float, place: str, written: Mapping[str, Any]
-) -> tuple[VideoPrediction, list[Path]]:
-    """Scores one input. Returns its scores and the files that were written."""
-    name = place + printable(Path(item.path).name)
-    work = Work(f"{name}: searching for a face", unit="frames")
-    with display(work, interval=None):
-        found = detector.predict(item.path, saw=lambda done: work.tell(f"{name}: scoring", done=done))
-        files = found.save(
-            folder,
-            stem=item.stem,
-            threshold=threshold,
-            **written,
-            saw=lambda done: work.tell(f"{name}: drawing", done=done, total=found.frames),
-        )
-    return found, files
-
-
-@contextmanager
-def _reserve_core(device: str) -> Iterator[None]:
-    """Leaves one core to the extraction, which runs in parallel with the network."""
-    threads = torch.get_num_threads()
-    if device == "cpu":
-        torch.set_num_threads(min(threads, _threads()))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _threads() -> int:
-    """Returns the number of threads of the network, and also of the extraction."""
-    return max(1, available_cores() - 1)
 
 
 def _code(error: MgstError) -> int:

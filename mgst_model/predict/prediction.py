@@ -86,6 +86,7 @@ class VideoPrediction:
         caution: Warning about the use of the scores, or "".
         unscored: Number of frames with a face that no window covers, because they have no neighbour with the same crop.
         notes: Defects of the video.
+        label: What the results call the video; "" for its path or URL.
     """
 
     source: Source
@@ -101,11 +102,12 @@ class VideoPrediction:
     caution: str = ""
     unscored: int = 0
     notes: list[str] = field(default_factory=list)
+    label: str = ""
 
     @property
     def video(self) -> str:
-        """Name of the video for messages."""
-        return name_of(self.source)
+        """Name of the video for messages and results."""
+        return self.label or name_of(self.source)
 
     @property
     def score(self) -> float:

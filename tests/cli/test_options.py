@@ -7,6 +7,7 @@ import time
 import click
 import pytest
 from click.testing import CliRunner
+from mgst_cli.app import app
 from mgst_cli.calibrate import calibrate
 from mgst_cli.common.errors import interrupted_at_once, show_warning
 from mgst_cli.data import data
@@ -24,6 +25,7 @@ COMMANDS = {
     "mgst-predict": predict,
     "mgst-calibrate": calibrate,
     "mgst-export": export,
+    "mgst-app": app,
 }
 # Values that are valid until a file is opened.
 GIVEN = {
@@ -68,6 +70,7 @@ def test_required_parameters_of_each_command():
         "mgst-eval": set(),
         "mgst-predict": {"videos"},
         "mgst-export": {"--to"},
+        "mgst-app": set(),
         "mgst-calibrate": {"shards", "--weights"},
     }
 

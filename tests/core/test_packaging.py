@@ -43,6 +43,7 @@ def test_the_wheel_of_the_source_distribution_works_outside_of_the_source_tree(t
     run("-m", "mgst_cli.data", "demo", "--out", "videos", **away)
     options = ("--limit", "2", "--executor", "serial", "--config", str(site / "mgst_configs/extract/evaluation.toml"))
     run("-m", "mgst_cli.data", "extract", "--src", "videos", "--out", "shards", *options, **away)
-    for command in ("data", "train", "evaluate", "predict", "export"):
+    for command in ("data", "train", "evaluate", "predict", "export", "app"):
         assert "Usage: " in run("-m", f"mgst_cli.{command}", "--help", **away)
     run("-c", "from mgst_cli.common.tables import preset_file; assert preset_file('small').is_file()", **away)
+    run("-c", "from mgst_cli.app.page import STYLE; assert STYLE.is_file()", **away)

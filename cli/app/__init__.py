@@ -1,0 +1,5 @@
+"""The command ``mgst-app``."""
+
+from .command import app, main
+
+__all__ = ["app", "main"]
