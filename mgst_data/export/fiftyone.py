@@ -68,13 +68,15 @@ class FiftyOneWriter:
                     "num_channels": 3,
                 },
                 **_labels(f"{folder}/{frame.number}", frame),
+                "manipulation": None,
                 **about,
                 **{name: value for name, value in frame_fields(frame).items() if name in _PLAIN},
             }
             if frame.mask is not None:
                 path = f"{MASKS}/{folder}/{frame.mask_file}"
                 save(self._out / path, frame.mask)
-                sample["manipulation"] = _document("Segmentation", path, mask_path=path)
+                # Masks of compressed videos have values in between, so they are heat maps and not classes.
+                sample["manipulation"] = _document("Heatmap", path, map_path=path, range=[0, 255])
             self._samples.write(sample)
             self._points.add(len(frame.landmarks))
 
@@ -107,7 +109,6 @@ class FiftyOneWriter:
             "tags": [],
             "info": {"labels": list(LABELS)},
             "default_classes": list(LABELS),
-            "mask_targets": {"manipulation": {"255": "manipulated"}},
             "default_skeleton": skeleton if landmark_lines(one) else None,
             "sample_fields": _SAMPLE_FIELDS,
         }
@@ -201,7 +202,11 @@ _SAMPLE_FIELDS = [
         "labels.Keypoints",
         [_list("keypoints", "EmbeddedDocumentField", "labels.Keypoint", fields=_KEYPOINT)],
     ),
-    _embedded("manipulation", "labels.Segmentation", [*_LABEL, _field("mask_path", "StringField")]),
+    _embedded(
+        "manipulation",
+        "labels.Heatmap",
+        [*_LABEL, _field("map_path", "StringField"), _field("range", "HeatmapRangeField")],
+    ),
     *_plain(*TRACK_FIELDS, *_PLAIN),
 ]
 
@@ -219,7 +224,7 @@ FORMAT = Format(
     files="""\
 - `data/SPLIT/TRACK/FRAME.jpg`: the crops. The split is a tag.
 - `samples.json` and `metadata.json`: one sample per frame, with `ground_truth` (real or fake), the `face` box, the
-  `landmarks`, the fields below, and the `manipulation` mask where the data set has one.
+  `landmarks`, the fields below, and the mask as heat map (`manipulation`) where the data set has one.
 - `fields/manipulation/`: the masks.
 
 Boxes (cut at the edges of the crop) and landmarks are relative to the side of the crop, as FiftyOne wants them.
