@@ -64,7 +64,9 @@ def test_the_table_has_all_tracks_with_their_fields(exports: dict[str, Path], ch
               "fps": "25.0", "size": str(SIZE), "method": "real", "dataset": "ffpp", "target_key": "ffpp/two_faces",
               "landmarks": "68", "masks": "0"}  # fmt: skip
     assert {name: first[name] for name in wanted} == wanted
-    corners = np.array([[float(first["box_x0"]), float(first["box_y0"])], [float(first["box_x1"]), float(first["box_y1"])]])
+    corners = np.array(
+        [[float(first["box_x0"]), float(first["box_y0"])], [float(first["box_x1"]), float(first["box_y1"])]]
+    )
     matrix = chunk.crop_from_frame.numpy()
     np.testing.assert_allclose(corners @ matrix[:, :2].T + matrix[:, 2], [[-4, 5], [20, 29.5]], atol=0.05)
     assert rows["two_faces-01"]["person"] == PERSON
@@ -131,7 +133,9 @@ def test_coco_reads_videos_boxes_landmarks_and_masks(exports: dict[str, Path], c
     from pycocotools.coco import COCO
 
     folder = exports["coco-video"]
-    assert sorted(path.name for path in (folder / "annotations").iterdir()) == [f"{split}.json" for split in sorted(COUNTS)]
+    assert sorted(path.name for path in (folder / "annotations").iterdir()) == [
+        f"{split}.json" for split in sorted(COUNTS)
+    ]
     data = COCO(str(folder / "annotations" / "val.json"))
     assert {one["name"]: one["id"] for one in data.loadCats(data.getCatIds())} == {"real": 1, "fake": 2}
     videos = {video["id"]: video for video in data.dataset["videos"]}
