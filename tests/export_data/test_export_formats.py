@@ -192,7 +192,8 @@ client.__dict__["_closed"] = False
 pymongo.MongoClient = mongoengine.connection.MongoClient = lambda *_, **__: client
 import fiftyone
 data = fiftyone.Dataset.from_dir(sys.argv[1], dataset_type=fiftyone.types.FiftyOneDataset, name="read")
-print("result", data.media_type, len(data), *sorted(data.count_values("ground_truth.label").items()), data.distinct("tags"),
+counts = sorted(data.count_values("ground_truth.label").items())
+print("result", data.media_type, len(data), *counts, data.distinct("tags"),
       len(data.first().landmarks.keypoints[0].points), data.match_tags("val").exists("manipulation").count())
 """
 
