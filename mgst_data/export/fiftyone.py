@@ -133,7 +133,7 @@ def _labels(name: str, frame: TrackFrame) -> dict[str, Any]:
     label = LABELS[frame.label]
     x0, y0, x1, y1 = (edge / frame.size for edge in frame.inner_box)
     box = _document("Detection", name, attributes={}, label=label, bounding_box=[x0, y0, x1 - x0, y1 - y0])
-    points = [[x / frame.size, y / frame.size] for x, y in frame.landmarks]
+    points = [[round(x / frame.size, 6), round(y / frame.size, 6)] for x, y in frame.landmarks]
     landmarks = _document("Keypoint", name, attributes={}, label=label, points=points, valid=frame.valid)
     return {
         "_id": _identity("Sample", name),
