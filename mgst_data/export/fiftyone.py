@@ -16,7 +16,7 @@ from mgst_data.export.points import landmark_lines, landmark_names
 from mgst_data.export.tracks import LABELS, Track, TrackFrame
 from mgst_data.shards.storage import output_errors, write_atomic
 
-# Version of the format. FiftyOne of this version and later ones read it; they migrate it if necessary.
+# Version of the format. Later versions of FiftyOne migrate it while they read it; 1.22 was tested.
 VERSION = "1.0.0"
 PICTURES, MASKS = "data", "fields/manipulation"
 _CORE = "fiftyone.core"
@@ -228,7 +228,7 @@ FORMAT = Format(
 - `fields/manipulation/`: the masks.
 
 Boxes (cut at the edges of the crop) and landmarks are relative to the side of the crop, as FiftyOne wants them.
-FiftyOne 1.0 and later reads the folder.
+The format is that of FiftyOne 1.0.
 """,
     use="""\
 import fiftyone
