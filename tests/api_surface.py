@@ -18,6 +18,7 @@ PACKAGES = (
     "mgst_data.core",
     "mgst_data.datasets",
     "mgst_data.demo",
+    "mgst_data.export",
     "mgst_data.extract",
     "mgst_data.extract.executors",
     "mgst_data.faces",

@@ -6,6 +6,7 @@ import click
 
 from ..common.errors import Commands, run_script
 from .demo import demo
+from .export import export
 from .extract import extract
 from .inspect import inspect
 from .people import people
@@ -31,7 +32,7 @@ def data() -> None:
     """Prepares face video for training: extracts face tracks of a data set into shards."""
 
 
-for command in (extract, inspect, report, sheet, people, preview_blend, demo):
+for command in (extract, inspect, report, export, sheet, people, preview_blend, demo):
     data.add_command(command)
 
 

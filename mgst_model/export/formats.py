@@ -16,9 +16,10 @@ from torch import Tensor, nn
 
 from mgst_data import __version__
 from mgst_data.core import MgstError, UsageError
+from mgst_data.core.optional import need
 from mgst_data.shards.storage import output_errors, write_atomic
 from mgst_model.export.graph import INPUT, OUTPUTS, ScoringGraph, as_input, trace
-from mgst_model.export.session import need, open_session
+from mgst_model.export.session import open_session
 from mgst_model.networks.checkpoint import LoadedNetwork, card_document
 
 # Largest accepted difference of a score between the original and the exported network.

@@ -15,11 +15,11 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from mgst_data.core import UsageError
+from mgst_data.core.optional import need
 from mgst_data.shards.storage import output_errors, write_atomic
 from mgst_model.export.formats import KEY
 from mgst_model.export.graph import INPUT, as_input
 from mgst_model.export.runtime import load_onnx
-from mgst_model.export.session import need
 
 # Layers that are computed in integers: nearly all of the time of a network.
 _LAYERS = ["Conv", "MatMul", "Gemm"]

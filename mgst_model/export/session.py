@@ -1,8 +1,7 @@
-"""Sessions of ONNX Runtime, and the check that optional packages are installed."""
+"""Sessions of ONNX Runtime."""
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +9,9 @@ import torch
 
 from mgst_data.core import UsageError
 from mgst_data.core.errors import first_line
+from mgst_data.core.optional import need
 
 AGAIN = "export the weights again with mgst-export"
-
-
-def need(package: str, extra: str) -> None:
-    """Checks that an optional package is installed.
-
-    Args:
-        package: Name that it is imported by.
-        extra: Extra of mgst that installs it.
-
-    Raises:
-        ImportError: if it is not installed.
-    """
-    if find_spec(package) is None:
-        raise ImportError(f"this needs {package}: pip install 'mgst[{extra}]'")
 
 
 def open_session(path: Path, *, threads: int | None = None) -> Any:
