@@ -225,3 +225,12 @@ def test_a_network_in_the_form_of_deepfakebench_is_evaluated(shards):
     assert len(score_shards(detector, str(shards), segments=1)) == 4
     clip = module.Wrapped(nn.Identity(), frames=8)
     assert (clip.takes, clip.frames) == ("clip", 8)
+
+
+def test_the_ray_cluster_follows_the_schema_of_ray_and_names_its_head():
+    cluster = yaml.safe_load((ROOT / "examples" / "cluster" / "ray_cluster.yaml").read_text())
+    assert cluster["head_node_type"] in cluster["available_node_types"]
+    assert cluster["max_workers"] >= cluster["available_node_types"]["spot"]["max_workers"]
+    ray, jsonschema = pytest.importorskip("ray"), pytest.importorskip("jsonschema")
+    schema = Path(ray.__file__).with_name("autoscaler") / "ray-schema.json"
+    jsonschema.validate(cluster, json.loads(schema.read_text()))

@@ -6,12 +6,13 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 
-from mgst_data.core import MgstError, UsageError
+from mgst_data.core import UsageError
+from mgst_data.extract.executors.accidents import Accidents, Running
 from mgst_data.extract.executors.executor import EXECUTORS, Event, Opening, Work
 from mgst_data.processes import Failure, available_cores, failures_sent, start_quietly
 from mgst_data.shards import ShardTask, VideoReport
@@ -22,8 +23,6 @@ _CONTEXT = multiprocessing.get_context("forkserver")
 _IMPORTED = "mgst_data.extract"
 # Longest wait, seconds. A signal just before a wait does not end the wait; with this limit it is handled soon after.
 _ALERT = 1.0
-# Number of workers that a video may end before it is skipped.
-_PATIENCE = 2
 
 
 @EXECUTORS.register("process")
@@ -58,7 +57,7 @@ class ProcessExecutor:
         _CONTEXT.set_forkserver_preload([_IMPORTED])
         waiting = deque(tasks)
         crew: dict[Connection, _Worker] = {}
-        accidents = _Accidents()
+        accidents = Accidents()
         reported: set[str] = set()
         try:
             while waiting or crew:
@@ -77,8 +76,8 @@ class ProcessExecutor:
                             yield event
                         continue
                     if event is None:
-                        accidents.add(worker)
-                        waiting.appendleft(worker.task)
+                        accidents.add(worker.running, *worker.ending())
+                        waiting.appendleft(worker.running.task)
                     else:
                         yield event
                     if event is None or not waiting:
@@ -91,7 +90,7 @@ class ProcessExecutor:
 
 
 class _Worker:
-    """A child process, its current task, and the number of videos of the task that it has reported."""
+    """A child process and its current task."""
 
     def __init__(self, work: Work) -> None:
         self.pipe, theirs = _CONTEXT.Pipe()
@@ -102,7 +101,7 @@ class _Worker:
 
     def begin(self, task: ShardTask, lost: Mapping[str, str]) -> None:
         """Sends a task to the process."""
-        self.task, self._done, self._opening = task, 0, ""
+        self.running = Running(task)
         with suppress(OSError):  # receive() detects a worker that has already ended
             self.pipe.send((task, lost))
 
@@ -114,49 +113,24 @@ class _Worker:
             return None
         if isinstance(event, Failure):
             event.raise_again()
-        self._done += isinstance(event, VideoReport)
-        self._opening = event.key if isinstance(event, Opening) else ""
+        self.running.see(event)
         return event
 
-    @property
-    def video(self) -> str:
-        """Key of the current video."""
-        records = self.task.records
-        return self._opening or records[min(self._done, len(records) - 1)].key
+    def ending(self) -> tuple[str, str]:
+        """Returns how the process has ended, and what to do if it has not even begun."""
+        self.process.join()
+        code = self.process.exitcode or 0
+        if code < 0:  # most likely, there was too little memory
+            hint = "use fewer --workers if the memory runs out; finished videos are kept"
+            return f"was killed by {signal.Signals(-code).name}", hint
+        # A Python error, whose traceback is already printed.
+        return f"ended with exit code {code}", 'in a script, call extract() only below: if __name__ == "__main__":'
 
     def stop(self) -> None:
         """Ends the process at once if it still runs."""
         self.pipe.close()
         self.process.terminate()
         self.process.join()
-
-
-class _Accidents:
-    """Counts the workers that each video has ended, and collects the videos to skip in ``lost``."""
-
-    def __init__(self) -> None:
-        self.lost: dict[str, str] = {}
-        self._count: Counter[str] = Counter()
-
-    def add(self, worker: _Worker) -> None:
-        """Records that a worker has ended.
-
-        Raises:
-            MgstError: if workers repeatedly end before they begin a video.
-        """
-        worker.process.join()
-        code = worker.process.exitcode or 0
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        self._count[worker.video] += 1
-        if self._count[worker.video] == _PATIENCE:
-            self.lost[worker.video] = f"the worker process {how}, {_PATIENCE} times"
-        elif self._count[worker.video] > _PATIENCE:
-            # The video was not opened this time, so it is not the cause. A killed worker most likely had too little
-            # memory. Another exit code means a Python error, and its traceback is already printed.
-            main = 'in a script, call extract() only below: if __name__ == "__main__":'
-            hint = "use fewer --workers if the memory runs out; finished videos are kept" if code < 0 else main
-            what = f"a worker process {how} while it started, {self._count[worker.video]} times"
-            raise MgstError(what, where=worker.task.name, hint=hint)
 
 
 def _serve(pipe: Connection, work: Work) -> None:

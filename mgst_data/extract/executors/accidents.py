@@ -1,0 +1,70 @@
+"""What executors do when a worker dies: its task goes on elsewhere, and a video that kills workers is skipped."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from mgst_data.core import MgstError
+from mgst_data.extract.executors.executor import Event, Opening
+from mgst_data.shards import ShardTask, VideoReport
+
+# Number of workers that a video may end before it is skipped.
+PATIENCE = 2
+
+
+class Running:
+    """A task in another process, and how far it is.
+
+    Args:
+        task: The task.
+    """
+
+    def __init__(self, task: ShardTask) -> None:
+        self.task, self._done, self._opening = task, 0, ""
+
+    def see(self, event: Event) -> None:
+        """Follows the progress of the task.
+
+        Args:
+            event: Next event of the task.
+        """
+        self._done += isinstance(event, VideoReport)
+        self._opening = event.key if isinstance(event, Opening) else ""
+
+    @property
+    def video(self) -> str:
+        """Key of the current video."""
+        records = self.task.records
+        return self._opening or records[min(self._done, len(records) - 1)].key
+
+
+class Accidents:
+    """Counts the workers that each video has ended.
+
+    Attributes:
+        lost: The videos to skip: key and reason as text.
+    """
+
+    def __init__(self) -> None:
+        self.lost: dict[str, str] = {}
+        self._count: Counter[str] = Counter()
+
+    def add(self, running: Running, how: str, hint: str) -> None:
+        """Records that a worker has ended during a task.
+
+        Args:
+            running: The task.
+            how: How the worker ended, such as "was killed by SIGKILL".
+            hint: What to do if workers end before they begin a video.
+
+        Raises:
+            MgstError: if workers repeatedly end before they begin a video.
+        """
+        video = running.video
+        self._count[video] += 1
+        if self._count[video] == PATIENCE:
+            self.lost[video] = f"the worker process {how}, {PATIENCE} times"
+        elif self._count[video] > PATIENCE:
+            # The video was not opened this time, so it is not the cause.
+            what = f"a worker process {how} while it started, {self._count[video]} times"
+            raise MgstError(what, where=running.task.name, hint=hint)
