@@ -263,7 +263,7 @@ def test_full_disk_gives_one_line_and_keeps_complete_shards(mgst_data, face_set,
     full = subprocess.run(command, capture_output=True, text=True, check=False)
     assert full.returncode == 1
     line = full.stderr.splitlines()[-1]
-    assert line.startswith(f"error: {out}/train-000000.tar: ")
+    assert line.startswith(f"error: {out}/train-000000.tar.part: ")
     assert "too large" in line.lower()
     assert "Traceback" not in full.stderr
     assert {path.name for path in out.glob("*.tar")} == before

@@ -6,6 +6,7 @@ import tomllib
 from importlib.metadata import version
 
 import cv2
+import fsspec
 import pytest
 from face_videos import empty_rooms, encode, faces
 from mgst_cli.common.errors import show_unexpected
@@ -140,11 +141,23 @@ def test_a_dry_run_counts_and_writes_nothing(mgst_data, face_set, shards, tmp_pa
     assert mgst_data("extract", "--src", face_set).exit_code == 2
 
 
-def test_url_as_output_is_rejected(mgst_data, face_set, tmp_path, monkeypatch):
+def test_source_and_output_may_be_urls(mgst_data, face_set):
+    files = fsspec.filesystem("memory")
+    files.put(str(face_set), "/bucket/videos", recursive=True)
+    options = ["extract", "--src", "memory://bucket/videos", "--out", "memory://bucket/shards", "--split", "test"]
+    options += ["--executor", "serial", "--frames", "4", "--size", "64"]
+    first, second = (mgst_data(*options, "--json") for _ in range(2))
+    assert (first.exit_code, second.exit_code) == (0, 0), first.stderr + second.stderr
+    assert (json.loads(first.stdout)["complete"], json.loads(second.stdout)["videos"]) == (True, 0)
+    assert mgst_data("inspect", "memory://bucket/shards", "--verify").exit_code == 0
+
+
+def test_a_url_of_an_unknown_kind_is_one_line(mgst_data, face_set, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    result = mgst_data("extract", "--src", face_set, "--out", "s3://bucket/shards")
-    assert result.exit_code == 2
-    assert "error: s3://bucket/shards: shards are written to local folders only (give a local folder" in result.stderr
+    for option in (["--src", "odd://bucket/videos", "--out", "out"], ["--src", face_set, "--out", "odd://bucket/out"]):
+        result = mgst_data("extract", *option)
+        assert result.exit_code == 2
+        assert result.stderr.splitlines()[-1].startswith("error: odd://bucket/")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -31,7 +31,6 @@ COMMANDS = {
 GIVEN = {
     "--src": "videos",
     "--weights": "weights",
-    "--to": "onnx",
     "--out": "out",
     "shards": "shards",
     "video": "a.mp4",
@@ -42,7 +41,8 @@ REQUIRED = [(name, it) for name, command in COMMANDS.items() for it in command.p
 
 def words(parameter):
     option = [parameter.opts[0]] if isinstance(parameter, click.Option) else []
-    return [*option, GIVEN[parameter.opts[0]]]
+    value = parameter.type.choices[0] if isinstance(parameter.type, click.Choice) else GIVEN[parameter.opts[0]]
+    return [*option, value]
 
 
 @pytest.mark.parametrize(
@@ -64,6 +64,7 @@ def test_required_parameters_of_each_command():
         "sheet": {"shards"},
         "people": {"shards"},
         "report": {"shards"},
+        "export": {"shards", "--to"},
         "preview-blend": {"video"},
         "demo": set(),
         "mgst-train": set(),  # shards, or a configuration with sources

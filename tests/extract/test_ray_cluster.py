@@ -15,7 +15,7 @@ from pathlib import Path
 import ray
 from ray.cluster_utils import Cluster
 from fakes import task_of
-from ray_works import SlowShards
+from slow_shards import SlowShards
 from mgst_data.extract.executors import EXECUTORS
 from mgst_data.shards import VideoReport
 
@@ -50,7 +50,7 @@ def run(folder, kind):
 @pytest.mark.slow
 def test_a_lost_node_gives_the_shards_of_a_serial_run(tmp_path):
     from fakes import task_of
-    from ray_works import SlowShards
+    from slow_shards import SlowShards
 
     seen = run(tmp_path / "ray", "lose")
     tasks = [task_of(f"train-{i:06d}", *(f"{name}{i}{j}" for j in range(3))) for i, name in enumerate("abcd")]

@@ -8,16 +8,15 @@ from contextlib import suppress
 
 import fsspec
 import pytest
-import skimage.data
-from click.testing import CliRunner
-from fakes import FakeExtractor, record_of
-from mgst_cli.data import data
+from fakes import FakeExtractor, record_of, task_of
 from shards.object_store import s3_server
+from slow_shards import SlowShards
 
 from mgst_data.core import OutputError
 from mgst_data.datasets import Note, Scan
 from mgst_data.extract import ExtractConfig, extract, job, run
-from mgst_data.shards import Part, encode_image, remote_lock
+from mgst_data.extract.executors import ProcessExecutor
+from mgst_data.shards import Part, VideoReport, remote_lock
 from mgst_data.shards.remote_lock import RemoteLock, read_lock
 from mgst_data.shards.store import ShardStore
 
@@ -70,17 +69,18 @@ def test_a_bucket_that_does_not_exist_is_one_clear_line(s3):
         go("s3://missing/shards")
 
 
-def test_processes_extract_to_a_bucket_and_leave_no_credentials_there(s3, tmp_path):
-    for name in ("one", "two"):
-        path = tmp_path / "faces" / "real" / f"{name}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(encode_image(skimage.data.astronaut(), image_format="png"))
-    options = ["extract", "--src", str(tmp_path / "faces"), "--out", "s3://bucket/processes", "--workers", "2"]
-    said = CliRunner().invoke(data, [*options, "--videos-per-shard", "1", "--json"], catch_exceptions=False)
-    assert said.exit_code == 0, said.output
-    found = json.loads(said.stdout)
-    assert (found["complete"], found["shards"], found["totals"]["overall"]["tracks"]) == (True, 2, 2)
-    held = b"".join(files("s3://bucket/processes").values())
+def test_processes_write_to_a_bucket(s3, tmp_path):
+    tasks = [task_of("train-000000", "a", "b"), task_of("train-000001", "c")]
+    events = ProcessExecutor(workers=2).map(SlowShards(ShardStore.at("s3://bucket/processes")), tasks)
+    assert sorted(event.key for event in events if isinstance(event, VideoReport)) == ["a", "b", "c"]
+    for task in tasks:
+        list(SlowShards(ShardStore.at(tmp_path))(task, {}))
+    assert files("s3://bucket/processes") == files(tmp_path)
+
+
+def test_credentials_are_in_no_file(s3):
+    go("s3://bucket/secret")
+    held = b"".join(files("s3://bucket/secret").values())
     assert s3["AWS_SECRET_ACCESS_KEY"].encode() not in held
     assert s3["AWS_ACCESS_KEY_ID"].encode() not in held
 

@@ -1,4 +1,4 @@
-"""Works for Ray: they write real shards, slowly, and can be sent to other processes."""
+"""A work that writes real shards, slowly, and can be sent to other processes and machines."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from fakes import chunk_of, report_of
 
 from mgst_data.extract.executors import Opening
-from mgst_data.shards import ShardWriter, VideoReport
+from mgst_data.shards import ShardStore, ShardWriter, VideoReport
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class SlowShards:
         pause: Seconds for each video.
     """
 
-    folder: Path
+    folder: Path | ShardStore
     pause: float = 0.0
 
     def __call__(self, task, lost):
