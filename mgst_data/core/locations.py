@@ -1,6 +1,9 @@
-"""Locations of files: local paths, and URLs for fsspec."""
+"""Locations of files: local paths, URLs for fsspec, and the cache."""
 
 from __future__ import annotations
+
+import os
+from pathlib import Path
 
 HEIC_SUFFIXES = (".heic", ".heif")
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", *HEIC_SUFFIXES)
@@ -25,3 +28,9 @@ def is_picture(location: str) -> bool:
     """Returns whether the suffix is that of a picture. Query and fragment of a URL are ignored."""
     name = location.partition("?")[0].partition("#")[0] if is_url(location) else location
     return name.lower().endswith(PICTURE_SUFFIXES)
+
+
+def cache_folder() -> Path:
+    """Returns the folder for files that can be made again: MGST_CACHE, else ``mgst`` in XDG_CACHE_HOME or ~/.cache."""
+    usual = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "mgst")
+    return Path(os.environ.get("MGST_CACHE") or usual)

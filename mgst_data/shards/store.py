@@ -8,7 +8,6 @@ folder itself.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,10 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from mgst_data.core import OutputError, ShardError
-from mgst_data.core.locations import is_url, join
+from mgst_data.core.locations import cache_folder, is_url, join
 from mgst_data.shards.storage import at_url, output_errors, publish, read_bytes, write_atomic
 
-CACHE = "MGST_CACHE"
 _FILE = "file://"
 # Files that are read with one call, which a store answers in parallel.
 _AT_ONCE = 256
@@ -199,9 +197,3 @@ class ShardStore:
         except FileNotFoundError as error:
             hint = "create the bucket first, or correct the URL"
             raise OutputError("the store has no such bucket", where=self.url(name), hint=hint) from error
-
-
-def cache_folder() -> Path:
-    """Returns the folder for files that can be made again: MGST_CACHE, or ``mgst`` in the cache of the user."""
-    usual = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "mgst")
-    return Path(os.environ.get(CACHE) or usual)

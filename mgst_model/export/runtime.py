@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 
 from mgst_data import __version__
 from mgst_data.core import UsageError
+from mgst_data.core.locations import cache_folder
 from mgst_model.export.crops import portraits
 from mgst_model.export.formats import KEY, SUFFIXES, VERSION, export_network
 from mgst_model.export.graph import INPUT
@@ -113,8 +113,8 @@ def load_onnx(path: str | Path, *, threads: int | None = None) -> ExportedNetwor
 def kept_export(weights: str | Path) -> tuple[Path, bool]:
     """Returns where the export of weights is kept, and whether it exists already.
 
-    The folder is MGST_CACHE, else ``mgst`` in XDG_CACHE_HOME or in ``~/.cache``. The name of the file depends on the
-    weights, their card, and the versions of mgst and torch.
+    The folder is in that of :func:`mgst_data.core.locations.cache_folder`. The name of the file depends on the weights,
+    their card, and the versions of mgst and torch.
 
     Args:
         weights: Weights, see :func:`mgst_model.networks.read_card`.
@@ -126,9 +126,7 @@ def kept_export(weights: str | Path) -> tuple[Path, bool]:
     digest = hashlib.blake2b(f"{VERSION} {__version__} {torch.__version__}".encode(), digest_size=12)
     for part in (file, file.with_suffix(CARD)):
         digest.update(hashlib.blake2b(part.read_bytes()).digest())
-    usual = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mgst"
-    folder = Path(os.environ.get("MGST_CACHE") or usual) / "exports"
-    path = folder / f"{digest.hexdigest()}{SUFFIXES['onnx']}"
+    path = cache_folder() / "exports" / f"{digest.hexdigest()}{SUFFIXES['onnx']}"
     return path, path.is_file()
 
 
