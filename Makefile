@@ -67,7 +67,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: $(VENV)/bin/python setup.cfg pyproject.toml
-	@echo "== installing mgst and its dependencies (about two minutes, mostly torch) =="
+	@echo "== installing mgst and its dependencies (two to four minutes, mostly torch) =="
 	$(PIP) --upgrade pip
 	$(PIP) -e .
 	@touch $@

@@ -306,5 +306,9 @@ def _seeds(found: Found) -> str:
 def _made(result: Found, flag: str) -> str:
     rows = " ".join(result["figures"]["rows"])
     device = result["device"]["gpu"] or result["device"]["cpu"]
-    command = " ".join(filter(None, ["python benchmarks/experiment_generalise.py --out runs/generalise", flag]))
-    return f"Command: `{command} --rows {rows}`; {device}, commit `{result['commit']}`."
+    name = result["benchmark"].rpartition("_")[0]
+    seeds = " ".join(map(str, result["figures"]["seeds"]))
+    words = ["python benchmarks/experiment_generalise.py --out runs/generalise", flag, f"--rows {rows}"]
+    words += [f"--seeds {seeds}"] if seeds != "0 1 2" else []
+    words += [f"--name {name}"] if name != "generalise" else []
+    return f"Command: `{' '.join(filter(None, words))}`; {device}, commit `{result['commit']}`."

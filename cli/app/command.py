@@ -10,7 +10,7 @@ import click
 from mgst_data.processes import heavy_imports
 
 from ..common.errors import LoneCommand, debug_option, run_script
-from ..common.options import WEIGHTS, device_option, option, options
+from ..common.options import device_option, option, options, weights_option
 
 EPILOG = """\b
 Examples:
@@ -29,13 +29,7 @@ LOOPBACK = "127.0.0.1"
 @click.command("mgst-app", cls=LoneCommand, epilog=EPILOG)
 @options(
     "Network",
-    option(
-        "--weights",
-        type=WEIGHTS,
-        metavar="PATH|hf://USER/NAME",
-        help="Weights of a trained network: file, checkpoint folder, exported .onnx file, or a repository of the "
-        "Hugging Face Hub. [default: the weights that come with mgst]",
-    ),
+    weights_option(),
     device_option(),
 )
 @options(

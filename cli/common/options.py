@@ -12,7 +12,7 @@ import cloup
 from cloup import Command
 from cloup import option_group as options
 
-__all__ = ["PAPERS", "WEIGHTS", "Command", "device_option", "json_option", "option", "options"]
+__all__ = ["PAPERS", "WEIGHTS", "Command", "device_option", "json_option", "option", "options", "weights_option"]
 
 # Files in configs/papers. Each has the options of extraction, training and evaluation of a paper.
 PAPERS = ("papers/sbi", "papers/fakestormer", "papers/multi_grained")
@@ -43,6 +43,15 @@ def device_option(use: str = "") -> Callable[..., Any]:
     """
     text = f"Device{use}; auto uses a GPU if there is one. [default: auto]"
     return option("--device", default="auto", type=click.Choice(["auto", "cpu", "cuda"]), help=text)
+
+
+def weights_option() -> Callable[..., Any]:
+    """Declares the option ``--weights`` of commands that score with any network, also one that comes with mgst."""
+    text = (
+        "Weights of a trained network: file, checkpoint folder, exported .onnx file, or a repository of the "
+        "Hugging Face Hub (hf://user/name, hf://user/name@revision). [default: the weights that come with mgst]"
+    )
+    return option("--weights", type=WEIGHTS, metavar="PATH|hf://USER/NAME", help=text)
 
 
 def option(*names: str, **settings: Any) -> Callable[..., Any]:

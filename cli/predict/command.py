@@ -12,7 +12,7 @@ from mgst_data.processes import heavy_imports
 from mgst_model.predict.process import RunProcess
 
 from ..common.errors import LoneCommand, debug_option, interrupted_at_once, run_script
-from ..common.options import WEIGHTS, device_option, json_option, option, options
+from ..common.options import device_option, json_option, option, options, weights_option
 from .threshold import Wanted, read_threshold
 
 if TYPE_CHECKING:
@@ -48,13 +48,7 @@ Exit codes: 0 complete, 1 an input cannot be read, 2 wrong option or input,
 @click.argument("videos", nargs=-1, required=True, metavar="VIDEO...")
 @options(
     "Network",
-    option(
-        "--weights",
-        type=WEIGHTS,
-        metavar="PATH|hf://USER/NAME",
-        help="Weights of a trained network: file, checkpoint folder, exported .onnx file, or a repository of the "
-        "Hugging Face Hub (hf://user/name, hf://user/name@revision). [default: the weights that come with mgst]",
-    ),
+    weights_option(),
     option(
         "--runtime",
         type=click.Choice(["torch", "onnx"]),

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mgst_data.core import OutputError, UsageError, VideoRecord
+from mgst_data.core import OutputError, ShardError, UsageError, VideoRecord
 from mgst_data.core.devices import choose_device
 from mgst_data.datasets import Scan
 from mgst_data.extract.executors import EXECUTORS, Event
@@ -185,7 +185,7 @@ def _notes_stored(folder: ShardFolder, scan: Scan) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        with suppress(OutputError):  # for example a full disk; the original error is raised below
+        with suppress(OutputError, ShardError):  # a full disk, a store that is gone; the first error is raised below
             _store_notes(folder, scan)
         raise
     _store_notes(folder, scan)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import mmap
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
@@ -25,8 +26,17 @@ COPIES = "copies"
 # number of seconds. The packages of the stores try again too, so no new try begins after _LONGEST seconds.
 _TRIES, _PAUSE, _LONGEST = 5, 0.4, 20.0
 # Answers of a store that another try does not change.
-_FINAL = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError, ImportError,
-          ValueError, TypeError)  # fmt: skip
+_FINAL = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError)
+# Packages of stores have errors of their own beside OSError: module and base class.
+_OF_PACKAGES = (
+    ("aiohttp", "ClientError"),
+    ("azure.core.exceptions", "AzureError"),
+    ("botocore.exceptions", "BotoCoreError"),
+    ("botocore.exceptions", "ClientError"),
+    ("gcsfs.retry", "HttpError"),
+    ("google.auth.exceptions", "GoogleAuthError"),
+    ("httpx", "HTTPError"),
+)
 # The damaged shard must be deleted: the extraction treats a shard of the right size as complete.
 DAMAGED = "copy this shard again, or delete it and run the same extraction again; it makes the shard again"
 _OUTPUT_FAULTS = {
@@ -94,7 +104,9 @@ def at_url(location: str, work: Callable[[Any, str], T], *, fault: Callable[...,
     tries = Retrying(
         stop=stop_after_attempt(_TRIES) | stop_after_delay(_LONGEST),
         wait=wait_random_exponential(_PAUSE, max=_LONGEST),
-        retry=retry_if_exception(lambda error: not (isinstance(error, _FINAL) or _is_full(error))),
+        retry=retry_if_exception(
+            lambda error: isinstance(error, _store_errors()) and not (isinstance(error, _FINAL) or _is_full(error))
+        ),
         reraise=True,
     )
     try:
@@ -104,14 +116,19 @@ def at_url(location: str, work: Callable[[Any, str], T], *, fault: Callable[...,
     except PermissionError as error:
         hint = "check the credentials that the store reads from its environment, and the rights of their user"
         raise fault("no permission", where=location, hint=hint) from error
-    # Every store has exceptions of its own, most of them without a common base class.
-    except Exception as error:
+    except _store_errors() as error:
         if _is_full(error):
             what, hint = _OUTPUT_FAULTS[error.errno or 0]
             raise OutputError(what, where=error.filename or location, hint=hint) from error
         what = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
         hint = "check the URL, the network and the credentials, then run the same command again"
         raise fault(f"the store does not answer as expected: {what}", where=location, hint=hint) from error
+
+
+def _store_errors() -> tuple[type[BaseException], ...]:
+    """Returns the classes of what stores raise. A package that is not imported has raised nothing."""
+    modules = ((sys.modules.get(module), name) for module, name in _OF_PACKAGES)
+    return (OSError, *(getattr(module, name) for module, name in modules if module is not None))
 
 
 def _is_full(error: BaseException) -> TypeGuard[OSError]:

@@ -239,8 +239,8 @@ def test_pages_without_results_say_so(tmp_path):
     assert {*parts, *page.card(None, tmp_path, tmp_path).values()} == {page.MISSING}
 
 
-def as_result(figures):
-    return {"figures": figures, "commit": "abc", "device": {"gpu": None, "cpu": "a processor"}}
+def as_result(figures, name="generalise_test"):
+    return {"benchmark": name, "figures": figures, "commit": "abc", "device": {"gpu": None, "cpu": "a processor"}}
 
 
 @pytest.mark.slow
@@ -276,6 +276,8 @@ def test_rows_are_trained_scored_and_described(kit, tmp_path, monkeypatch):
     text = page.test_table(as_result(found))
     assert "The split test has 2 swaps and 2 other fakes, and 4 real clips of 3 people." in text
     assert "| few | " in text
+    assert f"--out runs/generalise --test --rows {' '.join(found['rows'])} --seeds 0`" in text
+    assert " --seeds 0 --name parity`" in page.val_table(as_result(found, "parity_val"))
     assert page.curve(as_result(found), tmp_path / "a.png", tmp_path / "b.md").endswith("](a.png)")
     assert page.shortcuts(as_result(found)).count("\n- ") == 4
 

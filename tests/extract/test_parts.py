@@ -8,19 +8,13 @@ from fakes import FakeExtractor, record_of
 
 from mgst_data.core import OutputError, UsageError
 from mgst_data.datasets import Note, Scan
-from mgst_data.extract import ExtractConfig, extract, job, run
+from mgst_data.extract import ExtractConfig, extract, job
 from mgst_data.shards import Part, ShardFolder
 
 SCAN = Scan(tuple(map(record_of, [*"abcdefg", "empty", "noface"])), (Note("a note", "here", "there"),))
 
 
-@pytest.fixture(autouse=True)
-def _fake_extractor(monkeypatch):
-    job._load.cache_clear()
-    monkeypatch.setattr(job, "Extractor", FakeExtractor)
-    monkeypatch.setattr(run, "Extractor", FakeExtractor)
-    yield
-    job._load.cache_clear()
+pytestmark = pytest.mark.usefixtures("fake_extractor")
 
 
 def go(out, part="", *, scan=SCAN, **options):

@@ -6,17 +6,10 @@ from fakes import FakeExtractor, record_of
 from mgst_data.core import ConfigMismatchError, OutputError, UsageError
 from mgst_data.core.devices import choose_device
 from mgst_data.datasets import Note, Scan
-from mgst_data.extract import ExtractConfig, Watcher, extract, job, run
+from mgst_data.extract import ExtractConfig, Watcher, extract, run
 from mgst_data.shards import ShardFolder, ShardReader, ShardReport, VideoReport
 
-
-@pytest.fixture(autouse=True)
-def _fake_extractor(monkeypatch):
-    job._load.cache_clear()
-    monkeypatch.setattr(job, "Extractor", FakeExtractor)
-    monkeypatch.setattr(run, "Extractor", FakeExtractor)
-    yield
-    job._load.cache_clear()
+pytestmark = pytest.mark.usefixtures("fake_extractor")
 
 
 def scan_of(*keys, **about):

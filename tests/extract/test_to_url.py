@@ -8,13 +8,13 @@ from contextlib import suppress
 
 import fsspec
 import pytest
-from fakes import FakeExtractor, record_of, task_of
+from fakes import record_of, task_of
 from shards.object_store import s3_server
 from slow_shards import SlowShards
 
 from mgst_data.core import OutputError
 from mgst_data.datasets import Note, Scan
-from mgst_data.extract import ExtractConfig, extract, job, run
+from mgst_data.extract import ExtractConfig, extract
 from mgst_data.extract.executors import ProcessExecutor
 from mgst_data.shards import Part, VideoReport, remote_lock
 from mgst_data.shards.remote_lock import RemoteLock, read_lock
@@ -35,13 +35,7 @@ def s3():
         fsspec.filesystem("s3").clear_instance_cache()
 
 
-@pytest.fixture(autouse=True)
-def _fake_extractor(monkeypatch):
-    job._load.cache_clear()
-    monkeypatch.setattr(job, "Extractor", FakeExtractor)
-    monkeypatch.setattr(run, "Extractor", FakeExtractor)
-    yield
-    job._load.cache_clear()
+pytestmark = pytest.mark.usefixtures("fake_extractor")
 
 
 def go(out, part="", **options):

@@ -48,6 +48,10 @@ def contents(store):
     return found
 
 
+class PackageError(Exception):
+    """An error of the package of a store, which has no base class but this."""
+
+
 class Broken:
     """Lets the next calls of a method of the file system fail."""
 
@@ -142,13 +146,21 @@ def test_a_shard_that_cannot_be_uploaded_is_not_complete_and_is_not_extracted_ag
     [
         (PermissionError("Forbidden"), "no permission .*credentials"),
         (FileNotFoundError("The specified bucket does not exist"), "no such bucket"),
-        (RuntimeError("Unable to locate credentials"), "Unable to locate credentials"),
+        (PackageError("Unable to locate credentials"), "Unable to locate credentials"),
     ],
 )
 def test_a_store_that_cannot_be_written_is_one_clear_line(monkeypatch, url, records, error, says):
+    monkeypatch.setattr(storage, "_OF_PACKAGES", ((__name__, "PackageError"),))
     Broken(monkeypatch, "pipe_file", times=99, error=error)
     with pytest.raises(OutputError, match=says):
         run(url, records)
+
+
+def test_an_error_in_our_code_is_not_an_answer_of_the_store(monkeypatch, url):
+    broken = Broken(monkeypatch, "cat_file", times=99, error=TypeError("a bug"))
+    with pytest.raises(TypeError, match="a bug"):
+        ShardStore.at(url).read("a")
+    assert broken.calls == 1
 
 
 def test_an_answer_that_is_final_is_not_asked_for_again(monkeypatch, url):
@@ -168,6 +180,23 @@ def test_a_folder_with_other_files_is_not_changed(url, records):
     with pytest.raises(UsageError, match="not empty"):
         run(url, records)
     assert ShardStore.at(url).names() == ["holiday.txt"]
+
+
+@pytest.mark.parametrize(("raised", "says"), [(KeyboardInterrupt("first"), "first"), (None, r"\.lock: .*slow down")])
+def test_a_run_that_cannot_release_its_lock_raises_its_first_error(monkeypatch, url, records, raised, says):
+    """The lock then stays behind, and the next run from the same workspace takes it over."""
+
+    def end():
+        with open_folder(url, CONFIG, records):
+            Broken(patch, "rm_file", times=99)
+            if raised:
+                raise raised
+
+    with monkeypatch.context() as patch:
+        with pytest.raises((KeyboardInterrupt, OutputError), match=says):
+            end()
+        assert ".lock" in ShardStore.at(url).names()
+    run(url, records)
 
 
 def test_of_two_runs_at_the_same_time_the_second_is_refused(url, records, monkeypatch, tmp_path):
