@@ -17,6 +17,7 @@ import torch
 import yaml
 from PIL import Image
 from torch import Tensor, nn
+from torch.distributed.run import parse_args as torchrun_options
 from torch.utils.data import DataLoader
 
 from mgst_data.augment import SelfBlend
@@ -199,6 +200,32 @@ def test_the_jobs_of_clusters_make_every_part(tmp_path):
         lines = (tmp_path / name).read_text().splitlines()
         assert [line.split()[-1] for line in lines] == [f"{number}/{parts}" for number in range(1, parts + 1)]
         assert all(line.startswith("extract --src /data/FaceForensics++ --out /data/shards") for line in lines)
+
+
+def test_the_training_job_of_a_cluster_starts_torchrun_on_every_machine(tmp_path):
+    """The script runs with commands in place of those of Slurm, and a torchrun that prints its arguments."""
+    stubs = {"srun": 'exec "$@"', "scontrol": "printf 'one\\ntwo\\n'", "torchrun": "printf '%s\\n' \"$@\""}
+    for name, text in stubs.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    job = {
+        "SLURM_JOB_NODELIST": "[one-two]",
+        "SLURM_JOB_NUM_NODES": "2",
+        "SLURM_GPUS_ON_NODE": "4",
+        "SLURM_JOB_ID": "7",
+    }
+    made = subprocess.run(
+        ["bash", ROOT / "examples" / "cluster" / "slurm_train.sh"],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", **job},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    options = torchrun_options(made.stdout.splitlines())
+    assert (options.nnodes, options.nproc_per_node, options.max_restarts) == ("2", "4", 3)
+    assert (options.rdzv_backend, options.rdzv_endpoint, options.rdzv_id) == ("c10d", "one:29500", "7")
+    assert (options.module, options.training_script) == (True, "mgst_cli.train")
+    assert options.training_script_args == ["/data/shards", "--preset", "base", "--out", "/data/runs/base"]
 
 
 def test_a_classifier_of_timm_is_evaluated(shards, monkeypatch):

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ..common.errors import INTERRUPTED, debug_option
-from ..common.options import PAPERS, Command, device_option, json_option, option, options
+from ..common.options import PAPERS, SIZE, Command, device_option, json_option, option, options
 
 EPILOG = """\b
 Examples:
@@ -139,9 +139,12 @@ with a note; 2 wrong option or input; 130 interrupted.
            "override it."),
     option("--set", "overrides", multiple=True, metavar="TABLE.NAME=VALUE",
            help="Set one option of the configuration, such as extract.size=256. Can be repeated."),
-    option("--workers", type=int, metavar="N", help="Number of worker processes. [default: one per core]"),
+    option("--workers", type=int, metavar="N",
+           help="Number of worker processes. [default: one per core; with ray, as many as the cluster has room for]"),
     option("--executor", default="process", metavar="NAME",
            help="How work is distributed: process, serial or ray. [default: process]"),
+    option("--gpus-per-worker", type=float, metavar="SHARE",
+           help="Share of a GPU that Ray reserves for a worker, such as 0.25. [default: 1 with --device cuda]"),
     device_option(" for the face detector"),
     option("--videos-per-shard", type=click.IntRange(min=1), metavar="N",
            help="Videos per new shard. [default: 16; 128 if all are pictures]"),
@@ -149,6 +152,9 @@ with a note; 2 wrong option or input; 130 interrupted.
            help="Extract skipped videos again: all of them, or those skipped for REASON, such as no_face."),
     option("--part", default="", metavar="K/N",
            help="Make only part K of N of the shards, for N runs into one folder on any machines."),
+    option("--worker-memory", type=SIZE, metavar="SIZE",
+           help="Memory of each worker, such as 4GB. Ray starts a worker only where so much is free. "
+           "[default: no limit]"),
     option("--strict", is_flag=True, help="Exit with code 1 if a video is skipped or kept with a note."),
     option("--dry-run", is_flag=True, help="Show what would be extracted. Write nothing."),
 )  # fmt: skip
@@ -164,10 +170,12 @@ def extract(
     overrides: tuple[str, ...],
     workers: int | None,
     executor: str,
+    gpus_per_worker: float | None,
     device: str,
     videos_per_shard: int | None,
     retry: str,
     part: str,
+    worker_memory: int | None,
     strict: bool,
     dry_run: bool,
     as_json: bool,
@@ -187,10 +195,12 @@ def extract(
         overrides: Texts ``"table.name=value"`` of ``--set``.
         workers: Number of workers; None for one per core.
         executor: Name of the executor that distributes the work.
+        gpus_per_worker: Share of a GPU of a worker; None for the default.
         device: "auto", "cpu" or "cuda".
         videos_per_shard: Videos per new shard; None for the usual number.
         retry: Skipped videos to extract again: "all", a reason, or "" for none.
         part: Part of the shards to make, such as "3/16"; "" for all.
+        worker_memory: Bytes of memory of each worker; None for no limit.
         strict: Whether skipped videos and notes give exit code 1.
         dry_run: Whether to show what would be extracted and write nothing.
         as_json: Whether to print one JSON object.
@@ -228,10 +238,12 @@ def extract(
                 out,
                 executor=executor,
                 workers=workers,
+                gpus_per_worker=gpus_per_worker,
                 device=device,
                 videos_per_shard=videos_per_shard,
                 retry=retry,
                 part=portion,
+                worker_memory=worker_memory,
                 debug=bool(ctx.meta.get("debug")),
                 watcher=watcher,
             )

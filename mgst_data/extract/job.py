@@ -14,6 +14,7 @@ import cv2
 import torch
 
 from mgst_data.core import MgstError, OutputError, UsageError, VideoRecord
+from mgst_data.core.devices import choose_device
 from mgst_data.core.errors import printable
 from mgst_data.extract.executors import Event, Opening
 from mgst_data.extract.extract_config import ExtractConfig
@@ -179,8 +180,12 @@ def _loss(record: VideoRecord, lost: Mapping[str, str]) -> _Fault:
 
 @lru_cache(maxsize=1)
 def _load(config: ExtractConfig, device: str) -> Extractor:
-    """Loads the models once per process."""
-    return Extractor(config, device=device)
+    """Loads the models once per process.
+
+    Raises:
+        UsageError: if the machine of this process does not have the device.
+    """
+    return Extractor(config, device=choose_device(device))
 
 
 @contextmanager

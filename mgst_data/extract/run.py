@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import time
 from collections import Counter
@@ -14,7 +15,7 @@ from typing import Any
 from mgst_data.core import OutputError, ShardError, UsageError, VideoRecord
 from mgst_data.core.devices import choose_device
 from mgst_data.datasets import Scan
-from mgst_data.extract.executors import EXECUTORS, Event
+from mgst_data.extract.executors import EXECUTORS, Event, Executor
 from mgst_data.extract.extract_config import ExtractConfig
 from mgst_data.extract.extractor import Extractor
 from mgst_data.extract.job import ExtractJob
@@ -96,10 +97,12 @@ def extract(
     *,
     executor: str = "process",
     workers: int | None = None,
+    gpus_per_worker: float | None = None,
     device: str = "auto",
     videos_per_shard: int | None = None,
     retry: str = "",
     part: Part | None = None,
+    worker_memory: int | None = None,
     debug: bool = False,
     watcher: Watcher | None = None,
 ) -> RunSummary:
@@ -118,11 +121,15 @@ def extract(
             workspace, and uploaded when they are complete.
         executor: Name of a registered executor.
         workers: Number of parallel workers; None uses the default of the executor.
-        device: "cpu", "cuda", or "auto" for CUDA if it is available.
+        gpus_per_worker: Share of a GPU of a worker, (0, 1], for executors on other machines; None for a whole one with
+            the device "cuda".
+        device: "cpu", "cuda", or "auto" for CUDA if it is available. On other machines, "auto" is CUDA if
+            ``gpus_per_worker`` is given.
         videos_per_shard: Number of videos of each new shard; None for :func:`shard_size`.
         retry: Reason code of skipped videos to try again, or "all"; "" tries none again.
         part: Part of the shards to make, for several runs into one folder, on any machines; None for all. In the end,
             the folder is that of a single run.
+        worker_memory: Memory of each worker, bytes; None for no limit. Ray starts a worker only where so much is free.
         debug: Whether unexpected errors are raised. Otherwise the video is skipped.
         watcher: Object that receives the progress; None reports no progress.
 
@@ -134,8 +141,9 @@ def extract(
         OutputError: if the folder cannot be written.
     """
     watcher = watcher or Watcher()
-    team = EXECUTORS.get(executor)(workers=workers)
-    device = choose_device(device)
+    device, gpus = _device(executor, device, gpus_per_worker)
+    options = {"worker_memory": worker_memory, "gpus_per_worker": gpus}
+    team = _team(executor, workers, {name: value for name, value in options.items() if value is not None})
     if STATE not in ShardStore.at(out).names():
         Extractor(config)  # raises an error for a missing model before anything is written
     settings = {"extract": config.as_dict()}
@@ -156,6 +164,35 @@ def extract(
                     done.update(videos=1, frames=event.frames)
                 watcher.see(event)
         return _summarise(folder, time.perf_counter() - began, done)
+
+
+def _team(name: str, workers: int | None, options: dict[str, Any]) -> Executor:
+    """Makes an executor. Executors of other packages need not have the options.
+
+    Raises:
+        UsageError: if the executor does not have an option.
+    """
+    make = EXECUTORS.get(name)
+    for option in options.keys() - inspect.signature(make).parameters.keys():
+        what = f"the executor {name!r} has no option {option!r}"
+        raise UsageError(what, where=f"--{option.replace('_', '-')}", hint="omit it, or use --executor ray")
+    return make(workers=workers, **options)
+
+
+def _device(executor: str, name: str, gpus: float | None) -> tuple[str, float | None]:
+    """Chooses the device, and the share of a GPU of a worker; None for executors that do not reserve GPUs.
+
+    Raises:
+        UsageError: if there is no such device, or a share of a GPU for the device "cpu".
+    """
+    if "gpus_per_worker" not in inspect.signature(EXECUTORS.get(executor)).parameters:
+        return choose_device(name), gpus
+    if name == "cpu" and gpus:
+        raise UsageError("no GPU is used", where="--gpus-per-worker", hint="omit it, or use --device cuda")
+    # The workers run on other machines, whose devices are unknown here.
+    if gpus is None:
+        gpus = 1.0 if name == "cuda" else 0.0
+    return "cuda" if gpus else "cpu", gpus
 
 
 def shard_size(records: Sequence[VideoRecord]) -> int:

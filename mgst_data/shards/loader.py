@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from mgst_data.core import ShardError, UsageError, generator_for, seed_for
 from mgst_data.core.errors import MgstWarning
 from mgst_data.core.sampling import FrameSampler, RandomWindow
+from mgst_data.processes import obey_parent
 from mgst_data.shards.batch import SegmentBatch, SegmentSample, collate_segments
 from mgst_data.shards.images import scale_image
 from mgst_data.shards.reader import ShardReader
@@ -177,6 +178,7 @@ class SegmentLoader:
             num_workers=workers,
             pin_memory=pin_memory,
             persistent_workers=workers > 0,
+            worker_init_fn=obey_parent if workers else None,
             generator=generator_for(sampler.seed, "workers"),
         )
 

@@ -20,6 +20,8 @@ from mgst_data.shards.storage import output_errors
 LOCK = ".lock"
 # Seconds between two tries of a run that waits.
 _PAUSE = 0.05
+# Locks of this process.
+_HELD: weakref.WeakSet[FolderLock] = weakref.WeakSet()
 
 
 class FolderLock:
@@ -48,6 +50,7 @@ class FolderLock:
             self._file.close()
         # Releases the lock when this object is garbage-collected, if release() was not called.
         self._let_go = weakref.finalize(self, _let_go, self._path, self._file, os.getpid())
+        _HELD.add(self)
 
     def _take(self, folder: Path) -> bool:
         """Opens and locks the file; returns False to try again, also if another run has deleted it in between.
@@ -82,6 +85,10 @@ class FolderLock:
         """Releases the lock. A second call has no effect."""
         self._let_go()
 
+    def forget(self) -> None:
+        """Closes the lock file in a forked child, which would otherwise hold the lock after the end of its parent."""
+        self._file.close()
+
     def __enter__(self) -> FolderLock:
         return self
 
@@ -114,3 +121,12 @@ def _let_go(path: Path, file: BinaryIO, owner: int) -> None:
         with suppress(OSError):  # without this, children that have inherited the file would keep the lock
             fcntl.flock(file, fcntl.LOCK_UN)
     file.close()
+
+
+def _forget_all() -> None:
+    for lock in _HELD:
+        lock.forget()
+
+
+# Processes that read for a training are forked from it. When it is killed, they run for seconds before they notice.
+os.register_at_fork(after_in_child=_forget_all)

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
 
 import torch
 from lightning.fabric import Fabric
 from lightning.fabric.strategies.ddp import DDPStrategy
 from lightning.fabric.strategies.strategy import Strategy
+from torch.distributed import TCPStore
+from torch.distributed.elastic.utils.distributed import get_free_port
 
-from mgst_data.core import UsageError
+from mgst_data.core import MgstError, UsageError
 from mgst_model.train.experiment import Experiment, TrainConfig
+
+# Set by torchrun: whether all processes meet at the store of its agent, which lives longer than they do.
+_AGENT_STORE = "TORCHELASTIC_USE_AGENT_STORE"
+# Prefix of our keys there.
+_KEYS = "mgst"
 
 
 def make_fabric(
@@ -46,6 +58,58 @@ def make_fabric(
         )
         # The trainer synchronises running means after every step, so DDP does not need to.
         strategy = DDPStrategy(find_unused_parameters=unused, broadcast_buffers=False)
+    if os.environ.get(_AGENT_STORE) == "True" and local * nodes > 1:
+        _leave_agent_store()
     fabric = Fabric(accelerator=device, devices=local, num_nodes=nodes, precision=precision, strategy=strategy)
     fabric.launch()
     return fabric
+
+
+@contextmanager
+def lost_processes_named(out: Path) -> Iterator[None]:
+    """Turns an error of the connection to the other processes into a message that says what to do.
+
+    Args:
+        out: Folder of the training.
+
+    Raises:
+        MgstError: with the reason "process_lost".
+        RuntimeError: any other one of its block.
+    """
+    try:
+        yield
+    except RuntimeError as error:  # gloo has no class of its own
+        if not (isinstance(error, torch.distributed.DistError) or "gloo" in str(error)):
+            raise
+        hint = "its own message says why; the same command continues after the last saved state"
+        raise MgstError("another process was lost", where=out, hint=hint, reason="process_lost") from error
+
+
+def _leave_agent_store() -> None:
+    """Agrees with the other processes on a store of their own, which begins empty.
+
+    ``torchrun`` restarts all processes when one has died, but its agent keeps its store. There the new processes would
+    find the addresses of the old ones, and wait for them (https://github.com/pytorch/pytorch/issues/135712). Nothing
+    that they know is new after a restart, so each process gives itself a new name, and the first one answers with a
+    port. It may see the name of an old process first, and answers again until all have confirmed.
+    """
+    rank, world, address = (os.environ[name] for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR"))
+    store = TCPStore(address, int(os.environ["MASTER_PORT"]), is_master=False)
+    if rank == "0":
+        answer = f"{get_free_port()}/{uuid4().hex}"
+        waiting = set(range(1, int(world)))
+        while waiting:
+            for other in tuple(waiting):
+                if store.check([f"{_KEYS}/{answer}/{other}"]):
+                    waiting.remove(other)
+                elif store.check([f"{_KEYS}/{other}"]):
+                    store.set(f"{_KEYS}/{store.get(f'{_KEYS}/{other}').decode()}", answer)
+            time.sleep(0.02)
+    else:
+        name = uuid4().hex
+        store.set(f"{_KEYS}/{rank}", name)
+        while not store.check([f"{_KEYS}/{name}"]):  # without a limit: machines may start minutes apart
+            time.sleep(0.02)
+        answer = store.get(f"{_KEYS}/{name}").decode()
+        store.set(f"{_KEYS}/{answer}/{rank}", "")
+    os.environ |= {"MASTER_PORT": answer.partition("/")[0], _AGENT_STORE: "False"}

@@ -20,6 +20,8 @@ def workers_deaf_to_stopping(loader: Loader) -> Iterator[SegmentBatch]:
     would make the training fail before it is saved. The processes start with the first batch, so the signals are
     blocked until then.
 
+    Only the training itself can still end them with SIGTERM (:func:`mgst_data.processes.obey_parent`).
+
     Args:
         loader: Loader of a training.
     """

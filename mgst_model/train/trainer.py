@@ -26,7 +26,7 @@ from mgst_model.networks.trained_videos import TrainedVideos
 from mgst_model.train.clock import Clock
 from mgst_model.train.data import Loader
 from mgst_model.train.experiment import TrainConfig
-from mgst_model.train.launch import make_fabric
+from mgst_model.train.launch import lost_processes_named, make_fabric
 from mgst_model.train.optim import climbed, learning_rate, make_optimizer, set_learning_rate
 from mgst_model.train.signals import stop_requests, workers_deaf_to_stopping
 from mgst_model.train.state import STEPS, VALIDATIONS, TrainFolder, load_state
@@ -121,14 +121,17 @@ class Trainer:
 
         The folder then has ``best`` and ``last`` (weights), ``steps.csv`` and ``validation.csv``, TensorBoard logs and
         the state to continue from. With the same arguments, machine and number of processes, the result on a CPU is
-        bit-identical, even if the training was interrupted.
+        bit-identical, even if the training was interrupted. With three processes or more, an interruption can change
+        the rounding: after its first step, DDP adds the gradients in another order.
 
         Returns:
             The best validation.
 
         Raises:
             ConfigMismatchError: if the folder has another training.
-            MgstError: if the loss or its gradient is not finite; the error names the chunks of the batch.
+            MgstError: if the loss or its gradient is not finite; the error names the chunks of the batch. Also if
+                another process is lost.
+            UsageError: if the processes see different states.
             Stopped: after SIGTERM or SIGINT; the state is saved.
         """
         parameters = sum(parameter.numel() for parameter in self.plain.parameters())
@@ -139,7 +142,11 @@ class Trainer:
             self._resume()
             self.curves = SummaryWriter(str(self.out / CURVES), purge_step=self.step + 1) if self.folder else None
             self.watcher.begin(steps=self.steps, done=self.step, epochs=self.config.epochs, parameters=parameters)
-            with stop_requests(self.watcher.stopping) as asked, torch.random.fork_rng(devices=cuda):
+            with (
+                stop_requests(self.watcher.stopping) as asked,
+                torch.random.fork_rng(devices=cuda),
+                lost_processes_named(self.out),
+            ):
                 if self.unvalidated is not None:
                     self._validate(self.unvalidated, asked)
                     self._save()
@@ -388,6 +395,10 @@ class Trainer:
     def _resume(self) -> None:
         # Every process reads the state. Only the first process has the folder, which was checked before.
         state = load_state(self.out)
+        found = state["step"] if state else -1
+        if self._most(found) != found or self._most(-found) != -found:
+            hint = "the folder must be on a file system that all machines share"
+            raise UsageError("the processes see different states of the training", where=self.out, hint=hint)
         if state is None:
             return
         processes = state.get("processes", self.fabric.world_size)
@@ -424,7 +435,9 @@ class Trainer:
         """Returns the largest of the numbers of all processes."""
         if self.fabric.world_size == 1:
             return number
-        largest = self.fabric.all_reduce(torch.tensor(float(number), device=self.fabric.device), reduce_op="max")
+        largest = self.fabric.all_reduce(
+            torch.tensor(float(number), dtype=torch.float64, device=self.fabric.device), reduce_op="max"
+        )
         return int(cast("Tensor", largest))
 
     def _everywhere(self, stop: bool) -> bool:

@@ -1,5 +1,6 @@
 """A Ray cluster of two nodes on this machine: lost nodes and killed workers do not change the shards."""
 
+import json
 import os
 import subprocess
 import sys
@@ -38,13 +39,89 @@ cluster.shutdown()
 """
 
 
-def run(folder, kind):
-    folder.mkdir()
+# A cluster without CPUs at first. Two machines join: one when the run waits, one in its middle.
+GROWING = """
+import json, os, signal, sys, threading, types, warnings
+from ray.cluster_utils import Cluster
+from fakes import task_of
+from ray_places import Places
+from mgst_data.core import MgstError, UsageError
+from mgst_data.extract.executors import EXECUTORS
+from mgst_data.shards import VideoReport
+
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+os.environ["RAY_ADDRESS"] = cluster.address
+machine = {"num_cpus": 1, "num_gpus": 1, "memory": 10**9}
+handler = signal.getsignal(signal.SIGTERM)
+
+def places(*, count=1, join=False, pause=0.0, **options):
+    found = []
+    tasks = [task_of(f"train-{i:06d}", f"v{i}") for i in range(count)]
+    for event in EXECUTORS.get("ray")(**options).map(Places(pause), tasks):
+        if isinstance(event, VideoReport):
+            found.append(json.loads(event.message))
+            if join and len(found) == 2:
+                cluster.add_node(**machine)
+    return found
+
+class Gone(Places):
+    __module__ = "only_here"
+
+sys.modules["only_here"] = types.ModuleType("only_here")
+sys.modules["only_here"].Gone = Gone
+
+def refused(run):
+    try:
+        list(run())
+    except MgstError as error:
+        return str(error)
+
+told = {}
+with warnings.catch_warnings(record=True) as caught:
+    threading.Timer(2, cluster.add_node, kwargs=machine).start()
+    told["growing"] = places(count=40, join=True, pause=0.1)
+told["warnings"] = [str(one.message) for one in caught if "Ray cluster" in str(one.message)]
+told["options"] = places(workers=3, worker_memory=2 * 10**8, gpus_per_worker=0.25)
+told["handler"] = signal.getsignal(signal.SIGTERM) is handler
+told["gone"] = refused(lambda: EXECUTORS.get("ray")().map(Gone(), [task_of("train-000000", "a")]))
+cluster.shutdown()
+os.environ["RAY_ADDRESS"] = "ray://127.0.0.1:10001"
+told["client"] = refused(places)
+os.environ["RAY_ADDRESS"] = "nonsense"
+told["nonsense"] = refused(places)
+print(json.dumps(told))
+"""
+
+
+def printed(script, *arguments):
+    """Runs a script in a process of its own; returns the last line that it prints."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-c", SCRIPT, str(folder), kind]
+    command = [sys.executable, "-c", script, *map(str, arguments)]
     made = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
     assert made.returncode == 0, made.stderr[-3000:]
-    return eval(made.stdout.strip().splitlines()[-1])
+    return made.stdout.strip().splitlines()[-1]
+
+
+def run(folder, kind):
+    folder.mkdir()
+    return eval(printed(SCRIPT, folder, kind))
+
+
+@pytest.mark.slow
+def test_machines_that_join_are_used_and_what_a_task_needs_is_reserved():
+    told = json.loads(printed(GROWING))
+    assert len(told["growing"]) == 40
+    assert len({place["machine"] for place in told["growing"]}) == 2
+    assert all(place.keys() == {"machine", "CPU"} for place in told["growing"])
+    (warning,) = told["warnings"]
+    assert "no machine of the Ray cluster is large enough for a task, which needs 1 CPU; waiting" in warning
+    (place,) = told["options"]
+    assert (place["CPU"], place["GPU"], place["memory"]) == (1, 0.25, 2e8)
+    assert told["handler"], "SIGTERM still interrupts the command"
+    assert "the Python package only_here is missing on the machine " in told["gone"]
+    assert "pip install" in told["gone"]
+    assert told["client"].startswith("ray://127.0.0.1:10001: Ray Client cannot")
+    assert told["nonsense"].startswith("nonsense: the Ray cluster cannot be reached: ")
 
 
 @pytest.mark.slow

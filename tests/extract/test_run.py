@@ -151,6 +151,9 @@ def test_invalid_options_are_an_error_before_any_file_is_written(tmp_path, monke
     for options, message in (
         ({"executor": "proces"}, "did you mean 'process'"),
         ({"workers": 3}, "workers must be 1 for the executor 'serial', got 3"),
+        ({"gpus_per_worker": 0.5}, "--gpus-per-worker: the executor 'serial' has no option 'gpus_per_worker'"),
+        ({"worker_memory": 10**9, "executor": "serial"}, "--worker-memory: the executor 'serial' has no option"),
+        ({"gpus_per_worker": 0.5, "executor": "ray"}, "--gpus-per-worker: no GPU is used"),
         ({"config": ExtractConfig(landmark_model="typo.dat")}, "typo.dat: no such landmark file"),
     ):
         with pytest.raises(UsageError, match=message):
@@ -165,3 +168,18 @@ def test_devices(monkeypatch):
         choose_device("cuda")
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     assert (choose_device("auto"), choose_device("cuda"), choose_device("cpu")) == ("cuda", "cuda", "cpu")
+
+
+@pytest.mark.parametrize(
+    ("asked", "chosen"),
+    [
+        (("auto", None), ("cpu", 0)),
+        (("cuda", None), ("cuda", 1)),
+        (("auto", 0.25), ("cuda", 0.25)),
+        (("cpu", None), ("cpu", 0)),
+    ],
+)
+def test_on_other_machines_the_device_does_not_depend_on_this_one(monkeypatch, asked, chosen):
+    for here in (False, True):
+        monkeypatch.setattr("torch.cuda.is_available", lambda there=here: there)
+        assert run._device("ray", *asked) == chosen

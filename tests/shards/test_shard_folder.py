@@ -201,6 +201,7 @@ def test_a_malformed_state_is_an_error_that_names_the_file(tmp_path, text):
 
 def hold(out, records, ready, die):
     with open_folder(out, CONFIG, records, videos_per_shard=3):
+        multiprocessing.get_context("fork").Process(target=die.wait).start()  # lives longer than this process
         ready.set()
         die.wait()
 
@@ -218,3 +219,4 @@ def test_two_runs_cannot_write_one_folder_and_a_killed_run_releases_its_lock(tmp
     os.kill(other.pid, signal.SIGKILL)
     other.join()
     assert len(run(out, records)) == 6
+    die.set()

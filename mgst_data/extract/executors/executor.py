@@ -41,6 +41,7 @@ class Work(Protocol):
         ...
 
 
+@runtime_checkable
 class Executor(Protocol):
     """Runs tasks in any order, in this process or in others."""
 
