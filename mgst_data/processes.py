@@ -102,4 +102,4 @@ def _end_when_told() -> None:
     parent = os.getppid()
     while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
         pass
-    os._exit(1)
+    os._exit(0)

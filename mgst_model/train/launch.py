@@ -13,7 +13,7 @@ import torch
 from lightning.fabric import Fabric
 from lightning.fabric.strategies.ddp import DDPStrategy
 from lightning.fabric.strategies.strategy import Strategy
-from torch.distributed import TCPStore
+from torch.distributed import TCPStore  # type: ignore[attr-defined]
 from torch.distributed.elastic.utils.distributed import get_free_port
 
 from mgst_data.core import MgstError, UsageError
@@ -96,7 +96,7 @@ def _leave_agent_store() -> None:
     rank, world, address = (os.environ[name] for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR"))
     store = TCPStore(address, int(os.environ["MASTER_PORT"]), is_master=False)
     if rank == "0":
-        answer = f"{get_free_port()}/{uuid4().hex}"
+        answer = f"{get_free_port()}/{uuid4().hex}"  # type: ignore[no-untyped-call]
         waiting = set(range(1, int(world)))
         while waiting:
             for other in tuple(waiting):
