@@ -26,11 +26,11 @@ DOCS = ROOT / "docs"
 # Words of options that mean what they mean everywhere. All other words of options are terms of the glossary.
 PLAIN = """
     accumulate adapter again allow at batch batches best blocks browser by clip columns config count data debug decay
-    device devices dim drop dry epochs every executor explain focal format from gamma heads host image init input json
-    kind level limit lr metrics missing mix mlp model models momentum network no norm of optimizer output p part parts
-    path people per pictures port precision predictions pretrained quality radius range ratio reader report retry
-    robustness rows save scale scoring seed selection server set side single size skipped source src start strict target
-    test threshold to training upsample val validate verify version weight weights workers
+    device devices dim drop dry epochs every executor explain focal format from gamma gpus heads host image init input
+    json kind level limit lr memory metrics missing mix mlp model models momentum network no norm of optimizer output p
+    part parts path people per pictures port precision predictions pretrained quality radius range ratio reader report
+    retry robustness rows save scale scoring seed selection server set side single size skipped source src start strict
+    target test threshold to training upsample val validate verify version weight weights worker workers
 """
 
 # The same for headings of the documentation. Pages about other projects and about data sets use the words of those.

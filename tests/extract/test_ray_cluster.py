@@ -41,18 +41,26 @@ cluster.shutdown()
 
 # A cluster without CPUs at first. Two machines join: one when the run waits, one in its middle.
 GROWING = """
-import json, os, signal, sys, threading, types, warnings
+import json, os, signal, sys, types, warnings
 from ray.cluster_utils import Cluster
 from fakes import task_of
 from ray_places import Places
-from mgst_data.core import MgstError, UsageError
+from mgst_data.core import MgstError
+from mgst_data.core.errors import MgstWarning
 from mgst_data.extract.executors import EXECUTORS
 from mgst_data.shards import VideoReport
 
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
 os.environ["RAY_ADDRESS"] = cluster.address
-machine = {"num_cpus": 1, "num_gpus": 1, "memory": 10**9}
-handler = signal.getsignal(signal.SIGTERM)
+machine, told = {"num_cpus": 1, "num_gpus": 1, "memory": 10**9}, {"warnings": []}
+
+def waits(message, category, *_, **__):
+    if category is MgstWarning:
+        told["warnings"].append(str(message))
+        cluster.add_node(**machine)
+
+warnings.simplefilter("always")
+warnings.showwarning = waits
 
 def places(*, count=1, join=False, pause=0.0, **options):
     found = []
@@ -76,11 +84,8 @@ def refused(run):
     except MgstError as error:
         return str(error)
 
-told = {}
-with warnings.catch_warnings(record=True) as caught:
-    threading.Timer(2, cluster.add_node, kwargs=machine).start()
-    told["growing"] = places(count=40, join=True, pause=0.1)
-told["warnings"] = [str(one.message) for one in caught if "Ray cluster" in str(one.message)]
+told["growing"] = places(count=40, join=True, pause=0.1)
+handler = signal.getsignal(signal.SIGTERM)
 told["options"] = places(workers=3, worker_memory=2 * 10**8, gpus_per_worker=0.25)
 told["handler"] = signal.getsignal(signal.SIGTERM) is handler
 told["gone"] = refused(lambda: EXECUTORS.get("ray")().map(Gone(), [task_of("train-000000", "a")]))
