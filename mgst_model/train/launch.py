@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -14,6 +14,7 @@ from lightning.fabric import Fabric
 from lightning.fabric.strategies.ddp import DDPStrategy
 from lightning.fabric.strategies.strategy import Strategy
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
+from torch.distributed.constants import default_pg_timeout
 from torch.distributed.elastic.utils.distributed import get_free_port
 
 from mgst_data.core import MgstError, UsageError
@@ -92,24 +93,38 @@ def _leave_agent_store() -> None:
     find the addresses of the old ones, and wait for them (https://github.com/pytorch/pytorch/issues/135712). Nothing
     that they know is new after a restart, so each process gives itself a new name, and the first one answers with a
     port. It may see the name of an old process first, and answers again until all have confirmed.
+
+    Raises:
+        MgstError: if a process does not answer.
     """
     rank, world, address = (os.environ[name] for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR"))
     store = TCPStore(address, int(os.environ["MASTER_PORT"]), is_master=False)
     if rank == "0":
         answer = f"{get_free_port()}/{uuid4().hex}"  # type: ignore[no-untyped-call]
         waiting = set(range(1, int(world)))
-        while waiting:
+
+        def all_confirmed() -> bool:
             for other in tuple(waiting):
                 if store.check([f"{_KEYS}/{answer}/{other}"]):
                     waiting.remove(other)
                 elif store.check([f"{_KEYS}/{other}"]):
                     store.set(f"{_KEYS}/{store.get(f'{_KEYS}/{other}').decode()}", answer)
-            time.sleep(0.02)
+            return not waiting
+
+        _wait(all_confirmed)
     else:
         name = uuid4().hex
         store.set(f"{_KEYS}/{rank}", name)
-        while not store.check([f"{_KEYS}/{name}"]):  # without a limit: machines may start minutes apart
-            time.sleep(0.02)
+        _wait(lambda: bool(store.check([f"{_KEYS}/{name}"])))
         answer = store.get(f"{_KEYS}/{name}").decode()
         store.set(f"{_KEYS}/{answer}/{rank}", "")
     os.environ |= {"MASTER_PORT": answer.partition("/")[0], _AGENT_STORE: "False"}
+
+
+def _wait(met: Callable[[], bool]) -> None:
+    until = time.monotonic() + default_pg_timeout.total_seconds()
+    while not met():
+        if time.monotonic() > until:
+            hint = "check that all machines run the same command"
+            raise MgstError("other processes of torchrun do not answer", hint=hint, reason="process_lost")
+        time.sleep(0.02)
