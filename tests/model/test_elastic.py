@@ -8,6 +8,7 @@ import subprocess
 import sys
 from contextlib import suppress
 
+import pytest
 from face_shards import write_face_shards
 from test_train import CONFIG, assert_same_training, free_port, rows
 
@@ -57,6 +58,7 @@ for out, kill, port in zip(("whole", "restarted"), ("no", "yes"), ports):
 """
 
 
+@pytest.mark.slow
 def test_a_training_on_two_nodes_continues_bit_identically_after_a_process_was_killed(tmp_path):
     shards = write_face_shards(tmp_path / "shards", val=1)
     options = CONFIG.replace("batch_size = 2", "batch_size = 1").replace("draws_per_video = 3", "draws_per_video = 2")
