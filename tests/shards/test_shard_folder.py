@@ -199,9 +199,9 @@ def test_a_malformed_state_is_an_error_that_names_the_file(tmp_path, text):
         ShardFolder.read(tmp_path)
 
 
-def hold(out, records, ready, die):
+def hold(out, records, ready, die, end):
     with open_folder(out, CONFIG, records, videos_per_shard=3):
-        multiprocessing.get_context("fork").Process(target=die.wait).start()  # lives longer than this process
+        multiprocessing.get_context("fork").Process(target=end.wait).start()  # lives longer than this process
         ready.set()
         die.wait()
 
@@ -209,8 +209,8 @@ def hold(out, records, ready, die):
 def test_two_runs_cannot_write_one_folder_and_a_killed_run_releases_its_lock(tmp_path, records):
     out = tmp_path / "shards"
     context = multiprocessing.get_context("fork")
-    ready, die = context.Event(), context.Event()
-    other = context.Process(target=hold, args=(out, records, ready, die))
+    ready, die, end = context.Event(), context.Event(), context.Event()
+    other = context.Process(target=hold, args=(out, records, ready, die, end))
     other.start()
     assert ready.wait(30)
     with pytest.raises(MgstError, match=f"in use by another run .process {other.pid} on") as caught:
@@ -219,4 +219,4 @@ def test_two_runs_cannot_write_one_folder_and_a_killed_run_releases_its_lock(tmp
     os.kill(other.pid, signal.SIGKILL)
     other.join()
     assert len(run(out, records)) == 6
-    die.set()
+    end.set()
