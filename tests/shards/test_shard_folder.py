@@ -201,9 +201,7 @@ def test_a_malformed_state_is_an_error_that_names_the_file(tmp_path, text):
 
 def hold(out, records, ready, die, end):
     with open_folder(out, CONFIG, records, videos_per_shard=3):
-        multiprocessing.get_context("fork").Process(
-            target=end.wait, args=(60,)
-        ).start()  # lives longer than this process
+        multiprocessing.get_context("fork").Process(target=end.wait, args=(60,)).start()  # outlives this process
         ready.set()
         die.wait()
 
