@@ -42,6 +42,7 @@ cluster.shutdown()
 # A cluster without CPUs at first. Two machines join: one when the run waits, one in its middle.
 GROWING = """
 import json, os, signal, sys, types, warnings
+from pathlib import Path
 from ray.cluster_utils import Cluster
 from fakes import task_of
 from ray_places import Places
@@ -53,6 +54,7 @@ from mgst_data.shards import VideoReport
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
 os.environ["RAY_ADDRESS"] = cluster.address
 machine, told = {"num_cpus": 1, "num_gpus": 1, "memory": 10**9}, {"warnings": []}
+folder = Path(sys.argv[1])
 
 def waits(message, category, *_, **__):
     if category is MgstWarning:
@@ -62,10 +64,10 @@ def waits(message, category, *_, **__):
 warnings.simplefilter("always")
 warnings.showwarning = waits
 
-def places(*, count=1, join=False, pause=0.0, **options):
+def places(*, keys=("a",), join=False, **options):
     found = []
-    tasks = [task_of(f"train-{i:06d}", f"v{i}") for i in range(count)]
-    for event in EXECUTORS.get("ray")(**options).map(Places(pause), tasks):
+    tasks = [task_of(f"train-{i:06d}", key) for i, key in enumerate(keys)]
+    for event in EXECUTORS.get("ray")(**options).map(Places(folder), tasks):
         if isinstance(event, VideoReport):
             found.append(json.loads(event.message))
             if join and len(found) == 2:
@@ -84,11 +86,11 @@ def refused(run):
     except MgstError as error:
         return str(error)
 
-told["growing"] = places(count=40, join=True, pause=0.1)
+told["growing"] = places(keys=("a", "b", "both", "c", "d"), join=True)
 handler = signal.getsignal(signal.SIGTERM)
 told["options"] = places(workers=3, worker_memory=2 * 10**8, gpus_per_worker=0.25)
 told["handler"] = signal.getsignal(signal.SIGTERM) is handler
-told["gone"] = refused(lambda: EXECUTORS.get("ray")().map(Gone(), [task_of("train-000000", "a")]))
+told["gone"] = refused(lambda: EXECUTORS.get("ray")().map(Gone(folder), [task_of("train-000000", "a")]))
 cluster.shutdown()
 os.environ["RAY_ADDRESS"] = "ray://127.0.0.1:10001"
 told["client"] = refused(places)
@@ -113,9 +115,9 @@ def run(folder, kind):
 
 
 @pytest.mark.slow
-def test_machines_that_join_are_used_and_what_a_task_needs_is_reserved():
-    told = json.loads(printed(GROWING))
-    assert len(told["growing"]) == 40
+def test_machines_that_join_are_used_and_what_a_task_needs_is_reserved(tmp_path):
+    told = json.loads(printed(GROWING, tmp_path))
+    assert len(told["growing"]) == 5
     assert len({place["machine"] for place in told["growing"]}) == 2
     assert all(place.keys() == {"machine", "CPU"} for place in told["growing"])
     (warning,) = told["warnings"]
