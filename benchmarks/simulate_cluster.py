@@ -5,9 +5,9 @@
     python benchmarks/simulate_cluster.py --check SHARDS RUN.json 1   # also compares with a finished extraction
     python benchmarks/simulate_cluster.py --quick                     # smoke test: few videos and workers
 
-The durations of videos come from the reports of an extraction (``--reports``: a folder of shards). Without ``--reports``
-they are those of the last result. RUN.json is the output of ``mgst-data extract --json --workers N`` for a run that made all
-shards of SHARDS; give ``--check SHARDS RUN.json N`` once for each run, first for one worker.
+The durations of videos come from the reports of an extraction (``--reports``: a folder of shards). Without
+``--reports`` they are those of the last result. RUN.json is the output of ``mgst-data extract --json --workers N`` for
+a run that made all shards of SHARDS; give ``--check SHARDS RUN.json N`` once for each run, first for one worker.
 
 What is simulated: cluster/simulation.py.
 """
@@ -30,6 +30,8 @@ from mgst_data.shards import ShardFolder
 
 WORKERS = (1, 10, 100, 1_000, 10_000)
 PER_SHARD = (1, 4, 16, 64, 256)
+# Millions of clips are simulated with sizes and numbers of workers that make sense for them.
+MANY = 1_000_000
 DATASETS = {"DFDC": 119_154, "10 million clips": 10_000_000}
 START, RESTART, LOSS_RATE, MACHINE, SLOW, SLOWNESS, PRICE = 90.0, 120.0, 0.05, 8, 0.05, 1.5, 0.04
 # A larger shard size is preferred if the wall time is at most this much longer: there are fewer files.
@@ -117,7 +119,8 @@ def table(
     """Simulates a data set with every way to run, number of workers and shard size."""
     rows = []
     drawn = draw_videos(durations.videos, videos, np.random.default_rng(options.seed))
-    sizes = [size for size in PER_SHARD if videos < 1_000_000 or size >= 4]  # 10 million shards are no plan
+    sizes = [size for size in PER_SHARD if videos < MANY or size >= 16]
+    workers = [number for number in workers if videos < MANY or number >= 100]
     for (way, cluster), number, size in itertools.product(ways.items(), workers, sizes):
         rng = np.random.default_rng([options.seed, number, size])
         shards = Shards(drawn, size, durations.overhead)
@@ -163,8 +166,8 @@ def best_size(rows: Sequence[Mapping[str, Any]], key: tuple[str, str, int]) -> d
 def check(runs: Sequence[tuple[str, str, str]], seed: int) -> list[dict[str, Any]]:
     """Compares the simulated wall time of finished extractions with the measured one.
 
-    The simulation gets the measured duration of every video, in the order of the plan. The time to start a worker is that
-    of the first run: what its wall time is longer than its shards.
+    The simulation gets the measured duration of every video, in the order of the plan. The time to start a worker is
+    that of the first run: what its wall time is longer than its shards.
 
     Args:
         runs: Folder of shards, output of ``mgst-data extract --json`` and number of workers of each run; the first run

@@ -2,10 +2,10 @@
 
 Two ways to share them, as in docs/many_machines.md:
 
-- ``queue``: a free worker takes the next shard. The executors ``process`` and ``ray`` work like this. The shard of a lost
-  worker is the next one to be taken.
-- ``parts``: worker K of N makes the shards K, K + N, K + 2 N and so on (``--part K/N``). The shard of a lost worker waits
-  for this worker.
+- ``queue``: a free worker takes the next shard. The executors ``process`` and ``ray`` work like this. The shard of a
+  lost worker is the next one to be taken.
+- ``parts``: worker K of N makes the shards K, K + N, K + 2 N and so on (``--part K/N``). The shard of a lost worker
+  waits for this worker.
 
 Time is that of one reference core. All workers of a machine are lost together, and come back together.
 """
@@ -41,8 +41,8 @@ class Cluster:
         start: Seconds from the start of a machine until its workers take their first shard.
         loss_rate: Losses of a machine per hour; 0 for machines that are never lost.
         restart: Seconds until a lost machine is replaced, without ``start``.
-        keeps_videos: Whether a shard continues after its last finished video (a common folder), or starts over (a folder
-            behind a URL).
+        keeps_videos: Whether a shard continues after its last finished video (a common folder), or starts over (a
+            folder behind a URL).
         slow: Share of slow machines, [0, 1].
         slowness: How many times as long a slow machine takes, at least 1.
 

@@ -108,5 +108,5 @@ def test_slow_machines_make_the_run_longer_by_at_most_their_factor():
 
 @pytest.mark.parametrize("wrong", [{"workers": 0}, {"workers": 1, "sharing": "luck"}, {"workers": 1, "slow": 2.0}])
 def test_a_wrong_cluster_is_refused(wrong):
-    with pytest.raises(ValueError, match="cluster|sharing|slow"):
+    with pytest.raises(ValueError, match=r"cluster|sharing|slow"):
         Cluster(**wrong)

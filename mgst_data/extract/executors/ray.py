@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 from mgst_data.core import MgstError
-from mgst_data.extract.executors.accidents import Accidents, Running
+from mgst_data.extract.executors.accidents import Accidents, Running, Waiting
 from mgst_data.extract.executors.executor import EXECUTORS, Event, Opening, Work
 from mgst_data.shards import ShardTask, VideoReport
 
@@ -53,7 +53,7 @@ class RayExecutor:
             ray.init(num_cpus=self.workers, log_to_driver=False, logging_level="error")
         run = ray.remote(num_cpus=1, max_retries=0, num_returns="streaming")(_run)
         job = ray.put(work)
-        waiting = deque(tasks)
+        waiting = Waiting(tasks)
         running: dict[Any, Running] = {}
         limit = self.workers or int(ray.cluster_resources()["CPU"])
         accidents, losses = Accidents(), Counter[str]()
@@ -61,7 +61,7 @@ class RayExecutor:
         try:
             while waiting or running:
                 while waiting and len(running) < limit:
-                    task = waiting.popleft()
+                    task = waiting.next()
                     running[run.remote(job, task, accidents.lost)] = Running(task)
                 for stream in ray.wait([*running], fetch_local=False)[0]:
                     try:
@@ -78,7 +78,7 @@ class RayExecutor:
                         else:
                             losses[ended.task.name] += 1
                             _check_losses(ended.task, losses, error)
-                        waiting.appendleft(ended.task)
+                        waiting.put_back(ended.task)
                         continue
                     running[stream].see(event)
                     if isinstance(event, Opening) or (isinstance(event, VideoReport) and event.key in reported):
