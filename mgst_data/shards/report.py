@@ -7,7 +7,6 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from types import NoneType
 from typing import Any, TypeVar
 
@@ -309,16 +308,17 @@ _CAME_LATER = ("compression", "prepared", "source_key", "target_key", "content",
 
 
 def _build(kind: type[T], values: dict[str, Any]) -> T:
-    for name, types, default in _columns(kind):
+    for name, types, default in _COLUMNS[kind]:
         value = values.setdefault(name, default) if name in _CAME_LATER else values[name]
         if not isinstance(value, types):
             raise TypeError(f"{name!r} is {value!r}")
     return kind(**values)
 
 
-@cache
-def _columns(kind: type) -> tuple[tuple[str, Any, Any], ...]:
-    """Returns name, types and default of every field."""
-    return tuple(
+# Name, types and default of every field.
+_COLUMNS: dict[type, tuple[tuple[str, Any, Any], ...]] = {
+    kind: tuple(
         (column.name, _SCALARS.get(str(column.type), object), column.default) for column in dataclasses.fields(kind)
     )
+    for kind in (VideoReport, SampleSpan, ShardFile, ShardReport)
+}
