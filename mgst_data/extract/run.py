@@ -18,7 +18,7 @@ from mgst_data.extract.executors import EXECUTORS, Event
 from mgst_data.extract.extract_config import ExtractConfig
 from mgst_data.extract.extractor import Extractor
 from mgst_data.extract.job import ExtractJob
-from mgst_data.extract.stills import is_still
+from mgst_data.extract.stills import is_still_path
 from mgst_data.shards import ShardFolder, ShardTask, Totals, VideoReport, open_folder
 from mgst_data.shards.folder import STATE
 from mgst_data.shards.plan import NO_SPLIT, VIDEOS_PER_SHARD, Part
@@ -142,14 +142,15 @@ def extract(
     size = videos_per_shard or shard_size(scan.records)
     with open_folder(out, settings, scan.records, videos_per_shard=size, retry=retry, part=part) as folder:
         _check_splits(folder, RecordTable.of(scan.records))
-        before = folder.survey()
-        tasks = folder.missing(scan.records, complete=before.complete)
+        with folder.files_of_all():
+            before = folder.survey()
+            tasks = folder.missing(scan.records, complete=before.complete)
+            _write_notes(folder, scan, before)
         kept = {video.key for video in folder.kept()}
         watcher.begin(tasks, len(folder.mine), len(kept))
         began = time.perf_counter()
         done: Counter[str] = Counter()
         job = ExtractJob(config, folder.store, device, debug)
-        _store_notes(folder, scan, before)
         with _notes_stored(folder, scan), closing(team.map(job, tasks)) as events:
             for event in events:
                 if isinstance(event, VideoReport):
@@ -158,14 +159,16 @@ def extract(
                     done.update(videos=1, frames=event.frames)
                 watcher.see(event)
         seconds = time.perf_counter() - began
-        after = folder.sum_up()
-        _store_notes(folder, scan, after)
+        with folder.files_of_all():
+            after = folder.sum_up()
+            _write_notes(folder, scan, after)
         return _summary(folder, after, seconds, done)
 
 
 def shard_size(records: Sequence[VideoRecord]) -> int:
     """Returns the usual number of videos of a shard, which is larger if all of them are pictures."""
-    return PICTURES_PER_SHARD if all(map(is_still, records)) else VIDEOS_PER_SHARD
+    stills = (is_still_path(path) for path, _ in RecordTable.of(records).fields("path", "key"))
+    return PICTURES_PER_SHARD if all(stills) else VIDEOS_PER_SHARD
 
 
 def _check_splits(folder: ShardFolder, records: RecordTable) -> None:
@@ -190,20 +193,18 @@ def _notes_stored(folder: ShardFolder, scan: Scan) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        with suppress(OutputError, ShardError):  # a full disk, a store that is gone; the first error is raised below
-            _store_notes(folder, scan)
+        # A full disk, or a store that is gone: the first error is raised below.
+        with suppress(OutputError, ShardError), folder.files_of_all():
+            _write_notes(folder, scan, folder.survey())
         raise
 
 
-def _store_notes(folder: ShardFolder, scan: Scan, found: Survey | None = None) -> None:
-    with folder.files_of_all():
-        videos = [
-            {"video": video.video, "reason": reason, "text": text}
-            for video in (found or folder.survey()).noted
-            for reason, text in video.notes
-        ]
-        notes = {"notes": [asdict(note) for note in scan.notes], "videos": videos}
-        folder.store.write(NOTES, (json.dumps(notes, indent=1) + "\n").encode())
+def _write_notes(folder: ShardFolder, scan: Scan, found: Survey) -> None:
+    videos = [
+        {"video": video.video, "reason": reason, "text": text} for video in found.noted for reason, text in video.notes
+    ]
+    notes = {"notes": [asdict(note) for note in scan.notes], "videos": videos}
+    folder.store.write(NOTES, (json.dumps(notes, indent=1) + "\n").encode())
 
 
 def _summary(folder: ShardFolder, after: Survey, seconds: float, done: Counter[str]) -> RunSummary:

@@ -19,7 +19,7 @@ from mgst_data.shards.lock import LOCK, FolderLock, is_held
 from mgst_data.shards.plan import VIDEOS_PER_SHARD, Part, Plan, ShardTask, ShardTasks, deal
 from mgst_data.shards.progress import PROGRESS, part_of, progress_of, read_progress
 from mgst_data.shards.remote_lock import RemoteLock, is_valid, read_lock
-from mgst_data.shards.report import ShardReport, Survey, Totals, VideoReport, latest, survey
+from mgst_data.shards.report import ShardReport, Survey, Totals, VideoReport, survey
 from mgst_data.shards.schema import SCHEMA
 from mgst_data.shards.storage import COPIES, PART, output_errors
 from mgst_data.shards.store import ShardStore
@@ -135,14 +135,14 @@ class ShardFolder:
 
     def finish(self) -> Totals:
         """Sums up the complete shards. If all shards are complete, writes the totals to ``dataset.json``."""
-        return self.sum_up().totals
+        with self.files_of_all():
+            return self.sum_up().totals
 
     def sum_up(self) -> Survey:
-        """Does what ``finish`` does, and returns more about the complete shards."""
-        with self.files_of_all():
-            found = self.survey()
-            if len(found.complete) == len(self.plan):
-                self._write(totals=found.totals.as_dict())
+        """Does what ``finish`` does, within a block of ``files_of_all``, and returns more about the complete shards."""
+        found = self.survey()
+        if len(found.complete) == len(self.plan):
+            self._write(totals=found.totals.as_dict())
         return found
 
     @contextmanager
@@ -334,15 +334,19 @@ def _opened(asked: ShardFolder, records: Sequence[VideoRecord], videos_per_shard
 
 
 def _to_retry(folder: ShardFolder, reason: str) -> list[str]:
-    reports = list(folder.reports())
-    known = {why for report in reports for why in report.skips}
+    known, complete, skipped = set[str](), set[str](), dict[str, str]()
+    for report in folder.reports():
+        complete.add(report.name)
+        known.update(report.skips)
+        for video in report.videos:
+            skipped.pop(video.key, "")
+            if video.skipped:
+                skipped[video.key] = video.reason
     if reason not in (RETRY_ALL, *known):
         listed = ", ".join(sorted(known))
         hint = f"reasons here: {listed}" if known else "no video was skipped here; omit --retry-skipped"
         raise UsageError(f"no video was skipped for the reason {reason!r}", where=folder.location, hint=hint)
-    complete = {report.name for report in reports}
-    pending = {key for name, keys in folder.plan.items() if name not in complete for key in keys}
-    skipped = {key: video.reason for key, video in latest(reports).items() if video.skipped}
+    pending = {key for name, keys in folder.plan.items() if name not in complete for key in keys if key in skipped}
     return [key for key, why in skipped.items() if reason in (RETRY_ALL, why) and key not in pending]
 
 
