@@ -97,9 +97,9 @@ def test_a_table_needs_a_fraction_of_the_memory_of_objects():
         )
 
     tracemalloc.start()
-    objects = [fresh(i) for i in range(5_000)]
+    objects = [fresh(i) for i in range(1_000)]
     needed, _ = tracemalloc.get_traced_memory()
-    table = RecordTable(map(fresh, range(5_000)))
+    table = RecordTable(map(fresh, range(1_000)))
     with_table, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert table == objects
