@@ -4,7 +4,8 @@
     python benchmarks/bench_plan.py --records 10000 100000   # other numbers
     python benchmarks/bench_plan.py --quick                  # smoke test
 
-It writes results/plan.json and plan.png. Every stage runs in a new process. The time is its processor time; the memory
+It writes results/plan.json and plan.png. Every stage runs in a process of its own, forked
+after the imports. The time is its processor time; the memory
 is its peak, without what it needs after the imports (torch among them).
 
 - manifest: reads a CSV table of URLs. The peer reads the same table with ``csv.DictReader`` into a list.
@@ -21,11 +22,11 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import subprocess
-import sys
+import multiprocessing
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -53,11 +54,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, help="folder for the files; default: a temporary one")
     parser.add_argument("--quick", action="store_true", help="smoke test with few records; writes no result")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the JSON and the plot")
-    parser.add_argument("--alone", nargs=2, metavar=("STAGE", "RECORDS"), help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.alone:
-        print(json.dumps(measure(options.alone[0], int(options.alone[1]), options.work)))
-        return
     numbers = [1_000, 2_000] if options.quick else options.records
     with tempfile.TemporaryDirectory() as temporary:
         rows = run(numbers, options.stages, options.work or Path(temporary))
@@ -77,9 +74,8 @@ def run(numbers: Sequence[int], stages: Sequence[str], work: Path) -> list[dict[
             if number > MOST.get(stage, number):
                 continue
             prepare(stage, number, folder)
-            command = [sys.executable, __file__, "--alone", stage, str(number), "--work", str(folder)]
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
-            rows.append(json.loads(done.stdout.splitlines()[-1]))
+            with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as pool:
+                rows.append(pool.submit(measure, stage, number, folder).result())
             print(rows[-1], flush=True)
     return rows
 

@@ -30,8 +30,9 @@ from mgst_data.shards import ShardFolder
 
 WORKERS = (1, 10, 100, 1_000, 10_000)
 PER_SHARD = (1, 4, 16, 64, 256)
-# Millions of clips are simulated with sizes and numbers of workers that make sense for them.
+# Millions of clips are simulated with the sizes and numbers of workers that make sense for them.
 MANY = 1_000_000
+MAIN_WAYS = ("queue", "queue, losses, URL", "parts")
 DATASETS = {"DFDC": 119_154, "10 million clips": 10_000_000}
 START, RESTART, LOSS_RATE, MACHINE, SLOW, SLOWNESS, PRICE = 90.0, 120.0, 0.05, 8, 0.05, 1.5, 0.04
 # A larger shard size is preferred if the wall time is at most this much longer: there are fewer files.
@@ -121,7 +122,8 @@ def table(
     drawn = draw_videos(durations.videos, videos, np.random.default_rng(options.seed))
     sizes = [size for size in PER_SHARD if videos < MANY or size >= 16]
     workers = [number for number in workers if videos < MANY or number >= 100]
-    for (way, cluster), number, size in itertools.product(ways.items(), workers, sizes):
+    shown_ways = {way: cluster for way, cluster in ways.items() if videos < MANY or way in MAIN_WAYS}
+    for (way, cluster), number, size in itertools.product(shown_ways.items(), workers, sizes):
         rng = np.random.default_rng([options.seed, number, size])
         shards = Shards(drawn, size, durations.overhead)
         outcome = simulate(shards, replace(cluster, workers=number), rng)
@@ -216,9 +218,8 @@ def plot(figures: Mapping[str, Any], path: Path) -> None:
 
     rows = figures["rows"]
     names = list(dict.fromkeys(row["dataset"] for row in rows))
-    ways = ("queue", "queue, losses, URL", "parts")
-    made, axes = plt.subplots(len(names), len(ways), figsize=(10, 3 * len(names)), squeeze=False, sharey=True)
-    for (line, name), (column, way) in itertools.product(enumerate(names), enumerate(ways)):
+    made, axes = plt.subplots(len(names), len(MAIN_WAYS), figsize=(10, 3 * len(names)), squeeze=False, sharey=True)
+    for (line, name), (column, way) in itertools.product(enumerate(names), enumerate(MAIN_WAYS)):
         panel = axes[line][column]
         for size in sorted({row["per_shard"] for row in rows}):
             mine = [row for row in rows if (row["dataset"], row["way"], row["per_shard"]) == (name, way, size)]
