@@ -4,9 +4,8 @@
     python benchmarks/bench_plan.py --records 10000 100000   # other numbers
     python benchmarks/bench_plan.py --quick                  # smoke test
 
-It writes results/plan.json and plan.png. Every stage runs in a process of its own, forked
-after the imports. The time is its processor time; the memory
-is its peak, without what it needs after the imports (torch among them).
+It writes results/plan.json and plan.png. Every stage runs in a process of its own, forked after the imports.
+The time is its processor time; the memory is its peak beyond what it has after the imports.
 
 - manifest: reads a CSV table of URLs. The peer reads the same table with ``csv.DictReader`` into a list.
 - folder, url: scan a folder with the layout of DFDC, on disk and behind ``memory://``.
@@ -28,7 +27,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from _common import RESULTS, write_result
 from extraction.report import Figure, resident_bytes
@@ -38,6 +37,8 @@ from mgst_data.extract import ExtractConfig, scan_url
 from mgst_data.shards import ShardFolder, open_folder
 from mgst_data.shards.plan import VIDEOS_PER_SHARD, count_videos
 from mgst_data.shards.report import SampleSpan, ShardFile, ShardReport, VideoReport
+
+T = TypeVar("T")
 
 RECORDS = (10_000, 100_000, 1_000_000, 10_000_000)
 # Videos of the data set per real video and per part, as in DFDC; samples per video.
@@ -73,11 +74,16 @@ def run(numbers: Sequence[int], stages: Sequence[str], work: Path) -> list[dict[
         for stage in stages:
             if number > MOST.get(stage, number):
                 continue
-            prepare(stage, number, folder)
-            with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as pool:
-                rows.append(pool.submit(measure, stage, number, folder).result())
+            _apart(prepare, stage, number, folder)
+            rows.append(_apart(measure, stage, number, folder))
             print(rows[-1], flush=True)
     return rows
+
+
+def _apart(work: Callable[..., T], *arguments: object) -> T:
+    """Calls a function in a forked process, so that it leaves no memory behind."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as pool:
+        return pool.submit(work, *arguments).result()
 
 
 def prepare(stage: str, number: int, folder: Path) -> None:
@@ -89,6 +95,8 @@ def prepare(stage: str, number: int, folder: Path) -> None:
             path = folder / "dfdc" / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
+    if stage == "again" and not (folder / "planned").exists():
+        again(folder)
     if stage == "reports" and not (folder / "shards").exists():
         write_reports(folder, number)
 
@@ -130,7 +138,7 @@ def plan(folder: Path) -> int:
 
 
 def again(folder: Path) -> int:
-    """Reads the manifest and the plan of the folder. The first call makes the folder."""
+    """Reads the manifest and the plan of the folder."""
     return _planned(scan_dataset(folder / "videos.csv"), folder / "planned")
 
 
