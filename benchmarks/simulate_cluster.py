@@ -124,7 +124,7 @@ def table(
     workers = [number for number in workers if videos < MANY or number >= 100]
     shown_ways = {way: cluster for way, cluster in ways.items() if videos < MANY or way in MAIN_WAYS}
     for (way, cluster), number, size in itertools.product(shown_ways.items(), workers, sizes):
-        rng = np.random.default_rng([options.seed, number, size])
+        rng = np.random.default_rng([options.seed, number])
         shards = Shards(drawn, size, durations.overhead)
         outcome = simulate(shards, replace(cluster, workers=number), rng)
         rows.append(

@@ -43,7 +43,7 @@ class Cluster:
         restart: Seconds until a lost machine is replaced, without ``start``.
         keeps_videos: Whether a shard continues after its last finished video (a common folder), or starts over (a
             folder behind a URL).
-        slow: Share of slow machines, [0, 1].
+        slow: Share of slow machines, [0, 1]; their number is rounded.
         slowness: How many times as long a slow machine takes, at least 1.
 
     Raises:
@@ -184,7 +184,7 @@ class _Machines:
         number = -(-cluster.workers // cluster.workers_per_machine)
         self._per = cluster.workers_per_machine
         self._cluster, self._rng = cluster, rng
-        slow = rng.random(number) < cluster.slow
+        slow = rng.permutation(number) < round(cluster.slow * number)
         self._factor = np.where(slow, cluster.slowness, 1.0).tolist()
         self._lost: list[list[float]] = [[] for _ in range(number)]
 
