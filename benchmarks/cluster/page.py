@@ -51,8 +51,8 @@ def _by_workers(rows: Sequence[Row], price: float) -> str:
 def _sizes(best: Sequence[Row]) -> str:
     workers = sorted({row["workers"] for row in best})
     lines = [
-        "The largest number of videos per shard whose wall time is at most 5 % longer than that of the best one, by number of "
-        "workers:",
+        "The largest number of videos per shard whose wall time is at most 5 % longer than that of the best one, by "
+        "number of workers:",
         "",
         f"| data set | way | {' | '.join(f'{number:,}' for number in workers)} |",
         f"|---|---|{'--:|' * len(workers)}",
@@ -68,8 +68,8 @@ def _checks(checks: Sequence[Row]) -> str:
     if not checks:
         return ""
     lines = [
-        "The simulation against real runs on the demo data set, with the durations of the same run. The time to start a "
-        "worker is that of the run with one process, so this run agrees by definition:",
+        "The simulation against real runs on the demo data set, with the durations of the same run. The time to start "
+        "a worker is that of the run with one process, so this run agrees by definition:",
         "",
         "| processes | videos | measured, s | simulated, s | difference |",
         "|--:|--:|--:|--:|--:|",
