@@ -76,7 +76,7 @@ class ShardFolder:
         store = ShardStore.at(location)
         path = store.url(STATE)
         try:
-            raw = json.loads(store.read(STATE), object_hook=_packed)
+            raw = json.loads(store.read(STATE).decode(), object_hook=_packed)
             if raw["schema"] != SCHEMA:
                 hint = "use the version of mgst that wrote it, or extract to a new folder"
                 raise ShardError(f"has schema {raw['schema']}, but this version reads {SCHEMA}", where=path, hint=hint)
@@ -205,7 +205,7 @@ def _packed(value: dict[str, Any]) -> Any:
     return (value["name"], Plan.text(value["videos"])) if value.keys() >= {"name", "videos"} else value
 
 
-def _state(config: Mapping[str, Any], plan: Plan, more: Mapping[str, Any]) -> bytes:
+def _state(config: Mapping[str, Any], plan: Plan, more: Mapping[str, Any]) -> bytearray:
     """Returns the content of ``dataset.json``: JSON with an indentation of 1. Its shards are written one by one."""
     state = bytearray(json.dumps({"schema": SCHEMA, "config": config}, indent=1)[:-2].encode())
     state += b',\n "shards": ['
@@ -215,7 +215,7 @@ def _state(config: Mapping[str, Any], plan: Plan, more: Mapping[str, Any]) -> by
         state += (f"[\n    {listed}\n   ]" if videos else "[]").encode() + b"\n  }"
     state += b"\n ]" if len(plan) else b"]"
     state += ("," + json.dumps(more, indent=1)[1:] if more else "\n}").encode() + b"\n"
-    return bytes(state)
+    return state
 
 
 @contextmanager

@@ -235,7 +235,9 @@ def _sorted_by(table: RecordTable, values: NDArray[np.float64], positions: NDArr
 
 def _hashes(texts: Iterable[str]) -> NDArray[np.float64]:
     """Returns a number in [0, 1) for each text that depends only on the text."""
-    digests = b"".join(hashlib.blake2b(text.encode(), digest_size=6).digest() for text in texts)
+    digests = bytearray()
+    for text in texts:
+        digests += hashlib.blake2b(text.encode(), digest_size=6).digest()
     padded = np.zeros((len(digests) // 6, 8), np.uint8)
     padded[:, :6] = np.frombuffer(digests, np.uint8).reshape(-1, 6)
     return padded.view("<u8")[:, 0] / 2**48
