@@ -14,10 +14,12 @@ from typing import Any
 
 import meaning_page
 from _common import RESULTS
+from cluster import page as cluster_page
 from generalise import page
 
 ROOT = Path(__file__).parents[1]
 README, BENCHMARKS = ROOT / "README.md", ROOT / "docs" / "benchmarks.md"
+MACHINES = ROOT / "docs" / "many_machines.md"
 SHARE = ROOT / "docs" / "share.md"
 MEANING = ROOT / "docs" / "scores.md"
 GENERALISE, CARD = ROOT / "docs" / "generalise.md", ROOT / "docs" / "model_card.md"
@@ -155,7 +157,9 @@ def pages() -> dict[Path, str]:
             "parity": figures_table(("parity",)),
             "training": figures_table(("train",)),
             "people": figures_table(("people",)),
+            "plan": figures_table(("plan",)),
         },
+        MACHINES: {"cluster": cluster_page.tables(loaded("cluster"))},
         GENERALISE: generalise_parts(),
         SHARE: {"export": export_table(loaded("export"))},
         MEANING: {"meaning": meaning_page.figures(loaded("calibration"), loaded("maps"))},

@@ -56,8 +56,7 @@ def inspect(
         as_json: Whether to print one JSON object.
     """  # noqa: D301 - click shows only the text above the form feed
     from mgst_data.core.errors import printable
-    from mgst_data.shards import Part, ShardFolder, summarise, verify_shard
-    from mgst_data.shards.report import latest
+    from mgst_data.shards import Part, ShardFolder, verify_shard
 
     from ..common.progress import Work, display
     from ..common.show import count, line, size
@@ -65,48 +64,46 @@ def inspect(
     from .find_copies import find_copies
 
     folder = ShardFolder.read(shards)
-    reports = list(folder.reports())
-    sums = summarise(reports)
-    videos = latest(reports)
-    bytes_ = sum(file.bytes for report in reports for file in report.files)
+    found = folder.survey()
+    complete = frozenset(found.complete)
     problems: list[str] = []
+    samples = 0
     work = Work("verifying", unit="shards")
     with display(work, interval=None):
-        for number, report in enumerate(reports if verify else ()):
-            work.tell("verifying", done=number, total=len(reports))
+        for number, report in enumerate(folder.reports() if verify else ()):
+            work.tell("verifying", done=number, total=len(complete))
             problems += verify_shard(shards, report)
+            samples += len(report.samples)
         copies = find_copies(shards, work) if near_duplicates else []
-    complete = {report.name for report in reports}
     unfinished = {
         number: [name for name in Part(number, parts or 1).shards(folder.plan) if name not in complete]
         for number in range(1, (parts or 0) + 1)
     }
-    missing, kept = len(folder.plan) - len(reports), sum(1 for _ in folder.kept())
+    missing, kept = len(folder.plan) - len(complete), sum(1 for _ in folder.kept())
     if as_json:
         content = {
             "folder": shards,
-            "shards": len(reports),
+            "shards": len(complete),
             "planned": len(folder.plan),
-            "bytes": bytes_,
+            "bytes": found.bytes,
             "config": folder.config,
-            "totals": sums.as_dict(),
-            "skipped": {video.video: [video.reason, video.message] for video in videos.values() if video.skipped},
-            "noted": {video.video: video.notes for video in videos.values() if video.notes and not video.skipped},
+            "totals": found.totals.as_dict(),
+            "skipped": {video.video: [video.reason, video.message] for video in found.skipped},
+            "noted": {video.video: video.notes for video in found.noted},
             **({"problems": problems} if verify else {}),
             **({"missing_parts": [number for number, names in unfinished.items() if names]} if parts else {}),
             **({"near_duplicates": copies} if near_duplicates else {}),
         }
         click.echo(json.dumps(content, indent=1))
     else:
-        show.totals(sums, "dataset", "split", "label", "method")
-        ordered = [video for _, video in sorted(videos.items())]
-        show.noted(ordered)
-        show.skipped(ordered)
+        show.totals(found.totals, "dataset", "split", "label", "method")
+        show.noted(found.noted)
+        show.skipped(found.skipped)
         if verify:
-            show.problems(problems, samples=sum(len(report.samples) for report in reports))
+            show.problems(problems, samples=samples)
         if near_duplicates:
             show.copies(copies)
-        line(f"\n{printable(shards)}: {count(len(reports), 'shard')}, {size(bytes_)}")
+        line(f"\n{printable(shards)}: {count(len(complete), 'shard')}, {size(found.bytes)}")
         if missing:
             begun = f" ({count(kept, 'video')} of them already extracted)" if kept else ""
             there = f"{missing:,} of {len(folder.plan):,} shards are missing{begun}"

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from mgst_data.extract import Watcher
 from mgst_data.extract.executors import Event
 from mgst_data.shards import ShardTask, VideoReport
+from mgst_data.shards.plan import count_videos
 
 from ..common.progress import Display, display
 from ..common.show import count, duration
@@ -39,7 +40,7 @@ class Pace:
             tasks: Shards that are to be written.
             kept: Number of their videos that an earlier run has finished.
         """
-        self.total, self.kept = sum(map(len, tasks)), kept
+        self.total, self.kept = count_videos(tasks), kept
         self._began = time.perf_counter()
 
     def add(self, video: VideoReport) -> None:
@@ -111,4 +112,4 @@ def beginning(tasks: Sequence[ShardTask], planned: int, kept: int) -> str:
     if kept:
         these = "this shard" if len(tasks) == 1 else "these shards"
         there += f"; {count(kept, 'video')} of {these} already extracted"
-    return f"extracting {count(sum(map(len, tasks)) - kept, 'video')} into {count(len(tasks), 'shard')}{there}"
+    return f"extracting {count(count_videos(tasks) - kept, 'video')} into {count(len(tasks), 'shard')}{there}"

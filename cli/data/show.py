@@ -8,13 +8,16 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from mgst_data.core import RecordTable
 from mgst_data.core.errors import printable
 from mgst_data.core.records import SPLITS
 from mgst_data.datasets import Note, Scan
 from mgst_data.datasets.selection import even_shares
-from mgst_data.extract import RunSummary, is_still, shard_size
-from mgst_data.shards import ShardFolder, Tally, Totals, VideoReport, plan_shards
+from mgst_data.extract import RunSummary, shard_size
+from mgst_data.extract.stills import is_still_path
+from mgst_data.shards import ShardFolder, Tally, Totals, VideoReport
 from mgst_data.shards.folder import STATE
+from mgst_data.shards.plan import deal
 from mgst_data.shards.storage import DAMAGED
 from mgst_data.shards.store import ShardStore
 
@@ -28,10 +31,10 @@ COLUMNS = ("kept", "skipped", "frames", "tracks", "chunks", "crops")
 
 def scan(found: Scan) -> None:
     """Prints to stderr how many videos and pictures were found, and one line per kind of note."""
-    records = found.records
-    fakes = sum(record.label for record in records)
-    sets = ", ".join(sorted({record.dataset for record in records}))
-    stills = sum(map(is_still, records))
+    records = RecordTable.of(found.records)
+    fakes = sum(label for label, _ in records.fields("label", "key"))
+    sets = ", ".join(sorted({name for name, _ in records.fields("dataset", "key")}))
+    stills = sum(is_still_path(path) for path, _ in records.fields("path", "key"))
     kinds = ((len(records) - stills, "video"), (stills, "picture"))
     counted = " and ".join(count(number, kind) for number, kind in kinds if number)
     line(f"{sets}: {counted}, {len(records) - fakes:,} real and {fakes:,} fake", err=True)
@@ -58,21 +61,22 @@ def plan(found: Scan, out: str | None, *, videos_per_shard: int | None, as_json:
         as_json: Whether to print one JSON object instead of a table.
     """
     folder = ShardFolder.read(out) if out is not None and STATE in ShardStore.at(out).names() else None
-    known = {key for keys in folder.plan.values() for key in keys} if folder else set()
-    new = plan_shards(
-        [record for record in found.records if record.key not in known],
-        videos_per_shard=videos_per_shard or shard_size(found.records),
+    records = RecordTable.of(found.records)
+    dealt = deal(
+        folder.unplanned(records) if folder else records,
+        videos_per_shard=videos_per_shard or shard_size(records),
     )
+    new = sum(1 for _ in dealt)
     complete = sum(1 for _ in folder.reports()) if folder else 0
     pending = len(folder.plan) - complete if folder else 0
-    counts = Counter((record.label, record.method, record.split) for record in found.records)
+    counts = Counter(records.fields("label", "method", "split"))
     if as_json:
         videos = [
             {"label": label, "method": method, "split": split, "videos": count}
             for (label, method, split), count in sorted(counts.items())
         ]
         notes = {reason: len(group) for reason, group in by_reason(found.notes).items()}
-        shards = {"complete": complete, "to_do": pending + len(new)}
+        shards = {"complete": complete, "to_do": pending + new}
         line(json.dumps({"videos": videos, "shards": shards, "notes": notes}, indent=1))
         return
     splits = [split for split in (*SPLITS, "") if any(split == key[2] for key in counts)]
@@ -84,7 +88,7 @@ def plan(found: Scan, out: str | None, *, videos_per_shard: int | None, as_json:
     made.add_row()
     made.add_row("all", *(f"{number:,}" for number in (*row, sum(row))), style="bold")
     show_table(made)
-    line(f"\nshards: {pending + len(new):,} to do, {complete:,} complete; nothing was written")
+    line(f"\nshards: {pending + new:,} to do, {complete:,} complete; nothing was written")
 
 
 def totals(sums: Totals, *groups: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mgst_data.core import UsageError, VideoRecord
+from mgst_data.core import RecordTable, UsageError, VideoRecord
 from mgst_data.core.locations import is_url
 from mgst_data.datasets import Note, Scan, check_leakage, scan_dataset, select
 from mgst_data.extract import ExtractConfig, scan_url
@@ -100,11 +100,13 @@ def scan_source(root: str, config: SourceConfig, *, masks: bool) -> Scan:
         identity=config.identity or None,
     )
     if config.people:
-        scan = replace(scan, records=tuple(_with_people(scan.records, config.people)))
+        scan = replace(scan, records=RecordTable(_with_people(scan.records, config.people)))
     chosen = select(scan, split=config.split, method=config.method, compression=config.compression, limit=config.limit)
     if not config.allow_leakage:
         check_leakage(chosen.records)
-    if not config.split and not any(record.split == "train" for record in chosen.records):
+    if not config.split and not any(
+        split == "train" for split, _ in RecordTable.of(chosen.records).fields("split", "key")
+    ):
         note = Note(
             ".", "no video is in the split train; these shards are for tests, not for training", "no_train_split"
         )

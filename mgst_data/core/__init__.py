@@ -11,6 +11,7 @@ from mgst_data.core.errors import (
     UsageError,
     VideoError,
 )
+from mgst_data.core.record_table import RecordTable
 from mgst_data.core.records import FAKE, REAL, Detections, FaceTrack, FrameBatch, VideoRecord
 from mgst_data.core.registry import Registry
 from mgst_data.core.rng import check_generator, generator_for, seed_for
@@ -34,6 +35,7 @@ __all__ = [
     "OutputError",
     "RandomWindow",
     "RealFakePair",
+    "RecordTable",
     "Registry",
     "Segment",
     "ShardError",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
-from mgst_data.core import FAKE, REAL, LayoutError, VideoRecord
+from mgst_data.core import FAKE, REAL, LayoutError, RecordTable, VideoRecord
 from mgst_data.datasets.files import read_json
 from mgst_data.datasets.layout import LAYOUTS, Note, Scan
 from mgst_data.datasets.listed import match_listed
@@ -81,7 +81,7 @@ class AVDeepfake1M:
             for name in tree.listing().folders
             if name.lower().startswith("test")
         ]
-        records = []
+        records = RecordTable()
         for subset in subsets:
             source = _metadata(subset)
             listed = _read_entries(tree.root / source, subset)

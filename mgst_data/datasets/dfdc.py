@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from mgst_data.core import FAKE, LayoutError, VideoRecord
+from mgst_data.core import FAKE, LayoutError, RecordTable, VideoRecord
 from mgst_data.core.errors import printable
 from mgst_data.core.locations import join
 from mgst_data.core.records import SPLITS
@@ -74,7 +74,7 @@ class DFDC:
         present = {int(match[1]) for folder in folders if folder and (match := PART.fullmatch(_name(tree, folder)))}
         absent = sorted(set(range(PARTS)) - present) if present else []
         notes += [Note(f"dfdc_train_part_{number}", "not found", "missing_folder") for number in absent]
-        records = []
+        records = RecordTable()
         for folder in folders:
             videos = tree.videos(folder, notes)
             if not videos:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,17 +31,31 @@ def read_text(path: Path) -> str:
     Raises:
         LayoutError: if the file cannot be read, is not a regular file or is not text.
     """
+    return "".join(text_lines(path, newline="\n"))
+
+
+def text_lines(path: Path, newline: str = "") -> Iterator[str]:
+    """Yields the lines of a text file, with their ends; the whole file is never in memory.
+
+    Args:
+        path: The file.
+        newline: End of a line, as for ``open``: "" for all that Python knows.
+
+    Raises:
+        LayoutError: as for :func:`read_text`.
+    """
     if path.exists() and not path.is_file():
         # Opening a pipe would block until a writer opens it.
         raise LayoutError("not a regular file", where=path, hint="replace it with a text file")
     try:
-        text = path.read_bytes().decode("utf-8-sig", "surrogateescape")
+        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline=newline) as file:
+            for line in file:
+                if "\0" in line:
+                    raise LayoutError("not UTF-8 text", where=path, hint="save it as UTF-8")
+                yield line
     except OSError as error:
         failure = unreadable(error, path)
         raise failure from error
-    if "\0" in text:
-        raise LayoutError("not UTF-8 text", where=path, hint="save it as UTF-8")
-    return text
 
 
 def read_json(path: Path) -> Any:
@@ -62,19 +76,39 @@ def read_csv(path: Path) -> Table:
     Raises:
         LayoutError: if the file is not valid CSV, or if a line has another number of values than the header.
     """
-    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+    columns, rows = csv_rows(path)
+    return Table(columns, tuple(rows))
+
+
+def csv_rows(path: Path) -> tuple[tuple[str, ...], Iterator[tuple[int, dict[str, str]]]]:
+    """Returns the columns of a CSV table, and its rows one by one: line number and values by column name.
+
+    Raises:
+        LayoutError: as for :func:`read_csv`; for a row, when it is read.
+    """
+    lines = _csv_lines(path)
+    columns = tuple(name.lower() for name in next(lines, (0, []))[1])
+
+    def rows() -> Iterator[tuple[int, dict[str, str]]]:
+        for number, values in lines:
+            if len(values) != len(columns):
+                what = f"has {len(values)} values for {len(columns)} columns"
+                raise LayoutError(what, where=f"{path}:{number}", hint="put values with commas in double quotes")
+            yield number, dict(zip(columns, values, strict=True))
+
+    return columns, rows()
+
+
+def _csv_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
+    reader = csv.reader(text_lines(path), strict=True)
     try:
-        lines = [(reader.line_num, [value.strip() for value in values]) for values in reader if values]
+        for values in reader:
+            if values:
+                yield reader.line_num, [value.strip() for value in values]
     except csv.Error as error:
         raise LayoutError(
             f"not valid CSV: {error}", where=f"{path}:{reader.line_num}", hint="correct the line"
         ) from error
-    columns = tuple(name.lower() for name in lines[0][1]) if lines else ()
-    for number, values in lines:
-        if len(values) != len(columns):
-            what = f"has {len(values)} values for {len(columns)} columns"
-            raise LayoutError(what, where=f"{path}:{number}", hint="put values with commas in double quotes")
-    return Table(columns, tuple((number, dict(zip(columns, values, strict=True))) for number, values in lines[1:]))
 
 
 def parse_label(value: object) -> int | None:

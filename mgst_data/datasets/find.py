@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import inspect
 import os
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-from mgst_data.core import LayoutError, UsageError
+from mgst_data.core import LayoutError, RecordTable, UsageError
 from mgst_data.core.errors import printable
 from mgst_data.core.records import DEMO
 from mgst_data.datasets.files import unreadable
@@ -48,7 +49,7 @@ def scan_dataset(root: str | Path, *, layout: str = "auto", **options: Path | st
     name = find_layout(root) if layout == "auto" else layout
     scan = make_layout(name, **options).scan(root)
     if (root / DEMO_MARK).is_file():
-        scan = Scan.of([replace(record, dataset=DEMO) for record in scan.records], scan.notes)
+        scan = Scan.of((replace(record, dataset=DEMO) for record in scan.records), scan.notes)
     if scan.records:
         return _note_nameless(scan)
     clues = [f"; {note.where}: {note.what}" for note in scan.notes if note.reason in TELLING]
@@ -118,10 +119,11 @@ def find_layout(root: Path) -> str:
 
 def _note_nameless(scan: Scan) -> Scan:
     """Adds a note if leakage cannot be checked, because videos of more than one split have no identities."""
-    nameless = [record for record in scan.records if record.split and not record.identities]
-    if len({record.split for record in nameless}) < 2:
+    fields = RecordTable.of(scan.records).fields("split", "source_key", "target_key")
+    nameless = Counter(split for split, source, target in fields if split and not source and not target)
+    if len(nameless) < 2:
         return scan
-    what = f"{len(nameless)} videos have no identity; leakage between their splits cannot be checked"
+    what = f"{nameless.total()} videos have no identity; leakage between their splits cannot be checked"
     return Scan.of(scan.records, (*scan.notes, Note(".", what, "no_identity")))
 
 

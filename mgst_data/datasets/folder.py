@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from mgst_data.core import FAKE, REAL, LayoutError
+from mgst_data.core import FAKE, REAL, LayoutError, RecordTable
 from mgst_data.core.errors import printable
 from mgst_data.core.locations import join
 from mgst_data.datasets.layout import LAYOUTS, Note, Scan
@@ -54,7 +54,7 @@ class Folder:
             ]
             what = "not used: outside real/ and fake/"
             notes += [Note(printable(video), what, "no_label") for video in tree.videos_in(at, [])]
-        records = []
+        records = RecordTable()
         for split, label, top in classes:
             for at in tree.walk(top, notes):
                 below = at.removeprefix(top).strip("/").partition("/")[0]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from mgst_data.core import FAKE, REAL, LayoutError
+from mgst_data.core import FAKE, REAL, LayoutError, RecordTable
 from mgst_data.datasets.files import read_text
 from mgst_data.datasets.layout import LAYOUTS, Note, Scan
 from mgst_data.datasets.listed import match_listed
@@ -77,7 +77,7 @@ class ForgeryNet:
         notes += [Note(folder, "not found", "missing_folder") for folder in SUBSETS if folder not in present]
         if tree.has_folder(TEST):
             notes.append(Note(TEST, "not used: its labels are unknown", "no_label"))
-        records = []
+        records = RecordTable()
         for folder in present:
             split, release = SUBSETS[folder]
             videos = f"{folder}/video/{release}"

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import ClassVar
 
-from mgst_data.core import FAKE, REAL, LayoutError, UsageError, VideoRecord
+from mgst_data.core import FAKE, REAL, LayoutError, RecordTable, UsageError, VideoRecord
 from mgst_data.core.errors import printable
 from mgst_data.core.locations import PICTURE_SUFFIXES, is_picture, join
 from mgst_data.datasets.folder import LABELS, SPLIT_FOLDERS, class_folders
@@ -68,7 +68,7 @@ class Images:
         tree = Tree.of(root, suffix=".jpg")
         notes: list[Note] = []
         labelled = any(True for _ in class_folders(tree))
-        records = []
+        records = RecordTable()
         for at in tree.walk("", notes):
             pictures = _pictures_in(tree, at, notes)
             place = _Place.of(at, labelled=labelled)
@@ -77,7 +77,8 @@ class Images:
                     what = f"{some(pictures)}: not used, outside real/ and fake/"
                     notes.append(Note(printable(at) or ".", what, "no_label"))
                 continue
-            records += [self._record(tree, join(at, name), place, notes) for name in pictures]
+            for name in pictures:
+                records.append(self._record(tree, join(at, name), place, notes))
         if not labelled and records:
             what = f"no folder real/ or fake/, so all {len(records):,} pictures are taken as real"
             notes.append(Note(".", what, "all_real"))

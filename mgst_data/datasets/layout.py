@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol, runtime_checkable
 
-from mgst_data.core import Registry, VideoRecord
+from mgst_data.core import RecordTable, Registry, VideoRecord
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -36,18 +36,20 @@ class Scan:
     """The videos of a data set in a fixed order, and notes on its problems.
 
     Attributes:
-        records: One record per video.
+        records: One record per video. They are kept as a table, so that many records need little memory.
         notes: Problems of the data set.
 
     Raises:
         ValueError: if two records have the same key.
     """
 
-    records: tuple[VideoRecord, ...]
+    records: Sequence[VideoRecord]
     notes: tuple[Note, ...] = ()
 
     def __post_init__(self) -> None:
-        if len({record.key for record in self.records}) < len(self.records):
+        table = RecordTable.of(self.records)
+        object.__setattr__(self, "records", table)
+        if table.repeated():
             raise ValueError("two records have the same key")
 
     def __repr__(self) -> str:
@@ -61,7 +63,7 @@ class Scan:
             records: Records of the videos; they are sorted by video.
             notes: Problems of the data set; they are sorted, and duplicates are removed.
         """
-        return Scan(tuple(sorted(records, key=lambda r: (r.video, r.key))), tuple(sorted(set(notes))))
+        return Scan(RecordTable.of(records).sorted(), tuple(sorted(set(notes))))
 
 
 @runtime_checkable

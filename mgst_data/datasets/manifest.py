@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from array import array
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from mgst_data.core import FAKE, LayoutError, VideoRecord
+from mgst_data.core import FAKE, LayoutError, RecordTable, VideoRecord
 from mgst_data.core.errors import printable
 from mgst_data.core.locations import is_url
+from mgst_data.core.record_table import repeated_hashes
 from mgst_data.core.records import SPLITS
-from mgst_data.datasets.files import parse_label, read_csv, read_text
+from mgst_data.datasets.files import csv_rows, parse_label, text_lines
 from mgst_data.datasets.layout import LAYOUTS, Note, Scan
 from mgst_data.datasets.tree import Tree
 
@@ -69,20 +71,32 @@ class Manifest:
             )
         tree = Tree.of(root.parent)
         notes: list[Note] = []
-        lines: dict[str, str] = {}
-        records = []
+        codes = array("q")
+        records = RecordTable()
         present = Presence()
         for row in read(root, notes):
             record = self._record(tree, row, root.stem)
-            if record.path in lines:
-                hint = "list every video only once"
-                raise LayoutError(f"{record.video!r} is also in {lines[record.path]}", where=row.where, hint=hint)
-            lines[record.path] = row.where
+            codes.append(hash(record.path))
             if present(record.path):
                 records.append(record)
             else:
                 notes.append(Note(record.video, f"listed in {root.name}, but not found", "missing_video"))
+        if suspects := repeated_hashes(codes):
+            self._check_once(tree, read(root, []), root.stem, suspects)
         return Scan.of(records, notes)
+
+    def _check_once(self, tree: Tree, rows: Iterable[Row], name: str, suspects: set[int]) -> None:
+        """Checks that no path is in two rows. The rows are read again, because only hashes of their paths were kept.
+
+        Raises:
+            LayoutError: if one is.
+        """
+        lines: dict[str, str] = {}
+        for row in rows:
+            record = self._record(tree, row, name)
+            if hash(record.path) in suspects and lines.setdefault(record.path, row.where) != row.where:
+                hint = "list every video only once"
+                raise LayoutError(f"{record.video!r} is also in {lines[record.path]}", where=row.where, hint=hint)
 
     def _record(self, tree: Tree, row: Row, name: str) -> VideoRecord:
         path, mask = row.values.get("path", ""), row.values.get("mask", "")
@@ -142,15 +156,15 @@ def _identity(value: str, dataset: str) -> str:
 
 
 def _read_csv(path: Path, notes: list[Note]) -> Iterator[Row]:
-    table = read_csv(path)
-    _check_columns(table.columns, path, notes)
-    for number, values in table.rows:
+    columns, rows = csv_rows(path)
+    _check_columns(columns, path, notes)
+    for number, values in rows:
         yield Row(f"{path}:{number}", values)
 
 
 def _read_jsonl(path: Path, notes: list[Note]) -> Iterator[Row]:
     columns: dict[str, None] = {}
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
+    for number, line in enumerate(text_lines(path, newline="\n"), start=1):
         if not line.strip():
             continue
         where = f"{path}:{number}"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections import Counter
-from collections.abc import Sequence
+from array import array
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from mgst_data.core import FAKE, REAL, UsageError, VideoRecord
+from mgst_data.core import FAKE, REAL, RecordTable, UsageError, VideoRecord
 from mgst_data.datasets.layout import Scan
 
 
@@ -37,7 +39,7 @@ def select(
         UsageError: if no video has one of the values, or if ``limit`` is below 1. The message lists the values that
             occur. Also if ``compression`` leaves no real or no fake videos because these have no compression level.
     """
-    records = list(scan.records)
+    records = RecordTable.of(scan.records)
     wanted = {"dataset": dataset, "split": split, "method": method, "compression": compression}
     for field, values in wanted.items():
         if values:
@@ -45,35 +47,43 @@ def select(
                 _check(scan, records, field, value)
             if field == "compression":
                 _check_classes(records, values)
-            records = [record for record in records if getattr(record, field) in values]
+            records = records.where(lambda value, _, chosen=values: value in chosen, field, "key")
     if limit is not None:
         if limit < 1:
             raise UsageError(f"limit must be at least 1, got {limit}", hint="give 1 or more")
-        chosen = {record.key for record in spread(records, limit)}
-        records = [record for record in records if record.key in chosen]
-    return dataclasses.replace(scan, records=tuple(records))
+        records = records.take(sorted(spread(records, limit)))
+    return dataclasses.replace(scan, records=records)
 
 
-def spread(
-    records: Sequence[VideoRecord], count: int, fields: tuple[str, ...] = ("label", "method")
-) -> list[VideoRecord]:
+def spread(records: Sequence[VideoRecord], count: int, names: tuple[str, ...] = ("label", "method")) -> list[int]:
     """Selects records evenly over the values of each field, and then over their order.
 
     Args:
         records: Records to select from.
         count: Number of records to select.
-        fields: Names of the fields of a record, in order of priority.
+        names: Names of at least two fields of a record, in order of priority.
+
+    Returns:
+        Positions of the chosen records.
     """
-    if count >= len(records):
-        return list(records)
-    if not fields:
-        return [records[(2 * i + 1) * len(records) // (2 * count)] for i in range(count)]
-    groups: dict[object, list[VideoRecord]] = {}
-    for record in records:
-        groups.setdefault(getattr(record, fields[0]), []).append(record)
-    ordered = [groups[value] for value in sorted(groups, key=str)]
-    shares = even_shares(count, [len(group) for group in ordered])
-    return [record for group, share in zip(ordered, shares, strict=True) for record in spread(group, share, fields[1:])]
+    groups: defaultdict[tuple[Any, ...], array[int]] = defaultdict(lambda: array("Q"))
+    for position, values in enumerate(RecordTable.of(records).fields(*names)):
+        groups[values].append(position)
+    return _spread(groups, count)
+
+
+def _spread(groups: Mapping[tuple[Any, ...], array[int]], count: int) -> list[int]:
+    total = sum(map(len, groups.values()))
+    if count >= total:
+        return [position for group in groups.values() for position in group]
+    if () in groups:
+        return [groups[()][(2 * i + 1) * total // (2 * count)] for i in range(count)]
+    by_first: dict[object, dict[tuple[Any, ...], array[int]]] = {}
+    for (first, *others), group in groups.items():
+        by_first.setdefault(first, {})[tuple(others)] = group
+    ordered = [by_first[value] for value in sorted(by_first, key=str)]
+    shares = even_shares(count, [sum(map(len, members.values())) for members in ordered])
+    return [position for members, share in zip(ordered, shares, strict=True) for position in _spread(members, share)]
 
 
 def even_shares(total: int, sizes: Sequence[int]) -> list[int]:
@@ -98,8 +108,8 @@ def even_shares(total: int, sizes: Sequence[int]) -> list[int]:
     return shares
 
 
-def _check(scan: Scan, records: Sequence[VideoRecord], field: str, value: str) -> None:
-    there = Counter(str(getattr(record, field)) for record in records)
+def _check(scan: Scan, records: RecordTable, field: str, value: str) -> None:
+    there = Counter(str(there) for there, _ in records.fields(field, "key"))
     if there[value]:
         return
     missing_files = [note for note in scan.notes if note.reason == "no_split_files"]
@@ -112,14 +122,14 @@ def _check(scan: Scan, records: Sequence[VideoRecord], field: str, value: str) -
     raise UsageError(f"no video has the {field} {value!r}", hint=hint)
 
 
-def _check_classes(records: Sequence[VideoRecord], compression: Sequence[str]) -> None:
+def _check_classes(records: RecordTable, compression: Sequence[str]) -> None:
     """Checks that the compression levels leave real and fake videos, where a data set has a level for only one kind.
 
     Raises:
         UsageError: if all real or all fake videos have no compression level, and the others have one.
     """
     for label, kind in ((REAL, "real"), (FAKE, "fake")):
-        levels = {record.compression for record in records if record.label == label}
+        levels = {level for level, its in records.fields("compression", "label") if its == label}
         if levels == {""}:
             given = ", ".join(map(repr, compression))
             what = f"no {kind} video has the compression {given}, because these videos have no compression level"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from dataclasses import replace
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -85,23 +86,26 @@ def _copy_names(url: str, root: Path) -> list[Note]:
     if not names:
         raise LayoutError("no such file or folder", where=url, hint="check the URL", reason="missing_source")
     notes: list[Note] = []
-    texts: dict[str, Path] = {}
+    texts: dict[str, str] = {}
+    made: set[str] = set()
     for name, there in names.items():
-        parts = PurePosixPath(name).parts
-        path = root.joinpath(*parts)
-        if not parts or PurePosixPath(name).is_absolute() or ".." in parts:
+        parts = name.split("/")
+        if not name or name.startswith("/") or ".." in parts:
             notes.append(Note(printable(name), "not used: a local folder cannot have this name", "unknown_name"))
             continue
+        path = f"{root}/{name}"
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            if (folder := path.rpartition("/")[0]) not in made:
+                Path(folder).mkdir(parents=True, exist_ok=True)
+                made.add(folder)
             if name.lower().endswith(_TEXTS):
                 texts[there] = path
             else:
-                path.touch()
+                os.close(os.open(path, os.O_CREAT | os.O_WRONLY))  # several times as fast as Path.touch
         except (OSError, ValueError):  # too long, a file and a folder of the same name, or a NUL character
             notes.append(Note(printable(name), "not used: a local folder cannot have this name", "unknown_name"))
     if texts:
-        sources, copies = list(texts), [str(path) for path in texts.values()]
+        sources, copies = list(texts), list(texts.values())
         at_url(url, lambda files, _: files.get(sources, copies), fault=fault)
     return notes
 

@@ -12,18 +12,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mgst_data.core import OutputError, ShardError, UsageError, VideoRecord
+from mgst_data.core import OutputError, RecordTable, ShardError, UsageError, VideoRecord
 from mgst_data.core.devices import choose_device
 from mgst_data.datasets import Scan
 from mgst_data.extract.executors import EXECUTORS, Event, Executor
 from mgst_data.extract.extract_config import ExtractConfig
 from mgst_data.extract.extractor import Extractor
 from mgst_data.extract.job import ExtractJob
-from mgst_data.extract.stills import is_still
+from mgst_data.extract.stills import is_still_path
 from mgst_data.shards import ShardFolder, ShardTask, Totals, VideoReport, open_folder
 from mgst_data.shards.folder import STATE
 from mgst_data.shards.plan import NO_SPLIT, VIDEOS_PER_SHARD, Part
-from mgst_data.shards.report import latest
+from mgst_data.shards.report import Survey
 from mgst_data.shards.store import ShardStore
 
 NOTES = "notes.json"
@@ -149,8 +149,11 @@ def extract(
     settings = {"extract": config.as_dict()}
     size = videos_per_shard or shard_size(scan.records)
     with open_folder(out, settings, scan.records, videos_per_shard=size, retry=retry, part=part) as folder:
-        _check_splits(folder, scan.records)
-        tasks = folder.missing(scan.records)
+        _check_splits(folder, RecordTable.of(scan.records))
+        with folder.files_of_all():
+            before = folder.survey()
+            tasks = folder.missing(scan.records, complete=before.complete)
+            _write_notes(folder, scan, before)
         kept = {video.key for video in folder.kept()}
         watcher.begin(tasks, len(folder.mine), len(kept))
         began = time.perf_counter()
@@ -163,7 +166,11 @@ def extract(
                         continue
                     done.update(videos=1, frames=event.frames)
                 watcher.see(event)
-        return _summarise(folder, time.perf_counter() - began, done)
+        seconds = time.perf_counter() - began
+        with folder.files_of_all():
+            after = folder.sum_up()
+            _write_notes(folder, scan, after)
+        return _summary(folder, after, seconds, done)
 
 
 def _team(name: str, workers: int | None, options: dict[str, Any]) -> Executor:
@@ -197,59 +204,55 @@ def _device(executor: str, name: str, gpus: float | None) -> tuple[str, float | 
 
 def shard_size(records: Sequence[VideoRecord]) -> int:
     """Returns the usual number of videos of a shard, which is larger if all of them are pictures."""
-    return PICTURES_PER_SHARD if all(map(is_still, records)) else VIDEOS_PER_SHARD
+    stills = (is_still_path(path) for path, _ in RecordTable.of(records).fields("path", "key"))
+    return PICTURES_PER_SHARD if all(stills) else VIDEOS_PER_SHARD
 
 
-def _check_splits(folder: ShardFolder, records: Sequence[VideoRecord]) -> None:
+def _check_splits(folder: ShardFolder, records: RecordTable) -> None:
     """Checks that no planned video has changed its split. A shard holds one split, which would then be the wrong one.
 
     Raises:
         UsageError: if a video has changed its split.
     """
-    planned = {key: name.rpartition("-")[0] for name, keys in folder.plan.items() for key in keys}
-    for record in records:
-        split = record.split or NO_SPLIT
-        if planned.get(record.key, split) != split:
-            what = f"is now in the split {split!r}, but in {planned[record.key]!r} in {folder.location}"
-            hint = "move it back to its old split, or choose another output folder"
-            raise UsageError(what, where=record.video, hint=hint)
+    splits = [split or NO_SPLIT for split, _ in records.fields("split", "key")]
+    planned = (name.rpartition("-")[0] for name, keys in folder.plan.items() for _ in keys)
+    places = zip(records.find(folder.plan.videos()), planned, strict=True)
+    if moved := {place: split for place, split in places if place >= 0 and splits[place] != split}:
+        first = min(moved)
+        what = f"is now in the split {splits[first]!r}, but in {moved[first]!r} in {folder.location}"
+        hint = "move it back to its old split, or choose another output folder"
+        raise UsageError(what, where=records[first].video, hint=hint)
 
 
 @contextmanager
 def _notes_stored(folder: ShardFolder, scan: Scan) -> Iterator[None]:
-    """Writes the notes on the complete shards before and after the run, also if the run fails."""
-    _store_notes(folder, scan)
+    """Writes the notes on the complete shards if the run fails."""
     try:
         yield
     except BaseException:
-        with suppress(OutputError, ShardError):  # a full disk, a store that is gone; the first error is raised below
-            _store_notes(folder, scan)
+        # A full disk, or a store that is gone: the first error is raised below.
+        with suppress(OutputError, ShardError), folder.files_of_all():
+            _write_notes(folder, scan, folder.survey())
         raise
-    _store_notes(folder, scan)
 
 
-def _store_notes(folder: ShardFolder, scan: Scan) -> None:
-    with folder.files_of_all():
-        videos = [
-            {"video": video.video, "reason": reason, "text": text}
-            for _, video in sorted(latest(folder.reports()).items())
-            for reason, text in (() if video.skipped else video.notes)
-        ]
-        notes = {"notes": [asdict(note) for note in scan.notes], "videos": videos}
-        folder.store.write(NOTES, (json.dumps(notes, indent=1) + "\n").encode())
+def _write_notes(folder: ShardFolder, scan: Scan, found: Survey) -> None:
+    videos = [
+        {"video": video.video, "reason": reason, "text": text} for video in found.noted for reason, text in video.notes
+    ]
+    notes = {"notes": [asdict(note) for note in scan.notes], "videos": videos}
+    folder.store.write(NOTES, (json.dumps(notes, indent=1) + "\n").encode())
 
 
-def _summarise(folder: ShardFolder, seconds: float, done: Counter[str]) -> RunSummary:
-    totals, reports = folder.finish(), list(folder.reports())
-    videos = [video for _, video in sorted(latest(reports).items())]
+def _summary(folder: ShardFolder, after: Survey, seconds: float, done: Counter[str]) -> RunSummary:
     return RunSummary(
         folder=folder.location,
-        shards=len(reports),
+        shards=len(after.complete),
         planned=len(folder.plan),
-        bytes=sum(file.bytes for report in reports for file in report.files),
-        totals=totals,
-        skipped=tuple(video for video in videos if video.skipped),
-        noted=tuple(video for video in videos if video.notes and not video.skipped),
+        bytes=after.bytes,
+        totals=after.totals,
+        skipped=after.skipped,
+        noted=after.noted,
         seconds=seconds,
         videos=done["videos"],
         frames=done["frames"],

@@ -39,7 +39,12 @@ _PADDING = 1.3
 
 def is_still(record: VideoRecord) -> bool:
     """Returns whether the record is a still picture: its path names a picture, and is not a folder."""
-    return is_picture(record.path) and not is_folder(record.path)
+    return is_still_path(record.path)
+
+
+def is_still_path(path: str) -> bool:
+    """Returns whether a path names a still picture; see :func:`is_still`."""
+    return is_picture(path) and not is_folder(path)
 
 
 class StillBatch:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
-from mgst_data.core import ConfigMismatchError, OutputError, ShardError, UsageError, VideoRecord
+from mgst_data.core import ConfigMismatchError, OutputError, RecordTable, ShardError, UsageError, VideoRecord
+from mgst_data.core.record_table import repeated_texts
 from mgst_data.shards.lock import LOCK, FolderLock, is_held
-from mgst_data.shards.plan import VIDEOS_PER_SHARD, Part, ShardTask, plan_shards
+from mgst_data.shards.plan import VIDEOS_PER_SHARD, Part, Plan, ShardTask, ShardTasks, deal
 from mgst_data.shards.progress import PROGRESS, part_of, progress_of, read_progress
 from mgst_data.shards.remote_lock import RemoteLock, is_valid, read_lock
-from mgst_data.shards.report import ShardReport, Totals, VideoReport, latest, summarise
+from mgst_data.shards.report import ShardReport, Survey, Totals, VideoReport, survey
 from mgst_data.shards.schema import SCHEMA
 from mgst_data.shards.storage import COPIES, PART, output_errors
 from mgst_data.shards.store import ShardStore
@@ -44,7 +48,7 @@ class ShardFolder:
 
     location: str
     config: Mapping[str, Any]
-    plan: Mapping[str, tuple[str, ...]]
+    plan: Plan
     part: Part | None = None
     locks: tuple[RemoteLock, ...] = field(default=(), compare=False, repr=False)
 
@@ -72,11 +76,13 @@ class ShardFolder:
         store = ShardStore.at(location)
         path = store.url(STATE)
         try:
-            raw = json.loads(store.read(STATE))
+            raw = json.loads(store.read(STATE).decode(), object_hook=_packed)
             if raw["schema"] != SCHEMA:
                 hint = "use the version of mgst that wrote it, or extract to a new folder"
                 raise ShardError(f"has schema {raw['schema']}, but this version reads {SCHEMA}", where=path, hint=hint)
-            plan = {shard["name"]: tuple(shard["videos"]) for shard in raw["shards"]}
+            plan = Plan.packed(
+                shard if isinstance(shard, tuple) else (shard["name"], shard["videos"]) for shard in raw["shards"]
+            )
             return ShardFolder(str(location), raw["config"], plan)
         except FileNotFoundError as error:
             hint = f"give a folder that mgst-data extract has written; it contains {STATE}"
@@ -96,28 +102,48 @@ class ShardFolder:
         """
         return (video for lines in self._open_shards().values() for line in lines for video in line.videos)
 
-    def missing(self, records: Sequence[VideoRecord]) -> list[ShardTask]:
+    def survey(self) -> Survey:
+        """Sums up the complete shards, in one pass over their reports; ShardError for a malformed report."""
+        return survey(self.reports(), frozenset(repeated_texts(self.plan.videos)))
+
+    def missing(
+        self, records: Sequence[VideoRecord], *, complete: Collection[str] | None = None
+    ) -> Sequence[ShardTask]:
         """Returns the planned shards (of the part) that are not complete.
 
         Args:
             records: Records of the data set. They include all videos of the incomplete shards.
+            complete: Names of the complete shards, if they are known.
 
         Raises:
             UsageError: if a video of an incomplete shard is not among the records.
         """
-        by_key = {record.key: record for record in records}
-        complete = {report.name for report in self.reports()}
-        todo = {name: self.plan[name] for name in self.mine if name not in complete}
-        return [ShardTask(name, tuple(self._find(keys, by_key))) for name, keys in todo.items()]
+        known = frozenset((report.name for report in self.reports()) if complete is None else complete)
+        todo = [name for name in self.mine if name not in known]
+        table = RecordTable.of(records)
+        positions = self._find(table, lambda: (key for name in todo for key in self.plan[name]))
+        return ShardTasks(todo, [len(self.plan[name]) for name in todo], table.take(positions))
+
+    def unplanned(self, records: Sequence[VideoRecord]) -> RecordTable:
+        """Returns the records of the videos that are in no planned shard, in order."""
+        table = RecordTable.of(records)
+        planned = bytearray(len(table))
+        for position in table.find(self.plan.videos()) if len(self.plan) else ():
+            if position >= 0:
+                planned[position] = True
+        return table.take(position for position, there in enumerate(planned) if not there) if any(planned) else table
 
     def finish(self) -> Totals:
         """Sums up the complete shards. If all shards are complete, writes the totals to ``dataset.json``."""
         with self.files_of_all():
-            reports = list(self.reports())
-            totals = summarise(reports)
-            if len(reports) == len(self.plan):
-                self._write(totals=totals.as_dict())
-        return totals
+            return self.sum_up().totals
+
+    def sum_up(self) -> Survey:
+        """Does what ``finish`` does, within a block of ``files_of_all``, and returns more about the complete shards."""
+        found = self.survey()
+        if len(found.complete) == len(self.plan):
+            self._write(totals=found.totals.as_dict())
+        return found
 
     @contextmanager
     def files_of_all(self) -> Iterator[None]:
@@ -147,24 +173,49 @@ class ShardFolder:
             if store.remote or all(self._is_whole(file.name, file.bytes) for file in report.files):
                 yield report
 
-    def _find(self, keys: Iterable[str], records: Mapping[str, VideoRecord]) -> list[VideoRecord]:
-        gone = [key for key in keys if key not in records]
-        if gone:
+    def _find(self, table: RecordTable, keys: Callable[[], Iterable[str]]) -> array[int]:
+        """Returns the positions of records by their keys.
+
+        Raises:
+            UsageError: if a record is not there.
+        """
+        positions = table.find(keys())
+        if -1 in positions:
+            gone = [key for key, position in zip(keys(), positions, strict=True) if position < 0]
             what = f"planned videos are not among those given: {', '.join(gone[:5])}{', ...' if gone[5:] else ''}"
             hint = "give the same data set and choose the same videos, or choose another output folder"
             raise UsageError(what, where=self.location, hint=hint)
-        return [records[key] for key in keys]
+        return positions
 
     def _is_whole(self, name: str, size: int) -> bool:
-        path = self.store.workspace / name
-        return path.is_file() and path.stat().st_size == size
+        try:
+            status = os.stat(f"{self.location}/{name}")  # noqa: PTH116 - once for every shard: a Path costs more
+        except OSError:
+            return False
+        return S_ISREG(status.st_mode) and status.st_size == size
 
     def _write(self, **more: Any) -> None:
-        shards = [{"name": name, "videos": keys} for name, keys in self.plan.items()]
-        state = {"schema": SCHEMA, "config": self.config, "shards": shards, **more}
         for lock in self.locks:
             lock.check()
-        self.store.write(STATE, (json.dumps(state, indent=1) + "\n").encode())
+        self.store.write(STATE, _state(self.config, self.plan, more))
+
+
+def _packed(value: dict[str, Any]) -> Any:
+    """Packs the videos of a shard while JSON is parsed, so that millions of keys are never in memory as objects."""
+    return (value["name"], Plan.text(value["videos"])) if value.keys() >= {"name", "videos"} else value
+
+
+def _state(config: Mapping[str, Any], plan: Plan, more: Mapping[str, Any]) -> bytearray:
+    """Returns the content of ``dataset.json``: JSON with an indentation of 1. Its shards are written one by one."""
+    state = bytearray(json.dumps({"schema": SCHEMA, "config": config}, indent=1)[:-2].encode())
+    state += b',\n "shards": ['
+    for number, (name, videos) in enumerate(plan.items()):
+        listed = json.dumps(videos, separators=(",\n    ", ": "))[1:-1]
+        state += f'{"," if number else ""}\n  {{\n   "name": {json.dumps(name)},\n   "videos": '.encode()
+        state += (f"[\n    {listed}\n   ]" if videos else "[]").encode() + b"\n  }"
+    state += b"\n ]" if len(plan) else b"]"
+    state += ("," + json.dumps(more, indent=1)[1:] if more else "\n}").encode() + b"\n"
+    return state
 
 
 @contextmanager
@@ -211,7 +262,7 @@ def open_folder(
     with ExitStack() as stack:
         if store.remote:
             stack.callback(_remove_if_empty, store.workspace)
-        folder = ShardFolder(store.location, json.loads(json.dumps(config)), {}, part)
+        folder = ShardFolder(store.location, json.loads(json.dumps(config)), Plan(), part)
         locks = _lock(store, stack) if part is None else ()
         with folder.files_of_all():
             _check_parts(store, part)
@@ -265,32 +316,37 @@ def _opened(asked: ShardFolder, records: Sequence[VideoRecord], videos_per_shard
         raise UsageError(
             "not empty, and not a folder of shards", where=store.location, hint="choose another output folder"
         )
-    planned = {key for keys in folder.plan.values() for key in keys}
-    chosen = [record for record in records if record.key not in planned]
+    table = RecordTable.of(records)
+    chosen = folder.unplanned(table)
     if retry:
-        chosen += folder._find(_to_retry(folder, retry), {record.key: record for record in records})
-    tasks = plan_shards(chosen, videos_per_shard=videos_per_shard, taken=folder.plan)
-    if tasks and STATE in there and asked.part is not None:
+        again = _to_retry(folder, retry)
+        chosen = RecordTable((*chosen, *table.take(folder._find(table, lambda: again))))
+    if chosen and STATE in there and asked.part is not None:
         what = f"{len(chosen):,} videos are not in the plan that the first part made, for example {chosen[0].key}"
         hint = "give every part the same data set, or add videos in a run without part"
         raise UsageError(what, where=store.location, hint=hint)
-    if tasks or STATE not in there:
-        plan = {**folder.plan, **{task.name: tuple(record.key for record in task.records) for task in tasks}}
+    if chosen or STATE not in there:
+        dealt = deal(chosen, videos_per_shard=videos_per_shard, taken=folder.plan)
+        plan = folder.plan.and_also((name, chosen.take(positions).keys()) for name, positions in dealt)
         folder = replace(folder, plan=plan)
         folder._write()
     return folder
 
 
 def _to_retry(folder: ShardFolder, reason: str) -> list[str]:
-    reports = list(folder.reports())
-    known = {why for report in reports for why in report.skips}
+    known, complete, skipped = set[str](), set[str](), dict[str, str]()
+    for report in folder.reports():
+        complete.add(report.name)
+        known.update(report.skips)
+        for video in report.videos:
+            skipped.pop(video.key, "")
+            if video.skipped:
+                skipped[video.key] = video.reason
     if reason not in (RETRY_ALL, *known):
         listed = ", ".join(sorted(known))
         hint = f"reasons here: {listed}" if known else "no video was skipped here; omit --retry-skipped"
         raise UsageError(f"no video was skipped for the reason {reason!r}", where=folder.location, hint=hint)
-    complete = {report.name for report in reports}
-    pending = {key for name, keys in folder.plan.items() if name not in complete for key in keys}
-    skipped = {key: video.reason for key, video in latest(reports).items() if video.skipped}
+    pending = {key for name, keys in folder.plan.items() if name not in complete for key in keys if key in skipped}
     return [key for key, why in skipped.items() if reason in (RETRY_ALL, why) and key not in pending]
 
 

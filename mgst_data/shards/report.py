@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import NoneType
 from typing import Any, TypeVar
@@ -192,36 +192,112 @@ class Totals:
         return dataclasses.asdict(self)
 
 
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What the complete shards of a folder hold.
+
+    Attributes:
+        complete: Names of the complete shards, in the order of the plan.
+        bytes: Size of their files, bytes.
+        totals: Totals over their videos.
+        skipped: Skipped videos, sorted by key.
+        noted: Videos that were kept with a note, sorted by key.
+    """
+
+    complete: tuple[str, ...]
+    bytes: int
+    totals: Totals
+    skipped: tuple[VideoReport, ...]
+    noted: tuple[VideoReport, ...]
+
+
 def latest(reports: Iterable[ShardReport]) -> dict[str, VideoReport]:
     """Returns the newest report of every video by key: a later shard in which the video was tried again wins."""
     return {video.key: video for report in reports for video in report.videos}
 
 
+def survey(reports: Iterable[ShardReport], tried_again: Collection[str]) -> Survey:
+    """Sums up reports in the order of the plan, in one pass. Only skipped and noted videos are kept in memory.
+
+    Args:
+        reports: Reports of complete shards.
+        tried_again: Keys of the videos that may be in more than one report; the last one counts.
+    """
+    complete, size = list[str](), 0
+    newest: dict[str, VideoReport] = {}
+    remarkable: list[VideoReport] = []
+
+    def videos() -> Iterator[VideoReport]:
+        nonlocal size
+        for report in reports:
+            complete.append(report.name)
+            size += sum(file.bytes for file in report.files)
+            for video in report.videos:
+                if video.key in tried_again:
+                    newest[video.key] = video
+                else:
+                    yield video
+        yield from newest.values()
+
+    def noticed() -> Iterator[VideoReport]:
+        for video in videos():
+            if video.skipped or video.notes:
+                remarkable.append(video)
+            yield video
+
+    totals = _totals(noticed())
+    remarkable.sort(key=lambda video: video.key)
+    return Survey(
+        tuple(complete),
+        size,
+        totals,
+        tuple(video for video in remarkable if video.skipped),
+        tuple(video for video in remarkable if not video.skipped),
+    )
+
+
 def summarise(reports: Iterable[ShardReport]) -> Totals:
     """Sums up reports in the order of the plan. A video that was tried again counts once."""
-    videos = sorted(latest(reports).values(), key=lambda video: video.key)
-    groups: dict[str, dict[str, Tally]] = {"dataset": {}, "split": {}, "label": {}, "method": {}}
-    overall = Tally()
-    skips: defaultdict[str, tuple[str, ...]] = defaultdict(tuple)
-    notes: defaultdict[str, tuple[str, ...]] = defaultdict(tuple)
+    return _totals(latest(reports).values())
+
+
+def _totals(videos: Iterable[VideoReport]) -> Totals:
+    """Sums up videos with distinct keys, in any order."""
+    groups = ("dataset", "split", "label", "method")
+    sums: dict[tuple[Any, ...], list[int]] = {}
+    # Key, number of the note, and name of the videos by reason.
+    skips: defaultdict[str, list[tuple[str, int, str]]] = defaultdict(list)
+    notes: defaultdict[str, list[tuple[str, int, str]]] = defaultdict(list)
     for video in videos:
-        tally = Tally(
-            not video.skipped, video.skipped, video.frames, video.tracks, video.chunks, video.images, video.prepared
-        )
-        overall += tally
-        for by, group in groups.items():
-            value = ("real", "fake")[video.label] if by == "label" else getattr(video, by)
-            group[value] = group.get(value, Tally()) + tally
-        if video.skipped:
-            skips[video.reason] += (video.video,)
-        for reason in dict.fromkeys(reason for reason, _ in video.notes):
-            notes[reason] += (video.video,)
+        kind = (video.dataset, video.split, ("real", "fake")[video.label], video.method)
+        total = sums.setdefault(kind, [0] * len(dataclasses.fields(Tally)))
+        skipped = video.skipped
+        counts = (
+            not skipped, skipped, video.frames, video.tracks, video.chunks, video.images, video.prepared
+        )  # fmt: skip
+        for i, number in enumerate(counts):
+            total[i] += number
+        if skipped:
+            skips[video.reason].append((video.key, 0, video.video))
+        for number, reason in enumerate(dict.fromkeys(reason for reason, _ in video.notes)):
+            notes[reason].append((video.key, number, video.video))
+    tallies = {kind: Tally(*total) for kind, total in sums.items()}
+    by_group: dict[str, dict[str, Tally]] = {name: {} for name in groups}
+    for kind, tally in tallies.items():
+        for name, value in zip(groups, kind, strict=True):
+            by_group[name][value] = by_group[name].get(value, Tally()) + tally
     return Totals(
-        overall,
-        **{by: dict(sorted(group.items())) for by, group in groups.items()},
-        skips=dict(skips),
-        notes=dict(notes),
+        sum(tallies.values(), Tally()),
+        **{name: dict(sorted(group.items())) for name, group in by_group.items()},
+        skips=_by_first_key(skips),
+        notes=_by_first_key(notes),
     )
+
+
+def _by_first_key(found: Mapping[str, list[tuple[str, int, str]]]) -> dict[str, tuple[str, ...]]:
+    """Sorts the videos of each reason by key, and the reasons by their first video."""
+    ordered = sorted((sorted(videos), reason) for reason, videos in found.items())
+    return {reason: tuple(video for *_, video in videos) for videos, reason in ordered}
 
 
 _SCALARS: dict[str, Any] = {
@@ -232,10 +308,17 @@ _CAME_LATER = ("compression", "prepared", "source_key", "target_key", "content",
 
 
 def _build(kind: type[T], values: dict[str, Any]) -> T:
-    for column in dataclasses.fields(kind):  # type: ignore[arg-type]
-        if column.name in _CAME_LATER:
-            values.setdefault(column.name, column.default)
-        value = values[column.name]
-        if not isinstance(value, _SCALARS.get(str(column.type), object)):
-            raise TypeError(f"{column.name!r} is {value!r}")
+    for name, types, default in _COLUMNS[kind]:
+        value = values.setdefault(name, default) if name in _CAME_LATER else values[name]
+        if not isinstance(value, types):
+            raise TypeError(f"{name!r} is {value!r}")
     return kind(**values)
+
+
+# Name, types and default of every field.
+_COLUMNS: dict[type, tuple[tuple[str, Any, Any], ...]] = {
+    kind: tuple(
+        (column.name, _SCALARS.get(str(column.type), object), column.default) for column in dataclasses.fields(kind)
+    )
+    for kind in (VideoReport, SampleSpan, ShardFile, ShardReport)
+}

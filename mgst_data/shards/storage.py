@@ -189,7 +189,7 @@ def output_errors(path: Path) -> Iterator[None]:
         raise OutputError(what, where=path, hint=hint) from error
 
 
-def write_atomic(path: Path, data: bytes) -> None:
+def write_atomic(path: Path, data: bytes | bytearray) -> None:
     """Writes a file atomically: it exists completely or not at all, even after a power failure.
 
     Args:

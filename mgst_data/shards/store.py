@@ -124,7 +124,7 @@ class ShardStore:
         except FileNotFoundError:
             return []
 
-    def write(self, name: str, data: bytes) -> None:
+    def write(self, name: str, data: bytes | bytearray) -> None:
         """Writes a file: it exists completely or not at all.
 
         Args:
@@ -135,7 +135,7 @@ class ShardStore:
             OutputError: if it cannot be written.
         """
         if self.remote:
-            self._change(name, lambda files, path: files.pipe_file(path, data))
+            self._change(name, lambda files, path: files.pipe_file(path, bytes(data)))
         else:
             write_atomic(Path(self.location, name), data)
 

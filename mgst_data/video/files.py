@@ -15,10 +15,7 @@ from mgst_data.core.locations import is_url
 
 def is_folder(path: str) -> bool:
     """Returns whether the path is a folder on disk; False for names that are invalid on the file system."""
-    try:
-        return not is_url(path) and Path(path).is_dir()
-    except OSError:
-        return False
+    return not is_url(path) and os.path.isdir(path)  # noqa: PTH112 - often called, and False for invalid names
 
 
 def open_bytes(path: str) -> AbstractContextManager[BinaryIO]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from mgst_data.core import MgstError
 from mgst_data.extract.executors.executor import Event, Opening
@@ -10,6 +11,36 @@ from mgst_data.shards import ShardTask, VideoReport
 
 # Number of workers that a video may end before it is skipped.
 PATIENCE = 2
+
+
+class Waiting:
+    """The tasks that no worker has: those that were put back, then the others, which are made when they are needed.
+
+    Args:
+        tasks: All tasks.
+    """
+
+    def __init__(self, tasks: Sequence[ShardTask]) -> None:
+        self._tasks, self._begun = tasks, 0
+        self._back: list[ShardTask] = []
+
+    def next(self) -> ShardTask:
+        """Returns the next task."""
+        if self._back:
+            return self._back.pop()
+        self._begun += 1
+        return self._tasks[self._begun - 1]
+
+    def put_back(self, task: ShardTask) -> None:
+        """Puts a task back whose worker has ended. It is the next one.
+
+        Args:
+            task: The task.
+        """
+        self._back.append(task)
+
+    def __len__(self) -> int:
+        return len(self._back) + len(self._tasks) - self._begun
 
 
 class Running:

@@ -6,13 +6,12 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections import deque
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 
 from mgst_data.core import UsageError
-from mgst_data.extract.executors.accidents import Accidents, Running
+from mgst_data.extract.executors.accidents import Accidents, Running, Waiting
 from mgst_data.extract.executors.executor import EXECUTORS, Event, Opening, Work
 from mgst_data.processes import Failure, available_cores, failures_sent, start_quietly
 from mgst_data.shards import ShardTask, VideoReport
@@ -55,7 +54,7 @@ class ProcessExecutor:
             MgstError: if the workers repeatedly end while they start.
         """
         _CONTEXT.set_forkserver_preload([_IMPORTED])
-        waiting = deque(tasks)
+        waiting = Waiting(tasks)
         crew: dict[Connection, _Worker] = {}
         accidents = Accidents()
         reported: set[str] = set()
@@ -64,7 +63,7 @@ class ProcessExecutor:
                 while waiting and len(crew) < self.workers:
                     worker = _Worker(work)
                     crew[worker.pipe] = worker
-                    worker.begin(waiting.popleft(), accidents.lost)
+                    worker.begin(waiting.next(), accidents.lost)
                 ready = wait([*crew], _ALERT)
                 for worker in [worker for pipe, worker in crew.items() if pipe in ready]:
                     event = worker.receive()
@@ -77,13 +76,13 @@ class ProcessExecutor:
                         continue
                     if event is None:
                         accidents.add(worker.running, *worker.ending())
-                        waiting.appendleft(worker.running.task)
+                        waiting.put_back(worker.running.task)
                     else:
                         yield event
                     if event is None or not waiting:
                         crew.pop(worker.pipe).stop()
                     else:
-                        worker.begin(waiting.popleft(), accidents.lost)
+                        worker.begin(waiting.next(), accidents.lost)
         finally:
             for worker in crew.values():
                 worker.stop()

@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 import warnings
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -16,7 +16,7 @@ from typing import Any
 
 from mgst_data.core import MgstError, UsageError
 from mgst_data.core.errors import MgstWarning, first_line
-from mgst_data.extract.executors.accidents import Accidents, Running
+from mgst_data.extract.executors.accidents import Accidents, Running, Waiting
 from mgst_data.extract.executors.executor import EXECUTORS, Event, Opening, Work
 from mgst_data.shards import ShardTask, VideoReport
 
@@ -87,16 +87,16 @@ class RayExecutor:
         with _connected(self.ray, self.workers) as alone:
             flight = _Flight(self.ray, work, self.needs)
             room = _Room(self.ray, self.needs, alone=alone)
-            waiting, reported = deque(tasks), set[str]()
+            waiting, reported = Waiting(tasks), set[str]()
             try:
                 while waiting or flight.running:
                     limit = room.limit(self.workers)
                     while waiting and len(flight.running) < limit:
-                        flight.begin(waiting.popleft())
+                        flight.begin(waiting.next())
                     for stream in flight.ready():
                         event = flight.next(stream)
                         if isinstance(event, ShardTask):
-                            waiting.appendleft(event)
+                            waiting.put_back(event)
                             continue
                         if event is None or isinstance(event, Opening):
                             continue

@@ -1,0 +1,1 @@
+"""Simulates an extraction on many machines, from durations that real extractions have reported."""
