@@ -63,9 +63,19 @@ class CacheFolder:
         return self.folder / f"{file.sha256}{_TAR}"
 
     def check_size(self, url: str, file: ShardFile) -> None:
-        """Checks that a shard fits into the cache. Raises UsageError if it does not."""
+        """Checks that a shard fits into the cache.
+
+        Args:
+            url: URL of the shard.
+            file: Its size and digest.
+
+        Raises:
+            UsageError: if it does not.
+        """
         if file.bytes > self.size:
-            what = f"the cache of {self.size:,} bytes is smaller than the shard {printable(url)} of {file.bytes:,} bytes"
+            what = (
+                f"the cache of {self.size:,} bytes is smaller than the shard {printable(url)} of {file.bytes:,} bytes"
+            )
             raise UsageError(what, where=self.folder, hint="give the cache more room (--cache-size)")
 
     def fetch(self, url: str, file: ShardFile) -> bool:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mgst_data.core import ShardError, UsageError
 from mgst_data.core.errors import check_name
-from mgst_data.core.locations import join
+from mgst_data.core.locations import is_url, join
 from mgst_data.core.records import SPLITS
 from mgst_data.shards import tar
 from mgst_data.shards.cache import ShardCache
@@ -197,7 +197,7 @@ class ShardReader:
                         place = (len(shards), sample.offset, sample.size, sample.frames, is_fake, number)
                         rows.append((numbers[key], track, chunk, *place))
                 shards.append(join(source.location, f"{report.name}.tar"))
-                if cache is not None and report.files:
+                if cache is not None and report.files and is_url(shards[-1]):
                     cache.add(shards[-1], report.files[0])
         columns = torch.tensor(sorted(rows), dtype=torch.long).reshape(-1, 9).unbind(1)
         video_, track_, _, shard_, offset, size, frames, label_, source_ = columns
