@@ -12,7 +12,7 @@ one with a full cache. The systems take turns.
 from __future__ import annotations
 
 import argparse
-import json
+import multiprocessing
 import os
 import shutil
 import socket
@@ -27,8 +27,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
+import torch
 from _common import RESULTS, write_result
-from stores.systems import installed, write_all
+from stores.systems import installed, run, write_all
 
 from mgst_data.shards import ShardReader, ShardWriter, VideoReport, open_folder
 
@@ -93,25 +95,32 @@ def upload(folder: Path) -> dict[str, str]:
     client.create_bucket(Bucket="bench", ACL="public-read")
     for path in sorted(folder.rglob("*")):
         if path.is_file():
-            client.put_object(Bucket="bench", Key=str(path.relative_to(folder)), Body=path.read_bytes(), ACL="public-read")
+            client.put_object(
+                Bucket="bench", Key=str(path.relative_to(folder)), Body=path.read_bytes(), ACL="public-read"
+            )
     return {name.name: f"s3://bench/{name.name}" for name in folder.iterdir()}
 
 
 def one(name: str, url: str, workers: int, environment: dict[str, str]) -> list[dict[str, float]]:
-    """Reads two epochs in a process of its own, with an empty cache."""
+    """Reads two epochs in a process of its own, with an empty cache. The process has imported torch before."""
     cache = Path(tempfile.mkdtemp(prefix="bench-cache-"))
-    path = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
-    command = [sys.executable, "-m", "stores.systems", name, url, str(cache), str(workers)]
+    context = multiprocessing.get_context("fork")
+    mine, there = context.Pipe(duplex=False)
+
+    def work() -> None:
+        os.environ.update(environment)
+        there.send(list(run(name, url, cache, workers)))
+        os._exit(0)  # some systems leave threads that do not end
+
+    process = context.Process(target=work)
+    process.start()
+    there.close()
     try:
-        done = subprocess.run(
-            command, env={**os.environ, **environment, "PYTHONPATH": path}, capture_output=True, text=True, check=False,
-            timeout=600,
-        )  # fmt: skip
-        for line in done.stdout.splitlines():
-            if line.startswith("RESULT "):
-                return json.loads(line.removeprefix("RESULT "))  # type: ignore[no-any-return]
-        raise SystemExit(f"{name}, {workers} workers: failed\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
+        return mine.recv()  # type: ignore[no-any-return]
+    except EOFError:
+        raise SystemExit(f"{name}, {workers} workers: failed, see above") from None
     finally:
+        process.join()
         shutil.rmtree(cache, ignore_errors=True)
 
 
@@ -164,6 +173,8 @@ def main() -> None:
     parser.add_argument("--systems", nargs="+", help="only these systems")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the JSON file")
     options = parser.parse_args()
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
     names = [name for name in installed() if options.systems is None or name in options.systems]
     with tempfile.TemporaryDirectory() as folder, delayed_store(DELAY_MS) as (direct, delayed):
         stored = Path(folder, "stored")

@@ -1,16 +1,12 @@
 """Writes the same samples in the format of each system, and reads them from a store.
 
-    python -m stores.systems NAME URL CACHE WORKERS     # prints the time of two epochs as JSON
-
 All systems give a sample as the bytes that a shard has of it, in random order, and all decode it with the same
 functions: 8 frames, in batches of 8. So the figures differ only by how the bytes come from the store.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -49,7 +45,9 @@ def decode(samples: Sequence[bytes]) -> SegmentBatch:
     windows = []
     for sample in samples:
         members = {name.partition(".")[2]: data for name, data in tar.unpack(memoryview(sample))}
-        windows.append(choose_window(decode_chunk(members), _WINDOW, int(torch.randint(2**31, (), generator=_RANDOM)), ""))
+        windows.append(
+            choose_window(decode_chunk(members), _WINDOW, int(torch.randint(2**31, (), generator=_RANDOM)), "")
+        )
     batch = decode_windows(windows, None)
     assert batch is not None
     return batch
@@ -58,9 +56,9 @@ def decode(samples: Sequence[bytes]) -> SegmentBatch:
 def write_all(shards: Path, out: Path) -> None:
     """Writes the samples of shards in the formats of the other systems that are installed, one file for each shard."""
     reader = ShardReader.open(shards)
-    by_shard = [[i for i in range(len(reader)) if int(reader.shard[i]) == shard] for shard in range(len(reader.shards))]
-    groups = [[bytes(read_span(reader.shards[reader.shard[i]], int(reader.offset[i]), int(reader.size[i]))) for i in some]
-              for some in by_shard]  # fmt: skip
+    places = list(zip(reader.shard.tolist(), reader.offset.tolist(), reader.size.tolist(), strict=True))
+    groups = [[bytes(read_span(reader.shards[shard], offset, size)) for shard, offset, size in places if shard == mine]
+              for mine in range(len(reader.shards))]  # fmt: skip
     for name in installed():
         writer = {"litdata": _write_litdata, "mosaicml-streaming": _write_mds}.get(name)
         if writer is not None:
@@ -156,7 +154,9 @@ def _collate_members(samples: list[dict[str, Any]]) -> SegmentBatch:
     windows = []
     for sample in samples:
         members = {name: data for name, data in sample.items() if not name.startswith("__")}
-        windows.append(choose_window(decode_chunk(members), _WINDOW, int(torch.randint(2**31, (), generator=_RANDOM)), ""))
+        windows.append(
+            choose_window(decode_chunk(members), _WINDOW, int(torch.randint(2**31, (), generator=_RANDOM)), "")
+        )
     batch = decode_windows(windows, None)
     assert batch is not None
     return batch
@@ -184,12 +184,3 @@ def run(name: str, url: str, cache: Path, workers: int) -> Iterator[dict[str, fl
         yield {"samples": count, "seconds": time.perf_counter() - began, "first_batch": first}
         wait()
         began = time.perf_counter()
-
-
-if __name__ == "__main__":
-    import cv2
-
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
-    print("RESULT " + json.dumps(list(run(sys.argv[1], sys.argv[2], Path(sys.argv[3]), int(sys.argv[4])))), flush=True)
-    os._exit(0)  # some systems leave threads that do not end

@@ -131,6 +131,8 @@ def test_stopped_training_continues_with_the_same_command(mgst_train, shards, co
     ("options", "message"),
     [
         (["--set", "train.epoch=1"], "unknown option 'train.epoch' (did you mean 'epochs'?)"),
+        (["--cache-size", "50XB"], "'50XB' is not a size; give a number above 0 with kB, MB, GB or TB, such as 50GB"),
+        (["--cache-size", "50GB"], "--cache-size needs --cache (add --cache FOLDER)"),
         (["--set", "lr=3"], "--set lr=3: not of the form TABLE.NAME=VALUE (example: --set train.lr=3)"),
         (
             ["--set", "data.fakes=both"],
