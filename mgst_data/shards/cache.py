@@ -15,10 +15,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NoReturn
 
-from mgst_data.core import MgstError, ShardError
+from mgst_data.core import MgstError
 from mgst_data.core.errors import MgstWarning
 from mgst_data.processes import start_quietly
-from mgst_data.shards.cache_folder import CacheFolder
+from mgst_data.shards.cache_folder import CHANGED, CacheFolder
 from mgst_data.shards.report import ShardFile
 
 CACHE_SIZE = 50 * 10**9
@@ -147,12 +147,20 @@ class _Filler:
             self._pipe.send(shards)
 
     def check(self) -> None:
-        with suppress(EOFError, OSError):
+        try:
             while self._pipe.poll():
                 error: MgstError = self._pipe.recv()
-                if str(error) not in self._said:
-                    self._said.add(str(error))
-                    warnings.warn(f"not in the cache, read from the store: {error}", MgstWarning, stacklevel=4)
+                self._warn(f"not in the cache, read from the store: {error}")
+        except (EOFError, OSError):
+            self._process.join()
+            if self._process.exitcode:
+                what = f"the process that fetches shards ended with exit code {self._process.exitcode}"
+                self._warn(f"{what}; shards that are not in the cache are read from the store")
+
+    def _warn(self, what: str) -> None:
+        if what not in self._said:
+            self._said.add(what)
+            warnings.warn(what, MgstWarning, stacklevel=5)
 
     def close(self) -> None:
         self.check()
@@ -175,14 +183,16 @@ def _serve(folder: CacheFolder, pipe: Connection, parent: int) -> None:
             try:
                 if not folder.fetch(url, file):
                     later.put((url, file))
-            except ShardError as error:  # fetching it again would give the same content
-                failed.put(error)
             except MgstError as error:
                 failed.put(error)
-                later.put((url, file))
+                if error.reason != CHANGED:  # otherwise fetching it again would give the same content
+                    later.put((url, file))
 
     try:
-        folder.make_room()
+        try:
+            folder.make_room()
+        except MgstError as error:
+            failed.put(error)
         for _ in range(_PARALLEL):
             threading.Thread(target=work, daemon=True).start()
         turn = time.monotonic() + _TURN

@@ -18,6 +18,8 @@ from mgst_data.shards.lock import LOCK, FolderLock, is_held
 from mgst_data.shards.report import ShardFile
 from mgst_data.shards.storage import DAMAGED, PART, at_url, output_errors, publish, sync
 
+# Reason code of a shard whose digest is not that of its report.
+CHANGED = "content_changed"
 _TAR = ".tar"
 _CLAIMS = "claims"
 # Seconds to wait while another process looks for room.
@@ -129,7 +131,8 @@ class CacheFolder:
         with part.open("rb+") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
             if digest != file.sha256:
-                raise ShardError("its content has changed since it was written", where=url, hint=DAMAGED)
+                what = "its content has changed since it was written"
+                raise ShardError(what, where=url, hint=DAMAGED, reason=CHANGED)
             with output_errors(part):
                 sync(stream)
 
