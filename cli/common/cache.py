@@ -18,27 +18,25 @@ _UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 DEFAULT = "50GB"
 
 
-class SizeType(click.ParamType):
-    """A number of bytes, such as "50GB" or "1.5TB"."""
+def read_size(ctx: click.Context | None, param: click.Parameter | None, text: str | None) -> int | None:
+    """Returns the number of bytes of a text such as "50GB" or "1.5TB"; None for None.
 
-    name = "size"
+    Args:
+        ctx: Context of the command.
+        param: The option.
+        text: Value of the option.
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Converts the text of an argument.
-
-        Args:
-            value: Text of the argument; a number of bytes is returned unchanged.
-            param: The option.
-            ctx: Context of the command.
-        """
-        if isinstance(value, int):
-            return value
-        found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMGT]B|)", value.strip().upper())
-        size = round(float(found[1]) * _UNITS[found[2]]) if found else 0
-        if not size:
-            what = f"{value!r} is not a size; give a number above 0 with kB, MB, GB or TB, such as {DEFAULT}"
-            self.fail(what, param, ctx)
-        return size
+    Raises:
+        BadParameter: if it is no size above 0.
+    """
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMGT]B|)", text.strip().upper())
+    size = round(float(found[1]) * _UNITS[found[2]]) if found else 0
+    if not size:
+        what = f"{text!r} is not a size; give a number above 0 with kB, MB, GB or TB, such as {DEFAULT}"
+        raise click.BadParameter(what, ctx, param)
+    return size
 
 
 def cache_options() -> tuple[Callable[..., Any], ...]:
@@ -52,7 +50,7 @@ def cache_options() -> tuple[Callable[..., Any], ...]:
         ),
         option(
             "--cache-size",
-            type=SizeType(),
+            callback=read_size,
             metavar="SIZE",
             help=f"Largest size of all copies in --cache together, such as 500MB or 1.5TB. [default: {DEFAULT}]",
         ),
@@ -82,4 +80,4 @@ def open_cache(folder: Path | None, size: int | None, places: Iterable[str]) -> 
     if not any(map(is_url, places)):
         click.echo("note: --cache is not used: all shards are local", err=True)
         return None
-    return ShardCache(folder, size=SizeType()(DEFAULT) if size is None else size)
+    return ShardCache(folder) if size is None else ShardCache(folder, size=size)
