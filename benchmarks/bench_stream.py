@@ -81,8 +81,7 @@ def delayed_store(delay: float) -> Iterator[tuple[dict[str, str], dict[str, str]
         proxy = subprocess.Popen(command, cwd=HERE)
         try:
             time.sleep(2)
-            # litdata refuses a store without encryption otherwise.
-            yield direct, {**direct, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "AWS_ALLOW_HTTP": "true"}
+            yield direct, {**direct, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}
         finally:
             proxy.kill()
             proxy.wait()

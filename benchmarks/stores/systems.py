@@ -115,7 +115,10 @@ def _filled(cache: ShardCache, reader: ShardReader) -> None:
 
 def _litdata(url: str, cache: Path, workers: int) -> Iterable[Any]:
     from litdata import StreamingDataLoader, StreamingDataset
+    from litdata.streaming import downloader
 
+    # litdata refuses a store without encryption, and has no option for it.
+    downloader._OBSTORE_CLIENT_OPTIONS["allow_http"] = True
     storage = {"endpoint_url": os.environ["AWS_ENDPOINT_URL"]}
     dataset = StreamingDataset(url, cache_dir=str(cache), shuffle=True, storage_options=storage)
     return StreamingDataLoader(dataset, batch_size=BATCH, num_workers=workers, collate_fn=_collate,
@@ -123,13 +126,14 @@ def _litdata(url: str, cache: Path, workers: int) -> Iterable[Any]:
 
 
 def _streaming(url: str, cache: Path, workers: int) -> Iterable[Any]:
-    from streaming import StreamingDataLoader, StreamingDataset
+    from streaming import StreamingDataset
     from streaming.base.util import clean_stale_shared_memory
 
     clean_stale_shared_memory()
     os.environ["S3_ENDPOINT_URL"] = os.environ["AWS_ENDPOINT_URL"]
     dataset = StreamingDataset(remote=url, local=str(cache), shuffle=True, batch_size=BATCH)
-    return StreamingDataLoader(dataset, batch_size=BATCH, num_workers=workers, collate_fn=_collate, **_kept(workers))
+    # Its own loader counts the samples of a batch, for batches of another form.
+    return DataLoader(dataset, batch_size=BATCH, num_workers=workers, collate_fn=_collate, **_kept(workers))
 
 
 def _webdataset(url: str, cache: Path, workers: int) -> Iterable[Any]:
