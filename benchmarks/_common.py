@@ -31,6 +31,10 @@ PACKAGES = (
     "timm",
     "onnxruntime",
     "openvino",
+    "s3fs",
+    "moto",
+    "litdata",
+    "mosaicml-streaming",
 )
 
 

@@ -122,6 +122,26 @@ def export_table(result: dict[str, Any] | None) -> str:
     )
 
 
+def stream_table(result: dict[str, Any] | None) -> str:
+    """Samples per second of every system that streams from an object store; says so if they were not measured yet.
+
+    Args:
+        result: The result file; None if there is none.
+    """
+    if result is None:
+        return "Not measured yet."
+    figures = result["figures"]
+    rows = {(row["system"], row["workers"], row["phase"]): row for row in figures["rows"]}
+    workers = sorted({row["workers"] for row in figures["rows"]})
+    heads = [f"{phase} cache, {count} workers" for phase in ("empty", "full") for count in workers]
+    lines = [f"| samples per second | {' | '.join(heads)} |", f"|---|{'--:|' * len(heads)}"]
+    for system in dict.fromkeys(row["system"] for row in figures["rows"]):
+        cells = [rows[system, count, phase]["samples_per_s"] for phase in ("cold", "warm") for count in workers]
+        lines.append(f"| {system} | {' | '.join(f'{cell:.1f}' for cell in cells)} |")
+    what = f"{figures['samples']:,} samples, {figures['bytes'] / 1e6:,.0f} MB in {figures['shards']} shards"
+    return "\n".join([*lines, "", f"{what}, one epoch each.", "", figures_table(("stream",))])
+
+
 def generalise_parts(results: Path = RESULTS) -> dict[str, str]:
     """Writes the parts of the page about generalisation."""
     test, val = (loaded(f"generalise_{split}", results) for split in ("test", "val"))
@@ -153,6 +173,7 @@ def pages() -> dict[Path, str]:
             "collection": figures_table(("collection",)),
             "stills": figures_table(("stills",)),
             "loader": figures_table(("loader",)),
+            "stream": stream_table(loaded("stream")),
             "augmentation": figures_table(("augment",)),
             "parity": figures_table(("parity",)),
             "training": figures_table(("train",)),

@@ -8,6 +8,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from ..common.cache import cache_options, open_cache
 from ..common.errors import LoneCommand, debug_option, run_script
 from ..common.options import PAPERS, WEIGHTS, device_option, json_option, option, options
 
@@ -30,7 +31,7 @@ Exit codes: 0 complete, 1 failed, 2 wrong option or input, 130 interrupted.
 PROTOCOLS = ("in_domain", "cross_dataset", "six_data_sets", "per_method", "per_compression", *PAPERS)
 KINDS = ("saturation", "contrast", "block_wise", "gaussian_noise", "gaussian_blur", "pixelation", "h264")
 # Options that have no effect on saved scores.
-SCORING = ("segments", "tracks", "device", "batch", "again")
+SCORING = ("segments", "tracks", "device", "batch", "cache", "again")
 FOLDER = click.Path(path_type=Path)
 
 
@@ -127,6 +128,7 @@ FOLDER = click.Path(path_type=Path)
     option(
         "--batch", type=click.IntRange(1, 1024), default=8, show_default=True, metavar="N", help="Segments per batch."
     ),
+    *cache_options(),
     option("--again", is_flag=True, default=False, help="Score again even if --out has scores of the same options."),
 )
 @options(
@@ -209,6 +211,8 @@ def evaluate(
     tracks: str,
     device: str,
     batch: int,
+    cache: Path | None,
+    cache_size: int | None,
     again: bool,
     level: str,
     missing: str,
@@ -245,6 +249,8 @@ def evaluate(
         tracks: "main" or "max".
         device: "auto", "cpu" or "cuda".
         batch: Segments per batch.
+        cache: Folder for copies of shards that are behind URLs; None for no copies.
+        cache_size: Largest size of all copies, bytes; None for the default.
         again: Whether to ignore scores of an earlier run.
         level: "video", "segment" or "frame".
         missing: "leave_out" or "half".
@@ -287,6 +293,7 @@ def evaluate(
         seed=seed,
         batch=batch,
         device=device,
+        cache=open_cache(cache, cache_size, shards),
     )
     disturbances = [(kind, severity) for kind in dict.fromkeys(wanted_kinds) for severity in wanted_severities]
     sets = open_sets(shards, scoring.split)

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from ..common.cache import cache_options, open_cache
 from ..common.errors import INTERRUPTED, LoneCommand, debug_option, run_script
 from ..common.options import PAPERS, device_option, json_option, option, options
 
@@ -17,6 +18,7 @@ Examples:
   mgst-train shards --preset base --out runs/first
   mgst-train ffpp celeb photos --set sources.photos.weight=2 --out runs/three_sources
   mgst-train shards --preset small --set train.lr=3e-4 --set network.guidance=none --out runs/no_guidance
+  mgst-train s3://bucket/shards --cache /scratch/mgst --cache-size 500GB
   torchrun --nproc-per-node 8 -m mgst_cli.train shards --preset base
 
 Training uses pseudo-fakes, which self-blending makes from the real videos. With --set data.fakes=both it also uses the
@@ -86,6 +88,7 @@ PRESETS = ("base", "small", "small_frames", "small_patches", "small_joined", "cl
         metavar="N",
         help="Number of processes on this machine. [default: 1]",
     ),
+    *cache_options(),
 )
 @json_option
 @click.version_option(package_name="mgst")
@@ -102,6 +105,8 @@ def train(
     out: Path | None,
     device: str,
     devices: int,
+    cache: Path | None,
+    cache_size: int | None,
     as_json: bool,
     **flags: Any,
 ) -> None:
@@ -124,6 +129,8 @@ def train(
         out: Folder for weights and logs; None for ``runs/PRESET``.
         device: "auto", "cpu" or "cuda".
         devices: Processes on this machine.
+        cache: Folder for copies of shards that are behind URLs; None for no copies.
+        cache_size: Largest size of all copies, bytes; None for the default.
         as_json: Whether to print one JSON object.
         flags: All other options, by name of a field of the configuration.
 
@@ -151,6 +158,7 @@ def train(
     experiment = build_experiment(config_file or preset_file(chosen), flags, given)
     out = out or Path("runs", config_file.stem if config_file else chosen)
     sources = build_sources(config_file, shards, overrides)
+    copies = open_cache(cache, cache_size, [source.location for source in sources])
     several = devices > 1 or int(os.environ.get("WORLD_SIZE", "1")) > 1
     stills = several and has_stills(sources, experiment.data)
     fabric = make_fabric(experiment, device=device, devices=devices, stills=stills)
@@ -160,7 +168,7 @@ def train(
         click.echo(f"{printable(settings)}; output folder: {printable(out)}", err=True)
     try:
         with train_watcher(quiet=not first) as watcher:
-            best = run(experiment, sources, out, fabric=fabric, watcher=watcher)
+            best = run(experiment, sources, out, fabric=fabric, watcher=watcher, cache=copies)
     except Stopped:
         if first:
             click.echo(f"stopped: {printable(out)}; run the same command again to continue", err=True)

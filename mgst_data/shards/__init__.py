@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from mgst_data.shards.batch import SegmentBatch, SegmentSample, collate_segments
+from mgst_data.shards.cache import ShardCache
 from mgst_data.shards.folder import ShardFolder, open_folder
 from mgst_data.shards.images import decode_image, decode_mask, encode_image, encode_mask, scale_image
 from mgst_data.shards.loader import SegmentDataset, SegmentLoader, reraise, warn_and_skip
@@ -41,6 +42,7 @@ __all__ = [
     "SegmentLoader",
     "SegmentSample",
     "SegmentSampler",
+    "ShardCache",
     "ShardFolder",
     "ShardReader",
     "ShardReport",

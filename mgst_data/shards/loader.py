@@ -122,12 +122,15 @@ class SegmentDataset(Dataset[SegmentSample]):
             self.on_error(error)
             errors.append(error)
 
-        windows = []
-        for draw in map(self._draw, indices):
+        windows, draws = [], [self._draw(index) for index in indices]
+        for draw, chunk in zip(draws, self.reader.read([draw.chunk for draw in draws]), strict=True):
+            if isinstance(chunk, ShardError):
+                left_out(chunk)
+                continue
             try:
                 shard = self.reader.shards[self.reader.shard[draw.chunk]]
                 choose = self.choose if int(self.reader.frames[draw.chunk]) >= self.choose.span else _STILL
-                windows.append(choose_window(self.reader[draw.chunk], choose, draw.seed, shard))
+                windows.append(choose_window(chunk, choose, draw.seed, shard))
             except ShardError as error:
                 left_out(error)
         if len({len(window.positions) for window in windows}) > 1:
@@ -187,7 +190,12 @@ class SegmentLoader:
 
     def __iter__(self) -> Iterator[SegmentBatch]:
         sampler, begin = self.sampler, self.sampler.position
+        cache = sampler.reader.cache
+        if cache is not None:
+            cache.fetch(sampler.shards())
         for number, batch in enumerate(self._batches, start=1):
+            if cache is not None:
+                cache.check()
             sampler.position = begin + number * sampler.stride
             self.skipped += batch.skipped
             yield batch

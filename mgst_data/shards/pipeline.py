@@ -23,6 +23,7 @@ from mgst_data.core import FrameSampler, RandomWindow, ShardError, UsageError, s
 from mgst_data.core.errors import MgstWarning, check_name, first_line
 from mgst_data.core.records import SPLITS
 from mgst_data.shards.batch import SegmentSample
+from mgst_data.shards.cache import ShardCache
 from mgst_data.shards.loader import SegmentDataset, choose_window, decode_windows, reraise
 from mgst_data.shards.reader import ShardReader, checked_chunk
 from mgst_data.shards.schema import FaceChunk
@@ -51,6 +52,7 @@ def webdataset_pipeline(
     seed: int = 0,
     epoch: int = 0,
     handler: Handler = reraise,
+    cache: ShardCache | None = None,
 ) -> FluidWrapper:
     """Makes a webdataset pipeline of SegmentSamples. Its pixels are identical to those of SegmentDataset.
 
@@ -76,6 +78,7 @@ def webdataset_pipeline(
         handler: Called with the ShardError of a damaged sample or shard. If it returns False, reading ends. Otherwise
             reading continues; after a damaged header, with the next shard. ``webdataset.warn_and_continue`` is such a
             handler.
+        cache: Keeps local copies of the shards of folders behind URLs.
 
     Returns:
         The pipeline; more stages can be added to it.
@@ -90,7 +93,9 @@ def webdataset_pipeline(
         check_name(split, SPLITS, "split", where)
     choose = RandomWindow(frames) if isinstance(frames, int) else frames
     wanted = {"split": split, "label": label, "methods": methods}
-    urls = [url for location in given for url in _shards_of(location, choose, wanted)]
+    urls = [url for location in given for url in _shards_of(location, choose, wanted, cache)]
+    if cache is not None:
+        cache.fetch(urls)
     if not urls:
         hint = "check the list of shards, the split, the label and the methods"
         raise UsageError("no shards to read", where=where, hint=hint)
@@ -99,7 +104,7 @@ def webdataset_pipeline(
         wds.split_by_node,
         wds.split_by_worker,
         drawing("shards", partial(_shuffled, held=len(urls) if shuffle else 0)),
-        partial(_samples, handler=handler),
+        partial(_samples, handler=handler, cache=cache),
         partial(_chunks, span=choose.span, wanted=wanted, handler=handler),
         drawing("chunks", partial(_shuffled, held=shuffle)),
         drawing("frames", partial(_segments, choose=choose, size=size, handler=handler)),
@@ -127,13 +132,15 @@ class _Drawing:
         return self.stage(items, seed_for(self.seed, self.name, epoch))
 
 
-def _shards_of(location: str | Path, choose: FrameSampler, wanted: Mapping[str, Any]) -> Iterator[str]:
+def _shards_of(
+    location: str | Path, choose: FrameSampler, wanted: Mapping[str, Any], cache: ShardCache | None
+) -> Iterator[str]:
     """Yields the path or URL of every shard; of a folder, only of shards with matching chunks."""
     for url in [str(location)] if isinstance(location, Path) else expand_urls(location):
         if url.startswith("pipe:") or {".tar", ".tgz"} & set(PurePosixPath(urlparse(url).path).suffixes):
             yield url
         else:
-            reader = SegmentDataset(ShardReader.open(url, **wanted), choose).reader
+            reader = SegmentDataset(ShardReader.open(url, **wanted, cache=cache), choose).reader
             yield from (reader.shards[i] for i in sorted(set(reader.shard.tolist())))
 
 
@@ -141,12 +148,14 @@ def _shuffled(items: Iterable[Any], seed: int, *, held: int) -> Iterator[Any]:
     yield from wds.shuffle(held, initial=held, rng=random.Random(seed))(iter(items))  # noqa: S311
 
 
-def _samples(sources: Iterable[Mapping[str, str]], *, handler: Handler) -> Iterator[dict[str, Any]]:
+def _samples(
+    sources: Iterable[Mapping[str, str]], *, handler: Handler, cache: ShardCache | None
+) -> Iterator[dict[str, Any]]:
     """Opens the shards one after another and yields the members of every sample."""
     for source in sources:
         url = source["url"]
         try:
-            with _open(url) as stream:
+            with _open(url if cache is None else cache.find(url)) as stream:
                 yield from group_by_keys(_members(stream, url))
             continue
         except FileNotFoundError:

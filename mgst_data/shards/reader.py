@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,15 +13,16 @@ from torch import Tensor
 
 from mgst_data.core import ShardError, UsageError
 from mgst_data.core.errors import check_name
-from mgst_data.core.locations import join
+from mgst_data.core.locations import is_url, join
 from mgst_data.core.records import SPLITS
 from mgst_data.shards import tar
+from mgst_data.shards.cache import ShardCache
 from mgst_data.shards.folder import ShardFolder
 from mgst_data.shards.people import PeopleTable
 from mgst_data.shards.report import ShardReport, VideoReport
 from mgst_data.shards.schema import Data, FaceChunk, decode_chunk, split_key
 from mgst_data.shards.sources import Places, Source, sources_of
-from mgst_data.shards.storage import DAMAGED, read_span
+from mgst_data.shards.storage import DAMAGED, read_span, read_spans
 
 # Default of ShardReader.source: the number of chunks is known only when a reader is made.
 _ONE_SOURCE = torch.zeros(0, dtype=torch.long)
@@ -41,9 +42,12 @@ def read_sample(shard: str, offset: int, size: int) -> tuple[str, dict[str, Data
     Raises:
         ShardError: if the shard has no sample at this position, or more than one.
     """
-    where = f"{shard}, byte {offset}"
+    return _unpacked(read_span(shard, offset, size), f"{shard}, byte {offset}")
+
+
+def _unpacked(data: memoryview, where: str) -> tuple[str, dict[str, Data]]:
     try:
-        members = list(tar.unpack(read_span(shard, offset, size)))
+        members = list(tar.unpack(data))
     except ShardError as error:
         raise ShardError(error.what, where=error.where or where, hint=error.hint or DAMAGED) from error
     key = members[0][0].partition(".")[0] if members else ""
@@ -64,7 +68,11 @@ def read_chunk(shard: str, offset: int, size: int) -> FaceChunk:
     Raises:
         ShardError: if the chunk is damaged; the error names the shard.
     """
-    key, members = read_sample(shard, offset, size)
+    return _chunk_in(read_span(shard, offset, size), shard, offset)
+
+
+def _chunk_in(data: memoryview, shard: str, offset: int) -> FaceChunk:
+    key, members = _unpacked(data, f"{shard}, byte {offset}")
     return checked_chunk(members, key, where=f"{shard}: {key}")
 
 
@@ -109,6 +117,7 @@ class ShardReader:
             has found; "" if neither is known, None if the report does not say, see :meth:`with_persons`.
         splits: Split of each video in ``videos``: the one of the data set; otherwise the one by person, see
             :class:`~mgst_data.shards.people.PeopleTable`; otherwise "".
+        cache: Local copies of shards behind URLs; None reads them from their store.
     """
 
     location: str
@@ -125,6 +134,7 @@ class ShardReader:
     sources: tuple[Source, ...] = ()
     persons: tuple[str | None, ...] = ()
     splits: tuple[str, ...] = ()
+    cache: ShardCache | None = None
 
     def __post_init__(self) -> None:
         if self.source is _ONE_SOURCE:
@@ -139,6 +149,7 @@ class ShardReader:
         split: str | None = None,
         label: int | None = None,
         methods: Collection[str] | None = None,
+        cache: ShardCache | None = None,
     ) -> ShardReader:
         """Opens one or more folders of shards. Reads only the reports of the shards, and tables of persons.
 
@@ -148,10 +159,11 @@ class ShardReader:
                 set wins over the split by person.
             label: Keeps only real (0) or only fake (1) videos; None keeps both.
             methods: Keeps only videos of these methods; "real" is one of them. None keeps all.
+            cache: Keeps local copies of shards behind URLs. Local shards are read directly.
 
         Raises:
-            UsageError: if a folder has no shards, if a shard is not complete, if a method or split is unknown, or if a
-                folder is given twice.
+            UsageError: if a folder has no shards, if a shard is not complete, if a method or split is unknown, if a
+                folder is given twice, or if the cache is smaller than a shard.
         """
         sources = sources_of(places)
         location = ", ".join(source.location for source in sources)
@@ -185,6 +197,8 @@ class ShardReader:
                         place = (len(shards), sample.offset, sample.size, sample.frames, is_fake, number)
                         rows.append((numbers[key], track, chunk, *place))
                 shards.append(join(source.location, f"{report.name}.tar"))
+                if cache is not None and report.files and is_url(shards[-1]):
+                    cache.add(shards[-1], report.files[0])
         columns = torch.tensor(sorted(rows), dtype=torch.long).reshape(-1, 9).unbind(1)
         video_, track_, _, shard_, offset, size, frames, label_, source_ = columns
         return ShardReader(
@@ -202,6 +216,7 @@ class ShardReader:
             sources=sources,
             persons=tuple(video.target_key for video in videos),
             splits=tuple(video.split for video in videos),
+            cache=cache,
         )
 
     def __len__(self) -> int:
@@ -212,7 +227,37 @@ class ShardReader:
 
         The split of its record is the one in ``splits``.
         """
-        chunk = read_chunk(self.shards[self.shard[index]], int(self.offset[index]), int(self.size[index]))
+        (chunk,) = self.read([index])
+        if isinstance(chunk, ShardError):
+            raise chunk
+        return chunk
+
+    def read(self, indices: Sequence[int]) -> list[FaceChunk | ShardError]:
+        """Reads several chunks. Those behind URLs are asked for at the same time.
+
+        Args:
+            indices: Numbers of the chunks.
+
+        Returns:
+            Each chunk, as ``reader[index]`` returns it, or why it cannot be read.
+        """
+        shards = [self.shards[self.shard[index]] for index in indices]
+        places = shards if self.cache is None else [self.cache.find(shard) for shard in shards]
+        spans = [(place, int(self.offset[i]), int(self.size[i])) for place, i in zip(places, indices, strict=True)]
+        data = read_spans(spans)
+        for number, shard in enumerate(shards):
+            # A copy that was removed in this moment, or is on a failing disk, is replaced by the original.
+            if isinstance(data[number], ShardError) and places[number] != shard:
+                (data[number],) = read_spans([(shard, *spans[number][1:])])
+        return [self._decoded(*one) for one in zip(indices, shards, data, strict=True)]
+
+    def _decoded(self, index: int, shard: str, data: memoryview | ShardError) -> FaceChunk | ShardError:
+        if isinstance(data, ShardError):
+            return data
+        try:
+            chunk = _chunk_in(data, shard, int(self.offset[index]))
+        except ShardError as error:
+            return error
         split = self.splits[int(self.video[index])] if self.splits else chunk.record.split
         if chunk.record.split == split:
             return chunk
@@ -232,7 +277,7 @@ class ShardReader:
         columns = {
             column.name: getattr(self, column.name)[chosen]
             for column in dataclasses.fields(self)
-            if column.name not in ("location", "shards", "videos", "sources", "persons", "splits")
+            if column.name not in ("location", "shards", "videos", "sources", "persons", "splits", "cache")
         }
         return dataclasses.replace(self, **columns)
 

@@ -131,6 +131,11 @@ class SegmentSampler(Sampler[list[Draw]]):
                 raise UsageError(what, where=self.reader.location, hint=hint)
         return alternated(segments, stills, self.stride)
 
+    def shards(self) -> list[str]:
+        """Returns the paths or URLs of all shards, in the order in which the rest of the epoch first needs them."""
+        drawn = self.reader.shard[self.order(self.epoch)[self.position :]].tolist()
+        return [self.reader.shards[shard] for shard in dict.fromkeys([*drawn, *self.reader.shard.tolist()])]
+
     def _arranged(self, order: Int[Tensor, " n"], generator: torch.Generator) -> Int[Tensor, " m"]:
         if self.shuffle:
             order = order[torch.randperm(len(order), generator=generator)]

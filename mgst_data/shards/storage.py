@@ -6,7 +6,8 @@ import errno
 import mmap
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
@@ -161,6 +162,65 @@ def read_span(location: str, offset: int, size: int) -> memoryview:
     if len(data) < size:
         raise ShardError(f"ends before byte {offset + size}", where=location, hint=DAMAGED)
     return data
+
+
+def read_spans(spans: Sequence[tuple[str, int, int]]) -> list[memoryview | ShardError]:
+    """Reads parts of several files. Those behind URLs are asked for at the same time, so that their delays overlap.
+
+    Args:
+        spans: Path or URL, first byte and number of bytes of each part.
+
+    Returns:
+        The bytes of each part, or why they cannot be read.
+    """
+    remote: dict[str, list[int]] = defaultdict(list)
+    found: dict[int, memoryview | ShardError] = {}
+    for number, (location, offset, size) in enumerate(spans):
+        if is_url(location):
+            remote[location.partition("://")[0]].append(number)
+        else:
+            found[number] = _or_error(location, offset, size)
+    for numbers in remote.values():
+        found |= zip(numbers, _read_together([spans[number] for number in numbers]), strict=True)
+    return [found[number] for number in range(len(spans))]
+
+
+def _or_error(location: str, offset: int, size: int) -> memoryview | ShardError:
+    try:
+        return read_span(location, offset, size)
+    except ShardError as error:
+        return error
+
+
+def _read_together(spans: Sequence[tuple[str, int, int]]) -> list[memoryview | ShardError]:
+    """Reads parts of files of one store."""
+
+    def read(files: Any, path: str) -> list[bytes | Exception]:  # noqa: ARG001 - the paths are those of all spans
+        import fsspec
+
+        paths = [fsspec.core.url_to_fs(location)[1] for location, _, _ in spans]
+        starts, ends = [offset for _, offset, _ in spans], [offset + size for _, offset, size in spans]
+        found: list[bytes | Exception] = files.cat_ranges(paths, starts, ends, on_error="return")
+        for one in found:
+            if isinstance(one, Exception) and not isinstance(one, FileNotFoundError):
+                raise one
+        return found
+
+    if len(spans) == 1:
+        return [_or_error(*spans[0])]
+    try:
+        every = at_url(spans[0][0], read, fault=ShardError)
+    except ShardError as error:
+        return [error] * len(spans)
+    return [_checked(data, *span) for data, span in zip(every, spans, strict=True)]
+
+
+def _checked(data: bytes | Exception, location: str, offset: int, size: int) -> memoryview | ShardError:
+    if isinstance(data, Exception):
+        return ShardError("no such file", where=location)
+    if len(data) < size:
+        return ShardError(f"ends before byte {offset + size}", where=location, hint=DAMAGED)
+    return memoryview(data)
 
 
 # The time and size of the file are part of the cache key, so that a shard that is written again is mapped again.

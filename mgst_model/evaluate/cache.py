@@ -15,7 +15,7 @@ from mgst_data.augment.compression import FrameCodec
 from mgst_data.core import FAKE, REAL, UsageError
 from mgst_data.core.devices import choose_device
 from mgst_data.core.errors import printable
-from mgst_data.shards import ShardFolder, sources_of
+from mgst_data.shards import ShardCache, ShardFolder, sources_of
 from mgst_data.shards.report import latest
 from mgst_model.evaluate.plugged import plug_detector
 from mgst_model.evaluate.predictions import JSON_NAME, Predictions
@@ -65,6 +65,7 @@ class Scoring:
         seed: Seed of the perturbations.
         batch: Segments per call of the network.
         device: "cpu", "cuda" or "auto".
+        cache: Keeps local copies of shards behind URLs; None reads them from their store.
     """
 
     split: str | None
@@ -73,6 +74,7 @@ class Scoring:
     seed: int
     batch: int
     device: str
+    cache: ShardCache | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +251,7 @@ def make_parts(parts: Sequence[Part], scoring: Scoring, watcher: ScoreWatcher, *
             disturbance=part.disturbance,
             batch=scoring.batch,
             device=device,
+            cache=scoring.cache,
             saw=watcher.saw,
         )
         scored.save(part.folder)

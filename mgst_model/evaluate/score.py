@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Literal
 
 import numpy as np
@@ -13,10 +13,10 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from mgst_data.augment.compression import FrameCodec
-from mgst_data.core import UsageError, generator_for
+from mgst_data.core import ShardError, UsageError, generator_for
 from mgst_data.core.records import main_track
 from mgst_data.core.sampling import evenly_spaced
-from mgst_data.shards import FaceChunk, ShardFolder, ShardReader
+from mgst_data.shards import FaceChunk, ShardCache, ShardFolder, ShardReader
 from mgst_data.shards.report import VideoReport, latest
 from mgst_model.evaluate.conditions import conditions_of, measure
 from mgst_model.evaluate.crops import InputSpec, network_input
@@ -78,6 +78,7 @@ def score_shards(
     disturbance: Disturbance | None = None,
     batch: int = 8,
     device: torch.device | str = "cpu",
+    cache: ShardCache | None = None,
     saw: Callable[[int, int], None] = lambda done, of: None,  # noqa: ARG005
 ) -> Predictions:
     """Scores every video of a folder of shards.
@@ -98,6 +99,7 @@ def score_shards(
         disturbance: Perturbation of the crops before scoring.
         batch: Segments per call of the network.
         device: Device of the network.
+        cache: Keeps local copies of shards behind URLs; None reads them from their store.
         saw: Called with the number of finished videos and the number of all videos.
 
     Returns:
@@ -107,15 +109,17 @@ def score_shards(
         UsageError: if no video is selected.
         ShardError: if a shard is damaged.
     """
-    reader = ShardReader.open(location, split=split, methods=methods)
+    reader = ShardReader.open(location, split=split, methods=methods, cache=cache)
     if not len(reader):
         raise UsageError("no videos to score", where=location, hint="check the split and the methods")
     scored: list[VideoScore] = []
     spec = InputSpec.of(loaded)
     count = len(reader.videos)
+    if cache is not None:
+        cache.fetch(reader.shards[shard] for shard in dict.fromkeys(reader.shard.tolist()))
     for begin in range(0, count, _AHEAD):
         videos = range(begin, min(begin + _AHEAD, count))
-        wanted = [item for video in videos for item in _segments(reader, video, loaded, segments, tracks)]
+        wanted = [item for video in _read(reader, videos) for item in _segments(*video, loaded, segments, tracks)]
         measured: list[Float[np.ndarray, "1 4"]] = []
         runs = (_pictures(item, spec, disturbance, measured) for item in wanted)
         results = list(score_runs(loaded.network, runs, frames=loaded.frames, batch=batch, device=device))
@@ -124,6 +128,8 @@ def score_shards(
         seen = {item.video for item in wanted}
         scored += [_too_brief(reader, video) for video in videos if video not in seen]
         saw(len(scored), count)
+        if cache is not None:
+            cache.check()
     kind = f"{disturbance.kind} {disturbance.severity}" if disturbance else ""
     test = {"shards": location, "segments": segments, "tracks": tracks, "perturbation": kind}
     info = {**test, "frames": loaded.frames, "size": loaded.size, "network": dict(loaded.info)}
@@ -131,10 +137,21 @@ def score_shards(
     return Predictions(model, (*scored, *_faceless(location, split, methods, compressions)), info)
 
 
-def _segments(reader: ShardReader, video: int, loaded: Scorer, count: int, tracks: Tracks) -> Iterator[_Wanted]:
+def _read(reader: ShardReader, videos: range) -> Iterator[tuple[int, list[FaceChunk]]]:
+    """Reads all chunks of some videos at the same time. Raises ShardError for a damaged one."""
+    rows = {video: (reader.video == video).nonzero()[:, 0].tolist() for video in videos}
+    chunks = iter(reader.read([row for some in rows.values() for row in some]))
+    for video, some in rows.items():
+        mine = []
+        for chunk in islice(chunks, len(some)):
+            if isinstance(chunk, ShardError):
+                raise chunk
+            mine.append(chunk)
+        yield video, mine
+
+
+def _segments(video: int, chunks: list[FaceChunk], loaded: Scorer, count: int, tracks: Tracks) -> Iterator[_Wanted]:
     """Yields the segments of a video to score: from the main track, or from all tracks that are long enough."""
-    rows = (reader.video == video).nonzero()[:, 0].tolist()
-    chunks = [reader[row] for row in rows]
     by_track = {track: list(some) for track, some in groupby(chunks, key=lambda chunk: chunk.track)}
     by_track = {track: some for track, some in by_track.items() if max(map(len, some)) >= loaded.shortest}
     if tracks == "main" and by_track:

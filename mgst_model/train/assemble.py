@@ -9,7 +9,7 @@ from typing import Any, cast
 from lightning.fabric import Fabric
 
 from mgst_data.core.errors import MgstWarning
-from mgst_data.shards import SegmentLoader, sources_of
+from mgst_data.shards import SegmentLoader, ShardCache, sources_of
 from mgst_data.shards.contributions import Contribution, contributions
 from mgst_data.shards.sources import Places
 from mgst_model.networks.checkpoint import NetworkCard
@@ -31,6 +31,7 @@ def train(
     fabric: Fabric,
     watcher: TrainWatcher | None = None,
     task: Task | None = None,
+    cache: ShardCache | None = None,
 ) -> Validation:
     """Trains the network of an experiment, or continues its training; see :meth:`Trainer.train`.
 
@@ -45,6 +46,7 @@ def train(
         watcher: Receives the progress.
         task: Makes the examples and computes the losses; None for :class:`DetectionTask` with the options of the
             experiment.
+        cache: Keeps local copies of shards behind URLs; None reads them from their store.
 
     Returns:
         The best validation.
@@ -55,7 +57,7 @@ def train(
         Stopped: after SIGTERM or SIGINT; the state is saved.
     """
     watcher = watcher or TrainWatcher()
-    trainer = make_trainer(experiment, shards, out, fabric=fabric, watcher=watcher, task=task)
+    trainer = make_trainer(experiment, shards, out, fabric=fabric, watcher=watcher, task=task, cache=cache)
     sampler = cast("SegmentLoader", trainer.loader).sampler
     if len(sampler.reader.sources) == 1:
         return trainer.train()
@@ -109,6 +111,7 @@ def make_trainer(
     fabric: Fabric,
     watcher: TrainWatcher | None = None,
     task: Task | None = None,
+    cache: ShardCache | None = None,
 ) -> Trainer:
     """Builds the trainer of an experiment.
 
@@ -120,13 +123,14 @@ def make_trainer(
         watcher: Receives the progress.
         task: Makes the examples and computes the losses; None for :class:`DetectionTask` with the options of the
             experiment.
+        cache: Keeps local copies of shards behind URLs; None reads them from their store.
 
     Raises:
         UsageError: if shards or weights do not fit.
     """
     sources = sources_of(shards)
     data = experiment.data
-    loaders = make_loaders(sources, data, seed=experiment.train.seed, fabric=fabric)
+    loaders = make_loaders(sources, data, seed=experiment.train.seed, fabric=fabric, cache=cache)
     places: dict[str, Any] = {"shards": sources[0].location}
     if len(sources) > 1:
         places = {"sources": {one.name: {"shards": one.location, "weight": one.weight} for one in sources}}

@@ -20,6 +20,7 @@ from mgst_data.shards import (
     SegmentDataset,
     SegmentLoader,
     SegmentSampler,
+    ShardCache,
     ShardFolder,
     ShardReader,
     Source,
@@ -59,7 +60,12 @@ class Loader(Protocol):
 
 
 def make_loaders(
-    shards: Places, data: DataConfig, *, seed: int = 0, fabric: Fabric | None = None
+    shards: Places,
+    data: DataConfig,
+    *,
+    seed: int = 0,
+    fabric: Fabric | None = None,
+    cache: ShardCache | None = None,
 ) -> tuple[SegmentLoader, SegmentLoader | dict[str, SegmentLoader]]:
     """Builds the loaders of the splits train and val for this process.
 
@@ -68,6 +74,7 @@ def make_loaders(
         data: Options of the data.
         seed: Seed of the sampling.
         fabric: Fabric of the training, which has the number of processes. None for one process on a CPU.
+        cache: Keeps local copies of shards behind URLs; None reads them from their store.
 
     Returns:
         The loader of the training, and the loader of the validation; if there are several sources, or segments and
@@ -80,20 +87,21 @@ def make_loaders(
     if fabric is not None:
         pin = fabric.device.type == "cuda"
         share = {"rank": fabric.global_rank, "world": fabric.world_size, "pin": pin}
-    training, validation = (open_split(shards, data, split) for split in (TRAIN, VAL))
+    training, validation = (open_split(shards, data, split, cache=cache) for split in (TRAIN, VAL))
     loader = make_loader(training, data, seed=seed, training=True, **share)
     parts = validation_parts(validation, data)
     others = {name: make_loader(part, data, seed=seed, training=False, **share) for name, part in parts.items()}
     return loader, others if len(others) > 1 or len(training.sources) > 1 else others.popitem()[1]
 
 
-def open_split(shards: Places, data: DataConfig, split: str) -> ShardReader:
+def open_split(shards: Places, data: DataConfig, split: str, *, cache: ShardCache | None = None) -> ShardReader:
     """Opens the chunks of a split that a training reads: real ones, and fakes if the training uses them.
 
     Args:
         shards: Folder of shards, by path or URL; or several folders.
         data: Options of the data.
         split: "train" or "val". A source without videos in the split val is not validated.
+        cache: Keeps local copies of shards behind URLs; None reads them from their store.
 
     Raises:
         UsageError: if there are no such chunks, or a method is unknown.
@@ -106,7 +114,7 @@ def open_split(shards: Places, data: DataConfig, split: str) -> ShardReader:
         there = dict.fromkeys(sorted(video.method for video in _kept(sources) if video.label))
         for name in data.methods:
             check_name(name, there, "fake method", f"{where}, data.methods")
-    reader = ShardReader.open(sources, split=split, label=real, methods=methods)
+    reader = ShardReader.open(sources, split=split, label=real, methods=methods, cache=cache)
     wanted = {0} if real == REAL else {0, 1}
     missing = wanted - set(reader.label.tolist())
     if missing:

@@ -131,6 +131,7 @@ def test_stopped_training_continues_with_the_same_command(mgst_train, shards, co
     ("options", "message"),
     [
         (["--set", "train.epoch=1"], "unknown option 'train.epoch' (did you mean 'epochs'?)"),
+        (["--cache-size", "50GB"], "--cache-size needs --cache (add --cache FOLDER)"),
         (["--set", "lr=3"], "--set lr=3: not of the form TABLE.NAME=VALUE (example: --set train.lr=3)"),
         (
             ["--set", "data.fakes=both"],
@@ -166,6 +167,13 @@ def test_a_preset_and_a_file_exclude_each_other(mgst_train, shards, config, tmp_
     result = mgst_train(shards, "--config", config, "--preset", "small", "--out", tmp_path / "out")
     assert result.exit_code == 2
     assert "--preset and --config cannot be combined" in result.stderr
+
+
+@pytest.mark.parametrize("size", ["50XB", "0", "-1GB", "GB"])
+def test_a_text_that_is_no_size_is_explained(mgst_train, shards, size):
+    result = mgst_train(shards, "--cache", "cache", "--cache-size", size)
+    assert result.exit_code == 2
+    assert f"'{size}' is not a size; give a number above 0 with kB, MB, GB or TB, such as 50GB" in result.stderr
 
 
 def test_unknown_option_weights_suggests_backbone_weights(mgst_train, shards):

@@ -12,7 +12,7 @@ from shards.synthetic_shards import CONFIG, chunk_of, record_of, write_shard
 from torch import nn
 
 from mgst_data.core import UsageError
-from mgst_data.shards import open_folder
+from mgst_data.shards import ShardCache, open_folder
 from mgst_model.evaluate.perturbations import PERTURBATIONS
 from mgst_model.evaluate.plots import robustness_png
 from mgst_model.evaluate.predictions import Predictions
@@ -92,6 +92,14 @@ def test_a_video_is_scored_in_evenly_spaced_segments(make_shards):
     assert video.frame_indices == tuple(frame for start in starts for frame in (start, start + 1))
     assert len(video.segments) == 8
     assert video.score == pytest.approx(sum(video.segments) / 8, abs=1e-6)
+
+
+def test_scores_are_those_of_local_shards(make_shards, tmp_path):
+    shards = make_shards(((6, 3), (4,)))
+    cache = ShardCache(tmp_path / "cache")
+    behind = score_shards(recorder(), f"file://{shards}", cache=cache)
+    cache.close()
+    assert behind.videos == score_shards(recorder(), shards).videos
 
 
 def test_segments_and_frames_outside_the_fake_spans_are_real(tmp_path):

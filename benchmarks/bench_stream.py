@@ -1,0 +1,210 @@
+"""Compares streaming from an object store with litdata, mosaicml-streaming and webdataset: samples per second.
+
+    mgst-data demo --out demo && mgst-data extract --src demo --out shards
+    python benchmarks/bench_stream.py --shards shards
+
+An S3 server runs on this machine, behind a proxy that delays every request by 30 ms. The samples of the shards are
+repeated under other names, and stored in the format of each system that is installed: the same samples in the same
+number of files. Every system reads two epochs in a process of its own: the first one with an empty cache, the second
+one with a full cache. The systems take turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import torch
+from _common import RESULTS, write_result
+from stores.systems import installed, run, write_all
+
+from mgst_data.shards import ShardReader, ShardWriter, VideoReport, open_folder
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent / "tests"))
+from shards.object_store import s3_server  # noqa: E402 - the server of the tests
+
+WORKERS = (0, 1, 2)
+DELAY_MS = 30
+
+
+def repeat(source: Path, out: Path, copies: int) -> ShardReader:
+    """Writes the videos of a folder of shards several times under other keys, one shard for each video."""
+    reader = ShardReader.open(source)
+    by_video: dict[str, list[Any]] = {}
+    for number in range(copies):
+        for chunk in reader:
+            record = replace(chunk.record, key=f"{chunk.record.key}_{number}", split="train")
+            by_video.setdefault(record.key, []).append(replace(chunk, record=record))
+    records = [chunks[0].record for chunks in by_video.values()]
+    with open_folder(out, {}, records, videos_per_shard=1) as folder:
+        for task in folder.missing(records):
+            with ShardWriter(out, task.name) as shard:
+                for record in task.records:
+                    chunks = by_video[record.key]
+                    for chunk in chunks:
+                        shard.write(chunk)
+                    shard.end_video(VideoReport.of(record, tracks=1, chunks=len(chunks), images=sum(map(len, chunks))))
+    return ShardReader.open(out)
+
+
+@contextmanager
+def delayed_store(delay: float) -> Iterator[tuple[dict[str, str], dict[str, str]]]:
+    """Runs an S3 server and a proxy.
+
+    Args:
+        delay: Delay of every request, milliseconds.
+
+    Yields:
+        Variables of the environment that lead to the server directly, and through the proxy.
+    """
+    with s3_server() as direct, socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+        free.close()
+        target = direct["AWS_ENDPOINT_URL"].rpartition(":")[2]
+        command = [sys.executable, "-m", "stores.proxy", str(port), target, str(delay)]
+        proxy = subprocess.Popen(command, cwd=HERE)
+        try:
+            time.sleep(2)
+            yield direct, {**direct, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}
+        finally:
+            proxy.kill()
+            proxy.wait()
+
+
+def upload(folder: Path) -> dict[str, str]:
+    """Copies folders to the store; returns their URLs by name. Everybody may read the bucket."""
+    import boto3
+
+    client = boto3.client("s3", endpoint_url=os.environ["AWS_ENDPOINT_URL"])
+    client.create_bucket(Bucket="bench", ACL="public-read")
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            client.put_object(
+                Bucket="bench", Key=str(path.relative_to(folder)), Body=path.read_bytes(), ACL="public-read"
+            )
+    return {name.name: f"s3://bench/{name.name}" for name in folder.iterdir()}
+
+
+def one(name: str, url: str, workers: int, environment: dict[str, str]) -> list[dict[str, float]]:
+    """Reads two epochs in a process of its own, with an empty cache. Returns nothing if the system fails."""
+    cache = Path(tempfile.mkdtemp(prefix="bench-cache-"))
+    context = multiprocessing.get_context("fork")
+    mine, there = context.Pipe(duplex=False)
+
+    def work() -> None:
+        os.environ.update(environment)
+        there.send(list(run(name, url, cache, workers)))
+        os._exit(0)  # some systems leave threads that do not end
+
+    process = context.Process(target=work)
+    process.start()
+    there.close()
+    try:
+        return mine.recv()  # type: ignore[no-any-return]
+    except EOFError:
+        return []
+    finally:
+        process.join()
+        shutil.rmtree(cache, ignore_errors=True)
+
+
+def figures(runs: dict[tuple[str, int], list[list[dict[str, float]]]]) -> list[dict[str, Any]]:
+    """Returns samples per second of every system, and their ratio to the fastest other system in the same round."""
+    rows = []
+    for (name, workers), rounds in runs.items():
+        for number, phase in enumerate(("cold", "warm")):
+            rates = [two[number]["samples"] / two[number]["seconds"] for two in rounds]
+            rows.append(
+                {
+                    "system": name,
+                    "workers": workers,
+                    "phase": phase,
+                    "samples_per_s": round(statistics.median(rates), 2),
+                    "low": round(min(rates), 2),
+                    "high": round(max(rates), 2),
+                    "first_batch_s": round(statistics.median(two[number]["first_batch"] for two in rounds), 2),
+                    "rates": [round(rate, 2) for rate in rates],
+                }
+            )
+    return rows
+
+
+def targets(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Returns ours against the fastest other system: the median of the ratios in the rounds."""
+    found = []
+    for phase in ("cold", "warm"):
+        for workers in sorted({row["workers"] for row in rows}):
+            mine, *others = [
+                row
+                for row in sorted(rows, key=lambda row: row["system"] != "ours")
+                if row["phase"] == phase and row["workers"] == workers and row["system"] != "ours, no cache"
+            ]
+            if others:
+                best = max(others, key=lambda row: row["samples_per_s"])
+                ratio = statistics.median(a / b for a, b in zip(mine["rates"], best["rates"], strict=True))
+                name = f"{'empty' if phase == 'cold' else 'full'} cache, {workers} workers: ours / {best['system']}"
+                found.append({"name": name, "value": round(ratio, 3), "unit": "times", "target": "≥ 1",
+                              "reached": ratio >= 1})  # fmt: skip
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shards", type=Path, required=True, help="folder of shards, such as those of the demo")
+    parser.add_argument("--copies", type=int, default=2, help="how often the videos are repeated")
+    parser.add_argument("--repeats", type=int, default=3, help="rounds; each has all systems")
+    parser.add_argument("--workers", type=int, nargs="+", default=WORKERS, help="numbers of workers of the loaders")
+    parser.add_argument("--systems", nargs="+", help="only these systems")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the JSON file")
+    options = parser.parse_args()
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    names = [name for name in installed() if options.systems is None or name in options.systems]
+    with tempfile.TemporaryDirectory() as folder, delayed_store(DELAY_MS) as (direct, delayed):
+        stored = Path(folder, "stored")
+        reader = repeat(options.shards, stored / "ours", options.copies)
+        write_all(stored / "ours", stored)
+        os.environ.update(direct)
+        urls = upload(stored)
+        runs: dict[tuple[str, int], list[list[dict[str, float]]]] = {}
+        for turn in range(options.repeats):
+            for workers in options.workers:
+                for name in names:
+                    found = one(name, urls.get(name, urls["ours"]), workers, delayed)
+                    if not found:
+                        print(f"{name}, {workers} workers: failed, not measured", flush=True)
+                        continue
+                    runs.setdefault((name, workers), []).append(found)
+                    shown = ", ".join(f"{epoch['samples'] / epoch['seconds']:.1f}/s" for epoch in found)
+                    firsts = ", ".join(f"{epoch['first_batch']:.1f} s" for epoch in found)
+                    print(f"round {turn + 1}, {workers} workers, {name}: {shown} (first batch {firsts})", flush=True)
+        rows = figures(runs)
+        result = {
+            "delay_ms": DELAY_MS,
+            "shards": len(reader.shards),
+            "samples": len(reader),
+            "bytes": int(reader.size.sum()),
+            "rows": rows,
+            "targets": targets(rows),
+        }
+    print(write_result("stream", result, folder=options.out))
+
+
+if __name__ == "__main__":
+    main()
