@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from dataclasses import replace
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -16,6 +16,7 @@ from mgst_data.core.locations import is_picture, is_url, join
 from mgst_data.datasets import Note, Scan, scan_dataset
 from mgst_data.datasets.manifest import SUFFIXES as MANIFESTS
 from mgst_data.datasets.tree import METADATA_SUFFIXES, VIDEO_SUFFIXES
+from mgst_data.shards.remote_files import copy_names
 from mgst_data.shards.storage import at_url, output_errors
 
 _TEXTS = (*METADATA_SUFFIXES, *MANIFESTS)
@@ -71,39 +72,10 @@ def _copy_names(url: str, root: Path) -> list[Note]:
         LayoutError: if the folder is missing or empty, or cannot be read.
     """
     fault = partial(LayoutError, reason="missing_source")
-
-    def listed(files: Any, path: str) -> dict[str, str]:
-        files.invalidate_cache(path)
-        found = files.find(path)
-        start = len(path.rstrip("/")) + 1
-        return {one[start:]: one for one in map(str, found)}
-
-    try:
-        names = at_url(url, listed, fault=fault)
-    except FileNotFoundError:
-        names = {}
-    if not names:
+    names, refused = copy_names(url, root, wanted=lambda name: name.lower().endswith(_TEXTS), fault=fault)
+    if not (names or refused):
         raise LayoutError("no such file or folder", where=url, hint="check the URL", reason="missing_source")
-    notes: list[Note] = []
-    texts: dict[str, Path] = {}
-    for name, there in names.items():
-        parts = PurePosixPath(name).parts
-        path = root.joinpath(*parts)
-        if not parts or PurePosixPath(name).is_absolute() or ".." in parts:
-            notes.append(Note(printable(name), "not used: a local folder cannot have this name", "unknown_name"))
-            continue
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if name.lower().endswith(_TEXTS):
-                texts[there] = path
-            else:
-                path.touch()
-        except (OSError, ValueError):  # too long, a file and a folder of the same name, or a NUL character
-            notes.append(Note(printable(name), "not used: a local folder cannot have this name", "unknown_name"))
-    if texts:
-        sources, copies = list(texts), [str(path) for path in texts.values()]
-        at_url(url, lambda files, _: files.get(sources, copies), fault=fault)
-    return notes
+    return [Note(printable(name), "not used: a local folder cannot have this name", "unknown_name") for name in refused]
 
 
 class Copies:
