@@ -113,7 +113,7 @@ def test_two_folders_share_their_persons(shards, tmp_path):
     found = find_people([shards, other], workers=1)
     assert len(found.person) == 6
     assert len(set(found.person)) == 1
-    with pytest.raises(UsageError, match="given twice"):
+    with pytest.raises(UsageError, match="given more than once"):
         find_people([shards, f"{shards}/../shards"], workers=1)
 
 
