@@ -71,8 +71,8 @@ with a note; 2 wrong option or input; 130 interrupted.
     option(
         "--people",
         metavar="FOLDER",
-        help="Folder or URL of shards of the same videos, on which mgst-data people has run: use its splits and persons where "
-        "the data set has none.",
+        help="Folder or URL of shards of the same videos, on which mgst-data people has run: use its splits and "
+        "persons where the data set has none.",
     ),
     option("--allow-leakage", is_flag=True, help="Continue even if one person is in two splits."),
 )

@@ -32,8 +32,8 @@ class SourceConfig:
         identity: How the identity is found in the path, for folders of pictures: "folder", or a regular expression with
             a group for the identity; "" if identities are unknown.
         allow_leakage: Continue even if one person is in two splits.
-        people: Folder or URL of shards of the same videos with a people.json, which gives splits and identities where the data
-            set has none; "" for none.
+        people: Folder or URL of shards of the same videos with a people.json, which gives splits and identities where
+            the data set has none; "" for none.
     """
 
     layout: str = "auto"

@@ -53,10 +53,17 @@ class OutputFolder:
         """Uploads what has changed. It has no effect on a local folder.
 
         Args:
-            within: Finished sub-folders, which are uploaded alone and deleted here; none for everything.
+            within: Sub-folders, which are uploaded alone; none for everything.
 
         Raises:
             OutputError: if a file cannot be written, or if another run has taken over the folder.
+        """
+
+    def drop(self, folder: Path) -> None:
+        """Deletes the local copy of a sub-folder that was uploaded. It has no effect on a local folder.
+
+        Args:
+            folder: The sub-folder.
         """
 
     def name(self, path: Path) -> str:
@@ -136,10 +143,15 @@ class _RemoteFolder(_UploadedFolder):
             for some in _chunks(names):
                 self._put(some)
         self._sent |= stamps
-        if within:
-            dropped = [name for name in self._sent if _inside(name, inside)]
-            self._note({"name": name, "dropped": True} for name in dropped)
-            self._dropped.update(dropped)
+
+    def drop(self, folder: Path) -> None:
+        if folder == self.path:
+            return
+        inside = [folder.relative_to(self.path).as_posix()]
+        dropped = [name for name in self._sent if _inside(name, inside)]
+        self._note({"name": name, "dropped": True} for name in dropped)
+        self._dropped.update(dropped)
+        with output_errors(folder):
             for name in dropped:
                 (self.path / name).unlink(missing_ok=True)
 
