@@ -88,7 +88,8 @@ class Scorer:
     """Scores one file at a time. Use it as a context manager, which stops a running scoring at the end.
 
     Args:
-        weights: File or folder of the weights by path or URL, or ``hf://user/name``; None for those that come with mgst.
+        weights: File or folder of the weights, by path or URL, or ``hf://user/name``; None for those that come with
+            mgst.
         device: "cpu", "cuda", or "auto" for CUDA if it is available.
         folder: Folder for the results of all files. It is created.
 

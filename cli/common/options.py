@@ -28,16 +28,15 @@ __all__ = [
 PAPERS = ("papers/sbi", "papers/fakestormer", "papers/multi_grained")
 
 
-class LocationType(click.ParamType):
+class LocationType(click.Path):
     """A local file or folder as a Path; a URL stays text, because a Path has no double slashes.
 
     Args:
         urls: Whether the option takes URLs.
     """
 
-    name = "path"
-
     def __init__(self, *, urls: bool = True) -> None:
+        super().__init__()
         self._urls = urls
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str | Path:
@@ -48,7 +47,7 @@ class LocationType(click.ParamType):
             param: The option.
             ctx: Context of the command.
         """
-        text = os.fsdecode(value)
+        text = os.fsdecode(super().convert(value, param, ctx))
         if text.startswith("file://"):
             return Path(text.removeprefix("file://"))
         if "://" not in text:

@@ -82,8 +82,8 @@ def preview_blend(
     """Applies self-blending to a face and writes a preview.
 
     VIDEO is the path or URL of a video or a picture; its main face is used. With --shard, VIDEO is a folder of shards.
-    The results are a video (paired real segment, fake, mask and difference, side by side), a contact sheet, and a JSON file with all
-    sampled parameters.
+    The results are a video (paired real segment, fake, mask and difference, side by side), a contact sheet, and a JSON
+    file with all sampled parameters.
     \f
 
     Args:

@@ -222,11 +222,11 @@ def evaluate(
 ) -> None:
     """Measures how well detectors distinguish real from fake videos.
 
-    SHARDS are one or more folders, by path or URL, written by mgst-data extract; their videos are combined. The results
-    are a page for the browser (report.html), the scores of all videos (predictions/), tables of AUC, AP, EER, accuracy, and
-    true-positive rates at false-positive rates of 1 % and 5 % (table.md, table.csv), ROC curves, and histograms of the
-    scores. For networks that mgst-calibrate has calibrated: whether their p-values hold on the real videos, and AUC by
-    the share of videos that get a verdict.
+    SHARDS are one or more folders, by path or URL, written by mgst-data extract; their videos are combined. The
+    results are a page for the browser (report.html), the scores of all videos (predictions/), tables of AUC, AP, EER,
+    accuracy, and true-positive rates at false-positive rates of 1 % and 5 % (table.md, table.csv), ROC curves, and
+    histograms of the scores. For networks that mgst-calibrate has calibrated: whether their p-values hold on the real
+    videos, and AUC by the share of videos that get a verdict.
     \f
 
     Args:

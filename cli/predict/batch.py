@@ -54,7 +54,8 @@ def predict_all(
 
     Args:
         videos: Paths, URLs, folders, lists and patterns.
-        weights: File or folder of the weights by path or URL, or ``hf://user/name``; None for those that come with mgst.
+        weights: File or folder of the weights, by path or URL, or ``hf://user/name``; None for those that come with
+            mgst.
         extraction: Process that finds faces if the network runs on a CPU; None to find them in a thread.
         runtime: "torch" or "onnx"; None for the one that suits the weights.
         device: "cpu", "cuda", or "auto" for CUDA if it is available.
@@ -80,8 +81,8 @@ def predict_all(
     """
     name = "mgst" if weights is None else printable(weights)
     weights = weights or PACKAGED
-    weights = local_weights(weights)  # downloaded once
     runtime = runtime_of(weights, runtime)
+    weights = local_weights(weights)  # downloaded once
     card = read_card(weights) if runtime == "torch" else _exported(weights, device, precision)
     inputs = [fitting(item, card) for item in find_inputs(videos, results=SCORES)]
     thresholds = [threshold_of(card, item, wanted) for item in inputs]
@@ -146,7 +147,8 @@ def _each(
 ) -> int:
     """Scores each input and appends its result to ``results``. Returns the exit code.
 
-    A job is an input, the folder of its results, and its threshold. ``written`` has the options of :meth:`VideoPrediction.save` that all inputs share.
+    A job is an input, the folder of its results, and its threshold. ``written`` has the options of
+    :meth:`VideoPrediction.save` that all inputs share.
 
     Raises:
         NoFaceError: if ``debug`` is set and a video has no face.
@@ -160,8 +162,6 @@ def _each(
         try:
             with display(work, interval=None):
                 found, made = score_one(detector, item, folder, threshold, work, name=name, assets=assets, **written)
-                place.upload(*(() if folder == place.path else filter(None, (folder, assets))))
-                place.drop(folder)
         except (NoFaceError, VideoError, OutputError) as error:
             if debug or (isinstance(error, OutputError) and error.reason != "locked"):
                 raise
@@ -169,6 +169,8 @@ def _each(
             results.append({"video": printable(item.path), "error": str(error), "reason": error.reason})
             code = FAILED if FAILED in (code, failure := _code(error)) else failure
             continue
+        place.upload(*(() if folder == place.path else filter(None, (folder, assets))))
+        place.drop(folder)
         files = list(map(place.name, made))
         results.append(summary(found, threshold, files))
         for note in found.notes:

@@ -127,15 +127,16 @@ def predict(
 
     VIDEO is a file; a folder of videos, or of the frames of one video; a list (.txt file with one path per line); a
     pattern such as 'clips/*.mp4'; or a picture, if the network scores single frames. A video, a folder of videos, a
-    list and a picture may also be URLs. Every face is tracked and scored over time. The results are a page that plays the video with its scores (report.html), all scores
-    (scores.json), a plot over time (timeline.png), and a copy of the video with face boxes, patch heat maps and score
-    curves.
+    list and a picture may also be URLs. Every face is tracked and scored over time. The results are a page that plays
+    the video with its scores (report.html), all scores (scores.json), a plot over time (timeline.png), and a copy of
+    the video with face boxes, patch heat maps and score curves.
     \f
 
     Args:
         ctx: Context of click; holds ``--debug``.
         videos: Paths, URLs, folders, lists and patterns.
-        weights: File or folder of the weights by path or URL, or ``hf://user/name``; None for those that come with mgst.
+        weights: File or folder of the weights, by path or URL, or ``hf://user/name``; None for those that come with
+            mgst.
         runtime: "torch" or "onnx"; None for the one that suits the weights.
         device: "auto", "cpu" or "cuda".
         precision: "auto", "fp32" or "bf16".
