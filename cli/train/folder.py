@@ -11,7 +11,7 @@ from lightning.fabric import Fabric
 
 from mgst_data.core import OutputError
 from mgst_data.shards.outputs import OutputFolder, output_folder, workspace_of
-from mgst_data.shards.remote_files import copy_names
+from mgst_data.shards.remote_files import copy_files, list_files
 from mgst_data.shards.store import ShardStore
 from mgst_model.train.state import STATE
 from mgst_model.train.trainer import CURVES
@@ -40,7 +40,8 @@ def training_folder(out: str | Path, fabric: Fabric) -> Iterator[OutputFolder]:
         yield OutputFolder(store.location, workspace_of(store) if store.remote else store.workspace)
     else:
         with tempfile.TemporaryDirectory(prefix="mgst-") as copy:
-            copy_names(store.location, Path(copy), wanted=lambda name: name == STATE, fault=OutputError)
+            there = [name for name in list_files(store.location, deep=False, fault=OutputError) if name == STATE]
+            copy_files(store.location, there, Path(copy), fault=OutputError)
             yield OutputFolder(store.location, Path(copy))
 
 

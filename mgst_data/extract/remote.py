@@ -16,7 +16,7 @@ from mgst_data.core.locations import is_picture, is_url, join
 from mgst_data.datasets import Note, Scan, scan_dataset
 from mgst_data.datasets.manifest import SUFFIXES as MANIFESTS
 from mgst_data.datasets.tree import METADATA_SUFFIXES, VIDEO_SUFFIXES
-from mgst_data.shards.remote_files import copy_names
+from mgst_data.shards.remote_files import copy_names, list_files
 from mgst_data.shards.storage import at_url, output_errors
 
 _TEXTS = (*METADATA_SUFFIXES, *MANIFESTS)
@@ -72,9 +72,10 @@ def _copy_names(url: str, root: Path) -> list[Note]:
         LayoutError: if the folder is missing or empty, or cannot be read.
     """
     fault = partial(LayoutError, reason="missing_source")
-    names, refused = copy_names(url, root, wanted=lambda name: name.lower().endswith(_TEXTS), fault=fault)
-    if not (names or refused):
+    names = list_files(url, fault=fault)
+    if not names:
         raise LayoutError("no such file or folder", where=url, hint="check the URL", reason="missing_source")
+    refused = copy_names(url, names, root, wanted=lambda name: name.lower().endswith(_TEXTS), fault=fault)
     return [Note(printable(name), "not used: a local folder cannot have this name", "unknown_name") for name in refused]
 
 

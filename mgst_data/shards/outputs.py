@@ -120,8 +120,8 @@ class _RemoteFolder(_UploadedFolder):
             for stale in (self._journal, self.path):
                 shutil.rmtree(stale) if stale.is_dir() else stale.unlink(missing_ok=True)
             self.path.mkdir(parents=True)
-        made, _ = copy_names(self.location, self.path, wanted=wanted, fault=OutputError)
-        self._versions = {name: file.version for name, file in made.items() if _counts(name)}
+        refused = set(copy_names(self.location, there, self.path, wanted=wanted, fault=OutputError))
+        self._versions = {name: file.version for name, file in there.items() if name not in refused}
         self._sent = {name: _stamp(self.path / name) for name in self._versions}
         self._note({"name": name, "version": self._versions[name], "sent": self._sent[name]} for name in self._versions)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -69,25 +68,31 @@ def _file(info: dict[str, Any]) -> RemoteFile:
 
 
 def copy_names(
-    url: str, root: Path, *, wanted: Wanted, fault: Callable[..., MgstError] = UsageError
-) -> tuple[dict[str, RemoteFile], list[str]]:
+    url: str,
+    names: Iterable[str],
+    root: Path,
+    *,
+    wanted: Wanted,
+    fault: Callable[..., MgstError] = UsageError,
+) -> list[str]:
     """Makes an image of a folder: a local folder with the same names.
 
     Args:
         url: fsspec URL of the folder.
+        names: Paths of its files in the folder, from :func:`list_files`.
         root: Local folder to make.
         wanted: Tells from the path of a file in the folder whether it is copied. The others are empty.
         fault: Makes the error if the folder cannot be read, see :func:`mgst_data.shards.storage.at_url`.
 
     Returns:
-        The files of the image by their path in the folder, and the paths that a local folder cannot have.
+        The paths that a local folder cannot have.
 
     Raises:
         MgstError: from ``fault``, if the folder cannot be read.
         OutputError: if the disk is full.
     """
-    there, refused, copied = list_files(url, fault=fault), list[str](), list[str]()
-    for name in there:
+    refused, copied = list[str](), list[str]()
+    for name in names:
         parts = PurePosixPath(name).parts
         if not parts or PurePosixPath(name).is_absolute() or ".." in parts:
             refused.append(name)
@@ -104,7 +109,7 @@ def copy_names(
         copy_files(url, copied, root, fault=fault)
     except FileNotFoundError as error:
         raise fault("a file was deleted while it was copied", where=url, hint="run the command again") from error
-    return {name: there[name] for name in there if name not in refused}, refused
+    return refused
 
 
 def copy_files(url: str, names: Iterable[str], root: Path, *, fault: Callable[..., MgstError] = UsageError) -> None:
@@ -156,9 +161,10 @@ def local_copy(
     folder, _, name = url.rpartition("/")
     with tempfile.TemporaryDirectory(prefix="mgst-") as temporary:
         root = Path(temporary, name)
-        there, _ = copy_names(url, root, wanted=wanted, fault=fault)
-        if not there:  # a file, or nothing
-            shutil.rmtree(root, ignore_errors=True)
+        there = list_files(url, fault=fault)
+        if set(there) - {""}:
+            copy_names(url, there, root, wanted=wanted, fault=fault)
+        else:  # a file, or nothing
             try:
                 copy_files(folder, [name], Path(temporary), fault=fault)
             except FileNotFoundError as error:

@@ -31,7 +31,7 @@ def put(**files):
 
 def there():
     """Content of the files behind the URL, by name."""
-    return {name: MEMORY.cat_file(f"{URL}/{name}").decode() for name in list_files(URL)}
+    return {name: MEMORY.cat_file(f"{URL}/{name}").decode() for name in list_files(URL) if name != ".lock"}
 
 
 def write(folder, **files):
@@ -77,6 +77,18 @@ def test_the_workspace_is_deleted_when_everything_is_uploaded(tmp_path):
     assert not ShardStore.at(URL).workspace.exists()
 
 
+def run(work, *, stop=None, open_=output_folder, out=URL, **options):
+    with open_(out, **options) as folder:
+        work(folder)
+        if stop is not None:
+            raise stop
+
+
+def interrupted(work, **options):
+    with pytest.raises(KeyboardInterrupt):
+        run(work, stop=KeyboardInterrupt(), **options)
+
+
 def watched(monkeypatch):
     """Records which files are written and deleted behind the URL, in order."""
     done = []
@@ -116,9 +128,8 @@ def test_of_two_runs_at_the_same_time_the_second_is_refused(monkeypatch, tmp_pat
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, OutputError("full")])
 def test_after_an_interruption_nothing_is_uploaded_and_the_work_is_still_there(stop):
     put(a="old")
-    with pytest.raises((KeyboardInterrupt, OutputError)), output_folder(URL) as folder:
-        write(folder, a="new", b="new")
-        raise stop
+    with pytest.raises((KeyboardInterrupt, OutputError)):
+        run(lambda folder: write(folder, a="new", b="new"), stop=stop)
     assert there() == {"a": "old"}
     with output_folder(URL) as folder:
         assert (folder.path / "a").read_text() == "new"
@@ -153,9 +164,7 @@ def test_an_upload_that_is_interrupted_goes_on(monkeypatch, at):
 
 def test_work_that_was_left_here_is_not_used_after_a_change_from_elsewhere():
     put(a="old")
-    with pytest.raises(KeyboardInterrupt), output_folder(URL) as folder:
-        write(folder, a="unfinished")
-        raise KeyboardInterrupt
+    interrupted(lambda folder: write(folder, a="unfinished"))
     put(a="from elsewhere")
     with pytest.warns(MgstWarning, match="was changed from elsewhere"), output_folder(URL) as folder:
         assert (folder.path / "a").read_text() == "from elsewhere"
@@ -169,17 +178,16 @@ def test_a_sub_folder_can_be_uploaded_and_dropped():
         folder.drop(folder.path / "one")
         assert there() == {"one/a": "a"}
         assert not (folder.path / "one/a").exists()
-        with pytest.raises(KeyboardInterrupt):
-            raise KeyboardInterrupt
     assert there() == {"one/a": "a", "two/b": "b"}
 
 
 def test_dropped_files_are_not_deleted_behind_the_url_by_the_next_run():
-    with pytest.raises(KeyboardInterrupt), output_folder(URL) as folder:
+    def work(folder):
         write(folder, one__a="a", two__b="b")
         folder.upload(folder.path / "one")
         folder.drop(folder.path / "one")
-        raise KeyboardInterrupt
+
+    interrupted(work)
     with output_folder(URL):
         pass
     assert there() == {"one/a": "a", "two/b": "b"}
@@ -211,9 +219,7 @@ def test_a_file_and_what_is_beside_it_are_uploaded(monkeypatch):
         write(folder, **{"net.xml": "1", "net.bin": "2"})
         assert folder.name(folder.path / "net.xml") == f"{URL}/net.xml"
     assert done == [("put_file", "net.bin"), ("put_file", "net.xml")]
-    with pytest.raises(KeyboardInterrupt), output_file(f"{URL}/other.xml") as folder:
-        write(folder, **{"other.xml": "1"})
-        raise KeyboardInterrupt
+    interrupted(lambda folder: write(folder, **{"other.xml": "1"}), open_=output_file, out=f"{URL}/other.xml")
     assert there() == {"net.xml": "1", "net.bin": "2"}
 
 
@@ -244,9 +250,7 @@ def test_a_kept_copy_is_made_again_only_if_the_files_change(monkeypatch):
 
 def test_the_journal_of_a_killed_run_may_end_in_the_middle_of_a_line():
     put(a="old")
-    with pytest.raises(KeyboardInterrupt), output_folder(URL) as folder:
-        write(folder, a="unfinished")
-        raise KeyboardInterrupt
+    interrupted(lambda folder: write(folder, a="unfinished"))
     journal = ShardStore.at(URL).workspace / outputs._JOURNAL
     assert json.loads(journal.read_text())["name"] == "a"
     journal.write_text(journal.read_text()[:-5])
