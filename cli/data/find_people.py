@@ -22,7 +22,7 @@ from mgst_data.people import (
 )
 from mgst_data.people.store import store_of
 from mgst_data.shards import PeopleTable, ShardFolder, ShardReader, VideoReport, encode_image
-from mgst_data.shards.remote_lock import lock_folder
+from mgst_data.shards.remote_lock import lock_folder, remove_if_empty
 from mgst_data.shards.storage import output_errors
 from mgst_data.shards.store import ShardStore
 
@@ -88,7 +88,10 @@ def run(
     with ExitStack() as stack:
         for folder in folders:
             ShardFolder.read(folder)  # before the lock, which would make a missing folder
-            lock_folder(ShardStore.at(folder), stack)
+            store = ShardStore.at(folder)
+            if store.remote:
+                stack.callback(remove_if_empty, store.workspace)
+            lock_folder(store, stack)
         people = find_people(folders, workers=workers, saw=lambda *at: saw("embedding", *at), **grouping)
         copies = near_duplicates(folders, workers=workers, saw=lambda *at: saw("hashing", *at)) if duplicates else []
         pairs = [copy.among(folders) for copy in copies]

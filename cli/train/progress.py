@@ -37,12 +37,12 @@ def quieten_libraries() -> None:
 
 @contextmanager
 def train_watcher(
-    out: OutputFolder, *, quiet: bool = False, interval: float = SECONDS_BETWEEN_LINES
+    out: OutputFolder | None = None, *, quiet: bool = False, interval: float = SECONDS_BETWEEN_LINES
 ) -> Iterator[TrainWatcher]:
     """Returns a watcher that shows the progress of a training on stderr, and uploads every saved state.
 
     Args:
-        out: Folder of the training.
+        out: Folder of the training; None for one that is not uploaded.
         quiet: Show nothing; set in all processes but one.
         interval: Seconds between two lines if stderr is not a terminal.
     """
@@ -140,10 +140,10 @@ class CourseWatcher(TrainWatcher):
     Args:
         shown: Display on stderr.
         course: Progress that the display shows.
-        out: Folder of the training.
+        out: Folder of the training; None for one that is not uploaded.
     """
 
-    def __init__(self, shown: Display, course: Course, out: OutputFolder) -> None:
+    def __init__(self, shown: Display, course: Course, out: OutputFolder | None = None) -> None:
         self._shown, self._course, self._out = shown, course, out
 
     def begin(self, *, steps: int, done: int, epochs: int, parameters: int) -> None:
@@ -171,7 +171,8 @@ class CourseWatcher(TrainWatcher):
             OutputError: if another training has taken over the folder.
         """
         try:
-            self._out.upload()
+            if self._out is not None:
+                self._out.upload()
         except OutputError as error:
             if error.reason == "locked":
                 raise

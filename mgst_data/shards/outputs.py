@@ -111,7 +111,7 @@ class _RemoteFolder(_UploadedFolder):
             OutputError: if the folder cannot be read, or the workspace cannot be written.
         """
         there = {name: file for name, file in list_files(self.location, fault=OutputError).items() if _counts(name)}
-        if self.path.is_dir():
+        if self.path.is_dir() and self._journal.is_file():
             if self._matches(there):
                 return
             what = f"{self.location}: was changed from elsewhere, so what an interrupted run has left here is not used"
