@@ -150,7 +150,7 @@ def _behind_url(url: str, results: str, *, lists: bool) -> Iterator[Input]:
         yield Input(url, problem=error)
         return
     parts = {name: PurePosixPath(name) for name in names}
-    done = {path.parent for path in parts.values() if path.name == results}
+    done = {path.parent for path in parts.values() if path.name == results and path.parent.name}
     shown = [
         name
         for name, path in parts.items()

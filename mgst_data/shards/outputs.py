@@ -34,9 +34,9 @@ Stamp = tuple[int, int, int]
 
 
 class OutputFolder:
-    """The output folder of a command. :func:`output_folder` opens it.
+    """The output folder of a command. :func:`output_folder` opens it. This base class is for a local folder.
 
-    Attributes:
+    Args:
         location: Path or URL of the folder.
         path: Local folder to write to.
     """
