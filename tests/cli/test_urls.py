@@ -95,14 +95,14 @@ def test_a_training_goes_on_from_another_machine_to_the_same_weights(s3, shards,
             CourseWatcher, "see", lambda _, report: seen.append(report) or os.kill(os.getpid(), signal.SIGINT)
         )
         stopped = machine("first")
-    assert stopped.exit_code == 130
+    assert stopped.exit_code == 130, stopped.stderr
     assert "stopped: s3://bucket/runs/one; run the same command again" in stopped.stderr
     there = bucket("runs/one")
     assert "state.pt" in there
     assert "report.html" not in there
     assert not (tmp_path / "first/uploads").exists() or not list((tmp_path / "first/uploads").iterdir())
     ended = machine("second")
-    assert ended.exit_code == 0
+    assert ended.exit_code == 0, ended.stderr
     assert "next: mgst-predict VIDEO --weights s3://bucket/runs/one/best.safetensors" in ended.stdout
     there, local = bucket("runs/one"), folder_of(tmp_path / "local")
     for name in ("best.safetensors", "last.safetensors"):
@@ -130,7 +130,7 @@ def _scores_are_those_of_local_weights(shards, tmp_path):
         "--allow-trained-on",
     )
     local = run(evaluate, shards, "--weights", tmp_path / "local", "--out", tmp_path / "scores", *options)
-    assert local.exit_code == 0
+    assert local.exit_code == 0, local.stderr
     far = ("s3://bucket/shards", "--weights", "s3://bucket/runs/one", "--out", "s3://bucket/scores")
     first, second = (run(evaluate, *far, *options) for _ in range(2))
     assert "reusing 1 of 1 set of scores" in second.stderr
@@ -141,7 +141,7 @@ def _scores_are_those_of_local_weights(shards, tmp_path):
         for one, other in zip(found["evaluations"], expected["evaluations"], strict=True):
             assert one["groups"] == other["groups"]
     again = run(evaluate, "--predictions", "s3://bucket/scores", "--out", tmp_path / "tables", "--resamples", "0")
-    assert again.exit_code == 0
+    assert again.exit_code == 0, again.stderr
     assert (tmp_path / "tables/table.md").exists()
     assert read_card("s3://bucket/runs/one/last.safetensors") == read_card(tmp_path / "local/last.safetensors")
 
