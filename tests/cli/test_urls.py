@@ -83,7 +83,7 @@ def test_a_training_goes_on_from_another_machine_to_the_same_weights(s3, shards,
     config = tmp_path / "tiny.toml"
     config.write_text(CONFIG)
     options = ("--config", config, "--device", "cpu")
-    assert run(train, shards, *options, "--out", tmp_path / "local").exit_code == 0
+    assert run(train, shards, *options, "--out", tmp_path / "one").exit_code == 0
 
     def machine(name):
         monkeypatch.setenv("MGST_CACHE", str(tmp_path / name))
@@ -104,7 +104,7 @@ def test_a_training_goes_on_from_another_machine_to_the_same_weights(s3, shards,
     ended = machine("second")
     assert ended.exit_code == 0, ended.stderr
     assert "next: mgst-predict VIDEO --weights s3://bucket/runs/one/best.safetensors" in ended.stdout
-    there, local = bucket("runs/one"), folder_of(tmp_path / "local")
+    there, local = bucket("runs/one"), folder_of(tmp_path / "one")
     for name in ("best.safetensors", "last.safetensors"):
         assert there[name] == local[name]
     assert {name for name in there if "/" not in name} == {name for name in local if "/" not in name}
@@ -129,7 +129,7 @@ def _scores_are_those_of_local_weights(shards, tmp_path):
         "--json",
         "--allow-trained-on",
     )
-    local = run(evaluate, shards, "--weights", tmp_path / "local", "--out", tmp_path / "scores", *options)
+    local = run(evaluate, shards, "--weights", tmp_path / "one", "--out", tmp_path / "scores", *options)
     assert local.exit_code == 0, local.stderr
     far = ("s3://bucket/shards", "--weights", "s3://bucket/runs/one", "--out", "s3://bucket/scores")
     first, second = (run(evaluate, *far, *options) for _ in range(2))
@@ -143,7 +143,7 @@ def _scores_are_those_of_local_weights(shards, tmp_path):
     again = run(evaluate, "--predictions", "s3://bucket/scores", "--out", tmp_path / "tables", "--resamples", "0")
     assert again.exit_code == 0, again.stderr
     assert (tmp_path / "tables/table.md").exists()
-    assert read_card("s3://bucket/runs/one/last.safetensors") == read_card(tmp_path / "local/last.safetensors")
+    assert read_card("s3://bucket/runs/one/last.safetensors") == read_card(tmp_path / "one/last.safetensors")
 
 
 @pytest.mark.parametrize("command", ["report", "export", "sheet"])
