@@ -15,11 +15,11 @@ from mgst_data.core import MgstError
 from mgst_data.core.errors import printable
 from mgst_data.html.links import link
 from mgst_data.shards.storage import output_errors
-from mgst_model.networks.checkpoint import PACKAGED, weights_file
-from mgst_model.networks.hub import is_hub_name
+from mgst_model.networks.checkpoint import PACKAGED
 from mgst_model.predict.detector import Detector, load_detector
 from mgst_model.predict.prediction import SCORES
 from mgst_model.predict.report import REPORT
+from mgst_model.predict.runtime import local_weights
 
 from ..common.inputs import beside, one_input
 from ..common.progress import Work
@@ -88,7 +88,8 @@ class Scorer:
     """Scores one file at a time. Use it as a context manager, which stops a running scoring at the end.
 
     Args:
-        weights: File or folder of the weights, or ``hf://user/name``; None for those that come with mgst.
+        weights: File or folder of the weights, by path or URL, or ``hf://user/name``; None for those that come with
+            mgst.
         device: "cpu", "cuda", or "auto" for CUDA if it is available.
         folder: Folder for the results of all files. It is created.
 
@@ -100,8 +101,7 @@ class Scorer:
     def __init__(self, weights: str | Path | None, *, device: str, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(parents=True)
-        weights = weights or PACKAGED
-        self._weights = weights_file(weights) if is_hub_name(weights) else weights
+        self._weights = local_weights(weights or PACKAGED)
         self._device = device
         self._plain = self._load(explain=False)
         self._explaining: Detector | None = None

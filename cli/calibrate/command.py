@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ..common.errors import LoneCommand, debug_option, run_script
-from ..common.options import device_option, json_option, option, options
+from ..common.options import LOCATION, device_option, json_option, option, options
 
 EPILOG = """\b
 Examples:
@@ -37,9 +37,9 @@ Exit codes: 0 complete, 1 failed, 2 wrong option or input, 130 interrupted.
     option(
         "--weights",
         required=True,
-        type=click.Path(path_type=Path),
+        type=LOCATION,
         metavar="PATH",
-        help="Weights of a trained network: file or checkpoint folder.",
+        help="Weights of a trained network: file or checkpoint folder, by path or URL.",
     ),
     device_option(),
     option(
@@ -60,9 +60,9 @@ Exit codes: 0 complete, 1 failed, 2 wrong option or input, 130 interrupted.
     "Output",
     option(
         "--out",
-        type=click.Path(path_type=Path),
+        type=LOCATION,
         metavar="FOLDER",
-        help="Folder for a copy of the weights with the calibration. [default: change the card of the weights]",
+        help="Folder or URL for a copy of the weights with the calibration. [default: change the card of the weights]",
     ),
 )
 @json_option
@@ -70,27 +70,27 @@ Exit codes: 0 complete, 1 failed, 2 wrong option or input, 130 interrupted.
 @debug_option
 def calibrate(
     shards: tuple[str, ...],
-    weights: Path,
+    weights: str | Path,
     device: str,
     batch: int,
     split: str,
-    out: Path | None,
+    out: str | Path | None,
     as_json: bool,
 ) -> None:
     """Measures how real videos score that a network has not seen, and stores it with the network.
 
-    SHARDS are one or more folders written by mgst-data extract; fake videos in them are ignored. The scores, and the
-    face size, sharpness, turn, brightness and length of the videos, are written into the card of the weights (the .json
-    file); the weights do not change. Videos and still pictures are calibrated separately.
+    SHARDS are one or more folders, by path or URL, written by mgst-data extract; fake videos in them are ignored. The
+    scores, and the face size, sharpness, turn, brightness and length of the videos, are written into the card of the
+    weights (the .json file); the weights do not change. Videos and still pictures are calibrated separately.
     \f
 
     Args:
-        shards: Folders of shards.
-        weights: File or folder of the weights.
+        shards: Folders of shards, by path or URL.
+        weights: File or folder of the weights, by path or URL.
         device: "auto", "cpu" or "cuda".
         batch: Windows per batch.
         split: "train", "val", "test" or "all".
-        out: Folder for a copy of the weights; None to change their card.
+        out: Path or URL of the folder for a copy of the weights; None to change their card.
         as_json: Whether to print one JSON object.
     """  # noqa: D301 - click shows only the text above the form feed
     # Imported here because torch takes seconds to import, and --help must be fast.

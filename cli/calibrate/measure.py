@@ -8,13 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mgst_data.core import UsageError
 from mgst_data.core.devices import choose_device
 from mgst_data.core.errors import printable
+from mgst_data.shards.outputs import output_folder
 from mgst_model.evaluate.reals import PICTURES, RealVideo, calibrate, check_unseen, score_reals
 from mgst_model.networks.calibration import Calibration
-from mgst_model.networks.checkpoint import FALSE_POSITIVES, load_network, write_calibration
+from mgst_model.networks.checkpoint import FALSE_POSITIVES, load_network, weights_file, write_calibration
 from mgst_model.networks.conditions import CONDITIONS
 from mgst_model.networks.folding import fold_batch_norms
+from mgst_model.networks.hub import is_hub_name
+from mgst_model.networks.remote_weights import is_weights_url
 
 from ..common.progress import Work, display
 from ..common.show import count, line, show_table, table
@@ -25,32 +29,41 @@ class Written:
     """Calibrations that were written.
 
     Attributes:
-        card: The card.
+        card: Path or URL of the card.
         found: Calibrations by kind: "videos", "pictures".
     """
 
-    card: Path
+    card: str
     found: Mapping[str, Calibration]
 
 
 def measure(
-    shards: Sequence[str], weights: Path, *, split: str | None, device: str, batch: int, out: Path | None
+    shards: Sequence[str],
+    weights: str | Path,
+    *,
+    split: str | None,
+    device: str,
+    batch: int,
+    out: str | Path | None,
 ) -> Written:
     """Scores the real videos of shards, and writes their calibration into the card of the weights.
 
     Args:
-        shards: Folders of shards.
-        weights: File or folder of the weights.
+        shards: Folders of shards, by path or URL.
+        weights: File or folder of the weights, by path or URL.
         split: Only videos of this split; None for all.
         device: "auto", "cpu" or "cuda".
         batch: Windows per batch.
-        out: Folder for a copy of the weights; None to change their card.
+        out: Path or URL of the folder for a copy of the weights; None to change their card.
 
     Raises:
         UsageError: if the weights cannot be read, there are no real videos, or the network knows their people.
         ShardError: if a shard is damaged.
         OutputError: if the card cannot be written.
     """
+    if out is None and (is_weights_url(weights) or is_hub_name(weights)):
+        raise UsageError("a calibration is not written into this place of weights", where=weights, hint="give --out")
+    weights = weights_file(weights)
     device = choose_device(device)
     loaded = load_network(weights, device=device)
     for note in check_unseen(weights, shards, split):
@@ -67,7 +80,9 @@ def measure(
     found = calibrate(videos)
     for note in _notes(videos, found):
         line(f"note: {note}", err=True)
-    return Written(write_calibration(weights, found, out=out), found)
+    with output_folder(out or weights.parent, wanted=lambda _: False) as folder:
+        card = write_calibration(weights, found, out=None if out is None else folder.path)
+    return Written(folder.name(card), found)
 
 
 def show(written: Written, *, as_json: bool) -> None:

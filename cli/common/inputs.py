@@ -6,14 +6,18 @@ import glob
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 
-from mgst_data.core import MgstError, VideoError
-from mgst_data.core.locations import PICTURE_SUFFIXES, is_url
+from mgst_data.core import MgstError, ShardError, VideoError
+from mgst_data.core.locations import PICTURE_SUFFIXES, is_url, join
 from mgst_data.datasets.tree import VIDEO_SUFFIXES
+from mgst_data.shards.remote_files import list_files
+from mgst_data.shards.storage import read_bytes
 from mgst_data.video.files import check_file, is_folder
 
 LIST_SUFFIX = ".txt"
+_WEB = ("http://", "https://")
 _HINT = (
     "give a video, a picture, a folder of them, a list (.txt file with one path per line) or a pattern such as '*.mp4'"
 )
@@ -42,12 +46,12 @@ class Input:
 
     Attributes:
         path: A file, URL or folder of frames, in the form that video readers open.
-        root: The folder argument that contained it; None if the argument named it directly.
+        root: The folder argument that contained it, by path or URL; None if the argument named it directly.
         problem: Why it cannot be read, as far as its name, size and file type show; None if they show no problem.
     """
 
     path: str
-    root: Path | None = None
+    root: str | Path | None = None
     problem: MgstError | None = None
 
     @property
@@ -58,13 +62,16 @@ class Input:
     @property
     def parents(self) -> Path:
         """Folders between the root and the file; empty if the argument named it directly."""
+        if isinstance(self.root, str):
+            return Path(PurePosixPath(self.path.removeprefix(self.root.rstrip("/")).lstrip("/")).parent)
         return Path(self.path).parent.relative_to(self.root) if self.root else Path()
 
 
 def find_inputs(arguments: Sequence[str], *, results: str) -> list[Input]:
     """Returns all inputs that the arguments name, each path once.
 
-    A folder means all videos below it. If it has no videos, its pictures are the frames of one video.
+    A folder means all videos below it. If it has no videos, its pictures are the frames of one video. Folders and lists
+    may be behind URLs, but not the frames of a video.
 
     Args:
         arguments: Files, folders, URLs, lists and patterns.
@@ -93,7 +100,7 @@ def one_input(path: str) -> Input:
 def _resolve(argument: str, results: str, *, lists: bool = True) -> Iterator[Input]:
     path = Path(argument)
     if is_url(argument):
-        yield Input(argument)
+        yield from _behind_url(argument, results, lists=lists)
     elif is_folder(argument):
         yield from _in_folder(path, results)
     elif lists and path.suffix.lower() == LIST_SUFFIX and path.is_file():
@@ -125,19 +132,58 @@ def _in_folder(root: Path, results: str) -> Iterator[Input]:
         yield Input(str(root), problem=problem)
 
 
-def _in_list(path: Path, results: str) -> Iterator[Input]:
-    try:
-        lines = path.read_bytes().decode("utf-8-sig", "surrogateescape").splitlines()
-    except OSError as error:
-        what = (error.strerror or "cannot be read").lower()
-        yield Input(str(path), problem=VideoError(what, where=path, hint="check its permissions", reason="unreadable"))
+def _behind_url(url: str, results: str, *, lists: bool) -> Iterator[Input]:
+    """Yields a video, the videos of a folder, or those of a list. Web servers have no folders: they are not asked."""
+    plain = url.partition("?")[0].lower()
+    if plain.endswith((*VIDEO_SUFFIXES, *PICTURE_SUFFIXES)):
+        yield Input(url)
         return
+    if lists and plain.endswith(LIST_SUFFIX):
+        yield from _in_list(url, results)
+        return
+    if url.startswith(_WEB):
+        yield Input(url)
+        return
+    try:
+        names = list(list_files(url, fault=partial(VideoError, reason="unreadable")))
+    except VideoError as error:
+        yield Input(url, problem=error)
+        return
+    parts = {name: PurePosixPath(name) for name in names}
+    done = {path.parent for path in parts.values() if path.name == results and path.parent.name}
+    shown = [
+        name
+        for name, path in parts.items()
+        if not done.intersection(path.parents) and not any(part.startswith(".") for part in path.parts)
+    ]
+    if videos := [name for name in shown if _is(name, VIDEO_SUFFIXES)]:
+        yield from (Input(join(url, name), url) for name in videos)
+    elif shown and shown != [""]:
+        what, hint = "this folder has no videos", "copy the frames of a video to this machine first"
+        yield Input(url, problem=VideoError(what, where=url, hint=hint, reason="missing"))
+    else:  # a file without a suffix, or nothing
+        yield Input(url)
+
+
+def _in_list(place: str | Path, results: str) -> Iterator[Input]:
+    path = str(place)
+    try:
+        lines = read_bytes(path).decode("utf-8-sig", "surrogateescape").splitlines()
+    except FileNotFoundError:
+        yield Input(path, problem=VideoError("no such file", where=path, hint="check the path", reason="missing"))
+        return
+    except ShardError as error:
+        hint = error.hint or "check its permissions"
+        yield Input(path, problem=VideoError(error.what.lower(), where=path, hint=hint, reason="unreadable"))
+        return
+    folder = path.rpartition("/")[0]
     named = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
     for name in named:
-        yield from _resolve(name if is_url(name) else str(path.parent / name), results, lists=False)
+        inside = join(folder, name) if is_url(path) else str(Path(path).parent / name)
+        yield from _resolve(name if is_url(name) else inside, results, lists=False)
     if not named:
         problem = VideoError("this list has no paths", where=path, hint="write one path per line", reason="missing")
-        yield Input(str(path), problem=problem)
+        yield Input(path, problem=problem)
 
 
 def _is(name: str, suffixes: tuple[str, ...]) -> bool:

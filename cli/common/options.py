@@ -14,9 +14,10 @@ from cloup import Command
 from cloup import option_group as options
 
 __all__ = [
+    "LOCAL",
+    "LOCATION",
     "PAPERS",
     "SIZE",
-    "WEIGHTS",
     "Command",
     "device_option",
     "json_option",
@@ -29,10 +30,18 @@ __all__ = [
 PAPERS = ("papers/sbi", "papers/fakestormer", "papers/multi_grained")
 
 
-class WeightsType(click.Path):
-    """A file or folder as a Path; ``hf://user/name`` stays text, because a Path has no double slashes."""
+class LocationType(click.Path):
+    """A local file or folder as a Path; a URL stays text, because a Path has no double slashes.
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+    Args:
+        urls: Whether the option takes URLs.
+    """
+
+    def __init__(self, *, urls: bool = True) -> None:
+        super().__init__()
+        self._urls = urls
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str | Path:
         """Converts the text of an argument.
 
         Args:
@@ -40,10 +49,19 @@ class WeightsType(click.Path):
             param: The option.
             ctx: Context of the command.
         """
-        return value if str(value).startswith("hf://") else Path(os.fsdecode(super().convert(value, param, ctx)))
+        text = os.fsdecode(super().convert(value, param, ctx))
+        if text.startswith("file://"):
+            return Path(text.removeprefix("file://"))
+        if "://" not in text:
+            return Path(text)
+        if not self._urls:
+            self.fail(f"{text}: this must be on this machine; copy it from the URL first", param, ctx)
+        if not text.partition("://")[2].strip("/"):
+            self.fail(f"{text}: this URL has no bucket and no name", param, ctx)
+        return text
 
 
-WEIGHTS = WeightsType()
+LOCATION, LOCAL = LocationType(), LocationType(urls=False)
 
 
 class SizeType(click.ParamType):  # type: ignore[type-arg] # generic only in new versions of click
@@ -81,10 +99,11 @@ def device_option(use: str = "") -> Callable[..., Any]:
 def weights_option() -> Callable[..., Any]:
     """Declares the option ``--weights`` of commands that score with any network, also one that comes with mgst."""
     text = (
-        "Weights of a trained network: file, checkpoint folder, exported .onnx file, or a repository of the "
-        "Hugging Face Hub (hf://user/name, hf://user/name@revision). [default: the weights that come with mgst]"
+        "Weights of a trained network: file, checkpoint folder, exported .onnx file, any of these by URL, or a "
+        "repository of the Hugging Face Hub (hf://user/name, hf://user/name@revision). [default: the weights that "
+        "come with mgst]"
     )
-    return option("--weights", type=WEIGHTS, metavar="PATH|hf://USER/NAME", help=text)
+    return option("--weights", type=LOCATION, metavar="PATH|URL|hf://USER/NAME", help=text)
 
 
 def option(*names: str, **settings: Any) -> Callable[..., Any]:

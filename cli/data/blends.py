@@ -16,6 +16,7 @@ from mgst_data.preview.blend import BlendDraw, blend_sheet, caption, describe, d
 from mgst_data.preview.clips import Clip, clip_from_video, clips_from_shards
 from mgst_data.preview.stream import encode_video
 from mgst_data.shards import encode_image
+from mgst_data.shards.outputs import output_folder
 from mgst_data.shards.storage import output_errors, write_atomic
 
 from ..common.progress import Work, display
@@ -62,12 +63,12 @@ class Source:
         return [clip_from_video(self.path, frames=self.frames, size=self.size)]
 
 
-def preview(source: Source, out: Path, *, preset: str, blend: SelfBlend, seed: int, count: int) -> None:
+def preview(source: Source, out: str | Path, *, preset: str, blend: SelfBlend, seed: int, count: int) -> None:
     """Blends a source, writes the result files and prints a table of the blends.
 
     Args:
         source: Video, picture or shards to blend.
-        out: Output folder; created if it does not exist.
+        out: Path or URL of the output folder; created if it does not exist.
         preset: Name of the preset on which ``blend`` is based; part of the file names.
         blend: Augmentation that samples and applies the blends.
         seed: Seed of all blends.
@@ -82,24 +83,25 @@ def preview(source: Source, out: Path, *, preset: str, blend: SelfBlend, seed: i
         titles = [f"{i}   {caption(draw.facts)}" for i, draw in enumerate(draws)]
         if len(clips) > 1:
             titles = [f"{title}   {printable(clip.source)}" for title, clip in zip(titles, mine, strict=True)]
-        with output_errors(out):
-            out.mkdir(parents=True, exist_ok=True)
         total = sum(len(draw) * repeats(len(draw), fps=FPS, seconds=SECONDS) for draw in draws)
         pictures = _told(work, film(draws, titles=titles, fps=FPS, seconds=SECONDS), total)
         record = {"source": printable(source.path), "preset": preset, "seed": seed, "options": asdict(blend)}
         record |= {"redraw": REDRAW.format(blend=blend, seed=seed), "digits": DIGITS, "draws": drawn(draws, mine)}
         files = {
-            out / f"{stem}.mp4": encode_video(pictures, fps=FPS),
-            out / f"{stem}.png": encode_image(blend_sheet(draws, titles=titles), image_format="png"),
-            out / f"{stem}.json": to_json(record).encode(),
+            f"{stem}.mp4": encode_video(pictures, fps=FPS),
+            f"{stem}.png": encode_image(blend_sheet(draws, titles=titles), image_format="png"),
+            f"{stem}.json": to_json(record).encode(),
         }
-    for path, data in files.items():
-        write_atomic(path, data)
+    with output_folder(out, wanted=lambda _: False) as folder:
+        with output_errors(folder.path):
+            folder.path.mkdir(parents=True, exist_ok=True)
+        for name, data in files.items():
+            write_atomic(folder.path / name, data)
     for clip in clips:
         show_clip(clip, source.frames)
     show_draws(draws)
-    for path in files:
-        line(printable(path))
+    for name in files:
+        line(printable(folder.name(folder.path / name)))
 
 
 def draw_blends(blend: SelfBlend, clips: Sequence[Clip], seed: int) -> list[BlendDraw]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from ..common.errors import debug_option
-from ..common.options import Command, json_option, option, options
+from ..common.options import LOCATION, Command, json_option, option, options
 
 FORMATS = ("fiftyone", "hf", "coco-video", "folders")
 EPILOG = """\b
@@ -39,9 +40,9 @@ as the shards. Exit codes: 0 complete, 1 damaged shard, 2 wrong option or input,
     option("--to", required=True, type=click.Choice(FORMATS), help="Format; see below."),
     option(
         "--out",
-        type=click.Path(path_type=Path),
+        type=LOCATION,
         metavar="FOLDER",
-        help="Folder of the export: new, empty, or an interrupted export. [default: SHARDS-FORMAT]",
+        help="Folder or URL of the export: new, empty, or an interrupted export. [default: SHARDS-FORMAT]",
     ),
 )
 @options(
@@ -62,7 +63,7 @@ as the shards. Exit codes: 0 complete, 1 damaged shard, 2 wrong option or input,
 def export(
     shards: tuple[str, ...],
     to: str,
-    out: Path | None,
+    out: str | Path | None,
     split: str | None,
     label: str | None,
     method: tuple[str, ...],
@@ -79,7 +80,7 @@ def export(
     Args:
         shards: Paths or URLs of folders of shards.
         to: Format.
-        out: Folder of the export; None for ``SHARDS-FORMAT``.
+        out: Path or URL of the folder of the export; None for ``SHARDS-FORMAT``.
         split: Only videos of this split; None for all.
         label: Only "real" or only "fake" videos; None for both.
         method: Only videos of these methods; () for all.
@@ -90,13 +91,16 @@ def export(
     from mgst_data.core.errors import printable
     from mgst_data.export import export_tracks
     from mgst_data.export.tracks import LABELS
+    from mgst_data.export.write import STATE
+    from mgst_data.shards.outputs import output_folder
 
     from ..common.inputs import beside
     from ..common.progress import Work, display
     from ..common.show import count, line
 
     work = Work("reading", unit="tracks")
-    with display(work) as shown:
+    place = output_folder(out or beside(shards[0], to), wanted=lambda name: name == STATE, mark=STATE)
+    with display(work) as shown, place as folder:
 
         def saw(what: str, done: int, total: int) -> None:
             work.tell(what, done=done, total=total)
@@ -104,7 +108,7 @@ def export(
 
         made = export_tracks(
             shards,
-            out or beside(shards[0], to),
+            folder.path,
             to=to,
             split=split,
             label=None if label is None else LABELS.index(label),
@@ -113,11 +117,16 @@ def export(
             frames=frames,
             saw=saw,
         )
+        work.tell("uploading") if folder.remote else None
+    command = made.command
+    if folder.remote:  # the other tools read local folders
+        made = replace(made, folder=Path(made.folder.name))
+        command = f"copy {folder.location} to this machine, then: {made.command}"
     if as_json:
-        content = {"folder": str(made.folder), "format": made.format, "tracks": made.tracks, "frames": made.frames,
-                   "splits": made.splits, "was_complete": made.was_complete, "command": made.command}  # fmt: skip
+        content = {"folder": folder.location, "format": made.format, "tracks": made.tracks, "frames": made.frames,
+                   "splits": made.splits, "was_complete": made.was_complete, "command": command}  # fmt: skip
         click.echo(json.dumps(content, indent=1))
         return
     done = "nothing to do: already exported" if made.was_complete else "exported"
-    line(f"{printable(made.folder)}: {done} {count(made.tracks, 'track')} with {count(made.frames, 'frame')}")
-    line(printable(made.command))
+    line(f"{printable(folder.location)}: {done} {count(made.tracks, 'track')} with {count(made.frames, 'frame')}")
+    line(printable(command))

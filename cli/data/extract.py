@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ..common.errors import INTERRUPTED, debug_option
-from ..common.options import PAPERS, SIZE, Command, device_option, json_option, option, options
+from ..common.options import LOCAL, PAPERS, SIZE, Command, device_option, json_option, option, options
 
 EPILOG = """\b
 Examples:
@@ -57,7 +57,9 @@ with a note; 2 wrong option or input; 130 interrupted.
         help="Only videos of this compression level, such as c23. Can be repeated.",
     ),
     option("--limit", type=int, metavar="N", help="Largest number of videos, spread evenly over labels and methods."),
-    option("--splits", metavar="FOLDER", help="Folder of the official split files, if it is not in the data set."),
+    option(
+        "--splits", metavar="FOLDER", help="Folder or URL of the official split files, if it is not in the data set."
+    ),
     option("--reals", metavar="FOLDER", help="Folder of the real videos, for data sets that contain only fakes."),
     option(
         "--identity",
@@ -69,8 +71,8 @@ with a note; 2 wrong option or input; 130 interrupted.
     option(
         "--people",
         metavar="FOLDER",
-        help="Folder of shards of the same videos, on which mgst-data people has run: use its splits and persons where "
-        "the data set has none.",
+        help="Folder or URL of shards of the same videos, on which mgst-data people has run: use its splits and "
+        "persons where the data set has none.",
     ),
     option("--allow-leakage", is_flag=True, help="Continue even if one person is in two splits."),
 )
@@ -134,7 +136,7 @@ with a note; 2 wrong option or input; 130 interrupted.
     "Run",
     option("--out", type=click.Path(), metavar="FOLDER",
            help="Folder or URL for the shards: a new one, or one of an interrupted run. Required without --dry-run."),
-    option("--config", "config_file", type=click.Path(path_type=Path), metavar="FILE|PAPER",
+    option("--config", "config_file", type=LOCAL, metavar="FILE|PAPER",
            help=f"TOML file with options, or those of a paper: {', '.join(PAPERS)}. Options on the command line "
            "override it."),
     option("--set", "overrides", multiple=True, metavar="TABLE.NAME=VALUE",

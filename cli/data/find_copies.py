@@ -15,11 +15,11 @@ def find_copies(shards: str, work: Work) -> list[dict[str, Any]]:
     """Returns pairs of videos that are copies of each other.
 
     Args:
-        shards: Local folder of shards.
+        shards: Path or URL of the folder of shards.
         work: Progress to update.
 
     Raises:
-        UsageError: If the folder is a URL or is not complete.
+        UsageError: If the folder is not complete.
         ShardError: If a shard is damaged.
     """
     names = {key: video.video for key, video in latest(ShardFolder.read(shards).reports()).items()}

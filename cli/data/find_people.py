@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from mgst_data.core.locations import is_url
 from mgst_data.people import (
     Duplicate,
     Leak,
@@ -22,10 +20,11 @@ from mgst_data.people import (
     split_by_people,
     video_reports,
 )
-from mgst_data.people.store import FOLDER
-from mgst_data.shards import PeopleTable, ShardFolder, ShardReader, VideoReport
-from mgst_data.shards.lock import FolderLock
+from mgst_data.people.store import store_of
+from mgst_data.shards import PeopleTable, ShardFolder, ShardReader, VideoReport, encode_image
+from mgst_data.shards.remote_lock import lock_folder, remove_if_empty
 from mgst_data.shards.storage import output_errors
+from mgst_data.shards.store import ShardStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,7 @@ class Found:
         leaks: Persons in two splits.
         copies: Near-duplicates; empty if they were not asked for.
         leaking_copies: Near-duplicates in two splits.
-        pictures: Picture of each pair of tracks, as far as drawn.
+        pictures: Path or URL of the picture of each pair of tracks, as far as drawn.
     """
 
     people: People
@@ -52,7 +51,7 @@ class Found:
     leaks: Sequence[Leak]
     copies: Sequence[Duplicate]
     leaking_copies: Sequence[Duplicate]
-    pictures: Mapping[tuple[int, int], Path]
+    pictures: Mapping[tuple[int, int], str]
 
     def name(self, video: Video) -> str:
         """Returns the path of a video relative to its data set; with several folders, after that of its folder."""
@@ -73,7 +72,7 @@ def run(
     """Finds persons in folders of shards, and writes the table and the pictures into each folder.
 
     Args:
-        folders: Local folders of shards.
+        folders: Folders of shards, by path or URL.
         grouping: Options of :func:`mgst_data.people.find_people`.
         duplicates: Whether to find near-duplicates.
         sharing: Options of :func:`mgst_data.people.split_by_people`; empty keeps the splits that are there.
@@ -89,20 +88,22 @@ def run(
     with ExitStack() as stack:
         for folder in folders:
             ShardFolder.read(folder)  # before the lock, which would make a missing folder
-            if not is_url(folder):
-                stack.enter_context(FolderLock(folder))
+            store = ShardStore.at(folder)
+            if store.remote:
+                stack.callback(remove_if_empty, store.workspace)
+            lock_folder(store, stack)
         people = find_people(folders, workers=workers, saw=lambda *at: saw("embedding", *at), **grouping)
         copies = near_duplicates(folders, workers=workers, saw=lambda *at: saw("hashing", *at)) if duplicates else []
         pairs = [copy.among(folders) for copy in copies]
         assigned = split_by_people(people, more=pairs, **sharing) if sharing else None
         tables = people.tables(assigned, sharing)
         for folder, table in zip(folders, tables, strict=True):
-            table.write(Path(folder))
+            table.write(folder)
         kept = {(i, key): split for i, table in enumerate(tables) for key, split in table.splits.items()}
         splits, reports = effective_splits(people, kept), video_reports(people)
         leaks = find_leaks(people, splits)
         apart = [len({splits[video] for video in pair} - {""}) == 2 for pair in pairs]
-        drawn = _draw(people, leaks, pictures, Path(folders[0], FOLDER))
+        drawn = _draw(people, leaks, pictures, store_of(folders[0]))
     return Found(
         people=people,
         reports=reports,
@@ -116,15 +117,17 @@ def run(
     )
 
 
-def _draw(people: People, leaks: Sequence[Leak], most: int, folder: Path) -> dict[tuple[int, int], Path]:
+def _draw(people: People, leaks: Sequence[Leak], most: int, store: ShardStore) -> dict[tuple[int, int], str]:
     """Draws the first leaks and the most uncertain pairs; deletes the pictures of an earlier run."""
-    with output_errors(folder):
-        for kind in ("leak", "uncertain"):
-            for path in folder.glob(f"{kind}-*.png"):
-                path.unlink()
+    for name in store.names():
+        if name.startswith(("leak-", "uncertain-")) and name.endswith(".png"):
+            store.remove(name)
     wanted = {leak.rows: f"leak-{i:04d}-{'-'.join(leak.splits)}.png" for i, leak in enumerate(leaks[:most])}
     wanted |= {(d.first, d.second): f"uncertain-{i:04d}.png" for i, d in enumerate(people.doubts[:most])}
+    if wanted and not store.remote:
+        with output_errors(store.workspace):
+            store.workspace.mkdir(exist_ok=True)
     readers = [ShardReader.open(faces.location) for faces in people.faces] if wanted else []
     for rows, name in wanted.items():
-        draw_pair(people, rows, readers, folder / name)
-    return {rows: folder / name for rows, name in wanted.items()}
+        store.write(name, encode_image(draw_pair(people, rows, readers), image_format="png"))
+    return {rows: store.url(name) for rows, name in wanted.items()}

@@ -82,14 +82,14 @@ def people(
 ) -> None:
     """Finds out which tracks show the same person, in one or more folders of SHARDS.
 
-    Persons are neutral codes. The command never names anyone, and nothing leaves this machine. It writes people.json
-    into each folder, which training, scoring and leakage checks read, and embeddings and pictures into the subfolder
-    people.
+    SHARDS are paths or URLs. Persons are neutral codes. The command never names anyone, and asks no service. It writes
+    people.json into each folder, which training, scoring and leakage checks read, and embeddings and pictures into the
+    subfolder people.
     \f
 
     Args:
         ctx: Context of click.
-        shards: Local folders of shards.
+        shards: Folders of shards, by path or URL.
         threshold: Largest mean distance between two groups of tracks that are joined to one person.
         uncertain: Decisions closer than this to the threshold are listed.
         near_duplicates: Whether to find near-duplicates.

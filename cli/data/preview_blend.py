@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ..common.errors import debug_option
-from ..common.options import Command, option, options
+from ..common.options import LOCATION, Command, option, options
 
 EPILOG = """\b
 Examples:
@@ -64,8 +64,8 @@ probabilities of a table (frame_mask, mask.regions), all others of that table ar
 )
 @options(
     "Output",
-    option("--out", type=click.Path(path_type=Path), metavar="FOLDER",
-           help="Folder for the results. [default: VIDEO-blends, next to the video]"),
+    option("--out", type=LOCATION, metavar="FOLDER",
+           help="Folder or URL for the results. [default: VIDEO-blends, next to the video]"),
 )  # fmt: skip
 @debug_option
 def preview_blend(
@@ -77,13 +77,13 @@ def preview_blend(
     seed: int,
     count: int,
     overrides: tuple[str, ...],
-    out: Path | None,
+    out: str | Path | None,
 ) -> None:
     """Applies self-blending to a face and writes a preview.
 
-    VIDEO is a video or a picture; its main face is used. With --shard, VIDEO is a folder of shards. The results are a
-    video (paired real segment, fake, mask and difference, side by side), a contact sheet, and a JSON file with all
-    sampled parameters.
+    VIDEO is the path or URL of a video or a picture; its main face is used. With --shard, VIDEO is a folder of shards.
+    The results are a video (paired real segment, fake, mask and difference, side by side), a contact sheet, and a JSON
+    file with all sampled parameters.
     \f
 
     Args:
@@ -95,7 +95,7 @@ def preview_blend(
         seed: Seed of the random parameters.
         count: Number of blends to make.
         overrides: Texts ``"name=value"`` of ``--set``.
-        out: Folder for the results; None for ``VIDEO-blends`` next to the video.
+        out: Path or URL of the folder for the results; None for ``VIDEO-blends`` next to the video.
     """  # noqa: D301 - click shows only the text above the form feed
     # Imported here because torch takes seconds to import, and --help must be fast.
     from ..common.inputs import beside

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from ..common.errors import debug_option
-from ..common.options import Command, json_option, option, options
+from ..common.options import LOCATION, Command, json_option, option, options
 
 EPILOG = """\b
 Examples:
@@ -27,15 +27,15 @@ holds pictures of faces: keep it as private as the shards.
     "Output",
     option(
         "--out",
-        type=click.Path(path_type=Path),
+        type=LOCATION,
         metavar="FOLDER",
-        help="Folder of the report. [default: SHARDS-report]",
+        help="Folder or URL of the report. [default: SHARDS-report]",
     ),
     option(
         "--src",
         multiple=True,
         metavar="FOLDER",
-        help="Folder of the data set, to show first frames of skipped videos. Can be repeated.",
+        help="Folder or URL of the data set, to show first frames of skipped videos. Can be repeated.",
     ),
     option("--split", metavar="NAME", help="Only videos of this split."),
     option("--method", multiple=True, metavar="NAME", help="Only videos of this method. Can be repeated."),
@@ -59,7 +59,7 @@ holds pictures of faces: keep it as private as the shards.
 @debug_option
 def report(
     shards: tuple[str, ...],
-    out: Path | None,
+    out: str | Path | None,
     src: tuple[str, ...],
     split: str | None,
     method: tuple[str, ...],
@@ -78,8 +78,8 @@ def report(
 
     Args:
         shards: Paths or URLs of folders of shards.
-        out: Folder of the report; None for ``SHARDS-report``.
-        src: Folders of the data sets.
+        out: Path or URL of the folder of the report; None for ``SHARDS-report``.
+        src: Paths or URLs of the folders of the data sets.
         split: Only videos of this split; None for all.
         method: Only videos of these methods; () for all.
         no_near_duplicates: Whether not to look for near-duplicates.
@@ -90,6 +90,8 @@ def report(
     """  # noqa: D301 - click shows only the text above the form feed
     from mgst_data.core.errors import printable
     from mgst_data.report import write_report
+    from mgst_data.report.write import PAGE
+    from mgst_data.shards.outputs import output_folder
 
     from ..common.inputs import beside
     from ..common.progress import Work, display
@@ -97,7 +99,8 @@ def report(
 
     work = Work("reading", unit="parts")
     sizes = {"frames": frames, "side": side}
-    with display(work) as shown:
+    place = output_folder(out or beside(shards[0], "report"), wanted=lambda _: False, mark=PAGE)
+    with display(work) as shown, place as folder:
 
         def saw(what: str, done: int, total: int) -> None:
             work.tell(what, done=done, total=total)
@@ -105,7 +108,7 @@ def report(
 
         result = write_report(
             shards,
-            out or beside(shards[0], "report"),
+            folder.path,
             split=split,
             methods=method or None,
             roots=src,
@@ -114,12 +117,14 @@ def report(
             saw=saw,
             **{name: value for name, value in sizes.items() if value is not None},
         )
+        work.tell("uploading") if folder.remote else None
+    page = folder.name(result.page)
     if as_json:
-        content = {"page": str(result.page), "tracks": result.tracks, "duplicates": result.duplicates,
+        content = {"page": page, "tracks": result.tracks, "duplicates": result.duplicates,
                    "outliers": result.outliers, "totals": result.totals.as_dict()}  # fmt: skip
         click.echo(json.dumps(content, indent=1))
         return
     found = [count(result.tracks, "track"), f"{result.outliers:,} with outliers"]
     if result.duplicates is not None:
         found.append(count(result.duplicates, "pair") + " of possible duplicates")
-    line(f"{', '.join(found)}; open {printable(result.page)}")
+    line(f"{', '.join(found)}; open {printable(page)}")

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ..common.errors import debug_option
-from ..common.options import Command
+from ..common.options import LOCATION, Command
 
 EPILOG = """\b
 Examples:
@@ -18,9 +18,7 @@ Examples:
 
 @click.command(cls=Command, epilog=EPILOG)
 @click.argument("shards")
-@click.option(
-    "--out", type=click.Path(path_type=Path), metavar="FOLDER", help="Folder for the sheets.  [default: SHARDS-sheets]"
-)
+@click.option("--out", type=LOCATION, metavar="FOLDER", help="Folder or URL for the sheets.  [default: SHARDS-sheets]")
 @click.option("--split", metavar="NAME", help="Only videos of this split.")
 @click.option("--method", multiple=True, metavar="NAME", help="Only videos of this method. Can be repeated.")
 @click.option(
@@ -43,7 +41,7 @@ Examples:
 @debug_option
 def sheet(
     shards: str,
-    out: Path | None,
+    out: str | Path | None,
     split: str | None,
     method: tuple[str, ...],
     chunks: int | None,
@@ -59,7 +57,7 @@ def sheet(
 
     Args:
         shards: Path or URL of the folder of shards.
-        out: Folder for the sheets; None for ``SHARDS-sheets``.
+        out: Path or URL of the folder for the sheets; None for ``SHARDS-sheets``.
         split: Only videos of this split; None for all.
         method: Only videos of these methods; () for all.
         chunks: Chunks per video, evenly spaced; None for all.
@@ -74,12 +72,13 @@ def sheet(
     from mgst_data.core.errors import printable
     from mgst_data.preview import write_sheets
     from mgst_data.shards import ShardReader
+    from mgst_data.shards.outputs import output_folder
 
     from ..common.inputs import beside
 
-    out = out or beside(shards, "sheets")
     reader = ShardReader.open(shards, split=split, methods=method or None)
     if not len(reader):
         raise UsageError("no chunk matches --split and --method", where=shards, hint="omit --split or --method")
-    count = write_sheets(reader, out, per_video=chunks, rows=rows, columns=columns, side=side)
-    click.echo(f"{printable(out)}: {count:,} {'sheet' if count == 1 else 'sheets'}")
+    with output_folder(out or beside(shards, "sheets"), wanted=lambda _: False) as folder:
+        count = write_sheets(reader, folder.path, per_video=chunks, rows=rows, columns=columns, side=side)
+    click.echo(f"{printable(folder.location)}: {count:,} {'sheet' if count == 1 else 'sheets'}")

@@ -12,6 +12,7 @@ from mgst_data.core.locations import is_url
 from mgst_data.datasets import Note, Scan, check_leakage, scan_dataset, select
 from mgst_data.extract import ExtractConfig, scan_url
 from mgst_data.shards import PeopleTable
+from mgst_data.shards.remote_files import local_copy
 
 from ..common.tables import build_tables
 
@@ -26,13 +27,13 @@ class SourceConfig:
         method: Only videos of these methods; () for all. The method of real videos is "real".
         compression: Only videos of these compression levels; () for all.
         limit: Largest number of videos, spread evenly over labels and methods; None for no limit.
-        splits: Folder of the official split files, for layouts that have them; "" if it is in the data set.
+        splits: Folder or URL of the official split files, for layouts that have them; "" if it is in the data set.
         reals: Folder of the real videos, for data sets that contain only fakes; "" for none.
         identity: How the identity is found in the path, for folders of pictures: "folder", or a regular expression with
             a group for the identity; "" if identities are unknown.
         allow_leakage: Continue even if one person is in two splits.
-        people: Folder of shards of the same videos with a people.json, which gives splits and identities where the data
-            set has none; "" for none.
+        people: Folder or URL of shards of the same videos with a people.json, which gives splits and identities where
+            the data set has none; "" for none.
     """
 
     layout: str = "auto"
@@ -91,14 +92,20 @@ def scan_source(root: str, config: SourceConfig, *, masks: bool) -> Scan:
     Raises:
         UsageError: if the data set cannot be read, nothing matches, or one person is in two splits.
     """
-    scan = (scan_url if is_url(root) else scan_dataset)(
-        root,
-        layout=config.layout,
-        masks=masks,
-        splits=Path(config.splits) if config.splits else None,
-        reals=Path(config.reals) if config.reals else None,
-        identity=config.identity or None,
-    )
+    if is_url(config.reals):
+        what = "the folder of real videos must be on this machine"
+        raise UsageError(
+            what, where=f"--reals {config.reals}", hint="copy it, or put it into the data set behind a URL"
+        )
+    with local_copy(config.splits) as splits:
+        scan = (scan_url if is_url(root) else scan_dataset)(
+            root,
+            layout=config.layout,
+            masks=masks,
+            splits=splits if config.splits else None,
+            reals=Path(config.reals) if config.reals else None,
+            identity=config.identity or None,
+        )
     if config.people:
         scan = replace(scan, records=RecordTable(_with_people(scan.records, config.people)))
     chosen = select(scan, split=config.split, method=config.method, compression=config.compression, limit=config.limit)

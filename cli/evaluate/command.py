@@ -10,7 +10,7 @@ from click.core import ParameterSource
 
 from ..common.cache import cache_options, open_cache
 from ..common.errors import LoneCommand, debug_option, run_script
-from ..common.options import PAPERS, WEIGHTS, device_option, json_option, option, options
+from ..common.options import LOCATION, PAPERS, device_option, json_option, option, options
 
 EPILOG = """\b
 Examples:
@@ -32,7 +32,6 @@ PROTOCOLS = ("in_domain", "cross_dataset", "six_data_sets", "per_method", "per_c
 KINDS = ("saturation", "contrast", "block_wise", "gaussian_noise", "gaussian_blur", "pixelation", "h264")
 # Options that have no effect on saved scores.
 SCORING = ("segments", "tracks", "device", "batch", "cache", "again")
-FOLDER = click.Path(path_type=Path)
 
 
 @click.command("mgst-eval", cls=LoneCommand, epilog=EPILOG)
@@ -41,11 +40,11 @@ FOLDER = click.Path(path_type=Path)
     "Input",
     option(
         "--weights",
-        type=WEIGHTS,
+        type=LOCATION,
         multiple=True,
-        metavar="PATH|hf://USER/NAME",
-        help="Weights of a trained network: file, checkpoint folder, or a repository of the Hugging Face Hub. Can be "
-        "repeated.",
+        metavar="PATH|URL|hf://USER/NAME",
+        help="Weights of a trained network: file or checkpoint folder, by path or URL, or a repository of the Hugging "
+        "Face Hub. Can be repeated.",
     ),
     option(
         "--detector",
@@ -57,11 +56,11 @@ FOLDER = click.Path(path_type=Path)
     ),
     option(
         "--predictions",
-        type=FOLDER,
+        type=LOCATION,
         multiple=True,
         metavar="FOLDER|FILE.csv",
         help="Scores of an earlier run, instead of SHARDS and --weights; or, with SHARDS, a CSV file of scores that "
-        "were made elsewhere (columns video or key, and score). Can be repeated.",
+        "were made elsewhere (columns video or key, and score). Both also by URL. Can be repeated.",
     ),
     option(
         "--protocol",
@@ -177,16 +176,17 @@ FOLDER = click.Path(path_type=Path)
     "Output",
     option(
         "--out",
-        type=FOLDER,
+        type=LOCATION,
         metavar="FOLDER",
-        help="Folder for scores, tables and plots. [default: WEIGHTS-evaluation]",
+        help="Folder or URL for scores, tables and plots. [default: WEIGHTS-evaluation]",
     ),
     option(
         "--src",
-        type=FOLDER,
+        type=LOCATION,
         multiple=True,
         metavar="FOLDER",
-        help="Folder of the data set, as for mgst-data extract: the page then links to the videos. Can be repeated.",
+        help="Folder of the data set, as for mgst-data extract, or its https:// URL: the page then links to the "
+        "videos. Can be repeated.",
     ),
     option("--no-report", is_flag=True, help="Do not write the page report.html."),
 )
@@ -200,7 +200,7 @@ def evaluate(
     shards: tuple[str, ...],
     weights: tuple[str | Path, ...],
     plugged: tuple[str, ...],
-    predictions: tuple[Path, ...],
+    predictions: tuple[str | Path, ...],
     protocols: tuple[str, ...],
     split: str,
     allow_trained_on: bool,
@@ -219,26 +219,26 @@ def evaluate(
     threshold: float,
     resamples: int,
     seed: int,
-    out: Path | None,
-    src: tuple[Path, ...],
+    out: str | Path | None,
+    src: tuple[str | Path, ...],
     no_report: bool,
     as_json: bool,
 ) -> None:
     """Measures how well detectors distinguish real from fake videos.
 
-    SHARDS are one or more folders written by mgst-data extract; their videos are combined. The results are a page for
-    the browser (report.html), the scores of all videos (predictions/), tables of AUC, AP, EER, accuracy, and
-    true-positive rates at false-positive rates of 1 % and 5 % (table.md, table.csv), ROC curves, and histograms of the
-    scores. For networks that mgst-calibrate has calibrated: whether their p-values hold on the real videos, and AUC by
-    the share of videos that get a verdict.
+    SHARDS are one or more folders, by path or URL, written by mgst-data extract; their videos are combined. The
+    results are a page for the browser (report.html), the scores of all videos (predictions/), tables of AUC, AP, EER,
+    accuracy, and true-positive rates at false-positive rates of 1 % and 5 % (table.md, table.csv), ROC curves, and
+    histograms of the scores. For networks that mgst-calibrate has calibrated: whether their p-values hold on the real
+    videos, and AUC by the share of videos that get a verdict.
     \f
 
     Args:
         ctx: Context of click; tells which options were given.
         shards: Folders of shards.
-        weights: Files or folders of weights, or ``hf://user/name``.
+        weights: Files or folders of weights by path or URL, or ``hf://user/name``.
         plugged: Places of detectors of others.
-        predictions: Folders of saved scores, or CSV files of scores that were made elsewhere.
+        predictions: Folders of saved scores, or CSV files of scores that were made elsewhere, by path or URL.
         protocols: Names of protocols, or TOML files.
         split: "train", "val", "test" or "all".
         allow_trained_on: Whether to score videos that a network was trained on.
@@ -257,18 +257,31 @@ def evaluate(
         threshold: A score above it means fake.
         resamples: Bootstrap resamples; 0 for no intervals.
         seed: Seed of the bootstrap and the perturbations.
-        out: Folder for the results.
-        src: Folders of the data sets.
+        out: Path or URL of the folder for the results.
+        src: Paths or URLs of the folders of the data sets.
         no_report: Whether to write no page.
         as_json: Whether to print one JSON object.
     """  # noqa: D301 - click shows only the text above the form feed
     # Imported here because torch takes seconds to import, and --help must be fast.
     from mgst_data.shards.lock import FolderLock
+    from mgst_data.shards.outputs import output_folder
     from mgst_model.evaluate.cache import Scoring, load_detectors, open_sets
-    from mgst_model.evaluate.joined import read_scores
     from mgst_model.evaluate.leakage import find_leakage
+    from mgst_model.evaluate.report import REPORT
 
-    from .measure import Measuring, check, default_folder, load_predictions, measure, read_protocol, score
+    from .measure import (
+        Measuring,
+        check,
+        check_links,
+        default_folder,
+        is_scores,
+        load_predictions,
+        measure,
+        read_elsewhere,
+        read_protocol,
+        score,
+    )  # fmt: skip
+    from .show import show_results
 
     wanted_kinds = kinds or KINDS if robustness else ()
     wanted_severities = tuple(sorted(set(severities))) or (1, 2, 3, 4, 5)
@@ -277,14 +290,17 @@ def evaluate(
     narrowed = bool(kinds or severities)
     check(shards, weights, plugged, predictions, robustness=robustness, narrowed=narrowed, scoring=scoring_asked)
     out = out or default_folder([*weights, *plugged] or predictions)
+    check_links(src, out)
     chosen = tuple(read_protocol(name, PROTOCOLS) for name in dict.fromkeys(protocols))
     measuring = Measuring(level=level, missing=missing, threshold=threshold, resamples=resamples, seed=seed)
     wanted_split = None if split == "all" else split
-    shown: dict[str, Any] = {"as_json": as_json, "report": not no_report, "videos": src}
+    written: dict[str, Any] = {"report": not no_report, "videos": src}
+    opened = output_folder(out, wanted=is_scores, mark="table.md" if no_report else REPORT)
     if not shards:
         scored = load_predictions(predictions, wanted_split if "split" in asked else None)
-        with FolderLock(out):
-            measure(scored, chosen, measuring, out, **shown)
+        with opened as folder, FolderLock(folder.path):
+            results, files = measure(scored, chosen, measuring, folder.path, **written)
+        show_results(results, list(map(folder.name, files)), as_json=as_json)
         return
     scoring = Scoring(
         split=wanted_split,
@@ -297,7 +313,7 @@ def evaluate(
     )
     disturbances = [(kind, severity) for kind in dict.fromkeys(wanted_kinds) for severity in wanted_severities]
     sets = open_sets(shards, scoring.split)
-    elsewhere = [read_scores(path, shards, scoring.split) for path in predictions]
+    elsewhere = [read_elsewhere(place, shards, scoring.split) for place in predictions]
     detectors = load_detectors(weights, plugged)
     for detector in detectors:
         if detector.loaded.caution:
@@ -308,9 +324,12 @@ def evaluate(
         leakage[detector.name] = found
         for note in found.notes:
             click.echo(f"note: {detector.name}: {note}", err=True)
-    with FolderLock(out):
-        scored = score(detectors, sets, out, scoring, disturbances, again=again, leakage=leakage, elsewhere=elsewhere)
-        measure(scored, chosen, measuring, out, **shown)
+    with opened as folder, FolderLock(folder.path):
+        scored = score(
+            detectors, sets, folder, scoring, disturbances, again=again, leakage=leakage, elsewhere=elsewhere
+        )
+        results, files = measure(scored, chosen, measuring, folder.path, **written)
+    show_results(results, list(map(folder.name, files)), as_json=as_json)
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -11,6 +12,9 @@ import click
 
 from mgst_data.core import UsageError
 from mgst_data.core.errors import printable
+from mgst_data.core.locations import is_url
+from mgst_data.shards.outputs import OutputFolder
+from mgst_data.shards.remote_files import local_copy
 from mgst_data.video.h264 import encode_h264
 from mgst_model.evaluate.cache import (
     NamedNetwork,
@@ -22,6 +26,7 @@ from mgst_model.evaluate.cache import (
     parts_of,
     unique_names,
 )
+from mgst_model.evaluate.joined import read_scores
 from mgst_model.evaluate.leakage import Leakage
 from mgst_model.evaluate.predictions import JSON_NAME, Level, Missing, Predictions
 from mgst_model.evaluate.protocols import Evaluation, Protocol, evaluate, protocols_of
@@ -33,7 +38,7 @@ from mgst_model.networks.hub import HubName, is_hub_name
 from ..common.inputs import beside
 from ..common.tables import preset_file, read_part
 from .progress import score_watcher
-from .show import show_results, write_results
+from .show import write_results
 
 SAVED = "predictions"
 
@@ -84,7 +89,7 @@ def check(
     shards: Sequence[str],
     weights: Sequence[str | Path],
     plugged: Sequence[str],
-    predictions: Sequence[Path],
+    predictions: Sequence[str | Path],
     *,
     robustness: bool,
     narrowed: bool,
@@ -96,7 +101,7 @@ def check(
         shards: Folders of shards.
         weights: Files or folders of weights.
         plugged: Places of detectors of others.
-        predictions: Folders of saved scores, or CSV files.
+        predictions: Folders of saved scores, or CSV files, by path or URL.
         robustness: Whether ``--robustness`` is given.
         narrowed: Whether ``--kind`` or ``--severity`` is given.
         scoring: The given options that affect scoring, such as "--segments".
@@ -107,7 +112,7 @@ def check(
     if narrowed and not robustness:
         raise UsageError("--kind and --severity need --robustness", hint="add --robustness")
     detectors = [*weights, *plugged]
-    tables = [path for path in predictions if path.suffix.lower() == ".csv"]
+    tables = [path for path in predictions if str(path).lower().endswith(".csv")]
     if tables and not shards:
         raise UsageError("missing SHARDS", where=tables[0], hint="shards have the labels and groups of the videos")
     if len(tables) < len(predictions) and (shards or detectors or robustness):
@@ -146,13 +151,41 @@ def default_folder(places: Sequence[str | Path]) -> Path:
     (place,) = places if len(places) == 1 else ("",)
     if is_hub_name(place):
         return Path(f"{HubName.of(place).repo.partition('/')[2]}-evaluation")
-    return beside(place, "evaluation") if isinstance(place, Path) else Path("evaluation")
+    return beside(place, "evaluation") if isinstance(place, Path) or is_url(str(place)) else Path("evaluation")
+
+
+def is_scores(name: str) -> bool:
+    """Returns whether a file of an output folder has scores, which a later run reads.
+
+    Args:
+        name: Path of the file in the folder.
+    """
+    return name.endswith(".json")
+
+
+def check_links(src: Sequence[str | Path], out: str | Path) -> None:
+    """Checks that the page can link to the videos of the data sets.
+
+    Args:
+        src: Folders of the data sets, by path or URL.
+        out: Folder for the results, by path or URL.
+
+    Raises:
+        UsageError: if a browser cannot open the links.
+    """
+    for place in src:
+        if is_url(str(place)) and not str(place).startswith(("https://", "http://")):
+            what, hint = "a browser cannot open videos at this URL", "give a local folder or an https:// URL"
+            raise UsageError(what, where=f"--src {place}", hint=hint)
+        if is_url(str(out)) and not is_url(str(place)):
+            what = "the page behind a URL cannot link to videos on this machine"
+            raise UsageError(what, where=f"--src {place}", hint="omit --src, or give an https:// URL")
 
 
 def score(
     detectors: Sequence[NamedNetwork],
     sets: Sequence[TestSet],
-    out: Path,
+    out: OutputFolder,
     scoring: Scoring,
     disturbances: Sequence[tuple[str, int]],
     *,
@@ -179,9 +212,9 @@ def score(
         MgstError: if something cannot be read, scored or written.
         KeyboardInterrupt: After a line that says how to continue.
     """
-    parts = parts_of(detectors, sets, disturbances, scoring, out, codec=encode_h264)
+    parts = parts_of(detectors, sets, disturbances, scoring, out.path, codec=encode_h264)
     try:
-        with score_watcher() as watcher:
+        with score_watcher(out) as watcher:
             make_parts(parts, scoring, watcher, again=again)
     except KeyboardInterrupt:
         there = sum(part.exists for part in parts)
@@ -204,15 +237,27 @@ def score(
             name, number = f"{made.model}-{number}", number + 1
         scored.append(Scored(replace(made, model=name)))
     for one in scored:
-        one.clean.save(out / SAVED / file_name(one.clean.model))
+        one.clean.save(out.path / SAVED / file_name(one.clean.model))
     return scored
 
 
-def load_predictions(folders: Sequence[Path], split: str | None) -> list[Scored]:
+def read_elsewhere(place: str | Path, shards: Sequence[str], split: str | None) -> Predictions:
+    """Reads scores that were made elsewhere, see :func:`mgst_model.evaluate.joined.read_scores`.
+
+    Args:
+        place: The CSV file, by path or URL.
+        shards: Folders of shards.
+        split: Only videos of this split; None for all.
+    """
+    with local_copy(place) as file:
+        return read_scores(file, shards, split, origin=printable(place))
+
+
+def load_predictions(places: Sequence[str | Path], split: str | None) -> list[Scored]:
     """Reads saved scores.
 
     Args:
-        folders: Folders of predictions, or ``--out`` folders of ``mgst-eval``.
+        places: Folders of predictions, or ``--out`` folders of ``mgst-eval``, by path or URL.
         split: Only videos of this split; None for all.
 
     Returns:
@@ -221,12 +266,14 @@ def load_predictions(folders: Sequence[Path], split: str | None) -> list[Scored]
     Raises:
         UsageError: if a folder has no scores, or they cannot be read.
     """
-    found = list(dict.fromkeys(path.resolve() for folder in folders for path in _saved(folder)))
-    loaded = [Predictions.load(path).select(split=split) for path in found]
-    for path, one in zip(found, loaded, strict=True):
-        if not len(one):
-            there = ", ".join(sorted({video.split or "no split" for video in Predictions.load(path).videos}))
-            raise UsageError(f"no scores of the split {split!r}", where=path, hint=f"its splits: {there}")
+    with ExitStack() as stack:
+        folders = [stack.enter_context(local_copy(place, wanted=is_scores)) for place in places]
+        found = list(dict.fromkeys(path.resolve() for folder in folders for path in _saved(folder)))
+        loaded = [Predictions.load(path).select(split=split) for path in found]
+        for path, one in zip(found, loaded, strict=True):
+            if not len(one):
+                there = ", ".join(sorted({video.split or "no split" for video in Predictions.load(path).videos}))
+                raise UsageError(f"no scores of the split {split!r}", where=path, hint=f"its splits: {there}")
     names = unique_names([one.model for one in loaded], found)
     return [Scored(replace(one, model=name)) for one, name in zip(loaded, names, strict=True)]
 
@@ -237,20 +284,21 @@ def measure(
     measuring: Measuring,
     out: Path,
     *,
-    as_json: bool,
     report: bool,
-    videos: Sequence[Path],
-) -> None:
-    """Computes the metrics of every detector, writes the results and prints them.
+    videos: Sequence[str | Path],
+) -> tuple[Results, list[Path]]:
+    """Computes the metrics of every detector, and writes the results.
 
     Args:
         scored: Scores of every detector.
         protocols: Protocols to measure by; if empty, they are made from the data sets and methods of the videos.
         measuring: Options of the metrics.
         out: Folder for the results; must exist.
-        as_json: Whether to print one JSON object instead of tables.
         report: Whether to write a page.
-        videos: Folders of the data sets, for links of the page to the videos.
+        videos: Folders of the data sets, by path or URL, for links of the page to the videos.
+
+    Returns:
+        The results and the files that were written.
 
     Raises:
         UsageError: if the scores have no group of a protocol.
@@ -279,7 +327,7 @@ def measure(
         seed=measuring.seed,
         reliable=measure_reliability(clean, resamples=measuring.resamples, seed=measuring.seed),
     )
-    show_results(results, write_results(results, out, report=report, videos=videos), as_json=as_json)
+    return results, write_results(results, out, report=report, videos=videos)
 
 
 def _robustness(scored: Scored, protocol: Protocol, measuring: Measuring) -> Robustness:

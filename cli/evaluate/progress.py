@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from mgst_data.shards.outputs import OutputFolder
 from mgst_model.evaluate.cache import ScoreWatcher
 
 from ..common.progress import Display, display
@@ -36,10 +37,15 @@ class CourseWatcher(ScoreWatcher):
     Args:
         shown: Display on stderr.
         scores: Progress that the display shows.
+        out: Folder of the scores.
     """
 
-    def __init__(self, shown: Display, scores: Scores) -> None:
-        self._shown, self._scores = shown, scores
+    def __init__(self, shown: Display, scores: Scores, out: OutputFolder) -> None:
+        self._shown, self._scores, self._out = shown, scores, out
+
+    def saved(self) -> None:
+        """Uploads the scores of a set, if the folder is behind a URL."""
+        self._out.upload()
 
     def begin(self, todo: int, there: int) -> None:
         """Prints how many sets of scores are reused."""
@@ -67,8 +73,13 @@ class CourseWatcher(ScoreWatcher):
 
 
 @contextmanager
-def score_watcher(*, interval: float = SECONDS_BETWEEN_LINES) -> Iterator[ScoreWatcher]:
-    """Returns a watcher that shows the progress of scoring on stderr."""
+def score_watcher(out: OutputFolder, *, interval: float = SECONDS_BETWEEN_LINES) -> Iterator[ScoreWatcher]:
+    """Returns a watcher that shows the progress of scoring on stderr.
+
+    Args:
+        out: Folder of the scores.
+        interval: Seconds between two lines if stderr is not a terminal.
+    """
     scores = Scores()
     with display(scores, interval=interval) as shown:
-        yield CourseWatcher(shown, scores)
+        yield CourseWatcher(shown, scores, out)

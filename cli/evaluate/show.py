@@ -30,14 +30,14 @@ from ..common.show import line, table
 _ROBUSTNESS = "AUC by kind and severity of perturbation"
 
 
-def write_results(results: Results, out: Path, *, report: bool = True, videos: Sequence[Path] = ()) -> list[Path]:
+def write_results(results: Results, out: Path, *, report: bool = True, videos: Sequence[str | Path] = ()) -> list[Path]:
     """Writes tables, plots and the page, and returns the paths of the files.
 
     Args:
         results: The results.
         out: Output folder; must exist.
         report: Whether to write the page.
-        videos: Folders of the data sets, for links of the page to the videos.
+        videos: Folders of the data sets, by path or URL, for links of the page to the videos.
 
     Raises:
         OutputError: if a file cannot be written.
@@ -70,12 +70,12 @@ def write_results(results: Results, out: Path, *, report: bool = True, videos: S
     return files
 
 
-def show_results(results: Results, files: Sequence[Path], *, as_json: bool) -> None:
+def show_results(results: Results, files: Sequence[str], *, as_json: bool) -> None:
     """Prints tables and names of files, or one JSON object.
 
     Args:
         results: The results.
-        files: Files that were written.
+        files: Paths or URLs of the files that were written.
         as_json: Whether to print one JSON object.
     """
     for protocol in results.protocols:
@@ -186,7 +186,7 @@ def _roc(results: Results) -> bytes:
     return roc_png(curves, title=title, resamples=resamples, seed=results.seed)
 
 
-def _json(results: Results, files: Sequence[Path]) -> dict[str, Any]:
+def _json(results: Results, files: Sequence[str]) -> dict[str, Any]:
     made: dict[str, Any] = {
         "level": results.level,
         "threshold": results.threshold,

@@ -9,7 +9,7 @@ import click
 from mgst_data.processes import heavy_imports
 
 from ..common.errors import LoneCommand, debug_option, run_script
-from ..common.options import WEIGHTS, json_option, option, options
+from ..common.options import LOCATION, json_option, option, options
 
 EPILOG = """\b
 Examples:
@@ -29,7 +29,7 @@ TARGETS = ("onnx", "torch-export", "openvino")
 
 
 @click.command("mgst-export", cls=LoneCommand, epilog=EPILOG)
-@click.argument("weights", required=False, type=WEIGHTS, metavar="[WEIGHTS]")
+@click.argument("weights", required=False, type=LOCATION, metavar="[WEIGHTS]")
 @options(
     "Output",
     option(
@@ -40,9 +40,9 @@ TARGETS = ("onnx", "torch-export", "openvino")
     ),
     option(
         "--out",
-        type=click.Path(path_type=Path),
+        type=LOCATION,
         metavar="FILE",
-        help="File to write. [default: next to the weights, or mgst.SUFFIX]",
+        help="Path or URL of the file to write. [default: next to the weights, or mgst.SUFFIX]",
     ),
     option(
         "--frames",
@@ -63,7 +63,7 @@ TARGETS = ("onnx", "torch-export", "openvino")
     option(
         "--crops",
         metavar="SHARDS",
-        help="Folder of shards with the crops to compare on, and to calibrate --int8. [default: rendered faces]",
+        help="Folder or URL of shards with the crops to compare on, and to calibrate --int8. [default: rendered faces]",
     ),
     option(
         "--segments",
@@ -78,7 +78,7 @@ TARGETS = ("onnx", "torch-export", "openvino")
 def export(
     weights: str | Path | None,
     to: str,
-    out: Path | None,
+    out: str | Path | None,
     frames: int | None,
     int8: bool,
     crops: str | None,
@@ -87,19 +87,20 @@ def export(
 ) -> None:
     """Writes a network to a file that other runtimes read.
 
-    WEIGHTS are a file, a checkpoint folder, or a repository (hf://user/name); without them, the weights that come with
-    mgst. The input is frames (batch, frames, 3, size, size), RGB in [0, 1]; the outputs are score, frame_scores, and,
-    if the network has them, patch_scores and embeddings. The number of segments is dynamic, and the number of frames
-    too, unless --frames fixes it.
+    WEIGHTS are a file or a checkpoint folder, by path or URL, or a repository (hf://user/name); without them, the
+    weights that come with mgst. The input is frames (batch, frames, 3, size, size), RGB in [0, 1]; the outputs are
+    score, frame_scores, and, if the network has them, patch_scores and embeddings. The number of segments is dynamic,
+    and the number of frames too, unless --frames fixes it.
     \f
 
     Args:
-        weights: File or folder of the weights, or ``hf://user/name``; None for those that come with mgst.
+        weights: File or folder of the weights, by path or URL, or ``hf://user/name``; None for those that come with
+            mgst.
         to: Format.
-        out: File to write; None for one next to the weights.
+        out: Path or URL of the file to write; None for one next to the weights.
         frames: Fixed number of frames; None for any number.
         int8: Whether to write 8-bit integers.
-        crops: Folder of shards; None for rendered faces.
+        crops: Folder or URL of shards; None for rendered faces.
         segments: Number of segments of crops; None for the default.
         as_json: Whether to print one JSON object.
     """  # noqa: D301 - click shows only the text above the form feed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from mgst_data.core import UsageError
 from mgst_data.core.errors import printable
+from mgst_data.shards.outputs import output_file
 from mgst_model.evaluate.crops import InputSpec
 from mgst_model.export.crops import portraits, shard_crops
 from mgst_model.export.formats import LIMIT, SUFFIXES, Exported, export_network
@@ -19,6 +21,7 @@ from mgst_model.export.quantise import ScoreChange, quantise
 from mgst_model.networks.checkpoint import PACKAGED, LoadedNetwork, load_network
 from mgst_model.networks.folding import fold_batch_norms
 from mgst_model.networks.hub import HubName, is_hub_name
+from mgst_model.networks.remote_weights import is_weights_url
 
 from ..common.progress import Work, display
 from ..common.show import count, line, show_table, size, table
@@ -30,7 +33,7 @@ _RENDERED, _REAL, _CALIBRATED = 4, 16, 64
 def export_weights(
     weights: str | Path | None,
     to: str,
-    out: Path | None,
+    out: str | Path | None,
     *,
     frames: int | None,
     int8: bool,
@@ -41,12 +44,13 @@ def export_weights(
     """Writes the file and prints the largest differences.
 
     Args:
-        weights: File or folder of the weights, or ``hf://user/name``; None for those that come with mgst.
+        weights: File or folder of the weights, by path or URL, or ``hf://user/name``; None for those that come with
+            mgst.
         to: Format.
-        out: File to write; None for one next to the weights.
+        out: Path or URL of the file to write; None for one next to the weights.
         frames: Fixed number of frames; None for any number.
         int8: Whether to write 8-bit integers.
-        crops: Folder of shards; None for rendered faces.
+        crops: Folder or URL of shards; None for rendered faces.
         segments: Number of segments of crops; None for the default.
         as_json: Whether to print one JSON object.
 
@@ -64,26 +68,29 @@ def export_weights(
     if frames is not None and frames < loaded.shortest:
         raise UsageError(f"this network needs at least {loaded.shortest} frames, got --frames {frames}")
     fold_batch_norms(loaded.network)
-    path = out or _beside(weights, loaded, to, int8=int8)
-    if out is not None and out.suffix.lower() != SUFFIXES[to]:
+    if out is not None and not str(out).lower().endswith(SUFFIXES[to]):
         what = f"a file of --to {to} must end in {SUFFIXES[to]}"
-        raise UsageError(what, where=out, hint=f"use --out {out.with_suffix(SUFFIXES[to])}")
+        raise UsageError(what, where=out, hint=f"use --out {str(out).removesuffix(Path(out).suffix)}{SUFFIXES[to]}")
+    wanted = out or _beside(weights, loaded, to, int8=int8)
     work = Work("reading crops")
-    with display(work, interval=None):
+    with display(work, interval=None), output_file(wanted) as folder:
+        path = folder.path / Path(wanted).name
         some = _crops(loaded, frames, crops, segments, int8=int8)
         work.tell(f"exporting to {to}")
         if not int8:
             done, change = export_network(loaded, path, to, some, frames=frames), None
         else:
-            with TemporaryDirectory() as folder:
-                full = export_network(loaded, Path(folder) / "full.onnx", to, some[:_REAL], frames=frames)
+            with TemporaryDirectory() as temporary:
+                full = export_network(loaded, Path(temporary) / "full.onnx", to, some[:_REAL], frames=frames)
                 work.tell("converting to 8-bit integers")
                 change = quantise(full.path, path, some)
             done = full
+        made = [path, path.with_suffix(".bin")] if done.format == "openvino" else [path]
+        files = {folder.name(file): file.stat().st_size for file in made}
     if as_json:
-        line(json.dumps(_json(done, path, change), indent=1))
+        line(json.dumps(_json(done, files, change), indent=1))
     else:
-        _show(done, path, change, crops, side=loaded.size)
+        _show(done, files, change, crops, side=loaded.size)
 
 
 def _beside(weights: str | Path | None, loaded: LoadedNetwork, to: str, *, int8: bool) -> Path:
@@ -91,6 +98,8 @@ def _beside(weights: str | Path | None, loaded: LoadedNetwork, to: str, *, int8:
     ending = f"{'-int8' if int8 else ''}{SUFFIXES[to]}"
     if weights is None or loaded.weights is None:
         return Path(f"mgst{ending}")
+    if is_weights_url(weights):
+        return Path(loaded.weights.stem + ending)
     if is_hub_name(weights):
         return Path(HubName.of(weights).repo.partition("/")[2] + ending)
     return loaded.weights.with_name(loaded.weights.stem + ending)
@@ -106,7 +115,9 @@ def _crops(
     return shard_crops(crops, spec, count=segments or (_CALIBRATED if int8 else _REAL), frames=length)
 
 
-def _show(done: Exported, path: Path, change: ScoreChange | None, crops: str | None, *, side: int) -> None:
+def _show(
+    done: Exported, files: Mapping[str, int], change: ScoreChange | None, crops: str | None, *, side: int
+) -> None:
     made = table("output", "largest difference")
     for name, difference in done.differences.items():
         made.add_row(name, f"{difference:.1e}")
@@ -118,19 +129,18 @@ def _show(done: Exported, path: Path, change: ScoreChange | None, crops: str | N
             f"8-bit integers change the score of a segment by {change.mean:.4f} on average and by {change.largest:.4f} "
             f"at most; {change.verdicts:,} of {count(change.segments, 'segment')} change their verdict"
         )
-    weights = path.with_suffix(".bin")
-    files = [path, weights] if done.format == "openvino" else [path]
     frames = f"{done.frames} frames" if done.frames else "any number of frames"
     line(f"input: frames (batch, {frames}, 3, {side}, {side}); outputs: {', '.join(done.outputs)}")
-    for file in files:
-        line(f"{printable(file)}  {size(file.stat().st_size)}")
+    for file, bytes_ in files.items():
+        line(f"{printable(file)}  {size(bytes_)}")
 
 
-def _json(done: Exported, path: Path, change: ScoreChange | None) -> dict[str, Any]:
+def _json(done: Exported, files: Mapping[str, int], change: ScoreChange | None) -> dict[str, Any]:
+    file, bytes_ = next(iter(files.items()))
     found: dict[str, Any] = {
-        "file": printable(path),
+        "file": printable(file),
         "format": done.format,
-        "bytes": path.stat().st_size,
+        "bytes": bytes_,
         "frames": done.frames,
         "outputs": list(done.outputs),
         "segments": done.segments,

@@ -14,13 +14,13 @@ import torch
 from mgst_data.core import MgstError, NoFaceError, OutputError, VideoError
 from mgst_data.core.devices import choose_device
 from mgst_data.core.errors import printable
+from mgst_data.shards.outputs import OutputFolder, output_folder
 from mgst_model.evaluate.crops import InputSpec
-from mgst_model.networks.checkpoint import PACKAGED, NetworkCard, read_card, weights_file
-from mgst_model.networks.hub import is_hub_name
+from mgst_model.networks.checkpoint import PACKAGED, NetworkCard, read_card
 from mgst_model.predict.detector import Detector, load_detector
 from mgst_model.predict.prediction import SCORES
 from mgst_model.predict.process import RunProcess
-from mgst_model.predict.runtime import Precision, Runtime, load_exported, runtime_of
+from mgst_model.predict.runtime import Precision, Runtime, load_exported, local_weights, runtime_of
 
 from ..common.inputs import Input, find_inputs
 from ..common.progress import Work, display
@@ -42,7 +42,7 @@ def predict_all(
     precision: Precision,
     batch: int | None,
     stride: int | None,
-    out: Path | None,
+    out: str | Path | None,
     wanted: Wanted | None,
     explain: bool,
     video: bool,
@@ -54,14 +54,15 @@ def predict_all(
 
     Args:
         videos: Paths, URLs, folders, lists and patterns.
-        weights: File or folder of the weights, or ``hf://user/name``; None for those that come with mgst.
+        weights: File or folder of the weights, by path or URL, or ``hf://user/name``; None for those that come with
+            mgst.
         extraction: Process that finds faces if the network runs on a CPU; None to find them in a thread.
         runtime: "torch" or "onnx"; None for the one that suits the weights.
         device: "cpu", "cuda", or "auto" for CUDA if it is available.
         precision: "fp32", "bf16", or "auto" for the faster one on the device.
         batch: Windows per call of the network; None for the default of the device.
         stride: Frames from the start of one window to the next; None for the length of a window.
-        out: Output folder; None for a folder next to each video.
+        out: Path or URL of the output folder; None for a folder next to each video.
         wanted: A score above which a video is called fake, or a false-positive rate; None for the default of the
             network.
         explain: Whether to compute maps of the face.
@@ -80,24 +81,27 @@ def predict_all(
     """
     name = "mgst" if weights is None else printable(weights)
     weights = weights or PACKAGED
-    if is_hub_name(weights):
-        weights = weights_file(weights)  # downloaded once
     runtime = runtime_of(weights, runtime)
+    weights = local_weights(weights)  # downloaded once
     card = read_card(weights) if runtime == "torch" else _exported(weights, device, precision)
     inputs = [fitting(item, card) for item in find_inputs(videos, results=SCORES)]
-    folders = folders_of(inputs, out, video=video)
     thresholds = [threshold_of(card, item, wanted) for item in inputs]
-    written = {"video": video, "report": report, "assets": shared_assets(inputs, out)}
     if card.caution:
         line(f"note: {card.caution}", err=True)
     results: list[dict[str, Any]] = []
     try:
-        device = choose_device(device) if runtime == "torch" else "cpu"
-        faces = _start(extraction, card, [item.path for item in inputs if item.problem is None], device)
-        options: dict[str, Any] = {"stride": stride, "batch": batch, "faces": faces, "explain": explain}
-        with reserved_core(device):
-            detector = load_detector(weights, device=device, precision=precision, runtime=runtime, **options)
-        code = _each(detector, inputs, folders, thresholds, results, written, tables=not as_json, debug=debug)
+        with output_folder(out or "", wanted=lambda _: False, mark=SCORES) as place:
+            base = None if out is None else place.path
+            jobs = list(zip(inputs, folders_of(inputs, base, video=video), thresholds, strict=True))
+            # The page of a video is for another machine if it is uploaded: it does not play the original from here.
+            written = {"video": video, "report": report, "linked": not place.remote}
+            device = choose_device(device) if runtime == "torch" else "cpu"
+            faces = _start(extraction, card, [item.path for item in inputs if item.problem is None], device)
+            options: dict[str, Any] = {"stride": stride, "batch": batch, "faces": faces, "explain": explain}
+            with reserved_core(device):
+                detector = load_detector(weights, device=device, precision=precision, runtime=runtime, **options)
+            assets = shared_assets(inputs, base)
+            code = _each(detector, jobs, place, assets, results, written, tables=not as_json, debug=debug)
     except KeyboardInterrupt:
         done = f"{len(results):,} of {count(len(inputs), 'input')} done"
         line(f"{done}; their files are complete", err=True)
@@ -132,9 +136,9 @@ def _exported(weights: str | Path, device: str, precision: Precision) -> Network
 
 def _each(
     detector: Detector,
-    inputs: Sequence[Input],
-    folders: Sequence[Path],
-    thresholds: Sequence[float],
+    jobs: Sequence[tuple[Input, Path, float]],
+    place: OutputFolder,
+    assets: Path | None,
     results: list[dict[str, Any]],
     written: Mapping[str, Any],
     *,
@@ -143,7 +147,8 @@ def _each(
 ) -> int:
     """Scores each input and appends its result to ``results``. Returns the exit code.
 
-    ``written`` has the options of :meth:`VideoPrediction.save` that all inputs share.
+    A job is an input, the folder of its results, and its threshold. ``written`` has the options of
+    :meth:`VideoPrediction.save` that all inputs share.
 
     Raises:
         NoFaceError: if ``debug`` is set and a video has no face.
@@ -151,13 +156,12 @@ def _each(
         OutputError: if a folder cannot be written.
     """
     code = 0
-    for number, (item, folder, threshold) in enumerate(zip(inputs, folders, thresholds, strict=True)):
-        place = f"{number + 1:,}/{len(inputs):,} " if len(inputs) > 1 else ""
-        name = place + printable(Path(item.path).name)
+    for number, (item, folder, threshold) in enumerate(jobs):
+        name = (f"{number + 1:,}/{len(jobs):,} " if len(jobs) > 1 else "") + printable(Path(item.path).name)
         work = Work(f"{name}: searching for a face", unit="frames")
         try:
             with display(work, interval=None):
-                found, files = score_one(detector, item, folder, threshold, work, name=name, **written)
+                found, made = score_one(detector, item, folder, threshold, work, name=name, assets=assets, **written)
         except (NoFaceError, VideoError, OutputError) as error:
             if debug or (isinstance(error, OutputError) and error.reason != "locked"):
                 raise
@@ -165,6 +169,9 @@ def _each(
             results.append({"video": printable(item.path), "error": str(error), "reason": error.reason})
             code = FAILED if FAILED in (code, failure := _code(error)) else failure
             continue
+        place.upload(*(() if folder == place.path else filter(None, (folder, assets))))
+        place.drop(folder)
+        files = list(map(place.name, made))
         results.append(summary(found, threshold, files))
         for note in found.notes:
             line(f"note: {printable(note)}", err=True)

@@ -12,7 +12,7 @@ from mgst_data.processes import heavy_imports
 from mgst_model.predict.process import RunProcess
 
 from ..common.errors import LoneCommand, debug_option, interrupted_at_once, run_script
-from ..common.options import device_option, json_option, option, options, weights_option
+from ..common.options import LOCATION, device_option, json_option, option, options, weights_option
 from .threshold import Wanted, read_threshold
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ Examples:
   mgst-predict talk.mp4 --weights best.safetensors --stride 4 --json
   mgst-predict talk.mp4 --weights hf://user/name@v1.0
   mgst-predict talk.mp4 --runtime onnx
+  mgst-predict s3://bucket/clips --out s3://bucket/scores
   mgst-predict talk.mp4 --threshold 5% --explain
 
 The score of a video is the score of its main face: the mean over all windows.
@@ -80,9 +81,9 @@ Exit codes: 0 complete, 1 an input cannot be read, 2 wrong option or input,
     "Output",
     option(
         "--out",
-        type=click.Path(path_type=Path),
+        type=LOCATION,
         metavar="FOLDER",
-        help="Folder for the results. [default: VIDEO-scores, next to the video]",
+        help="Folder or URL for the results. [default: VIDEO-scores, next to the video]",
     ),
     option(
         "--threshold",
@@ -115,7 +116,7 @@ def predict(
     precision: str,
     batch: int | None,
     stride: int | None,
-    out: Path | None,
+    out: str | Path | None,
     threshold: Wanted | None,
     explain: bool,
     no_video: bool,
@@ -124,23 +125,24 @@ def predict(
 ) -> None:
     """Scores the faces in videos: higher means more likely fake.
 
-    VIDEO is a file or a URL; a folder of videos, or of the frames of one video; a list (.txt file with one path per
-    line); a pattern such as 'clips/*.mp4'; or a picture, if the network scores single frames. Every face is tracked
-    and scored over time. The results are a page that plays the video with its scores (report.html), all scores
-    (scores.json), a plot over time (timeline.png), and a copy of the video with face boxes, patch heat maps and score
-    curves.
+    VIDEO is a file; a folder of videos, or of the frames of one video; a list (.txt file with one path per line); a
+    pattern such as 'clips/*.mp4'; or a picture, if the network scores single frames. A video, a folder of videos, a
+    list and a picture may also be URLs. Every face is tracked and scored over time. The results are a page that plays
+    the video with its scores (report.html), all scores (scores.json), a plot over time (timeline.png), and a copy of
+    the video with face boxes, patch heat maps and score curves.
     \f
 
     Args:
         ctx: Context of click; holds ``--debug``.
         videos: Paths, URLs, folders, lists and patterns.
-        weights: File or folder of the weights, or ``hf://user/name``; None for those that come with mgst.
+        weights: File or folder of the weights, by path or URL, or ``hf://user/name``; None for those that come with
+            mgst.
         runtime: "torch" or "onnx"; None for the one that suits the weights.
         device: "auto", "cpu" or "cuda".
         precision: "auto", "fp32" or "bf16".
         batch: Windows per batch; None for the default of the device.
         stride: Frames from the start of one window to the next; None for the length of a window.
-        out: Output folder; None for a folder next to each video.
+        out: Path or URL of the output folder; None for a folder next to each video.
         threshold: A score, or a false-positive rate; None for the threshold of the network.
         explain: Whether to compute maps of the face.
         no_video: Whether to write no video.

@@ -71,13 +71,13 @@ def shared_assets(inputs: Sequence[Input], out: Path | None) -> Path | None:
     return (out or beside(str(inputs[0].root), "scores")) / ASSETS
 
 
-def summary(found: VideoPrediction, threshold: float, files: list[Path]) -> dict[str, Any]:
+def summary(found: VideoPrediction, threshold: float, files: Sequence[str]) -> dict[str, Any]:
     """Returns the object that ``--json`` prints for a video.
 
     Args:
         found: Scores of the video.
         threshold: A score above it is called fake.
-        files: Files that were written.
+        files: Paths or URLs of the files that were written.
     """
     return {
         "video": printable(found.video),
@@ -100,13 +100,13 @@ def summary(found: VideoPrediction, threshold: float, files: list[Path]) -> dict
     }
 
 
-def print_tracks(found: VideoPrediction, threshold: float, files: list[Path]) -> None:
+def print_tracks(found: VideoPrediction, threshold: float, files: Sequence[str]) -> None:
     """Prints a table of the tracked faces, and the paths of the files.
 
     Args:
         found: Scores of the video.
         threshold: A score above it is called fake.
-        files: Files that were written.
+        files: Paths or URLs of the files that were written.
     """
     made = table("face", "time", "frames", "score", "verdict")
     for number, track in enumerate(found.tracks):

@@ -10,7 +10,7 @@ import click
 
 from ..common.cache import cache_options, open_cache
 from ..common.errors import INTERRUPTED, LoneCommand, debug_option, run_script
-from ..common.options import PAPERS, device_option, json_option, option, options
+from ..common.options import LOCAL, LOCATION, PAPERS, device_option, json_option, option, options
 
 EPILOG = """\b
 Examples:
@@ -47,7 +47,7 @@ PRESETS = ("base", "small", "small_frames", "small_patches", "small_joined", "cl
     option(
         "--config",
         "config_file",
-        type=click.Path(path_type=Path),
+        type=LOCAL,
         metavar="FILE",
         help="TOML file with network and training options, instead of a preset.",
     ),
@@ -76,9 +76,9 @@ PRESETS = ("base", "small", "small_frames", "small_patches", "small_joined", "cl
     "Run",
     option(
         "--out",
-        type=click.Path(path_type=Path),
+        type=LOCATION,
         metavar="FOLDER",
-        help="Folder for weights and logs. [default: runs/PRESET]",
+        help="Folder or URL for weights and logs. [default: runs/PRESET]",
     ),
     device_option(" to train on"),
     option(
@@ -102,7 +102,7 @@ def train(
     config_file: Path | None,
     overrides: tuple[str, ...],
     backbone_weights: str | None,
-    out: Path | None,
+    out: str | Path | None,
     device: str,
     devices: int,
     cache: Path | None,
@@ -110,7 +110,7 @@ def train(
     as_json: bool,
     **flags: Any,
 ) -> None:
-    """Trains a network on SHARDS, one or more folders written by mgst-data extract.
+    """Trains a network on SHARDS, one or more folders, by path or URL, written by mgst-data extract.
 
     Of several folders, each is drawn equally often, or as often as its weight says. Then every person of a folder is
     drawn equally often. Pictures train the spatial stream.
@@ -121,12 +121,12 @@ def train(
 
     Args:
         ctx: Context of click; holds ``--debug``.
-        shards: Folders of shards; () if the file has a table of them.
+        shards: Folders of shards, by path or URL; () if the file has a table of them.
         preset: Name of a preset; None for the default of this machine.
         config_file: TOML file instead of a preset.
         overrides: Texts ``"table.name=value"`` of ``--set``.
         backbone_weights: Initial weights of the backbone: a file, "package", "hub" or "random".
-        out: Folder for weights and logs; None for ``runs/PRESET``.
+        out: Path or URL of the folder for weights and logs; None for ``runs/PRESET``.
         device: "auto", "cpu" or "cuda".
         devices: Processes on this machine.
         cache: Folder for copies of shards that are behind URLs; None for no copies.
@@ -149,6 +149,7 @@ def train(
 
     from ..common.tables import preset_file
     from .build import build_experiment, build_sources, preset_for
+    from .folder import training_folder
     from .progress import quieten_libraries, show_trained, train_watcher
 
     if not ctx.meta.get("debug"):
@@ -166,15 +167,19 @@ def train(
     if first:
         settings = f"configuration {config_file}" if config_file else f"preset {chosen}{reason}"
         click.echo(f"{printable(settings)}; output folder: {printable(out)}", err=True)
-    try:
-        with train_watcher(quiet=not first) as watcher:
-            best = run(experiment, sources, out, fabric=fabric, watcher=watcher, cache=copies)
-    except Stopped:
+    with training_folder(out, fabric) as folder:
+        try:
+            with train_watcher(folder, quiet=not first) as watcher:
+                best = run(experiment, sources, folder.path, fabric=fabric, watcher=watcher, cache=copies)
+        except Stopped:
+            if first:
+                folder.upload()
+                click.echo(f"stopped: {printable(out)}; run the same command again to continue", err=True)
+            ctx.exit(INTERRUPTED)
         if first:
-            click.echo(f"stopped: {printable(out)}; run the same command again to continue", err=True)
-        ctx.exit(INTERRUPTED)
+            page = write_report(folder.path, location=folder.location)
     if first:
-        show_trained(out, best, write_report(out), as_json=as_json)
+        show_trained(folder, best, page, as_json=as_json)
 
 
 def main() -> None:

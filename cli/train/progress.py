@@ -13,8 +13,10 @@ from pathlib import Path
 
 import click
 
+from mgst_data.core import OutputError
 from mgst_data.core.errors import printable
 from mgst_data.shards.contributions import Contribution
+from mgst_data.shards.outputs import OutputFolder
 from mgst_model.train import StepReport, TrainWatcher, Validation
 
 from ..common.errors import answer_at_once
@@ -34,10 +36,13 @@ def quieten_libraries() -> None:
 
 
 @contextmanager
-def train_watcher(*, quiet: bool = False, interval: float = SECONDS_BETWEEN_LINES) -> Iterator[TrainWatcher]:
-    """Returns a watcher that shows the progress of a training on stderr.
+def train_watcher(
+    out: OutputFolder | None = None, *, quiet: bool = False, interval: float = SECONDS_BETWEEN_LINES
+) -> Iterator[TrainWatcher]:
+    """Returns a watcher that shows the progress of a training on stderr, and uploads every saved state.
 
     Args:
+        out: Folder of the training; None for one that is not uploaded.
         quiet: Show nothing; set in all processes but one.
         interval: Seconds between two lines if stderr is not a terminal.
     """
@@ -46,7 +51,7 @@ def train_watcher(*, quiet: bool = False, interval: float = SECONDS_BETWEEN_LINE
         return
     course = Course()
     with display(course, interval=interval) as shown:
-        yield CourseWatcher(shown, course)
+        yield CourseWatcher(shown, course, out)
 
 
 class Course:
@@ -135,10 +140,11 @@ class CourseWatcher(TrainWatcher):
     Args:
         shown: Display on stderr.
         course: Progress that the display shows.
+        out: Folder of the training; None for one that is not uploaded.
     """
 
-    def __init__(self, shown: Display, course: Course) -> None:
-        self._shown, self._course = shown, course
+    def __init__(self, shown: Display, course: Course, out: OutputFolder | None = None) -> None:
+        self._shown, self._course, self._out = shown, course, out
 
     def begin(self, *, steps: int, done: int, epochs: int, parameters: int) -> None:
         """Prints what will be done, and starts the clock."""
@@ -157,6 +163,20 @@ class CourseWatcher(TrainWatcher):
             self._shown.say(validation_line(report))
         else:
             self._shown.tick()
+
+    def saved(self) -> None:
+        """Uploads the state, the weights and the tables. If the store does not answer, the next save tries again.
+
+        Raises:
+            OutputError: if another training has taken over the folder.
+        """
+        try:
+            if self._out is not None:
+                self._out.upload()
+        except OutputError as error:
+            if error.reason == "locked":
+                raise
+            self._shown.say(f"warning: not uploaded, the next save tries again: {error}")
 
     def stopping(self) -> None:
         """Confirms the request to stop. A live display shows it within a quarter of a second."""
@@ -212,18 +232,18 @@ def validation_line(report: Validation) -> str:
     return f"epoch {report.epoch + 1}: validation AUC {report.auc:.4f}{by_source}, loss {report.loss:.4f}{best}"
 
 
-def show_trained(out: Path, best: Validation, report: Path, *, as_json: bool) -> None:
+def show_trained(out: OutputFolder, best: Validation, page: Path, *, as_json: bool) -> None:
     """Prints the best validation, the file of its weights, and the page.
 
     Args:
         out: Folder of the training.
         best: Best validation.
-        report: Page with the curves.
+        page: Page with the curves.
         as_json: Whether to print one JSON object.
     """
-    weights = out / "best.safetensors"
+    weights, report = out.name(out.path / "best.safetensors"), out.name(page)
     if as_json:
-        click.echo(json.dumps({"weights": str(weights), "report": str(report), **asdict(best)}, indent=1))
+        click.echo(json.dumps({"weights": weights, "report": report, **asdict(best)}, indent=1))
         return
     click.echo(f"best validation AUC {best.auc:.4f}: {weights}")
     click.echo(f"curves, options and files: {report}")

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
+
+# A user with a password in a URL, and the values of options that give access.
+_SECRET = re.compile(
+    r"(://)[^/@:\s]+:[^/@\s]+(@)"
+    r"|([?&][^=&#\s]*(?:signature|sig|token|secret|password|credential|key)[^=&#\s]*=)[^&#\s]+",
+    re.IGNORECASE,
+)
 
 
 class MgstError(Exception):
@@ -89,8 +97,13 @@ class MgstWarning(UserWarning):
 
 
 def printable(value: object) -> str:
-    """Returns any path or text as valid UTF-8 on one line. Bytes that are not text appear in hexadecimal."""
+    """Returns any path or text as valid UTF-8 on one line. Bytes that are not text appear in hexadecimal.
+
+    Passwords, keys and signatures in URLs are replaced by ``***``.
+    """
     text = str(value)
+    if "://" in text:
+        text = _SECRET.sub(lambda found: (found[1] or found[3]) + "***" + (found[2] or ""), text)
     return text if text.isprintable() else "".join(c if c.isprintable() else _escape(c) for c in text)
 
 

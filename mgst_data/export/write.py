@@ -13,7 +13,6 @@ from typing import Any
 from mgst_data import __version__
 from mgst_data.core import ConfigMismatchError, ShardError, UsageError
 from mgst_data.core.errors import check_name
-from mgst_data.core.locations import is_url
 from mgst_data.core.optional import need
 from mgst_data.export import coco, fiftyone, folders, huggingface
 from mgst_data.export.card import CARD, write_card
@@ -107,9 +106,6 @@ def export_tracks(
         need(FORMATS[to].package, EXTRA)
     if every < 1 or (frames is not None and frames < 1):
         raise UsageError(f"every and frames must be at least 1, got {every} and {frames}")
-    if is_url(str(out)):
-        hint = "give a local folder, and copy it to the URL afterwards"
-        raise UsageError("an export is written to a local folder only", where=out, hint=hint)
     reader = ShardReader.open(places, split=split, label=label, methods=methods)
     if not len(reader):
         raise UsageError("no track matches", where=reader.location, hint="omit --split, --label or --method")

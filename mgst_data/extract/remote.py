@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from dataclasses import replace
@@ -17,6 +16,7 @@ from mgst_data.core.locations import is_picture, is_url, join
 from mgst_data.datasets import Note, Scan, scan_dataset
 from mgst_data.datasets.manifest import SUFFIXES as MANIFESTS
 from mgst_data.datasets.tree import METADATA_SUFFIXES, VIDEO_SUFFIXES
+from mgst_data.shards.remote_files import copy_names, list_files
 from mgst_data.shards.storage import at_url, output_errors
 
 _TEXTS = (*METADATA_SUFFIXES, *MANIFESTS)
@@ -72,42 +72,11 @@ def _copy_names(url: str, root: Path) -> list[Note]:
         LayoutError: if the folder is missing or empty, or cannot be read.
     """
     fault = partial(LayoutError, reason="missing_source")
-
-    def listed(files: Any, path: str) -> dict[str, str]:
-        files.invalidate_cache(path)
-        found = files.find(path)
-        start = len(path.rstrip("/")) + 1
-        return {one[start:]: one for one in map(str, found)}
-
-    try:
-        names = at_url(url, listed, fault=fault)
-    except FileNotFoundError:
-        names = {}
+    names = list_files(url, fault=fault)
     if not names:
         raise LayoutError("no such file or folder", where=url, hint="check the URL", reason="missing_source")
-    notes: list[Note] = []
-    texts: dict[str, str] = {}
-    made: set[str] = set()
-    for name, there in names.items():
-        parts = name.split("/")
-        if not name or name.startswith("/") or ".." in parts:
-            notes.append(Note(printable(name), "not used: a local folder cannot have this name", "unknown_name"))
-            continue
-        path = f"{root}/{name}"
-        try:
-            if (folder := path.rpartition("/")[0]) not in made:
-                Path(folder).mkdir(parents=True, exist_ok=True)
-                made.add(folder)
-            if name.lower().endswith(_TEXTS):
-                texts[there] = path
-            else:
-                os.close(os.open(path, os.O_CREAT | os.O_WRONLY))  # several times as fast as Path.touch
-        except (OSError, ValueError):  # too long, a file and a folder of the same name, or a NUL character
-            notes.append(Note(printable(name), "not used: a local folder cannot have this name", "unknown_name"))
-    if texts:
-        sources, copies = list(texts), list(texts.values())
-        at_url(url, lambda files, _: files.get(sources, copies), fault=fault)
-    return notes
+    refused = copy_names(url, names, root, wanted=lambda name: name.lower().endswith(_TEXTS), fault=fault)
+    return [Note(printable(name), "not used: a local folder cannot have this name", "unknown_name") for name in refused]
 
 
 class Copies:

@@ -20,7 +20,7 @@ from numpy import ndarray
 from mgst_data.core import FAKE
 from mgst_data.core.sampling import evenly_spaced
 from mgst_data.people.embed import run_jobs, shard_reports, shard_videos
-from mgst_data.people.store import Rows, kept_at, load_rows, save_rows
+from mgst_data.people.store import Rows, load_rows, save_rows, without_rows
 from mgst_data.shards import FaceChunk, ShardReport
 
 # Largest number of different bits of two hashes of the same frame, and the share of the compared frames that must
@@ -87,7 +87,7 @@ def near_duplicates(
     the same scene and are not listed if the data set says that they belong together (the same target identity).
 
     Args:
-        folders: Local folders of shards.
+        folders: Folders of shards, by path or fsspec URL.
         bits: Largest number of different bits of two hashes that match, of 256.
         share: Smallest share of the frames of one video that match frames of the other, (0, 1].
         workers: Number of processes; None for one per core. The result does not depend on it.
@@ -98,13 +98,14 @@ def near_duplicates(
 
     Raises:
         ImportError: if imagehash is not installed.
-        UsageError: if a folder is a URL or is not complete.
+        UsageError: if a folder is not complete.
         ShardError: if a shard is damaged.
         MgstError: if a worker process dies.
     """
-    jobs = [(str(folder), report) for folder in folders for report in shard_reports(folder)]
-    run_jobs(hash_shard, [job for job in jobs if not kept_at(*job, _KIND).exists()], workers, saw)
-    tracks = [track for folder, report in jobs for track in _tracks(folder, load_rows(folder, report, _KIND))]
+    reports = [(str(folder), shard_reports(folder)) for folder in folders]
+    run_jobs(hash_shard, [job for folder, some in reports for job in without_rows(folder, some, _KIND)], workers, saw)
+    rows = [(folder, kept) for folder, some in reports for kept in load_rows(folder, some, _KIND)]
+    tracks = [track for folder, kept in rows for track in _tracks(folder, kept)]
     found: dict[tuple[tuple[str, str], tuple[str, str]], tuple[float, bool]] = {}
     for probing, other, matched, mirrored in _matches(tracks, bits, share):
         first, second = sorted((tracks[probing], tracks[other]), key=lambda track: (track.folder, track.video))

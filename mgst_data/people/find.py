@@ -19,6 +19,7 @@ from mgst_data.people.embed import NETWORK, TrackFaces, embed_folders
 from mgst_data.shards import ShardFolder, VideoReport
 from mgst_data.shards.people import PeopleTable, PersonTrack
 from mgst_data.shards.report import latest
+from mgst_data.shards.sources import sources_of
 
 # A video of any folder: the number of the folder, and the key of the video.
 Video = tuple[int, str]
@@ -106,23 +107,20 @@ def find_people(
     A person is a neutral code that is made from the numbers of an embedding. Nobody is named.
 
     Args:
-        folders: Local folders of shards, each once.
+        folders: Folders of shards, by path or fsspec URL, each once.
         threshold: Largest mean distance between two groups of tracks that are joined to one person.
         uncertain: Decisions closer than this to the threshold are listed as uncertain.
         workers: Number of processes; None for one per core. The result does not depend on it.
         saw: Called with the number of finished shards and the number of all shards.
 
     Raises:
-        UsageError: if a folder is given twice, is a URL or is not complete, or the threshold is not positive.
+        UsageError: if a folder is given twice or is not complete, or the threshold is not positive.
         ShardError: if a shard is damaged.
         MgstError: if a worker process dies.
     """
     if threshold <= 0:
         raise UsageError(f"the threshold must be above 0, got {threshold}", hint="the default is suitable")
-    places = [Path(folder).resolve() for folder in folders]
-    if len(set(places)) < len(places):
-        twice = next(folder for folder, place in zip(folders, places, strict=True) if places.count(place) > 1)
-        raise UsageError("this folder is given twice", where=twice, hint="give each folder once")
+    sources_of(list(folders))  # raises an error for a folder that is given twice
     faces = tuple(embed_folders(folders, workers=workers, saw=saw))
     embedding = torch.cat([some.embedding for some in faces])
     known = torch.tensor([count > 0 for some in faces for count in some.frames], dtype=torch.bool)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from pathlib import Path
 
 import torch
+from jaxtyping import UInt8
+from numpy import ndarray
 
 from mgst_data.core.records import SPLITS
 from mgst_data.people.find import People, Video, video_reports
 from mgst_data.preview import contact_sheet
-from mgst_data.shards import ShardReader, encode_image
-from mgst_data.shards.storage import output_errors, write_atomic
+from mgst_data.shards import ShardReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,19 +71,17 @@ def find_leaks(people: People, splits: Mapping[Video, str]) -> list[Leak]:
 
 
 def draw_pair(
-    people: People, rows: tuple[int, int], readers: Sequence[ShardReader], path: Path, *, columns: int = 6
-) -> None:
-    """Draws two tracks below each other as a contact sheet, and writes it as PNG. The longest chunk of each is shown.
+    people: People, rows: tuple[int, int], readers: Sequence[ShardReader], *, columns: int = 6
+) -> UInt8[ndarray, "h w 3"]:
+    """Draws two tracks below each other as a contact sheet. The longest chunk of each is shown.
 
     Args:
         people: Persons of the videos.
         rows: Numbers of the two tracks.
         readers: Reader of each folder, with all of its chunks.
-        path: File to write. Its folder is created if it does not exist.
         columns: Frames per track.
 
     Raises:
-        OutputError: if the file cannot be written.
         ShardError: if a shard is damaged.
     """
     tracks = list(people.tracks())
@@ -92,6 +90,4 @@ def draw_pair(
         reader = readers[folder]
         mine = (reader.video == reader.videos.index(key)) & (reader.track == track)
         chunks.append(reader[int((reader.frames * mine).argmax())])
-    with output_errors(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, encode_image(contact_sheet(chunks, columns=columns), image_format="png"))
+    return contact_sheet(chunks, columns=columns)

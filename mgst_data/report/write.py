@@ -16,7 +16,6 @@ from numpy import ndarray
 
 from mgst_data.core import UsageError
 from mgst_data.core.errors import printable
-from mgst_data.core.locations import is_url
 from mgst_data.html import write_page
 from mgst_data.html.page import PLOTLY, TABLES, environment
 from mgst_data.people import Duplicate, near_duplicates
@@ -87,7 +86,7 @@ def write_report(
         roots: Folders or URLs of the data sets, to show the first frames of skipped videos.
         frames: Largest number of frames in a film strip, 1 to 100.
         side: Side of each frame of a film strip, pixels, 16 to 512.
-        duplicates: Whether to look for near-duplicates in local folders. Their hashes are kept there.
+        duplicates: Whether to look for near-duplicates. Their hashes are kept beside the shards.
         workers: Number of threads, and of processes that look for duplicates; None for one per core.
         saw: Called with what is being done, the number of finished parts, and the number of all parts.
 
@@ -108,10 +107,10 @@ def write_report(
     threads = workers or available_cores()
     with FolderLock(out):
         _clear(out)
-        local = [source.location for source in reader.sources if duplicates and not is_url(source.location)]
+        searched = [source.location for source in reader.sources] if duplicates else []
         kept = {(name, key) for name, key in videos if not videos[name, key].skipped}
         names = {source.location: source.name for source in reader.sources}
-        found = near_duplicates(local, workers=workers, saw=lambda *at: saw("looking for duplicates", *at))
+        found = near_duplicates(searched, workers=workers, saw=lambda *at: saw("looking for duplicates", *at))
         copies = [copy for copy in found if kept.issuperset(_ends(copy, names))]
         tracks = _tracks(reader, out, frames, side, threads, saw)
         unusual = outliers(tracks)
@@ -135,14 +134,13 @@ def write_report(
             limits=limits_in_words(),
             copies=_pairs(copies[:_PAIRS], tracks, names),
             copies_count=len(copies),
-            searched=bool(local),
-            remote=[printable(source.location) for source in reader.sources if is_url(source.location)],
+            searched=duplicates,
             skips=_skips(videos.values(), roots, out, saw),
             has_roots=bool(roots),
             charts=track_charts(tracks),
             wall={"columns": COLUMNS, "rows": rows, "grid": GRID, "thumbnail": THUMBNAIL, "side": side},
         )
-    return ReportSummary(out / PAGE, totals, len(tracks), len(copies) if local else None, sum(map(bool, unusual)))
+    return ReportSummary(out / PAGE, totals, len(tracks), len(copies) if duplicates else None, sum(map(bool, unusual)))
 
 
 def _videos(

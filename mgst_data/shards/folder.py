@@ -7,7 +7,7 @@ import os
 import shutil
 from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from stat import S_ISREG
@@ -15,10 +15,10 @@ from typing import Any
 
 from mgst_data.core import ConfigMismatchError, OutputError, RecordTable, ShardError, UsageError, VideoRecord
 from mgst_data.core.record_table import repeated_texts
-from mgst_data.shards.lock import LOCK, FolderLock, is_held
+from mgst_data.shards.lock import LOCK, is_held
 from mgst_data.shards.plan import VIDEOS_PER_SHARD, Part, Plan, ShardTask, ShardTasks, deal
 from mgst_data.shards.progress import PROGRESS, part_of, progress_of, read_progress
-from mgst_data.shards.remote_lock import RemoteLock, is_valid, read_lock
+from mgst_data.shards.remote_lock import RemoteLock, is_valid, lock_folder, read_lock, remove_if_empty
 from mgst_data.shards.report import ShardReport, Survey, Totals, VideoReport, survey
 from mgst_data.shards.schema import SCHEMA
 from mgst_data.shards.storage import COPIES, PART, output_errors
@@ -150,7 +150,7 @@ class ShardFolder:
         """Keeps other parts from reading and writing the files of the whole folder until the block ends."""
         with ExitStack() as stack:
             if self.part is not None:
-                _lock(self.store, stack, wait=_PATIENCE)
+                lock_folder(self.store, stack, wait=_PATIENCE)
             yield
 
     def _open_shards(self) -> dict[str, list[ShardReport]]:
@@ -261,28 +261,18 @@ def open_folder(
     store = ShardStore.at(out)
     with ExitStack() as stack:
         if store.remote:
-            stack.callback(_remove_if_empty, store.workspace)
+            stack.callback(remove_if_empty, store.workspace)
         folder = ShardFolder(store.location, json.loads(json.dumps(config)), Plan(), part)
-        locks = _lock(store, stack) if part is None else ()
+        locks = lock_folder(store, stack) if part is None else ()
         with folder.files_of_all():
             _check_parts(store, part)
             if part is not None:
-                locks = _lock(store, stack, name=f".part-{part.number}-of-{part.of}{LOCK}")
+                locks = lock_folder(store, stack, name=f".part-{part.number}-of-{part.of}{LOCK}")
             folder = _opened(replace(folder, locks=locks), records, videos_per_shard, retry)
         try:
             yield folder
         finally:
             _remove_stale(folder)
-
-
-def _lock(store: ShardStore, stack: ExitStack, *, name: str = LOCK, wait: float = 0.0) -> tuple[RemoteLock, ...]:
-    """Locks a folder until the stack is left. Behind a URL, its workspace and the folder itself are locked.
-
-    Raises:
-        OutputError: if another run holds the lock, or if the folder cannot be written.
-    """
-    stack.enter_context(FolderLock(store.workspace, name=name, wait=wait))
-    return (stack.enter_context(RemoteLock(store, name=name, wait=wait)),) if store.remote else ()
 
 
 def _check_parts(store: ShardStore, part: Part | None) -> None:
@@ -387,8 +377,3 @@ def _remove_stale(folder: ShardFolder) -> None:
         elif half_done and path not in kept:
             with output_errors(path):
                 path.unlink(missing_ok=True)
-
-
-def _remove_if_empty(folder: Path) -> None:
-    with suppress(OSError):
-        folder.rmdir()

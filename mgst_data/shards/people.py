@@ -13,7 +13,8 @@ from mgst_data.core import ShardError
 from mgst_data.core.locations import join
 from mgst_data.core.records import SPLITS
 from mgst_data.shards.report import VideoReport
-from mgst_data.shards.storage import read_bytes, write_atomic
+from mgst_data.shards.storage import read_bytes
+from mgst_data.shards.store import ShardStore
 
 PEOPLE = "people.json"
 PEOPLE_SCHEMA = 1
@@ -91,8 +92,11 @@ class PeopleTable:
             raise ShardError(f"unknown split {min(unknown)!r}", where=path, hint=f"known: {', '.join(SPLITS)}")
         return table
 
-    def write(self, folder: Path) -> None:
+    def write(self, folder: str | Path) -> None:
         """Writes the table into a folder of shards, one line per track and per split.
+
+        Args:
+            folder: Path or fsspec URL of the folder.
 
         Raises:
             OutputError: if the file cannot be written.
@@ -101,7 +105,7 @@ class PeopleTable:
         rows = ",\n  ".join(json.dumps(dataclasses.asdict(track)) for track in self.tracks)
         tail = json.dumps({"options": dict(self.options), "splits": dict(sorted(self.splits.items()))}, indent=1)
         text = f'{json.dumps(head)[:-1]},\n "tracks": [\n  {rows}\n ],\n{tail[2:]}\n'
-        write_atomic(folder / PEOPLE, text.encode())
+        ShardStore.at(folder).write(PEOPLE, text.encode())
 
     def completed(self, video: VideoReport) -> VideoReport:
         """Returns a report with the split by person and the person, where the data set gives none.

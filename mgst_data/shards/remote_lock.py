@@ -8,11 +8,13 @@ import socket
 import threading
 import time
 import uuid
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from mgst_data.core import OutputError, ShardError
+from mgst_data.shards.lock import LOCK, FolderLock
 from mgst_data.shards.store import ShardStore
 
 # Seconds after which a lock that is not renewed has expired, and between two renewals.
@@ -140,3 +142,32 @@ def is_valid(lock: dict[str, Any]) -> bool:
     """Returns whether a lock has not expired. One that would hold for long was written by a clock that is wrong."""
     expires = lock.get("expires")
     return isinstance(expires, int | float) and 0 < expires - time.time() < 2 * LIFETIME
+
+
+def lock_folder(store: ShardStore, stack: ExitStack, *, name: str = LOCK, wait: float = 0.0) -> tuple[RemoteLock, ...]:
+    """Locks a folder until a stack is left. Behind a URL, its workspace and the folder itself are locked.
+
+    Args:
+        store: The folder.
+        stack: Releases the locks.
+        name: Name of the lock.
+        wait: Seconds to wait while another run holds the lock.
+
+    Returns:
+        The lock behind the URL, which a run may lose; nothing for a local folder.
+
+    Raises:
+        OutputError: with the reason "locked" if another run holds the lock, or if the folder cannot be written.
+    """
+    stack.enter_context(FolderLock(store.workspace, name=name, wait=wait))
+    return (stack.enter_context(RemoteLock(store, name=name, wait=wait)),) if store.remote else ()
+
+
+def remove_if_empty(workspace: Path) -> None:
+    """Deletes the workspace of a folder, unless it has the work of an interrupted run.
+
+    Args:
+        workspace: The workspace. It may not exist.
+    """
+    with suppress(OSError):
+        workspace.rmdir()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import mmap
 import os
-import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -16,7 +15,7 @@ from typing import Any, BinaryIO, TypeGuard, TypeVar
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_after_delay, wait_random_exponential
 
 from mgst_data.core import MgstError, OutputError, ShardError, UsageError
-from mgst_data.core.locations import is_url
+from mgst_data.core.locations import is_url, package_errors
 
 T = TypeVar("T")
 
@@ -28,16 +27,6 @@ COPIES = "copies"
 _TRIES, _PAUSE, _LONGEST = 5, 0.4, 20.0
 # Answers of a store that another try does not change.
 _FINAL = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError)
-# Packages of stores have errors of their own beside OSError: module and base class.
-_OF_PACKAGES = (
-    ("aiohttp", "ClientError"),
-    ("azure.core.exceptions", "AzureError"),
-    ("botocore.exceptions", "BotoCoreError"),
-    ("botocore.exceptions", "ClientError"),
-    ("gcsfs.retry", "HttpError"),
-    ("google.auth.exceptions", "GoogleAuthError"),
-    ("httpx", "HTTPError"),
-)
 # The damaged shard must be deleted: the extraction treats a shard of the right size as complete.
 DAMAGED = "copy this shard again, or delete it and run the same extraction again; it makes the shard again"
 _OUTPUT_FAULTS = {
@@ -127,9 +116,8 @@ def at_url(location: str, work: Callable[[Any, str], T], *, fault: Callable[...,
 
 
 def _store_errors() -> tuple[type[BaseException], ...]:
-    """Returns the classes of what stores raise. A package that is not imported has raised nothing."""
-    modules = ((sys.modules.get(module), name) for module, name in _OF_PACKAGES)
-    return (OSError, *(getattr(module, name) for module, name in modules if module is not None))
+    """Returns the classes of what stores raise."""
+    return (OSError, *package_errors())
 
 
 def _is_full(error: BaseException) -> TypeGuard[OSError]:

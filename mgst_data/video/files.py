@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from mgst_data.core import UsageError, VideoError
-from mgst_data.core.locations import is_url
+from mgst_data.core.errors import first_line
+from mgst_data.core.locations import is_url, package_errors
 
 
 def is_folder(path: str) -> bool:
@@ -31,11 +33,27 @@ def open_bytes(path: str) -> AbstractContextManager[BinaryIO]:
     import fsspec  # imported here, because only remote files need it
 
     try:
-        return cast("AbstractContextManager[BinaryIO]", fsspec.open(path, "rb"))
+        return _with_errors(path, cast("AbstractContextManager[BinaryIO]", fsspec.open(path, "rb")))
     except ImportError as error:
         raise UsageError(str(error), where=path, hint="install that package, or copy the file here first") from error
     except ValueError as error:  # an unknown protocol
         raise UsageError(str(error), where=path, hint="copy the file here first") from error
+
+
+@contextmanager
+def _with_errors(path: str, file: AbstractContextManager[BinaryIO]) -> Iterator[BinaryIO]:
+    """Turns the errors of the packages of stores, which are no OSError, into one line.
+
+    Raises:
+        VideoError: if the block raises one.
+    """
+    try:
+        with file as opened:
+            yield opened
+    except package_errors() as error:
+        hint = "check the URL, the network and the credentials, then run the same command again"
+        what = f"the store does not answer as expected: {first_line(error)}"
+        raise VideoError(what, where=path, hint=hint, reason="unreadable") from error
 
 
 def check_file(path: str) -> None:

@@ -45,6 +45,9 @@ class ScoreWatcher:
     def turn(self, label: str) -> None:
         """Is called when the next part begins."""
 
+    def saved(self) -> None:
+        """Is called when a part is stored."""
+
     def saw(self, done: int, of: int) -> None:
         """Is called while a part is scored.
 
@@ -137,7 +140,7 @@ def load_detectors(paths: Sequence[str | Path], plugged: Sequence[str] = ()) -> 
     Raises:
         UsageError: if a file cannot be read, or something is given twice; or if a detector does not keep its contract.
     """
-    files = [weights_file(path) for path in paths]
+    files = [weights_file(path) for path in paths]  # downloaded once
     for given, count in Counter([*(file.resolve() for file in files), *plugged]).items():
         if count > 1:
             option = "--detector" if isinstance(given, str) else "--weights"
@@ -255,6 +258,7 @@ def make_parts(parts: Sequence[Part], scoring: Scoring, watcher: ScoreWatcher, *
             saw=watcher.saw,
         )
         scored.save(part.folder)
+        watcher.saved()
         network.to("cpu")  # only one network at a time uses the memory of the device
 
 

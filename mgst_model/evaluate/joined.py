@@ -30,7 +30,7 @@ class _Row:
     line: int
 
 
-def read_scores(path: str | Path, locations: Sequence[str], split: str | None) -> Predictions:
+def read_scores(path: str | Path, locations: Sequence[str], split: str | None, *, origin: str = "") -> Predictions:
     """Reads the scores of a detector, and joins them with the videos of shards.
 
     The file has a header. ``video`` is the path of a video in its data set, ``key`` its key; the reports beside the
@@ -41,6 +41,7 @@ def read_scores(path: str | Path, locations: Sequence[str], split: str | None) -
         path: The CSV file.
         locations: Folders of shards, by path or URL.
         split: Only videos of this split; None for all.
+        origin: Where the file is from, for the description of the scores; "" for its path.
 
     Returns:
         The scores; the name of the detector is that of the file.
@@ -69,7 +70,7 @@ def read_scores(path: str | Path, locations: Sequence[str], split: str | None) -
         raise UsageError(what, where=path, hint=hint)
     tested = [(known[video], scores.get(video)) for video in known if video in wanted or video in faceless]
     videos = tuple(_video(report, name, score) for (report, name), score in tested)
-    info = {"scores": printable(path), "shards": list(map(printable, locations)), "split": split or "all"}
+    info = {"scores": origin or printable(path), "shards": list(map(printable, locations)), "split": split or "all"}
     return Predictions(printable(path.stem), videos, info)
 
 

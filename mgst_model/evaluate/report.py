@@ -6,8 +6,10 @@ import base64
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from mgst_data.core.errors import printable
+from mgst_data.core.locations import is_url, join
 from mgst_data.html import Chart, write_page
 from mgst_data.html.links import link
 from mgst_data.html.page import PLOTLY
@@ -25,7 +27,7 @@ REPORT = "report.html"
 _DETECTORS = 4
 
 
-def write_report(path: Path, results: Results, *, videos: Sequence[Path] = ()) -> None:
+def write_report(path: Path, results: Results, *, videos: Sequence[str | Path] = ()) -> None:
     """Writes the page of an evaluation as a single file.
 
     Pictures come from the shards that the scores were made from. If these are gone, the page says so.
@@ -33,7 +35,7 @@ def write_report(path: Path, results: Results, *, videos: Sequence[Path] = ()) -
     Args:
         path: File of the page.
         results: The results.
-        videos: Folders of the data sets, for links to the videos.
+        videos: Folders of the data sets, by path or https:// URL, for links to the videos.
 
     Raises:
         ImportError: if Jinja2, Plotly or scikit-learn is not installed.
@@ -121,7 +123,7 @@ def _table(caption: str, rows: Sequence[Row]) -> dict[str, Any]:
     }
 
 
-def _errors(results: Results, folder: Path, videos: Sequence[Path]) -> list[dict[str, Any]]:
+def _errors(results: Results, folder: Path, videos: Sequence[str | Path]) -> list[dict[str, Any]]:
     """Returns the worst errors of each detector, with their pictures."""
     made = []
     for one in results.predictions[:_DETECTORS]:
@@ -139,11 +141,13 @@ def _errors(results: Results, folder: Path, videos: Sequence[Path]) -> list[dict
 
 
 def _error(
-    video: VideoScore, finder: CropFinder, threshold: float, folder: Path, videos: Sequence[Path]
+    video: VideoScore, finder: CropFinder, threshold: float, folder: Path, videos: Sequence[str | Path]
 ) -> dict[str, Any]:
     crop = finder(video)
     score = video.score or 0.0
-    places = [] if crop is None else [place for root in (*videos, Path()) if (place := root / crop.video).is_file()]
+    places = (
+        [] if crop is None else [place for root in (*videos, Path()) if (place := _place(root, crop.video, folder))]
+    )
     return {
         "name": video.key if crop is None else printable(crop.video),
         "about": ", ".join(filter(None, (video.dataset, video.method if video.label else "", video.compression))),
@@ -153,5 +157,13 @@ def _error(
         "picture": "" if crop is None else f"data:image/jpeg;base64,{base64.b64encode(crop.jpeg).decode()}",
         "at": "" if crop is None else f"frame {crop.frame:,}, {crop.seconds:.2f} s",
         # Browsers begin to play at the time after "#t=".
-        "link": f"{link(places[0], folder)}#t={crop.seconds:.2f}" if crop is not None and places else "",
+        "link": f"{places[0]}#t={crop.seconds:.2f}" if crop is not None and places else "",
     }
+
+
+def _place(root: str | Path, video: str, folder: Path) -> str:
+    """Returns the link to a video of a data set; "" if a local folder does not have it. A URL is not asked."""
+    if is_url(str(root)):
+        return join(str(root), quote(video))
+    path = Path(root, video)
+    return link(path, folder) if path.is_file() else ""

@@ -23,6 +23,7 @@ from mgst_model.export.session import AGAIN, open_session
 from mgst_model.networks.checkpoint import CARD, LoadedNetwork, load_network, parse_card, weights_file
 from mgst_model.networks.folding import fold_batch_norms
 from mgst_model.networks.output import SegmentOutput
+from mgst_model.networks.remote_weights import fetch_file, is_weights_url
 
 # Segments that an export on the fly is checked on.
 _CHECKED = 2
@@ -79,14 +80,14 @@ def load_onnx(path: str | Path, *, threads: int | None = None) -> ExportedNetwor
     """Reads a file that ``mgst-export --to onnx`` wrote.
 
     Args:
-        path: The ``.onnx`` file.
+        path: Path or fsspec URL of the ``.onnx`` file.
         threads: Threads of ONNX Runtime; None for as many as torch uses.
 
     Raises:
         UsageError: if the file is missing, damaged, or not from mgst.
         ImportError: if ONNX Runtime is not installed.
     """
-    path = Path(path)
+    path = fetch_file(str(path)) if is_weights_url(path) else Path(path)
     session = open_session(path, threads=threads)
     try:
         about = json.loads(session.get_modelmeta().custom_metadata_map[KEY])

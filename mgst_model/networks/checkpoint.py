@@ -23,6 +23,7 @@ from mgst_model.networks.build import build_network
 from mgst_model.networks.calibration import Calibration
 from mgst_model.networks.hub import MODEL, HubName, fetch, is_hub_name
 from mgst_model.networks.network_config import NetworkConfig
+from mgst_model.networks.remote_weights import fetch_pair, is_weights_url
 from mgst_model.networks.renamed import present_names
 from mgst_model.networks.trained_videos import VIDEOS
 
@@ -264,8 +265,8 @@ def read_card(path: str | Path) -> NetworkCard:
 
     Args:
         path: Path of the ``.safetensors`` or ``.json`` file, with or without suffix; or the folder of a training, of
-            which ``best`` is taken; or the folder of a saved detector; or ``hf://user/name``, see
-            :mod:`mgst_model.networks.hub`.
+            which ``best`` is taken; or the folder of a saved detector; any of these by fsspec URL; or
+            ``hf://user/name``, see :mod:`mgst_model.networks.hub`.
 
     Raises:
         UsageError: if a file is missing, damaged or of another kind.
@@ -312,6 +313,8 @@ def weights_file(path: str | Path) -> Path:
     Raises:
         UsageError: if the weights or the card are missing, or cannot be downloaded.
     """
+    if is_weights_url(path):
+        return fetch_pair(str(path), (MODEL, BEST), (WEIGHTS, CARD), VIDEOS)
     given = fetch(HubName.of(path)) if is_hub_name(path) else Path(path)
     stem = _stem(given)
     if given.is_dir():

@@ -299,6 +299,7 @@ class VideoPrediction:
         video: bool = True,
         report: bool = True,
         assets: Path | None = None,
+        linked: bool = True,
         saw: Saw = lambda _: None,
     ) -> list[Path]:
         """Writes ``scores.json`` and ``report.html``; for a video also ``timeline.png`` and ``STEM.mp4``.
@@ -312,6 +313,7 @@ class VideoPrediction:
             video: Whether to write the annotated video or picture.
             report: Whether to write the page. It plays the original where a browser can, from where it is now.
             assets: Folder of scripts that the pages of several videos share; None for a page in a single file, 5 MB.
+            linked: Whether the page may play the original. Not if the folder is to be copied to another machine.
             saw: Called at intervals with the number of frames that have been drawn.
 
         Returns:
@@ -342,13 +344,16 @@ class VideoPrediction:
                     write_atomic(files[-1], encode_image(picture, image_format="png"))
         if report:
             annotated = files[-1] if video else None
-            files.append(self._report(folder, files, annotated, threshold, found, assets, saw))
+            original = self.source if linked and isinstance(self.source, str) else None
+            shown = Shown.choose(original, annotated)
+            files.append(self._report(folder, files, shown, annotated, threshold, found, assets, saw))
         return files
 
     def _report(
         self,
         folder: Path,
         files: Sequence[Path],
+        shown: Shown,
         annotated: Path | None,
         threshold: float,
         found: MomentPictures,
@@ -366,7 +371,7 @@ class VideoPrediction:
             folder / REPORT,
             self.about(threshold=threshold),
             self.tracks,
-            shown=Shown.choose(self.source if isinstance(self.source, str) else None, annotated),
+            shown=shown,
             found=found,
             meaning=self._explained(threshold),
             files=files,

@@ -9,7 +9,9 @@ import torch
 
 from mgst_data.core import UsageError
 from mgst_model.export.runtime import ExportedNetwork, export_once, load_onnx
-from mgst_model.networks.checkpoint import PACKAGED
+from mgst_model.networks.checkpoint import PACKAGED, weights_file
+from mgst_model.networks.hub import is_hub_name
+from mgst_model.networks.remote_weights import fetch_file, is_weights_url
 
 Precision = Literal["auto", "fp32", "bf16"]
 Runtime = Literal["torch", "onnx"]
@@ -29,6 +31,20 @@ def runtime_of(weights: str | Path | None, runtime: Runtime | None) -> Runtime:
     if exported and runtime == "torch":
         raise UsageError("torch does not run .onnx files", where=weights, hint="leave out the runtime, or give weights")
     return runtime or ("onnx" if exported else "torch")
+
+
+def local_weights(weights: str | Path) -> str | Path:
+    """Returns weights on this machine: those of a repository or behind a URL are downloaded.
+
+    Args:
+        weights: Weights, or an exported file.
+
+    Raises:
+        UsageError: if they are missing, or cannot be downloaded.
+    """
+    if is_weights_url(weights) and str(weights).lower().endswith(".onnx"):
+        return fetch_file(str(weights))
+    return weights_file(weights) if is_weights_url(weights) or is_hub_name(weights) else weights
 
 
 def load_exported(

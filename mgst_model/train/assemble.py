@@ -98,6 +98,10 @@ class _SourcesFirst(TrainWatcher):
         """Passes a report on."""
         self._watcher.see(report)
 
+    def saved(self) -> None:
+        """Passes on that the state was saved."""
+        self._watcher.saved()
+
     def stopping(self) -> None:
         """Passes the request to stop on."""
         self._watcher.stopping()

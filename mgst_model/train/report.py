@@ -38,11 +38,12 @@ _FILES = (
 Row = dict[str, str]
 
 
-def write_report(folder: str | Path) -> Path:
+def write_report(folder: str | Path, *, location: str = "") -> Path:
     """Writes the page of a training as a single file, from the tables in its folder.
 
     Args:
         folder: Folder of the training.
+        location: Path or URL under which users find the folder; "" for its path.
 
     Returns:
         The page.
@@ -51,7 +52,7 @@ def write_report(folder: str | Path) -> Path:
         ImportError: if Jinja2 or Plotly is not installed.
         OutputError: if the page cannot be written.
     """
-    folder = Path(folder)
+    folder, location = Path(folder), location or str(folder)
     steps, validations, sources = (_rows(folder / name) for name in (STEPS, VALIDATIONS, SOURCES))
     settings = json.loads((folder / SETTINGS).read_bytes())
     # The last row that was saved as best has the weights of "best".
@@ -66,7 +67,7 @@ def write_report(folder: str | Path) -> Path:
         figures=_figures(steps, validations, best),
         charts=[*_loss_charts(steps), *_validation_charts(validations), *_other_charts(steps)],
         contributions=_table(sources),
-        next=_next(folder, settings),
+        next=_next(location, settings),
         advice=_advice(validations, best),
         files=[(name, link(folder / name, folder), what, _size(folder / name))
                for name, what in _FILES if (folder / name).is_file()],
@@ -203,7 +204,7 @@ def _value(value: Any) -> str:
     return printable(value if isinstance(value, str) and value else json.dumps(value))
 
 
-def _next(folder: Path, settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _next(folder: str, settings: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Returns what to run next: what for, and the command."""
     where = printable(folder)
     shards = settings.get("shards")

@@ -390,6 +390,7 @@ class Trainer:
                     "loader": self.loader.state_dict(),
                 }
             )
+            self.watcher.saved()
         self.fabric.barrier()
 
     def _resume(self) -> None:

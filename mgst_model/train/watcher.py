@@ -74,6 +74,9 @@ class TrainWatcher:
     def see(self, report: StepReport | Validation) -> None:
         """Is called after a step or a validation."""
 
+    def saved(self) -> None:
+        """Is called in the first process when the state was saved, from which the training can continue."""
+
     def stopping(self) -> None:
         """Is called when a stop is requested. The training stops after the current step or batch.
 

@@ -128,6 +128,20 @@ def test_an_error_is_one_line_and_can_be_pickled():
     assert (VideoError("x").exit_code, UsageError("x").exit_code) == (1, 2)
 
 
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("s3://key:secret@bucket/a", "s3://***@bucket/a"),
+        ("abfs://box@account.dfs.net/a?sv=1&sig=ab%2Fc&se=2", "abfs://box@account.dfs.net/a?sv=1&sig=***&se=2"),
+        ("https://x.org/v.mp4?id=5&X-Amz-Signature=12#t", "https://x.org/v.mp4?id=5&X-Amz-Signature=***#t"),
+        ("hf://user/name@v1.0", "hf://user/name@v1.0"),
+    ],
+)
+def test_printable_hides_what_gives_access(url, shown):
+    assert printable(url) == shown
+    assert UsageError("no such file", where=url).where == shown
+
+
 def test_printable_gives_valid_text_for_any_bytes():
     for text in ("plain", "é", "\x1b[31m", "a\tb", "\udc80", "\ud800"):
         assert printable(text).encode("utf-8").isascii() or text == "é"

@@ -153,11 +153,10 @@ def test_an_interrupted_report_has_no_page_and_can_be_written_again(folders: tup
     assert write().read_text() == before
 
 
-def test_a_folder_by_url_gives_the_same_tracks_without_duplicates(folders: tuple[Path, Path], tmp_path: Path):
-    url = f"file://{folders[0]}"
-    found = write_report(url, tmp_path, split="train", methods=["real"], frames=1, side=16)
-    assert found.duplicates is None
-    assert "Duplicates were not looked for" in found.page.read_text()
+def test_a_folder_by_url_gives_the_same_tracks_and_duplicates(folders: tuple[Path, Path], tmp_path: Path):
+    some = {"split": "train", "methods": ["real"], "frames": 1, "side": 16, "workers": 1}
+    found = write_report(f"file://{folders[0]}", tmp_path / "url", **some)
+    assert found.duplicates == write_report(folders[0], tmp_path / "path", **some).duplicates
     rows = wall(found)
     assert rows
     assert {(row["split"], row["method"]) for row in rows} == {("train", "real")}

@@ -7,7 +7,7 @@ import fsspec
 import pytest
 from synthetic_shards import CONFIG, chunks_of, write_shard
 
-from mgst_data.core import OutputError, ShardError, UsageError
+from mgst_data.core import OutputError, ShardError, UsageError, locations
 from mgst_data.shards import ShardFolder, ShardReader, open_folder, remote_lock, storage
 from mgst_data.shards.remote_lock import RemoteLock, read_lock
 from mgst_data.shards.store import ShardStore
@@ -150,7 +150,7 @@ def test_a_shard_that_cannot_be_uploaded_is_not_complete_and_is_not_extracted_ag
     ],
 )
 def test_a_store_that_cannot_be_written_is_one_clear_line(monkeypatch, url, records, error, says):
-    monkeypatch.setattr(storage, "_OF_PACKAGES", ((__name__, "PackageError"),))
+    monkeypatch.setattr(locations, "_OF_PACKAGES", ((__name__, "PackageError"),))
     Broken(monkeypatch, "pipe_file", times=99, error=error)
     with pytest.raises(OutputError, match=says):
         run(url, records)
