@@ -24,10 +24,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from _common import RESULTS, write_result
-from jobs import OUT, Job, contents, jobs, make_input
+from jobs import OUT, Job, contents, jobs, light_jobs, make_input
 from zygote import Zygote, kill, wait_for
 
 # Longest time of a command, seconds. It is then lost.
@@ -65,9 +65,10 @@ class Campaign:
     Args:
         work: Folder of the campaign.
         seed: Seed of the moments.
+        light: Whether only extractions of made-up chunks are run.
     """
 
-    def __init__(self, work: Path, seed: int) -> None:
+    def __init__(self, work: Path, seed: int, *, light: bool = False) -> None:
         self.work, self.seed = work, seed
         self.kept = work / "counts.json"
         self.counts: dict[str, Count] = {}
@@ -75,12 +76,14 @@ class Campaign:
             self.counts = {name: Count(**count) for name, count in json.loads(self.kept.read_text()).items()}
         self.temporary = work / "tmp"
         self.temporary.mkdir(parents=True, exist_ok=True)
-        make_input(work)
-        for module in PRELOAD:
-            __import__(module)
-        self.zygote = Zygote("ready")
+        if not light:
+            make_input(work)
+            for module in PRELOAD:
+                __import__(module)
+        self.zygote = Zygote("made_up" if light else "ready")
         self.seconds: dict[str, float] = {}
         self.wanted: dict[str, dict[str, bytes]] = {}
+        self.orphans = ""
 
     def undisturbed(self, job: Job) -> None:
         """Runs a command to its end twice: the files must be equal, or the comparison would mean nothing."""
@@ -110,7 +113,7 @@ class Campaign:
             if code is not None:
                 wrong = wrong or (f"exit code {code}" if code else "")
                 break
-            wrong = wrong or self._orphans
+            wrong = wrong or self.orphans
         wrong = wrong or differences(contents(out, job.timed), self.wanted[job.name]) or self._stray()
         count.rounds += 1
         if wrong:
@@ -125,7 +128,7 @@ class Campaign:
         self, job: Job, out: Path, log: Path, moment: float, worker: random.Random | None, count: Count
     ) -> int | None:
         """Starts a command and kills it. Returns its exit code if it was complete before; None if it was killed."""
-        self._orphans = ""
+        self.orphans = ""
         process = self.zygote.start(job.command(out), log)
         count.starts += 1
         code = wait_for(process, moment)
@@ -136,7 +139,7 @@ class Campaign:
             count.kills += kill([process])
             os.waitpid(process, 0)
         if left := self.zygote.left_behind(process):
-            self._orphans = f"processes stay: {len(left)}"
+            self.orphans = f"processes stay: {len(left)}"
             kill(left)
         return code
 
@@ -169,18 +172,30 @@ def differences(found: dict[str, bytes], wanted: dict[str, bytes]) -> str:
     return "; ".join(f"{what}: {', '.join(names[:5])}" for what, names in parts.items() if names)
 
 
-def summary(counts: dict[str, Count], seconds: float) -> dict[str, Any]:
-    """Returns the figures of the campaign.
+def write_counts(base: Path, results: Path) -> None:
+    """Writes the figures of the full and the light campaign of a folder.
+
+    Args:
+        base: The folder.
+        results: Folder for the figures.
+    """
+    counts: dict[str, Count] = {}
+    for kept in sorted(base.glob("*/counts.json")):
+        counts |= {name: Count(**count) for name, count in json.loads(kept.read_text()).items()}
+    print(write_result("faults_kills", summary(counts), folder=results))
+
+
+def summary(counts: dict[str, Count]) -> dict[str, Any]:
+    """Returns the figures of a campaign.
 
     Args:
         counts: What happened, by command.
-        seconds: Duration of the last run of the campaign.
     """
     rows = [{"command": name, **asdict(count)} for name, count in counts.items()]
     total = Counter[str]()
     for count in counts.values():
         total.update(kills=count.kills, worker_kills=count.worker_kills, rounds=count.rounds, losses=len(count.losses))
-    return {"rows": rows, "total": dict(total), "seconds": round(seconds, 1)}
+    return {"rows": rows, "total": {name: total[name] for name in ("rounds", "kills", "worker_kills", "losses")}}
 
 
 def main(given: Sequence[str] | None = None) -> None:
@@ -189,15 +204,17 @@ def main(given: Sequence[str] | None = None) -> None:
     parser.add_argument("--kills", type=int, default=1000, help="kills of all commands and workers together")
     parser.add_argument("--seconds", type=float, default=3600.0, help="no round begins after this time")
     parser.add_argument("--seed", type=int, default=0, help="seed of the moments")
+    parser.add_argument("--light", action="store_true", help="only extractions of made-up chunks, without models")
     parser.add_argument("--only", action="append", help="commands to kill, by name; can be repeated")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the figures")
     arguments = parser.parse_args(given)
     began = time.monotonic()
-    work = arguments.work.resolve()
+    base = arguments.work.resolve()
+    work = base / ("light" if arguments.light else "full")
     # Before any import of a library that reads it, and for all commands.
     os.environ.update(TMPDIR=str(work / "tmp"), MGST_CACHE=str(work / "cache"), OMP_NUM_THREADS="1")
-    campaign = Campaign(work, arguments.seed)
-    chosen = jobs(work)
+    campaign = Campaign(work, arguments.seed, light=arguments.light)
+    chosen = light_jobs() if arguments.light else jobs(work)
     for job in chosen:
         campaign.undisturbed(job)
     chosen = [job for job in chosen if job.name in (arguments.only or [job.name])]
@@ -207,13 +224,13 @@ def main(given: Sequence[str] | None = None) -> None:
         counts = campaign.counts
         job = min(chosen, key=lambda job: (one := counts.get(job.name, Count())).kills + one.worker_kills)
         campaign.round(job)
-        figures = summary(campaign.counts, time.monotonic() - began)
+        total = summary(campaign.counts)["total"]
         if time.monotonic() - shown > 30:
             shown = time.monotonic()
-            print(figures["total"], flush=True)
-        if figures["total"]["kills"] + figures["total"]["worker_kills"] >= arguments.kills:
+            print(total, flush=True)
+        if total["kills"] + total["worker_kills"] >= arguments.kills:
             break
-    print(write_result("faults_kills", summary(campaign.counts, time.monotonic() - began), folder=arguments.results))
+    write_counts(base, arguments.results)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-VIDEOS, FRAMES, SIZE = 6, 6, (160, 128)
+VIDEOS, FRAMES, SIZE = 6, 9, (160, 128)
 CONFIG = """
 [network]
 backbone = "test_convnext"
@@ -101,6 +101,19 @@ def jobs(work: Path) -> list[Job]:
         Job("train, a process reads", training(1), patience=20, timed=("report.html",)),
         Job("mgst-predict", prediction, patience=4),
         Job("mgst-eval", evaluation, patience=4),
+    ]
+
+
+def light_jobs() -> list[Job]:
+    """Returns extractions of made-up chunks, which take a tenth of a second."""
+
+    def run(*arguments: str) -> Callable[[Path], Sequence[str]]:
+        return lambda out: ["made-up", str(out), *arguments]
+
+    return [
+        Job("made-up chunks, serial", run("serial", "1"), patience=30),
+        Job("made-up chunks, 2 processes", run("process", "2"), patience=30, workers=True),
+        Job("made-up chunks, two parts", run("serial", "1", "2/2", "1/2"), patience=30),
     ]
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import torch
 
-import mgst_data.extract
-import mgst_data.preview
-import mgst_model.predict.faces
+import mgst_data.preview  # noqa: F401 - workers import it
 from mgst_data.extract import ExtractConfig, job
 from mgst_model.predict.faces import face_extractor
 

@@ -29,6 +29,7 @@ ENTRIES = {
     "mgst-train": "mgst_cli.train",
     "mgst-eval": "mgst_cli.evaluate",
     "mgst-predict": "mgst_cli.predict",
+    "made-up": "made_up",
 }
 
 
@@ -94,7 +95,7 @@ class Zygote:
         """
         end = time.monotonic() + PATIENCE
         while (there := self.others(leader)) and time.monotonic() < end:
-            time.sleep(0.005)
+            time.sleep(0.05)
         return there
 
 
@@ -112,7 +113,7 @@ def wait_for(process: int, seconds: float) -> int | None:
             return os.waitstatus_to_exitcode(status)
         if time.monotonic() >= end:
             return None
-        time.sleep(min(0.002, max(0.0, end - time.monotonic())))
+        time.sleep(min(0.005, max(0.0, end - time.monotonic())))
 
 
 def kill(processes: Sequence[int]) -> int:

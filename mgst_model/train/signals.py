@@ -44,6 +44,7 @@ def dead_readers_told() -> Iterator[None]:
 
     Raises:
         MgstError: if a reading process has ended.
+        RuntimeError: any other one, unchanged.
     """
     try:
         yield
