@@ -13,6 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 VIDEOS, FRAMES, SIZE = 6, 9, (160, 128)
+# Options of extractions of few and short videos.
+LIMITED = (
+    "--limit", str(VIDEOS), "--frames", "6", "--min-frames", "3", "--masks", "--videos-per-shard", "2",
+    "--device", "cpu",
+)  # fmt: skip
 CONFIG = """
 [network]
 backbone = "test_convnext"
@@ -76,9 +81,7 @@ def jobs(work: Path) -> list[Job]:
     shards, network = undisturbed / "extract-serial" / OUT, undisturbed / "train-in-one-process" / OUT
 
     def extraction(*more: str) -> Callable[[Path], Sequence[str]]:
-        options = ["--limit", str(VIDEOS), "--frames", "6", "--min-frames", "3", "--masks"]
-        options += ["--videos-per-shard", "2", "--device", "cpu", *more]
-        return lambda out: ["mgst-data", "extract", "--src", str(videos), "--out", str(out), *options]
+        return lambda out: ["mgst-data", "extract", "--src", str(videos), "--out", str(out), *LIMITED, *more]
 
     def training(workers: int) -> Callable[[Path], Sequence[str]]:
         config = work / "input" / f"workers_{workers}.toml"
