@@ -138,6 +138,8 @@ class Campaign:
         if code is None:
             count.kills += kill([process])
             os.waitpid(process, 0)
+        if code and not self.zygote.serves():
+            code = None  # a kill has ended the fork server that only this campaign shares among commands
         if left := self.zygote.left_behind(process):
             self.orphans = f"processes stay: {len(left)}"
             kill(left)

@@ -45,13 +45,20 @@ class Zygote:
         importlib.import_module(preload)
         _CONTEXT.set_forkserver_preload([preload])
         resource_tracker.ensure_running()
-        forkserver.ensure_running()
-        worker = _CONTEXT.Process(target=int)  # waits until the server has imported everything
-        worker.start()
-        worker.join()
-        self._server = int(forkserver._forkserver._forkserver_pid)  # type: ignore[attr-defined]
+        self._server = 0
+        self._serve()
         gc.collect()
         gc.freeze()
+
+    def _serve(self) -> None:
+        """Starts the fork server, also again: it ends when a command is killed in the middle of a request to it."""
+        forkserver.ensure_running()
+        server = int(forkserver._forkserver._forkserver_pid)  # type: ignore[attr-defined]
+        if server != self._server:
+            self._server = server
+            worker = _CONTEXT.Process(target=int)  # waits until the server has imported everything
+            worker.start()
+            worker.join()
 
     def start(self, command: Sequence[str], log: Path) -> int:
         """Starts a command as the leader of a new session, and returns its process.
@@ -60,6 +67,7 @@ class Zygote:
             command: Name of a console script and its arguments.
             log: File for its output.
         """
+        self._serve()
         process = os.fork()
         if process:
             return process
@@ -73,6 +81,10 @@ class Zygote:
                 sys.stdout.flush()
                 sys.stderr.flush()
             os._exit(code)
+
+    def serves(self) -> bool:
+        """Returns whether the fork server still lives. A command without it cannot start workers."""
+        return _processes().get(self._server, ("Z", 0, 0))[0] != "Z"
 
     def others(self, leader: int) -> list[int]:
         """Returns the living processes of a command beside its leader.
