@@ -78,8 +78,8 @@ class Campaign:
         self.temporary.mkdir(parents=True, exist_ok=True)
         if not light:
             make_input(work)
-            for module in PRELOAD:
-                __import__(module)
+        for module in PRELOAD[:1] if light else PRELOAD:
+            __import__(module)
         self.zygote = Zygote("made_up" if light else "ready")
         self.seconds: dict[str, float] = {}
         self.wanted: dict[str, dict[str, bytes]] = {}

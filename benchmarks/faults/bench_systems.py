@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from _common import RESULTS, write_result
 from bench_kills import LIMIT, Campaign, differences
-from jobs import OUT, Job, contents, jobs
+from jobs import OUT, Job, contents, jobs, light_commands, more_jobs
 from zygote import kill, wait_for
 
 # Seconds that a scheduler gives a process after SIGTERM before it kills it.
@@ -204,6 +204,9 @@ def _last(log: Path) -> str:
 def main(given: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder of the campaign")
+    parser.add_argument(
+        "--light", action="store_true", help="only mgst-data extract with made-up chunks, without models"
+    )
     parser.add_argument("--tries", type=int, default=10, help="tries of each fault with each command")
     parser.add_argument("--seconds", type=float, default=3600.0, help="no try begins after this time")
     parser.add_argument("--seed", type=int, default=0, help="seed of the moments and sizes")
@@ -211,8 +214,8 @@ def main(given: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(given)
     began, work = time.monotonic(), arguments.work.resolve()
     os.environ.update(TMPDIR=str(work / "tmp"), MGST_CACHE=str(work / "cache"), OMP_NUM_THREADS="1")
-    systems = Systems(work, arguments.seed)
-    chosen = jobs(work)
+    systems = Systems(work, arguments.seed, light=arguments.light)
+    chosen = light_commands(work) if arguments.light else [*jobs(work), *more_jobs(work)]
     for job in chosen:
         systems.undisturbed(job)
     faults = [name for name in FAULTS if name not in _DISKS or can_mount(work / "disk")]

@@ -107,6 +107,24 @@ def jobs(work: Path) -> list[Job]:
     ]
 
 
+def more_jobs(work: Path) -> list[Job]:
+    """Returns commands that read the shards of :func:`jobs`, for faults of systems.
+
+    Args:
+        work: Folder of the campaign.
+    """
+    shards = str(work / "undisturbed" / "extract-serial" / OUT)
+
+    def command(name: str, *options: str) -> Callable[[Path], Sequence[str]]:
+        return lambda out: ["mgst-data", name, shards, "--out", str(out), *options]
+
+    return [
+        Job("mgst-data sheet", command("sheet"), patience=4),
+        Job("mgst-data export", command("export", "--to", "folders"), patience=4),
+        Job("mgst-data report", command("report"), patience=4, timed=("report.html",)),
+    ]
+
+
 def light_jobs() -> list[Job]:
     """Returns extractions of made-up chunks, which take a tenth of a second."""
 
@@ -117,6 +135,23 @@ def light_jobs() -> list[Job]:
         Job("made-up chunks, serial", run("serial", "1"), patience=30),
         Job("made-up chunks, 2 processes", run("process", "2"), patience=30, workers=True),
         Job("made-up chunks, two parts", run("serial", "1", "2/2", "1/2"), patience=30),
+    ]
+
+
+def light_commands(work: Path) -> list[Job]:
+    """Returns the command ``mgst-data extract`` with made-up chunks, for faults of systems.
+
+    Args:
+        work: Folder of the campaign.
+    """
+    source = work / "input" / "set"
+    for number in range(VIDEOS):
+        (source / "real").mkdir(parents=True, exist_ok=True)
+        (source / "real" / f"{number}.mp4").touch()
+    given = ["made-up", "extract", "--src", str(source), "--videos-per-shard", "2", "--device", "cpu"]
+    return [
+        Job("mgst-data extract, serial", lambda out: [*given, "--out", str(out), "--executor", "serial"], patience=4),
+        Job("mgst-data extract, 2 processes", lambda out: [*given, "--out", str(out), "--workers", "2"], patience=4),
     ]
 
 

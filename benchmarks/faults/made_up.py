@@ -24,7 +24,15 @@ SCAN = Scan(tuple(map(record_of, KEYS)), (Note("a note", "here", "there"),))
 
 
 def main() -> None:
-    """Runs the extraction: arguments are the folder, the executor and the number of workers, and parts."""
+    """Runs the extraction: arguments are the folder, the executor, the number of workers, and parts.
+
+    If the first argument is "extract", the arguments are those of ``mgst-data``, and the command itself runs.
+    """
+    if sys.argv[1] == "extract":
+        from mgst_cli.data import main as command
+
+        command()
+        return
     out, executor, workers, *parts = sys.argv[1:]
     for part in parts or [""]:
         extract(
