@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -91,13 +91,12 @@ class _Handler(BaseHTTPRequestHandler):
             code = {"500": "InternalError", "503": "SlowDown"}[fault]
             self._answer(int(fault), {}, f"<Error><Code>{code}</Code><Message>{code}</Message></Error>".encode())
             return
-        upstream = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=60)
         headers = {name: value for name, value in self.headers.items() if name.lower() not in ("expect",)}
         headers = {name: value for name, value in headers.items() if name.lower() not in _OF_CONNECTION}
-        upstream.request(self.command, self.path, sent, {**headers, "Content-Length": str(len(sent))})
-        response = upstream.getresponse()
-        body = response.read()
-        upstream.close()
+        with closing(http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=60)) as upstream:
+            upstream.request(self.command, self.path, sent, {**headers, "Content-Length": str(len(sent))})
+            with upstream.getresponse() as response:
+                body = response.read()
         if fault == "lost":
             self._hang_up()
             return
