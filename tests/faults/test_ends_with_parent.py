@@ -59,7 +59,7 @@ def test_no_process_outlives_a_killed_command(tmp_path, code, count):
     command = [sys.executable, "command.py", str(started)]
     run = subprocess.Popen(command, cwd=tmp_path, env=environment, start_new_session=True)
     try:
-        assert wait_for(lambda: len(list(started.iterdir())) == count, seconds=120)
+        assert wait_for(lambda: len(list(started.iterdir())) == count, seconds=240)
         workers = [int(path.name) for path in started.iterdir()]
         assert len(living(workers)) == count
         run.kill()
