@@ -57,7 +57,7 @@ def test_no_process_outlives_a_killed_command(tmp_path, code, count):
     started.mkdir()
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "command.py", str(started)]
-    run = subprocess.Popen(command, cwd=tmp_path, env=environment, start_new_session=True)
+    run = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL)
     try:
         assert wait_for(lambda: len(list(started.iterdir())) == count, seconds=240)
         workers = [int(path.name) for path in started.iterdir()]
