@@ -142,6 +142,58 @@ def stream_table(result: dict[str, Any] | None) -> str:
     return "\n".join([*lines, "", f"{what}, one epoch each.", "", figures_table(("stream",))])
 
 
+def kills_table(result: dict[str, Any] | None) -> str:
+    """Kills and losses by command; says so if they were not counted yet.
+
+    Args:
+        result: The result file; None if there is none.
+    """
+    if result is None:
+        return "Not measured yet."
+    lines = ["| command | kills | kills of one worker | complete folders | different from an undisturbed run |"]
+    lines.append("|---|--:|--:|--:|--:|")
+    for row in [*result["figures"]["rows"], {"command": "all", **result["figures"]["total"]}]:
+        losses = row["losses"] if isinstance(row["losses"], int) else len(row["losses"])
+        lines.append(f"| {row['command']} | {row['kills']} | {row['worker_kills']} | {row['rounds']} | {losses} |")
+    return "\n".join([*lines, "", _machine(result)])
+
+
+def systems_table(result: dict[str, Any] | None) -> str:
+    """Tries and losses by fault of the system; says so if they were not counted yet.
+
+    Args:
+        result: The result file; None if there is none.
+    """
+    if result is None:
+        return "Not measured yet."
+    faults: dict[str, list[int]] = {}
+    for row in result["figures"]["rows"]:
+        sums = faults.setdefault(row["fault"], [0, 0])
+        sums[0] += row["tries"]
+        sums[1] += len(row["losses"])
+    lines = ["| fault | tries | not as documented |", "|---|--:|--:|"]
+    lines += [f"| {fault} | {tries} | {losses} |" for fault, (tries, losses) in faults.items()]
+    return "\n".join([*lines, "", _machine(result)])
+
+
+def hashes_table(result: dict[str, Any] | None) -> str:
+    """Whether all ways to extract give one hash; says so if they were not compared yet.
+
+    Args:
+        result: The result file; None if there is none.
+    """
+    if result is None:
+        return "Not measured yet."
+    lines = ["| way | hash of all files |", "|---|---|"]
+    lines += [f"| {way} | `{digest[:16]}` |" for way, digest in result["figures"]["hashes"].items()]
+    return "\n".join([*lines, "", _machine(result)])
+
+
+def _machine(result: dict[str, Any]) -> str:
+    versions, cpu = result["versions"], result["device"]["cpu"]
+    return f"Measured on: {cpu}, Python {versions['python']}, torch {versions['torch']}, commit `{result['commit']}`."
+
+
 def generalise_parts(results: Path = RESULTS) -> dict[str, str]:
     """Writes the parts of the page about generalisation."""
     test, val = (loaded(f"generalise_{split}", results) for split in ("test", "val"))
@@ -179,6 +231,9 @@ def pages() -> dict[Path, str]:
             "training": figures_table(("train",)),
             "people": figures_table(("people",)),
             "plan": figures_table(("plan",)),
+            "kills": kills_table(loaded("faults_kills")),
+            "systems": systems_table(loaded("faults_systems")),
+            "same_bytes": hashes_table(loaded("faults_same_bytes")),
         },
         MACHINES: {"cluster": cluster_page.tables(loaded("cluster"))},
         GENERALISE: generalise_parts(),

@@ -1,4 +1,4 @@
-"""Start of processes: children ignore Ctrl-C, and their exceptions are raised again in the parent.
+"""Start and end of processes: children ignore Ctrl-C, end with their parent, and send their exceptions to it.
 
 This module imports only the standard library, so that a process can start before it imports large libraries.
 """
@@ -6,6 +6,7 @@ This module imports only the standard library, so that a process can start befor
 from __future__ import annotations
 
 import gc
+import multiprocessing
 import os
 import signal
 import threading
@@ -52,6 +53,20 @@ def failures_sent(pipe: Connection) -> Iterator[None]:
         yield
     except Exception as error:  # noqa: BLE001 - not swallowed: it is raised in the parent
         pipe.send(Failure(error, traceback.format_exc()))
+
+
+def end_with_parent() -> None:
+    """Makes this process end at once when its parent process has ended in any way, also if that was killed.
+
+    Otherwise it would compute on, or wait for work for ever, and write files while the next run writes them too.
+    """
+
+    def watch() -> None:
+        if parent := multiprocessing.parent_process():
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, name="end-with-parent", daemon=True).start()
 
 
 @contextmanager

@@ -35,17 +35,18 @@ PLAIN = """
 
 # The same for headings of the documentation. Pages about other projects and about data sets use the words of those.
 PLAIN_HEADINGS = """
-    a access after an and another app architecture are at bad before benchmarks blended built by calibrate can
-    central check checked chosen coco collection comparison concepts dag damage data datasets do does evaluate
-    evaluation every existing extract extraction faceforensics faq fiftyone files folders for form from
-    generalisation get give given glossary gpu has have high holds how hugging i images import imports input
-    install interrupt interruption is it json know kubernetes left licence linter listing loader look loop
-    losses machines made many means measured memory mgst minutes much my name names need network next no not
-    notebook often one options other own parity parts path people photos pictures plain planning plugging
-    prediction prepare privacy program published python quick ray read repeat report result results resume
-    sample save sequences sets settings several share should skipped slurm smaller start steps stop streaming
-    table take ten that the them there three to tools train training tree tried tutorials two types use was well
-    were what when where which who whole why with words work write wrong you your
+    a access after an and another app architecture are at bad before benchmarks blended built by bytes calibrate
+    can central check checked chosen coco collection comparison concepts cost dag damage data datasets do does
+    done evaluate evaluation every existing extract extraction faceforensics faq faults faulty fiftyone files
+    folders for form from generalisation get give given glossary gpu has have high holds how hugging i images
+    import imports input install interrupt interruption interruptions is it json know kubernetes left licence
+    linter listing loader look loop losses machines made many means measured memory mgst minutes most much my
+    name names need network never next no not notebook often one options other own parity parts path people
+    photos pictures plain planning plugging prediction prepare privacy program promised promises published
+    python quick ray read repeat report result results resume same sample save sequences sets settings several
+    share should skipped slurm smaller start steps stop streaming systems table take ten that the them there
+    three to tools train training tree tried tutorials two types use was well were what when where which who
+    whole why with words work write wrong you your
 """
 FOREIGN = ("changelog.md", "contributing.md", "gallery.md", "papers.md", "reproduce.md")
 

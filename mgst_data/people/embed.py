@@ -29,7 +29,7 @@ from mgst_data.core.locations import join
 from mgst_data.core.records import main_track
 from mgst_data.people.faces import FARTHEST_TURN, SMALLEST_EYES, best_frames, face_chip
 from mgst_data.people.store import Rows, load_rows, save_rows, without_rows
-from mgst_data.processes import available_cores, start_quietly
+from mgst_data.processes import available_cores, end_with_parent, start_quietly
 from mgst_data.shards import FaceChunk, ShardFolder, ShardReport
 from mgst_data.shards.reader import read_chunk
 
@@ -203,7 +203,7 @@ def run_jobs(
             work(*job)
             saw(done, len(jobs))
         return
-    with ProcessPoolExecutor(count, mp_context=_CONTEXT) as pool:
+    with ProcessPoolExecutor(count, mp_context=_CONTEXT, initializer=end_with_parent) as pool:
         with start_quietly():
             waiting = [pool.submit(work, *job) for job in jobs]
         try:

@@ -74,11 +74,15 @@ class FolderLock:
         except OSError as error:
             what = f"{folder}: cannot be locked ({error.strerror}); make sure that no other run writes into this folder"
             warnings.warn(what, MgstWarning, stacklevel=4)
-        with output_errors(folder):
-            if not (self._path.exists() and os.path.samestat(os.fstat(self._file.fileno()), self._path.stat())):
-                return False
-            self._file.truncate(0)
-            self._file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
+        try:
+            with output_errors(folder):
+                if not (self._path.exists() and os.path.samestat(os.fstat(self._file.fileno()), self._path.stat())):
+                    return False
+                self._file.truncate(0)
+                self._file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
+        except OutputError:  # the disk is full
+            _let_go(self._path, self._file, os.getpid())
+            raise
         return True
 
     def release(self) -> None:

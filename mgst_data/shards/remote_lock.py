@@ -72,14 +72,22 @@ class RemoteLock:
             if is_valid(there) and not mine:
                 return False
             self._store.remove(self._name)
-        if not self._store.create(self._name, self._content()):
+        if not self._store.create(self._name, self._content()) and not self._is_mine():
             return False
         if there is not None and not mine:
             time.sleep(_SETTLED)
-            if (read_lock(self._store, self._name) or {}).get("run") != self._run:
+            if not self._is_mine():
                 return False
         self._memory.write_text(self._run)
         return True
+
+    def _is_mine(self) -> bool:
+        """Returns whether the lock names this run.
+
+        A new lock may be there although the store refuses to create it: the network has lost the answer to a first
+        try, and the second one finds the lock of the first.
+        """
+        return (read_lock(self._store, self._name) or {}).get("run") == self._run
 
     def _remembered(self) -> str:
         """Returns the run that has last held this lock from the same workspace."""

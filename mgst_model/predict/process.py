@@ -12,7 +12,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
-from mgst_data.processes import Failure, failures_sent, heavy_imports, start_quietly
+from mgst_data.processes import Failure, end_with_parent, failures_sent, heavy_imports, start_quietly
 
 if TYPE_CHECKING:
     from mgst_model.evaluate.crops import InputSpec
@@ -101,6 +101,7 @@ class RunProcess:
 
 
 def _extract(pipe: Connection) -> None:
+    end_with_parent()
     with heavy_imports():
         import torch
 

@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from mgst_data.core import MgstError
+from mgst_data.core.errors import first_line
 from mgst_data.shards import SegmentBatch
 from mgst_model.train.data import Loader
 
@@ -34,6 +36,26 @@ def workers_deaf_to_stopping(loader: Loader) -> Iterator[SegmentBatch]:
     if first is not None:
         yield first
         yield from batches
+
+
+@contextmanager
+def dead_readers_told() -> Iterator[None]:
+    """Makes an error with a hint of what torch raises when a process that reads shards is killed or crashes.
+
+    torch raises it inside a signal handler, so it can come from any line of a training.
+
+    Raises:
+        MgstError: if a reading process has ended.
+        RuntimeError: any other one, unchanged.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        hint = "lower data.workers if the memory runs out; the training continues from the last saved state"
+        what = f"a process that reads shards has ended: {first_line(error)}"
+        raise MgstError(what, hint=hint, reason="worker_died") from error
 
 
 @contextmanager

@@ -28,7 +28,7 @@ from mgst_model.train.data import Loader
 from mgst_model.train.experiment import TrainConfig
 from mgst_model.train.launch import lost_processes_named, make_fabric
 from mgst_model.train.optim import climbed, learning_rate, make_optimizer, set_learning_rate
-from mgst_model.train.signals import stop_requests, workers_deaf_to_stopping
+from mgst_model.train.signals import dead_readers_told, stop_requests, workers_deaf_to_stopping
 from mgst_model.train.state import STEPS, VALIDATIONS, TrainFolder, load_state
 from mgst_model.train.task import Task, TaskExamples
 from mgst_model.train.watcher import StepReport, Stopped, TrainWatcher, Validation
@@ -129,8 +129,8 @@ class Trainer:
 
         Raises:
             ConfigMismatchError: if the folder has another training.
-            MgstError: if the loss or its gradient is not finite; the error names the chunks of the batch. Also if
-                another process is lost.
+            MgstError: if the loss or its gradient is not finite (the error names the chunks of the batch), if a process
+                that reads shards was killed, or if another process of the training is lost.
             UsageError: if the processes see different states.
             Stopped: after SIGTERM or SIGINT; the state is saved.
         """
@@ -143,6 +143,7 @@ class Trainer:
             self.curves = SummaryWriter(str(self.out / CURVES), purge_step=self.step + 1) if self.folder else None
             self.watcher.begin(steps=self.steps, done=self.step, epochs=self.config.epochs, parameters=parameters)
             with (
+                dead_readers_told(),
                 stop_requests(self.watcher.stopping) as asked,
                 torch.random.fork_rng(devices=cuda),
                 lost_processes_named(self.out),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import multiprocessing
 import os
 import shutil
 import signal
@@ -182,6 +183,23 @@ def test_a_killed_training_continues_from_the_saved_state(through, real_shards, 
     log = Log()
     train(experiment, real_shards, tmp_path, fabric=fabric, watcher=log)
     assert [report.step for report in log.steps] == [7, 8]
+    assert_same_training(tmp_path, whole)
+
+
+def test_a_killed_reading_process_is_one_clear_error_and_the_training_continues(through, real_shards, tmp_path):
+    class ReaderKilled(Log):
+        def see(self, report):
+            super().see(report)
+            if len(self.steps) == 3:
+                os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
+
+    experiment, whole, _, _ = through
+    reading = replace(experiment, data=replace(experiment.data, workers=1))
+    fabric = make_fabric(experiment, device="cpu")
+    with pytest.raises(MgstError, match=r"a process that reads shards has ended: .* \(lower data\.workers") as caught:
+        train(reading, real_shards, tmp_path, fabric=fabric, watcher=ReaderKilled())
+    assert caught.value.reason == "worker_died"
+    train(experiment, real_shards, tmp_path, fabric=fabric)
     assert_same_training(tmp_path, whole)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 import threading
 from collections.abc import Generator, Mapping, Sequence
@@ -13,7 +12,7 @@ from multiprocessing.connection import Connection, wait
 from mgst_data.core import UsageError
 from mgst_data.extract.executors.accidents import Accidents, Running, Waiting
 from mgst_data.extract.executors.executor import EXECUTORS, Event, Opening, Work
-from mgst_data.processes import Failure, available_cores, failures_sent, start_quietly
+from mgst_data.processes import Failure, available_cores, end_with_parent, failures_sent, start_quietly
 from mgst_data.shards import ShardTask, VideoReport
 
 # Workers are forked from a server process that has only imported the package. So they start fast, share the memory of
@@ -133,17 +132,10 @@ class _Worker:
 
 
 def _serve(pipe: Connection, work: Work) -> None:
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     with suppress(EOFError, OSError):  # the parent process has ended
         while True:
             task, lost = pipe.recv()
             with failures_sent(pipe):
                 for event in work(task, lost):
                     pipe.send(event)
-
-
-def _end_with_parent() -> None:
-    """Ends this process when the process of the run is killed. Otherwise it would write while the next run starts."""
-    if parent := multiprocessing.parent_process():
-        parent.join()
-        os._exit(1)
