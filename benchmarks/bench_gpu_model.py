@@ -1,7 +1,7 @@
 """Computes what self-blending is expected to reach on a GPU, from counted kernels and bytes. It needs no GPU.
 
     python benchmarks/bench_gpu_model.py             # results/gpu_model.json
-    python benchmarks/bench_gpu_model.py --quick     # eager mode only, few draws
+    python benchmarks/bench_gpu_model.py --quick     # smoke test: one set of parameters
 
 The figures are bounds, not measurements: they assume that a GPU reaches its published bandwidth. README.md explains the
 model.
@@ -22,7 +22,7 @@ from extraction.report import Figure, Section, show
 from mgst_data.augment import SelfBlend
 from mgst_data.core import Segment, generator_for
 
-SEGMENTS, FRAMES, SIDE, DRAWS = 32, 16, 256, 8
+SEGMENTS, FRAMES, SIDE, DRAWS = 32, 16, 256, 4
 # Published bandwidth (bytes per second) and float32 operations per second: data sheets of NVIDIA for H100 SXM and H200.
 CARDS = {"H100": (3.35e12, 67e12), "H200": (4.8e12, 67e12)}
 # Seconds that the CPU needs to start a kernel from PyTorch in eager mode: our own assumption.
@@ -34,7 +34,7 @@ PRESETS = ("sbi", "frame_random")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="eager mode only, few draws; figures are not valid")
+    parser.add_argument("--quick", action="store_true", help="one set of parameters; figures are not valid")
     parser.add_argument(
         "--out", type=Path, help="folder for the JSON; default: results/, or a temporary folder with --quick"
     )
@@ -43,8 +43,9 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     for preset in PRESETS:
         for dtype in TARGETS:
-            rows += rows_of(preset, dtype, draws=2 if options.quick else DRAWS, compiled=not options.quick)
-            print(*(f"{row['name']}: {row['megabytes']:.0f} MB, {row['kernels']:.0f} kernels" for row in rows[-2:]))
+            rows += rows_of(preset, dtype, draws=1 if options.quick else DRAWS)
+            for row in rows[-2:]:
+                print(f"{row['name']}: {row['megabytes']:.0f} MB, {row['kernels']:.0f} kernels", flush=True)
     section = Section(tuple(figure for row in rows for figure in figures(row)), {"rows": rows})
     setting = {"segments": SEGMENTS, "frames": FRAMES, "size": SIDE, "launch_s": LAUNCH}
     cards = {name: {"bytes_per_s": speed, "flops": flops} for name, (speed, flops) in CARDS.items()}
@@ -53,20 +54,17 @@ def main() -> None:
     show("Expected on a GPU", {"gpu_model": section})
 
 
-def rows_of(preset: str, dtype: torch.dtype, *, draws: int, compiled: bool) -> list[dict[str, Any]]:
-    """Counts one preset in one data type: in eager mode, and as one graph.
+def rows_of(preset: str, dtype: torch.dtype, *, draws: int) -> list[dict[str, Any]]:
+    """Counts one preset in one data type: in eager mode, and as one graph with fused operators.
 
     Args:
         preset: Name of a preset of SelfBlend.
         dtype: Data type of the frames.
         draws: Sets of parameters that eager mode is counted with.
-        compiled: Whether to count the graph too, which takes a minute.
     """
     segment, blend = shapes(dtype), SelfBlend.preset(preset)
     drawn = [blend.sample(segment, generator_for(i, "draws")) for i in range(draws)]
-    found = {"eager": traffic.eager(blend, segment, drawn)}
-    if compiled:
-        found["compiled"] = traffic.compiled(blend, segment, drawn[0])
+    found = {"eager": traffic.eager(blend, segment, drawn), "compiled": traffic.compiled(blend, segment, drawn[0])}
     kind = str(dtype).removeprefix("torch.")
     # The frames are read; the real frames, the fakes and the one-channel mask are written.
     least = segment.frames.element_size() * FRAMES * SIDE**2 * 10
