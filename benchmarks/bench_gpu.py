@@ -45,7 +45,7 @@ def main() -> None:
         parser.error("--device cuda: no CUDA device")
     sections: dict[str, Section] = {}
     with tempfile.TemporaryDirectory() as scratch:
-        frames, size = (32, (384, 288)) if options.quick else (250, (1280, 720))
+        frames, size = (32, (384, 288)) if options.quick else (64, (640, 480))
         video = next(path for path in render_demo(Path(scratch), people=6, frames=frames, size=size) if is_real(path))
         parts: dict[str, Callable[[], Section]] = {
             "recipes": partial(recipes, options.device, quick=options.quick),

@@ -41,11 +41,11 @@ if [ "${1:-}" = "--cpu" ]; then
 else
     "$PYTHON" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' || { echo "no CUDA device"; exit 1; }
     export MGST_REQUIRE_GPU=1
-    part tests 150 "$PYTHON" -m pytest -m gpu -p no:cacheprovider tests
+    part tests 120 "$PYTHON" -m pytest -m gpu -p no:cacheprovider tests
     part blending 210 "$PYTHON" benchmarks/bench_augment.py --out "$OUT" \
         --only cuda_eager --only cuda_scaling --only cuda_compiled
-    part training 110 "$PYTHON" benchmarks/bench_train.py --only base --out "$OUT"
-    part other 110 "$PYTHON" benchmarks/bench_gpu.py --out "$OUT"
+    part training 140 "$PYTHON" benchmarks/bench_train.py --only base --out "$OUT"
+    part other 130 "$PYTHON" benchmarks/bench_gpu.py --out "$OUT"
 fi
 ls -l "$OUT"
 if [ ${#failed[@]} -gt 0 ]; then

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import fields, replace
+from pathlib import Path
 
 import faces68
 import pytest
@@ -72,3 +75,27 @@ def test_a_blend_does_not_wait_for_the_pretend_device(name):
     # The CPU blends in tiles and only in the box around a mask, so sums are taken in another order.
     for one, other in ((done.real, plain.real), (done.fake, plain.fake)):
         assert_same(one, other, atol=1e-4)
+
+
+# In another process, because the annotation checks of the tests cannot be compiled.
+TRACED = """
+import sys, torch
+sys.path.insert(0, sys.argv[1])
+import faces68
+from torch._subclasses.fake_tensor import FakeTensorMode
+from mgst_data.augment import Donor, SelfBlend
+from mgst_data.core import generator_for
+torch._C._ensureCUDADeviceGuardSet()
+segment, blend = faces68.make(2, 3, 64), SelfBlend(donor=Donor(p=0.5))
+params = blend.sample(segment, generator_for(0))
+with FakeTensorMode(allow_non_fake_inputs=True) as fake:
+    columns = {name: fake.from_tensor(value).to("cuda") for name, value in segment._fields()}
+    pair = torch.compile(blend.apply, fullgraph=True, backend="eager")(type(segment)(**columns), params)
+print(pair.fake.frames.device, pair.fake.mask.device, pair.real.frames.device)
+"""
+
+
+def test_a_blend_is_one_graph_on_a_device():
+    command = [sys.executable, "-W", "ignore", "-c", TRACED, str(Path(__file__).parent)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.stdout.strip() == "cuda:0 cuda:0 cuda:0", done.stderr

@@ -20,7 +20,7 @@ from mgst_model.networks import NetworkConfig, build_network, fold_batch_norms
 from mgst_model.networks.output import SegmentOutput
 from mgst_model.train import DetectionTask, StepReport, Trainer, TrainWatcher
 
-SIDE, T, B = 48, 4, 4
+SIDE, T, B = 64, 4, 4
 # Each step reads the losses and the norm of the gradient, to stop if they are not finite.
 STEP = {
     "mgst_model/train/trainer.py:Trainer._pass tolist": 1,
@@ -37,6 +37,9 @@ DETECTION = {
     "mgst_data/faces/detect.py:MTCNNDetector._propose",
     "mgst_data/faces/detect.py:MTCNNDetector._reject",
     "mgst_data/faces/detect.py:MTCNNDetector._refine",
+    "mgst_data/faces/detect.py:_nms_by_smaller",
+    "mgst_data/faces/detect.py:_on_frame",
+    "mgst_data/core/records.py:Detections.__getitem__",
 }
 
 
@@ -92,12 +95,12 @@ def test_a_task_does_not_wait_for_the_device(make_experiment, name):
     own = make_experiment(**{**options, "data": {"frames": T, "size": SIDE, **options.get("data", {})}})
     task = DetectionTask(own.data, own.augment, own.loss, own.network)
     given = batch(fakes=own.data.fakes != "blends")
-    plain = task.examples(given.to_segment(grid=3), generator_for(0), has_mask=given.has_mask)
+    plain = task.examples(given.to_segment(grid=4), generator_for(0), has_mask=given.has_mask)
     losses = task.losses(said(plain), plain, epoch=1.0)
     with pretend() as waits:
         task.to("cuda")
         waits.clear()
-        segment = given.to_segment("cuda", grid=3)
+        segment = given.to_segment("cuda", grid=4)
         for make in (task.test_examples, task.examples):
             examples = make(segment, generator_for(0), has_mask=given.has_mask, label=given.label)
         output = said(examples)
@@ -112,7 +115,7 @@ def test_a_task_without_given_labels_waits_once(make_experiment):
     own = make_experiment(data={"frames": T, "size": SIDE})
     task = DetectionTask(own.data, own.augment, own.loss, own.network)
     with pretend() as waits:
-        task.examples(batch().to_segment("cuda", grid=3), generator_for(0))
+        task.examples(batch().to_segment("cuda", grid=4), generator_for(0))
     assert dict(waits) == {"mgst_model/train/task.py:DetectionTask._make copy to the CPU": 1}
 
 
