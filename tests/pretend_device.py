@@ -62,14 +62,10 @@ class PretendTensor(Tensor):
 
     @staticmethod
     def __new__(cls, held: Tensor) -> PretendTensor:
-        return Tensor._make_wrapper_subclass(
-            cls,
-            held.shape,
-            strides=held.stride(),
-            storage_offset=held.storage_offset(),
-            dtype=held.dtype,
-            device=DEVICE,
-        )
+        layout = {"strides": held.stride(), "storage_offset": held.storage_offset()}
+        # In inference mode, a view of a parameter must not be an inference tensor.
+        with torch.inference_mode(mode=False):
+            return Tensor._make_wrapper_subclass(cls, held.shape, dtype=held.dtype, device=DEVICE, **layout)
 
     def __init__(self, held: Tensor) -> None:
         self.held = held
