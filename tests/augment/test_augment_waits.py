@@ -80,13 +80,14 @@ def test_a_blend_does_not_wait_for_the_pretend_device(name):
 # In another process, because the annotation checks of the tests cannot be compiled.
 TRACED = """
 import sys, torch
+from dataclasses import replace
 sys.path.insert(0, sys.argv[1])
 import faces68
 from torch._subclasses.fake_tensor import FakeTensorMode
 from mgst_data.augment import Donor, SelfBlend
 from mgst_data.core import generator_for
 torch._C._ensureCUDADeviceGuardSet()
-segment, blend = faces68.make(2, 3, 64), SelfBlend(donor=Donor(p=0.5))
+segment, blend = faces68.make(2, 2, 64), replace(SelfBlend.preset("sbi"), donor=Donor(p=0.5))
 params = blend.sample(segment, generator_for(0))
 with FakeTensorMode(allow_non_fake_inputs=True) as fake:
     columns = {name: fake.from_tensor(value).to("cuda") for name, value in segment._fields()}
