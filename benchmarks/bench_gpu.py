@@ -142,7 +142,7 @@ def draw(sections: dict[str, Section], path: Path) -> Path:
     for unit, panel in zip(units, panels[:, 0], strict=True):
         mine = [figure for figure in figures if figure.unit == unit]
         bars = panel.barh([figure.name for figure in mine], [figure.value for figure in mine])
-        panel.bar_label(bars, fmt="{:,.1f}", padding=3)
+        panel.bar_label(bars, fmt="{:,.3g}", padding=3)
         panel.set_xlabel(unit)
         panel.invert_yaxis()
         panel.margins(x=0.15)
