@@ -20,6 +20,9 @@ from mgst_model.networks import NetworkConfig, build_network, fold_batch_norms
 from mgst_model.networks.output import SegmentOutput
 from mgst_model.train import DetectionTask, StepReport, Trainer, TrainWatcher
 
+# torch.autocast warns where there is no driver.
+pytestmark = pytest.mark.filterwarnings("ignore:User provided device_type of 'cuda'")
+
 SIDE, T, B = 64, 4, 4
 # Each step reads the losses and the norm of the gradient, to stop if they are not finite.
 STEP = {
@@ -186,7 +189,7 @@ def network_of(backbone, **changes):
 
 def test_a_training_step_waits_only_for_its_losses(monkeypatch, make_experiment):
     monkeypatch.setattr("torch.cuda.Event", NoEvent)
-    own = make_experiment(data={"frames": T, "size": SIDE}, train={"clip_norm": 0.0})
+    own = make_experiment(data={"frames": T, "size": SIDE}, train={"clip_norm": 0.0, "ema_decay": 0.0})
     task = DetectionTask(own.data, own.augment, own.loss, own.network)
     network, watcher, given = network_of("test_convnext"), Steps(), batch()
     with pretend() as waits:
