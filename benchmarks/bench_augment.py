@@ -46,12 +46,19 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true", help="smoke test with little data; figures are not valid")
     parser.add_argument(
+        "--gpu-on-cpu", action="store_true", help="try the sections of a GPU on the CPU; only with --quick"
+    )
+    parser.add_argument(
         "--out",
         type=Path,
         help="folder for JSON and plots; default: results/, or a temporary folder with --only or --quick",
     )
     options = parse_with_clips(parser, required=False)
+    if options.gpu_on_cpu and not options.quick:
+        parser.error("--gpu-on-cpu needs --quick: its figures are not valid")
     sections = SECTIONS | (ON_CUDA if torch.cuda.is_available() else {})
+    if options.gpu_on_cpu:
+        sections |= {name: partial(run, device="cpu") for name, run in ON_CUDA.items()}
     missing = [name for name in options.only or () if name not in sections]
     if missing:
         parser.error(f"{missing[0]}: no CUDA device")

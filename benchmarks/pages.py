@@ -99,6 +99,35 @@ def _row(figure: dict[str, Any]) -> str:
     return f"| {figure['name']} | {value} {figure['unit']} | {figure['target']} | {reached} |"
 
 
+def gpu_model_table(result: dict[str, Any]) -> str:
+    """Counted work of self-blending, and the expected speed on each card, beside the target.
+
+    Args:
+        result: The result file.
+    """
+    figures = result["figures"]
+    cards = [*figures["cards"]]
+    lines = [
+        "| mode, preset, data type | kernels of a batch | memory traffic of a pair "
+        f"| {', '.join(cards)}: pairs/s, at most | target | reached |",
+        "|---|--:|--:|--:|--:|---|",
+    ]
+    for row in figures["rows"]:
+        speeds = [row["pairs_per_s"][card] for card in cards]
+        target = row["target"]
+        reached = "" if target is None else "yes" if min(speeds) >= target else "**no**"
+        wanted = "" if target is None else f"≥ {target:,}"
+        lines.append(
+            f"| {row['name']} | {row['kernels']:,.0f} | {row['megabytes']:,.0f} MB, "
+            f"{row['megabytes'] / row['least_megabytes']:.1f} x the minimum | "
+            f"{', '.join(f'{speed:,.0f}' for speed in speeds)} | {wanted} | {reached} |"
+        )
+    setting = figures["setting"]
+    batch = f"{setting['segments']} segments of {setting['frames']} frames of {setting['size']} pixels"
+    where = f"torch {result['versions']['torch']}, commit `{result['commit']}`"
+    return "\n".join([*lines, "", f"Counted for batches of {batch}, {where}. A + marks uncommitted changes."])
+
+
 def export_table(result: dict[str, Any] | None) -> str:
     """Speed, size and differences of the exported weights; says so if they were not measured yet.
 
@@ -227,6 +256,7 @@ def pages() -> dict[Path, str]:
             "loader": figures_table(("loader",)),
             "stream": stream_table(loaded("stream")),
             "augmentation": figures_table(("augment",)),
+            "gpu_model": gpu_model_table(load("gpu_model")),
             "parity": figures_table(("parity",)),
             "training": figures_table(("train",)),
             "people": figures_table(("people",)),

@@ -197,8 +197,17 @@ def rows_of(active: Bool[Tensor, " b"]) -> Int[Tensor, " n"]:
     return active.nonzero()[:, 0]
 
 
+def any_of(condition: Bool[Tensor, "..."]) -> bool:
+    """Returns whether a condition on the CPU is true anywhere; True while torch compiles. Never waits for a device."""
+    return torch.compiler.is_compiling() or bool(condition.any())
+
+
 def on_rows(
-    data: Float[Tensor, "b ..."], active: Bool[Tensor, " b"], change: Callable[[Tensor, Tensor | slice], Tensor]
+    data: Float[Tensor, "b ..."],
+    active: Bool[Tensor, " b"],
+    change: Callable[[Tensor, Tensor | slice], Tensor],
+    *,
+    owned: bool = False,
 ) -> Float[Tensor, "b ..."]:
     """Changes the active rows of a batch.
 
@@ -209,6 +218,8 @@ def on_rows(
         data: Batch to change.
         active: Rows to change.
         change: Function of these rows and of their indices. The indices are on the device of the data.
+        owned: Whether the data may be changed in place, because the caller made it and needs it no more. This saves a
+            copy of the batch. With gradients, it is copied anyway.
     """
     if torch.compiler.is_compiling():
         chosen = active.to(data.device).reshape(-1, *[1] * (data.ndim - 1))
@@ -219,7 +230,10 @@ def on_rows(
     if len(rows) == len(data):
         return change(data, slice(None))
     there = rows.to(data.device, non_blocking=True)
-    return data.index_copy(0, there, change(data[there], there))
+    changed = change(data[there], there)
+    if owned and not (torch.is_grad_enabled() and (data.requires_grad or changed.requires_grad)):
+        return data.index_copy_(0, there, changed)
+    return data.index_copy(0, there, changed)
 
 
 def merge_rows(segment: Segment, rows: Int[Tensor, " n"], part: Segment) -> Segment:

@@ -11,6 +11,7 @@ from torch import Tensor
 from mgst_data.augment.base import AUGMENTATIONS, Augmentation, Params, merge_rows, rows_of
 from mgst_data.augment.functional import draw
 from mgst_data.augment.functional.warp import warp_segment
+from mgst_data.core.devices import constant
 from mgst_data.core.geometry import FLIPS, face_box, flip_landmarks
 from mgst_data.core.segment import Segment
 
@@ -165,7 +166,7 @@ class FaceCrop(Augmentation[FaceCropParams]):
             params: Parameters that :meth:`sample` drew for this batch.
         """
         points, (h, w) = segment.landmarks, segment.frames.shape[-2:]
-        whole = torch.tensor((-0.5, -0.5, w - 0.5, h - 0.5)).to(points.device, non_blocking=True)
+        whole = constant((-0.5, -0.5, w - 0.5, h - 0.5), points)
         if points.shape[2] == 0:
             return whole.expand(len(segment), 4)
         seen = segment.valid & points.isfinite().flatten(2).all(dim=2)

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from mgst_data.core.devices import constant
+
 # Index tables: entry i is the landmark that becomes landmark i when the picture is mirrored.
 FLIP_5 = (1, 0, 2, 4, 3)
 FLIP_68 = (
@@ -42,7 +44,7 @@ def flip_landmarks(points: Float[Tensor, "*n k 2"], width: int) -> Float[Tensor,
     if k not in FLIPS:
         raise ValueError(f"no flip table for {k} landmarks; known: {', '.join(map(str, FLIPS))}")
     mirrored = torch.stack((width - 1 - points[..., 0], points[..., 1]), dim=-1)
-    return mirrored[..., list(FLIPS[k]), :]
+    return mirrored.index_select(-2, constant(FLIPS[k], points, torch.long))
 
 
 def face_box(points: Float[Tensor, "b t k 2"], seen: Bool[Tensor, "b t"]) -> Float[Tensor, "b 4"]:

@@ -6,6 +6,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
+from mgst_data.core.devices import constant
 from mgst_data.core.geometry import similarity_transform
 from mgst_data.core.polygons import hull_mask
 from mgst_data.core.precision import without_autocast
@@ -15,7 +16,7 @@ PATCH_THRESHOLD = 0.04
 # Side in pixels at which masks of neighbouring frames are compared; enough for 14 x 14 patches.
 _COMPARED = 112
 # Landmarks that move with the head and hardly with the mouth: nose and eyes, of 68 points.
-_RIGID_68 = (*range(27, 36), *range(36, 48))
+_RIGID_68 = slice(27, 48)
 
 
 def patches(mask: Float[Tensor, "b t 1 h w"], grid: int) -> Float[Tensor, "b t grid grid"]:
@@ -52,7 +53,7 @@ def severity(mask: Float[Tensor, "b t 1 h w"], landmarks: Float[Tensor, "b t k 2
     """
     b, t, _, h, w = mask.shape
     side = min(_COMPARED, h)
-    scale = landmarks.new_tensor((side / w, side / h))
+    scale = constant((side / w, side / h), landmarks)
     face = hull_mask((landmarks + 0.5) * scale - 0.5, (side, side))[:, :, None].to(mask.dtype)
     small = functional.adaptive_avg_pool2d(mask.reshape(b * t, 1, h, w), side).reshape(b, t, 1, side, side)
     share: Tensor = (small * face).sum(dim=(2, 3, 4)) / face.sum(dim=(2, 3, 4)).clamp_min(1)
@@ -87,7 +88,7 @@ def carried(maps: Float[Tensor, "b t c h w"], landmarks: Float[Tensor, "b t k 2"
     if b == 0 or t == 1:
         return maps[:, 1:]
     # In [-1, 1], the coordinates of grid_sample; from frame t back to t - 1.
-    rigid = (landmarks[:, :, list(_RIGID_68)].nan_to_num() + 0.5) * landmarks.new_tensor((2 / w, 2 / h)) - 1
+    rigid = (landmarks[:, :, _RIGID_68].nan_to_num() + 0.5) * constant((2 / w, 2 / h), landmarks) - 1
     back = similarity_transform(rigid[:, 1:], rigid[:, :-1]).flatten(0, 1)
     where = functional.affine_grid(back, [len(back), c, h, w], align_corners=False)
     before = functional.grid_sample(maps[:, :-1].flatten(0, 1).float(), where, align_corners=False)
@@ -142,7 +143,7 @@ def _change_on_the_face(maps: Tensor, landmarks: Tensor, grid: int) -> Tensor:
     b, t, c, h, w = maps.shape
     side = min(_COMPARED, h)
     small = functional.adaptive_avg_pool2d(maps.flatten(0, 1), side).reshape(b, t, c, side, side).float()
-    scale = landmarks.new_tensor((side / w, side / h))
+    scale = constant((side / w, side / h), landmarks)
     before = carried(small, (landmarks + 0.5) * scale - 0.5)
     if t == 1:
         return maps.new_zeros(b, 0, grid, grid)

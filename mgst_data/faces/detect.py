@@ -20,6 +20,7 @@ from torch.nn import functional
 from torchvision.ops import batched_nms
 
 from mgst_data.core.checks import check_frames
+from mgst_data.core.devices import constant
 from mgst_data.core.geometry import square
 from mgst_data.core.records import Detections
 from mgst_data.core.registry import Registry
@@ -186,8 +187,8 @@ def resize_area(integral: Int[Tensor, "f h1 w1 3"], size: tuple[int, int]) -> Fl
     Returns:
         Resized frames, [0, 255].
     """
-    top, bottom = _windows(torch.tensor([integral.shape[1] - 1], device=integral.device), size[0])
-    left, right = _windows(torch.tensor([integral.shape[2] - 1], device=integral.device), size[1])
+    top, bottom = _windows(constant([integral.shape[1] - 1], integral, torch.long), size[0])
+    left, right = _windows(constant([integral.shape[2] - 1], integral, torch.long), size[1])
     rows = integral.index_select(1, bottom[0]) - integral.index_select(1, top[0])
     sums = rows.index_select(2, right[0]) - rows.index_select(2, left[0])
     area = (bottom[0] - top[0])[:, None] * (right[0] - left[0])[None, :]

@@ -156,7 +156,7 @@ def _scores_of(
     network: nn.Module, pictures: UInt8[Tensor, "b t 3 h w"], device: torch.device | str, half: bool
 ) -> list[_Window]:
     with torch.inference_mode(), torch.autocast(torch.device(device).type, torch.bfloat16, enabled=half):
-        output: SegmentOutput = network(pictures.to(device).float().div_(255))
+        output: SegmentOutput = network(pictures.to(device, non_blocking=True).float().div_(255))
         segment, frame = (logits.float().sigmoid().cpu() for logits in (output.logit, output.frame_logits))
         patch = None if output.patch_logits is None else output.patch_logits.float().sigmoid().cpu()
     # A single frame has no pairs of frames: networks return None or an empty tensor.

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from mgst_data.augment import FaceCrop, SegmentSequential, SelfBlend, label_preserving, temporal_fakes
+from mgst_data.augment.base import rows_of
 from mgst_data.core import REAL, RealFakePair, Segment, check_generator, labels
 from mgst_model import losses
 from mgst_model.losses import Average, identity
@@ -50,25 +51,39 @@ class Task(Protocol):
     """
 
     def examples(
-        self, segment: Segment, generator: torch.Generator, *, has_mask: Bool[Tensor, " b"] | None = None
+        self,
+        segment: Segment,
+        generator: torch.Generator,
+        *,
+        has_mask: Bool[Tensor, " b"] | None = None,
+        label: Int[Tensor, " b"] | None = None,
     ) -> TaskExamples:
         """Makes training examples from a batch.
 
         Args:
             segment: Segments of the batch.
             generator: Source of all random numbers, on the CPU.
-            has_mask: True for fakes with a known mask; None if no mask is known.
+            has_mask: True for fakes with a known mask, on the CPU; None if no mask is known.
+            label: Label of each segment, on the CPU: the values of ``segment.label``, which need not be read from the
+                device then. None if they are not known.
         """
 
     def test_examples(
-        self, segment: Segment, generator: torch.Generator, *, has_mask: Bool[Tensor, " b"] | None = None
+        self,
+        segment: Segment,
+        generator: torch.Generator,
+        *,
+        has_mask: Bool[Tensor, " b"] | None = None,
+        label: Int[Tensor, " b"] | None = None,
     ) -> TaskExamples:
         """Makes validation examples from a batch.
 
         Args:
             segment: Segments of the batch.
             generator: Source of all random numbers, on the CPU.
-            has_mask: True for fakes with a known mask; None if no mask is known.
+            has_mask: True for fakes with a known mask, on the CPU; None if no mask is known.
+            label: Label of each segment, on the CPU: the values of ``segment.label``, which need not be read from the
+                device then. None if they are not known.
         """
 
     def losses(
@@ -161,7 +176,12 @@ class DetectionTask(nn.Module):
 
     @torch.no_grad()
     def examples(
-        self, segment: Segment, generator: torch.Generator, *, has_mask: Bool[Tensor, " b"] | None = None
+        self,
+        segment: Segment,
+        generator: torch.Generator,
+        *,
+        has_mask: Bool[Tensor, " b"] | None = None,
+        label: Int[Tensor, " b"] | None = None,
     ) -> Examples:
         """Makes pseudo-fakes from the real segments, and augments all segments.
 
@@ -169,15 +189,22 @@ class DetectionTask(nn.Module):
             segment: Real segments, and fakes if the training uses them.
             generator: Generator on the CPU.
             has_mask: True for fakes with a known mask, on the CPU; None if no mask is known.
+            label: Label of each segment, on the CPU. None to read ``segment.label``, for which the CPU waits until the
+                device has done all earlier work.
 
         Raises:
             TypeError: if ``generator`` is not a generator on the CPU.
         """
-        return self._make(segment, generator, has_mask, augmented=True)
+        return self._make(segment, generator, has_mask, label, augmented=True)
 
     @torch.no_grad()
     def test_examples(
-        self, segment: Segment, generator: torch.Generator, *, has_mask: Bool[Tensor, " b"] | None = None
+        self,
+        segment: Segment,
+        generator: torch.Generator,
+        *,
+        has_mask: Bool[Tensor, " b"] | None = None,
+        label: Int[Tensor, " b"] | None = None,
     ) -> Examples:
         """Makes validation examples: as in :meth:`examples`, without the label-preserving augmentations.
 
@@ -185,11 +212,13 @@ class DetectionTask(nn.Module):
             segment: Real segments, and fakes if the training uses them.
             generator: Generator on the CPU.
             has_mask: True for fakes with a known mask, on the CPU; None if no mask is known.
+            label: Label of each segment, on the CPU. None to read ``segment.label``, for which the CPU waits until the
+                device has done all earlier work.
 
         Raises:
             TypeError: if ``generator`` is not a generator on the CPU.
         """
-        return self._make(segment, generator, has_mask, augmented=False)
+        return self._make(segment, generator, has_mask, label, augmented=False)
 
     def losses(
         self, output: SegmentOutput, examples: Examples, *, epoch: float = math.inf, average: Average = identity
@@ -228,20 +257,28 @@ class DetectionTask(nn.Module):
             self.prototype.update(output.embedding.detach(), real, average)
 
     def _make(
-        self, segment: Segment, generator: torch.Generator, has_mask: Bool[Tensor, " b"] | None, *, augmented: bool
+        self,
+        segment: Segment,
+        generator: torch.Generator,
+        has_mask: Bool[Tensor, " b"] | None,
+        label: Int[Tensor, " b"] | None,
+        *,
+        augmented: bool,
     ) -> Examples:
         check_generator(generator)
         if self.augment.blend_at == "input" and self.crop is not None:
             segment = self._crop_of(augmented=augmented)(segment, generator=generator)
-        blended = (segment.label == REAL) if self.data.fakes != "videos" else torch.zeros_like(segment.valid[:, 0])
-        sources, others = blended.nonzero()[:, 0], (~blended).nonzero()[:, 0]
+        blended = torch.zeros(len(segment), dtype=torch.bool)
+        if self.data.fakes != "videos":
+            blended = (segment.label.cpu() if label is None else label) == REAL
+        sources, others = rows_of(blended), rows_of(~blended)
         parts = []
         if len(sources) or not len(others):
-            parts.append(self._pairs(segment[sources], generator, augmented=augmented))
+            parts.append(self._pairs(_rows(segment, sources), generator, augmented=augmented))
         if len(others):
-            known = torch.zeros_like(blended) if has_mask is None else has_mask.to(others.device)
-            rest = self._finished(segment[others], generator, augmented=augmented)
-            parts.append(_of_videos(rest, known[others]))
+            known = torch.zeros_like(blended) if has_mask is None else has_mask.cpu()
+            rest = self._finished(_rows(segment, others), generator, augmented=augmented)
+            parts.append(_of_videos(rest, known[others].to(segment.frames.device, non_blocking=True)))
         return _joined(parts)
 
     def _pairs(self, real: Segment, generator: torch.Generator, *, augmented: bool) -> Examples:
@@ -307,6 +344,11 @@ class DetectionTask(nn.Module):
                 average=average,
             )
         return loss
+
+
+def _rows(segment: Segment, rows: Int[Tensor, " n"]) -> Segment:
+    """Returns some segments of a batch, in ascending order, without waiting for the device. ``rows`` is on the CPU."""
+    return segment if len(rows) == len(segment) else segment[rows.to(segment.frames.device, non_blocking=True)]
 
 
 def _of_videos(segment: Segment, has_mask: Bool[Tensor, " b"]) -> Examples:

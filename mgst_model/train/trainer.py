@@ -188,7 +188,7 @@ class Trainer:
     def _examples(self, batch: SegmentBatch, number: int) -> TaskExamples:
         with self.clock.phase("augmentation"):
             generator = generator_for(self.seed, "examples", self.step, number, self.fabric.global_rank)
-            return self.task.examples(self._segment(batch), generator, has_mask=batch.has_mask)
+            return self.task.examples(self._segment(batch), generator, has_mask=batch.has_mask, label=batch.label)
 
     def _segment(self, batch: SegmentBatch) -> Segment:
         # Frames may be larger than the input of the network: the task may crop and scale them after a blend.
@@ -239,13 +239,14 @@ class Trainer:
             if update:
                 self.task.update(output, examples, average=self._average)
             parts = self.task.losses(output, examples, epoch=self.step / self.per_epoch, average=self._average)
-        # Values of the whole batch: if the loss of one process is not finite, all processes stop, and none waits.
+        with self.clock.phase("backward"):
+            self.fabric.backward(parts["total"] / self.config.accumulate_batches)
+        # The values are read only now, so that the device has work while the CPU waits for them. They are values of the
+        # whole batch: if the loss of one process is not finite, all processes stop, and none waits.
         shared = self._average(torch.stack([part.detach() for part in parts.values()]))
         values = dict(zip(parts, shared.tolist(), strict=True))
         if not math.isfinite(values["total"]):
             raise self._not_finite("loss", values["total"], batch.keys)
-        with self.clock.phase("backward"):
-            self.fabric.backward(parts["total"] / self.config.accumulate_batches)
         return values
 
     def _clip(self) -> float:
@@ -331,13 +332,16 @@ class Trainer:
             if batch is None:  # other processes have more batches
                 continue
             generator = generator_for(self.seed, "validation", number, self.fabric.global_rank)
-            examples = self.task.test_examples(self._segment(batch), generator, has_mask=batch.has_mask)
+            examples = self.task.test_examples(
+                self._segment(batch), generator, has_mask=batch.has_mask, label=batch.label
+            )
             with self.fabric.autocast():
                 output = _output_of(network, examples.frames)
             parts = self.task.losses(output, examples)
             seen = examples.valid.any(dim=1)
             _count(auc, output.logit[seen], examples.label[seen])
-            sums += torch.stack((parts["total"].detach() * len(examples), parts["total"].new_tensor(len(examples))))
+            sums[0] += parts["total"].detach() * len(examples)
+            sums[1] += len(examples)
         total, count = self._average(sums).tolist()
         reached, loss = float(auc.compute()), total / max(count, 1)
         if not math.isfinite(loss):

@@ -706,8 +706,8 @@ def test_a_training_can_have_another_task(make_experiment, real_shards, fabric, 
     class Marked(DetectionTask):
         """Makes examples whose fakes are white."""
 
-        def examples(self, segment, generator, *, has_mask=None):
-            made = super().examples(segment, generator, has_mask=has_mask)
+        def examples(self, segment, generator, **given):
+            made = super().examples(segment, generator, **given)
             return replace(made, frames=torch.where(made.label[:, None, None, None, None] == 1, 1.0, made.frames))
 
     experiment = make_experiment(train={"epochs": 2})

@@ -44,12 +44,12 @@ class OwnTask:
     def __init__(self):
         self.epochs, self.updates = [], 0
 
-    def examples(self, segment, generator, *, has_mask=None):
-        assert len(has_mask) == len(segment)
+    def examples(self, segment, generator, *, has_mask=None, label=None):
+        assert len(has_mask) == len(label) == len(segment)
         flipped = torch.rand((), generator=generator) < 0.5
         return segment.replace(frames=segment.frames.flip(-1)) if flipped else segment
 
-    def test_examples(self, segment, generator, *, has_mask=None):
+    def test_examples(self, segment, generator, *, has_mask=None, label=None):
         return segment
 
     def losses(self, output, examples, *, epoch=math.inf, average=None):

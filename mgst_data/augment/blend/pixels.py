@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from mgst_data.augment.base import Params, on_rows
+from mgst_data.augment.base import Params, any_of, on_rows
 from mgst_data.augment.blend.donor import Donor, DonorParams
 from mgst_data.augment.blend.mask import MaskParams, enlarge_mask
 from mgst_data.augment.blend.recolour import Recolour, RecolourParams, add_colour
@@ -209,5 +209,6 @@ def blend_at_once(
     if source is not frames:
         recoloured = pixels.recolour.apply(source, params.recolour)
     source = torch.lerp(source, recoloured, plan.from_source[:, None, None, None, None])
-    source = add_colour(source, plan.colour)
+    if any_of(params.colour_noise != 0):
+        source = add_colour(source, plan.colour)
     return target, pixels.mixed(target, source, plan.matrix, mask, params), mask

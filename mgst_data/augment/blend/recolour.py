@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from mgst_data.augment.base import Params, on_rows
+from mgst_data.augment.base import Params, any_of, on_rows
 from mgst_data.augment.functional import draw
 from mgst_data.augment.functional.colour import shift_hsv
 from mgst_data.augment.functional.scale import coarsen, sharpen
@@ -140,28 +140,31 @@ class Recolour:
             frames: Frames in [0, 1].
             params: Parameters of :meth:`sample`, on the CPU.
         """
-        dtype, frames = frames.dtype, frames if frames.dtype == torch.float64 else frames.float()
+        given, dtype = frames, frames.dtype
+        frames = frames if dtype == torch.float64 else frames.float()
         here = params.to(frames.device)
-        if _any(params.rgb_shift != 0):
+        if any_of(params.rgb_shift != 0):
             frames = add_colour(frames, here.rgb_shift[:, None])
 
         def change_hsv(some: Tensor, rows: Tensor | slice) -> Tensor:
             hue, saturation, value = here.hsv_shift[rows].to(some.dtype)[:, :, None].unbind(dim=1)
             return shift_hsv(some, hue, saturation, value, levels=_LEVELS if self.hsv_8_bits else None)
 
-        frames = on_rows(frames, params.hsv, change_hsv)
-        if _any((params.contrast != 1) | (params.brightness != 0)):
+        # A tensor that is not the given one was made here, and may be changed in place.
+        frames = on_rows(frames, params.hsv, change_hsv, owned=frames is not given)
+        if any_of((params.contrast != 1) | (params.brightness != 0)):
             factor, offset = (_per_segment(value, frames) for value in (here.contrast, here.brightness))
             frames = (frames * factor).add_(offset).clamp_(0, 1)
         for step in sorted({*self.factors}):
             coarser = (params.degrade == DOWNSCALE) & (params.factor == step)
-            frames = on_rows(frames, coarser, partial(_coarsen_rows, factor=step, nearest=self.nearest))
+            change = partial(_coarsen_rows, factor=step, nearest=self.nearest)
+            frames = on_rows(frames, coarser, change, owned=frames is not given)
         alpha, lightness = (_per_segment(value, frames) for value in (here.alpha, here.lightness))
 
         def sharper(some: Tensor, rows: Tensor | slice) -> Tensor:
             return sharpen(some, alpha[rows], lightness[rows])
 
-        return on_rows(frames, params.degrade == SHARPEN, sharper).to(dtype)
+        return on_rows(frames, params.degrade == SHARPEN, sharper, owned=frames is not given).to(dtype)
 
 
 def add_colour(frames: Float[Tensor, "b t 3 h w"], colour: Float[Tensor, "b s 3"]) -> Float[Tensor, "b t 3 h w"]:
@@ -176,11 +179,6 @@ def add_colour(frames: Float[Tensor, "b t 3 h w"], colour: Float[Tensor, "b s 3"
 
 def _coarsen_rows(frames: Tensor, rows: Tensor | slice, *, factor: int, nearest: bool) -> Tensor:  # noqa: ARG001
     return coarsen(frames, factor, nearest=nearest)
-
-
-def _any(condition: Bool[Tensor, "..."]) -> bool:
-    """Returns whether a condition on the CPU is true anywhere; True while torch compiles. Never waits for a device."""
-    return torch.compiler.is_compiling() or bool(condition.any())
 
 
 def _per_segment(value: Float[Tensor, " b"], frames: Tensor) -> Float[Tensor, "b 1 1 1 1"]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
-import threading
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
