@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import cloup
 from cloup import Command
 from cloup import option_group as options
 
-__all__ = ["PAPERS", "WEIGHTS", "Command", "device_option", "json_option", "option", "options", "weights_option"]
+__all__ = ["PAPERS", "SIZE", "WEIGHTS", "Command", "device_option", "json_option", "option", "options", "weights_option"]
 
 # Files in configs/papers. Each has the options of extraction, training and evaluation of a paper.
 PAPERS = ("papers/sbi", "papers/fakestormer", "papers/multi_grained")
@@ -33,6 +34,28 @@ class WeightsType(click.Path):
 
 
 WEIGHTS = WeightsType()
+
+
+class SizeType(click.ParamType):
+    """A number of bytes, such as "500MB", "4GB" or "4GiB"."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Converts the text of an option.
+
+        Args:
+            value: Text of the option.
+            param: The option.
+            ctx: Context of the command.
+        """
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(I?)B?", str(value).strip().upper())
+        if found is None:
+            self.fail(f"{value!r} is no size; write 500MB, 4GB or 4GiB, for example", param, ctx)
+        return int(float(found[1]) * (1024 if found[3] else 1000) ** " KMGT".index(found[2] or " "))
+
+
+SIZE = SizeType()
 
 
 def device_option(use: str = "") -> Callable[..., Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import time
 from collections import Counter
@@ -14,7 +15,7 @@ from typing import Any
 from mgst_data.core import OutputError, ShardError, UsageError, VideoRecord
 from mgst_data.core.devices import choose_device
 from mgst_data.datasets import Scan
-from mgst_data.extract.executors import EXECUTORS, Event
+from mgst_data.extract.executors import EXECUTORS, Event, Executor
 from mgst_data.extract.extract_config import ExtractConfig
 from mgst_data.extract.extractor import Extractor
 from mgst_data.extract.job import ExtractJob
@@ -100,6 +101,8 @@ def extract(
     videos_per_shard: int | None = None,
     retry: str = "",
     part: Part | None = None,
+    video_timeout: float | None = None,
+    worker_memory: int | None = None,
     debug: bool = False,
     watcher: Watcher | None = None,
 ) -> RunSummary:
@@ -123,6 +126,10 @@ def extract(
         retry: Reason code of skipped videos to try again, or "all"; "" tries none again.
         part: Part of the shards to make, for several runs into one folder, on any machines; None for all. In the end,
             the folder is that of a single run.
+        video_timeout: Seconds for each video; None for no limit. A video that takes longer is skipped with the reason
+            "timeout".
+        worker_memory: Memory of each worker, bytes; None for no limit. A video that needs more is skipped with the
+            reason "out_of_memory".
         debug: Whether unexpected errors are raised. Otherwise the video is skipped.
         watcher: Object that receives the progress; None reports no progress.
 
@@ -134,7 +141,8 @@ def extract(
         OutputError: if the folder cannot be written.
     """
     watcher = watcher or Watcher()
-    team = EXECUTORS.get(executor)(workers=workers)
+    limits = {"video_timeout": video_timeout, "worker_memory": worker_memory}
+    team = _team(executor, workers, {name: limit for name, limit in limits.items() if limit is not None})
     device = choose_device(device)
     if STATE not in ShardStore.at(out).names():
         Extractor(config)  # raises an error for a missing model before anything is written
@@ -156,6 +164,19 @@ def extract(
                     done.update(videos=1, frames=event.frames)
                 watcher.see(event)
         return _summarise(folder, time.perf_counter() - began, done)
+
+
+def _team(name: str, workers: int | None, limits: dict[str, Any]) -> Executor:
+    """Makes an executor. Executors of other packages need not know the limits.
+
+    Raises:
+        UsageError: if the executor has no such limit.
+    """
+    make = EXECUTORS.get(name)
+    for limit in limits.keys() - inspect.signature(make).parameters.keys():
+        what = f"the executor {name!r} has no limit {limit!r}"
+        raise UsageError(what, where=f"--{limit.replace('_', '-')}", hint="use --executor process")
+    return make(workers=workers, **limits)
 
 
 def shard_size(records: Sequence[VideoRecord]) -> int:

@@ -35,7 +35,7 @@ def test_every_video_is_reported_once_and_before_its_shard(tmp_path, executor):
     assert sorted(videos(events)) == list("abcdef")
     for task in TASKS:
         own = [record.key for record in task.records]
-        at = [events.index(event) for event in events if getattr(event, "key", "") in own]
+        at = [i for i, event in enumerate(events) if isinstance(event, VideoReport) and event.key in own]
         assert [events[i].key for i in at] == own
         assert events.index(shards(events)[task.name]) > max(at)
     assert not multiprocessing.active_children()
@@ -59,9 +59,12 @@ class WrittenWork(FakeWork):
                 if record.key not in lost:
                     with (self.folder / "touched").open("a") as file:
                         file.write(f"{record.key}\n")
-                video, _ = super().__call__(ShardTask(task.name, (record,)), lost)
-                shard.end_video(video)
-                yield video
+                for event in super().__call__(ShardTask(task.name, (record,)), lost):
+                    if isinstance(event, ShardReport):
+                        continue
+                    if isinstance(event, VideoReport):
+                        shard.end_video(event)
+                    yield event
         yield shard.report
 
 
@@ -122,6 +125,40 @@ def test_a_video_that_kills_every_worker_is_skipped_and_named(tmp_path):
     skipped = [video for video in shards(events)["train-000000"].videos if video.skipped]
     assert [(video.key, video.reason) for video in skipped] == [("die", "worker_died")]
     assert "SIGKILL, 2 times" in skipped[0].message
+
+
+LIMITED = {
+    "stuck": ("timeout", "took longer than 0.4 seconds"),
+    "grow": ("out_of_memory", "needed more memory than 700 MB, 2 times"),
+}
+
+
+@pytest.mark.parametrize("executor", [SerialExecutor, ProcessExecutor])
+def test_a_video_beyond_a_limit_is_skipped_and_the_others_are_complete(tmp_path, executor):
+    keys = ["a", "stuck", "b", "grow", "c"] if executor is ProcessExecutor else ["a", "stuck", "b"]
+    limited = executor(workers=1, video_timeout=0.4, worker_memory=7 * 10**8)
+    events = list(limited.map(WrittenWork(tmp_path), [task_of("train-000000", *keys)]))
+    assert [event.key for event in events if isinstance(event, VideoReport)] == keys
+    found = {video.key: (video.reason, video.message) for video in shards(events)["train-000000"].videos}
+    for key in keys:
+        reason, words = LIMITED.get(key, ("", ""))
+        assert found[key][0] == reason
+        assert words in found[key][1]
+    # A limit of time holds at the first time, one of memory at the second.
+    assert (tmp_path / "touched").read_text().split() == [key for key in keys for _ in range(1 + (key == "grow"))]
+    assert not multiprocessing.active_children()
+
+
+def test_the_time_limit_is_that_of_each_video(tmp_path):
+    keys = [f"brief{i}" for i in range(4)]
+    events = list(ProcessExecutor(workers=1, video_timeout=0.5).map(FakeWork(tmp_path), [task_of("train-000000", *keys)]))
+    assert not [event for event in events if isinstance(event, VideoReport) and event.skipped]
+
+
+@pytest.mark.parametrize("limit", [{"video_timeout": 0.0}, {"video_timeout": float("nan")}, {"worker_memory": 0}])
+def test_a_limit_is_positive(limit):
+    with pytest.raises(UsageError, match=f"{next(iter(limit))} must be a positive number"):
+        SerialExecutor(**limit)
 
 
 def test_of_videos_that_are_opened_together_the_cause_is_skipped(tmp_path):
