@@ -13,7 +13,17 @@ import cloup
 from cloup import Command
 from cloup import option_group as options
 
-__all__ = ["PAPERS", "SIZE", "WEIGHTS", "Command", "device_option", "json_option", "option", "options", "weights_option"]
+__all__ = [
+    "PAPERS",
+    "SIZE",
+    "WEIGHTS",
+    "Command",
+    "device_option",
+    "json_option",
+    "option",
+    "options",
+    "weights_option",
+]
 
 # Files in configs/papers. Each has the options of extraction, training and evaluation of a paper.
 PAPERS = ("papers/sbi", "papers/fakestormer", "papers/multi_grained")

@@ -81,6 +81,8 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise UsageError((error.strerror or "cannot be read").lower(), where=path, hint="check the path") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"not valid TOML: {error}", where=path, hint="correct the file") from error
+    except RecursionError as error:
+        raise UsageError("not valid TOML: nested too deeply", where=path, hint="correct the file") from error
 
 
 def read_part(path: Path, names: Collection[str]) -> dict[str, Any]:

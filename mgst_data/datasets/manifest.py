@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from mgst_data.core import FAKE, LayoutError, VideoRecord
+from mgst_data.core.documents import parse_json
 from mgst_data.core.errors import printable
 from mgst_data.core.locations import is_url
 from mgst_data.core.records import SPLITS
@@ -155,8 +155,8 @@ def _read_jsonl(path: Path, notes: list[Note]) -> Iterator[Row]:
             continue
         where = f"{path}:{number}"
         try:
-            values: Any = json.loads(line)
-        except (ValueError, RecursionError) as error:
+            values: Any = parse_json(line)
+        except ValueError as error:
             raise LayoutError(f"not valid JSON: {error}", where=where, hint="write one JSON object per line") from error
         if not isinstance(values, dict):
             hint = 'expected an object like {"path": "a.mp4", "label": "real"}'

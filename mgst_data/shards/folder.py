@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from mgst_data.core import ConfigMismatchError, OutputError, ShardError, UsageError, VideoRecord
+from mgst_data.core.documents import parse_json
 from mgst_data.shards.lock import LOCK, FolderLock, is_held
 from mgst_data.shards.plan import VIDEOS_PER_SHARD, Part, ShardTask, plan_shards
 from mgst_data.shards.progress import PROGRESS, part_of, progress_of, read_progress
 from mgst_data.shards.remote_lock import RemoteLock, is_valid, read_lock
-from mgst_data.shards.report import ShardReport, Totals, VideoReport, latest, summarise
+from mgst_data.shards.report import ShardReport, Totals, VideoReport, check_file_name, latest, summarise
 from mgst_data.shards.schema import SCHEMA
 from mgst_data.shards.storage import COPIES, PART, output_errors
 from mgst_data.shards.store import ShardStore
@@ -72,12 +73,14 @@ class ShardFolder:
         store = ShardStore.at(location)
         path = store.url(STATE)
         try:
-            raw = json.loads(store.read(STATE))
+            raw = parse_json(store.read(STATE))
             if raw["schema"] != SCHEMA:
                 hint = "use the version of mgst that wrote it, or extract to a new folder"
                 raise ShardError(f"has schema {raw['schema']}, but this version reads {SCHEMA}", where=path, hint=hint)
-            plan = {shard["name"]: tuple(shard["videos"]) for shard in raw["shards"]}
-            return ShardFolder(str(location), raw["config"], plan)
+            plan = {shard["name"]: tuple(map(str, shard["videos"])) for shard in raw["shards"]}
+            for name in plan:
+                check_file_name(name)
+            return ShardFolder(str(location), dict(raw["config"]), plan)
         except FileNotFoundError as error:
             hint = f"give a folder that mgst-data extract has written; it contains {STATE}"
             raise UsageError("no shards here", where=location, hint=hint) from error

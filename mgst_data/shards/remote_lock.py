@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from mgst_data.core import OutputError, ShardError
+from mgst_data.core.documents import parse_json
 from mgst_data.shards.store import ShardStore
 
 # Seconds after which a lock that is not renewed has expired, and between two renewals.
@@ -130,7 +131,7 @@ def read_lock(store: ShardStore, name: str) -> dict[str, Any] | None:
         ShardError: if the folder cannot be read.
     """
     try:
-        found = json.loads(store.read(name))
+        found = parse_json(store.read(name))
     except (FileNotFoundError, ValueError):  # a damaged lock holds nothing
         return None
     return found if isinstance(found, dict) else None

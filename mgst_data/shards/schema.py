@@ -21,6 +21,8 @@ from numpy import ndarray
 from torch import Tensor
 
 from mgst_data.core import FAKE, ShardError, VideoRecord
+from mgst_data.core.documents import parse_json
+from mgst_data.core.errors import first_line
 from mgst_data.core.records import NO_FRAME
 from mgst_data.shards.images import FORMATS, QUALITY, decode_image, decode_mask
 
@@ -214,8 +216,8 @@ def decode_chunk(sample: Mapping[str, Data]) -> FaceChunk:
         )
     except KeyError as error:
         raise ShardError(f"{error.args[0]!r} is missing") from error
-    except (TypeError, ValueError) as error:
-        raise ShardError(str(error)) from error
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:  # torch: numbers beyond 64 bits
+        raise ShardError(first_line(error)) from error
 
 
 def verify_sample(sample: Mapping[str, Data]) -> list[str]:
@@ -282,13 +284,16 @@ def _problems(chunk: FaceChunk) -> Iterator[str]:
 
 
 def _decode_info(data: Data) -> dict[str, Any]:
-    info = json.loads(bytes(data))
+    info = parse_json(bytes(data))
     if info["schema"] != SCHEMA:
         raise ShardError(f"has schema {info['schema']}, but this version reads {SCHEMA}", hint="extract again")
     info = {**{name: [] for name in _CAME_LATER}, **info}
     for name, kind in (_RECORD | _PLAIN | _LISTS).items():
         if not isinstance(info[name], kind):
             raise TypeError(f"the JSON has {info[name]!r} as {name!r}")
+    sides = (*info["frame_size"], info["crop_size"])
+    if len(sides) != 3 or not all(isinstance(side, int) and 0 < side < 2**31 for side in sides):
+        raise ValueError(f"the sizes of frame and crop are {sides}")
     return dict(info)
 
 

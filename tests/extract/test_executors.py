@@ -151,7 +151,9 @@ def test_a_video_beyond_a_limit_is_skipped_and_the_others_are_complete(tmp_path,
 
 def test_the_time_limit_is_that_of_each_video(tmp_path):
     keys = [f"brief{i}" for i in range(4)]
-    events = list(ProcessExecutor(workers=1, video_timeout=0.5).map(FakeWork(tmp_path), [task_of("train-000000", *keys)]))
+    events = list(
+        ProcessExecutor(workers=1, video_timeout=0.5).map(FakeWork(tmp_path), [task_of("train-000000", *keys)])
+    )
     assert not [event for event in events if isinstance(event, VideoReport) and event.skipped]
 
 
