@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # Share of each kind in all files.
 SHARES = {"videos": 0.28, "pictures": 0.2, "tables": 0.18, "configurations": 0.12, "shards": 0.14, "weights": 0.08}
 # Files per folder or forked process.
-SLICE = {"videos": 40, "pictures": 100, "tables": 200, "configurations": 200, "shards": 100, "weights": 50}
+SLICE = {"videos": 20, "pictures": 50, "tables": 200, "configurations": 200, "shards": 100, "weights": 50}
 
 
 def make_sound(work: Path) -> tuple[Sound, dict[str, bytes]]:
@@ -52,7 +52,7 @@ def make_sound(work: Path) -> tuple[Sound, dict[str, bytes]]:
     media = work / "sound"
     if not (media / "bmp").exists():
         media.mkdir(parents=True, exist_ok=True)
-        frames = list(Person(0, seed=0, frames=10, fps=25, size=(256, 192)).film())
+        frames = list(Person(0, seed=0, frames=10, fps=25, size=(192, 144)).film())
         for suffix, content in broken_media.seeds(frames).items():
             (media / suffix).write_bytes(content)
     content = {path.name: path.read_bytes() for path in media.iterdir()}

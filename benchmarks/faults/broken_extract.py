@@ -20,7 +20,7 @@ from broken_data import OUTSIDE
 from broken_run import Outcome
 
 # Wall-clock seconds for each video, bytes of memory for each worker.
-SECONDS, MEMORY = 60.0, 2 * 10**9
+SECONDS, MEMORY = 300.0, 2 * 10**9
 WATCHED = "MGST_BROKEN_LOG"
 _NEIGHBOURS = ("0first", "zlast")
 SUFFIXES = {"videos": (*broken_media.FORMATS,), "pictures": ("png", "jpg", "webp", "bmp")}

@@ -8,6 +8,7 @@ import struct
 import zlib
 from collections.abc import Callable, Mapping
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 
 import av
@@ -172,18 +173,27 @@ def _png_size(_: bytes, draw: random.Random) -> bytes:
     )
 
 
+@cache
+def _zeros(count: int) -> bytes:
+    """Zeros, compressed a thousand times."""
+    packer = zlib.compressobj(1)
+    return (
+        b"".join(packer.compress(bytes(2**20)) for _ in range(count >> 20))
+        + packer.compress(bytes(count % 2**20))
+        + packer.flush()
+    )
+
+
 def _png_bomb(_: bytes, draw: random.Random) -> bytes:
-    """Few bytes that become many pixels, below and above the limit of Pillow."""
-    side = draw.choice((9000, 12000, 20000))
-    packer = zlib.compressobj(9)
-    body = b"".join(packer.compress(bytes(3 * side + 1)) for _ in range(side)) + packer.flush()
-    return _png(side, side, body)
+    """Few bytes that become many pixels; seldom below the limit of Pillow, because such pictures take seconds."""
+    if draw.random() < 0.03:
+        return _png(9000, 9000, _zeros(9000 * (3 * 9000 + 1)))
+    return _png(draw.choice((14_000, 60_000)), 14_000, _zeros(10**8))
 
 
 def _png_text(data: bytes, _: random.Random) -> bytes:
-    """A compressed text of 200 MB before the pixels."""
-    packer = zlib.compressobj(9)
-    text = b"a\0\0" + b"".join(packer.compress(bytes(10**6)) for _ in range(200)) + packer.flush()
+    """A compressed text of 100 MB before the pixels."""
+    text = b"a\0\0" + _zeros(10**8)
     chunk = struct.pack(">I", len(text)) + b"zTXt" + text + struct.pack(">I", zlib.crc32(b"zTXt" + text))
     return data[:33] + chunk + data[33:]
 

@@ -46,7 +46,7 @@ class WeightsType(click.Path):
 WEIGHTS = WeightsType()
 
 
-class SizeType(click.ParamType):
+class SizeType(click.ParamType):  # type: ignore[type-arg] # generic in new versions of click only
     """A number of bytes, such as "500MB", "4GB" or "4GiB"."""
 
     name = "size"

@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -339,7 +340,10 @@ def _array_header(header: bytes) -> tuple[tuple[int, ...], np.dtype[Any]]:
     stream = io.BytesIO(header)
     if np.lib.format.read_magic(stream) != (1, 0):
         raise ValueError("not a .npy array of version 1.0")
-    shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
+    try:
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
+    except (SyntaxError, TokenError, RecursionError) as error:  # numpy reads the header as Python values
+        raise ValueError(f"damaged header of an array: {first_line(error)}") from error
     if fortran or dtype.hasobject:
         raise ValueError(f"an array of {dtype} must be in C order and contain no Python objects")
     return shape, dtype

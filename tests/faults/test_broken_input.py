@@ -1,8 +1,7 @@
-"""Broken files: one line or a skipped video with a reason, within time and memory; nothing unpickled, nothing outside."""
+"""Broken files: one line, or a skipped video with a reason; nothing is unpickled or written elsewhere."""
 
 import io
 import json
-import os
 import random
 import sys
 import time
@@ -13,15 +12,17 @@ import pytest
 from face_videos import encode, faces
 from mgst_cli.common.tables import read_toml
 from PIL import Image
-from shards.synthetic_shards import CONFIG, record_of, write_shard
+from shards.synthetic_shards import CONFIG, chunk_of, record_of, write_shard
 
 from mgst_data.core import ShardError, UsageError
 from mgst_data.shards import (
     ShardFolder,
     ShardReader,
     ShardReport,
+    decode_chunk,
     decode_image,
     decode_mask,
+    encode_chunk,
     encode_image,
     open_folder,
     tar,
@@ -136,6 +137,24 @@ def test_a_tar_member_of_negative_or_extreme_size_ends_the_shard(size):
         list(tar.unpack(memoryview(bytes(packed))))
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (1, }",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (1,), 'a': " + "-" * 5000 + "1}",
+        "{'descr': '|O', 'fortran_order': False, 'shape': (1,), }",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000000000,), }",
+        '"' * 3,
+        "",
+    ],
+)
+def test_an_array_with_a_broken_header_is_a_broken_sample(header):
+    array = b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header.encode() + bytes(64)
+    sample = encode_chunk(chunk_of(record_of("a"))) | {"boxes.npy": array}
+    with pytest.raises(ShardError):
+        decode_chunk(sample)
+
+
 @pytest.mark.parametrize("image_format", ["jpg", "png"])
 def test_a_crop_that_states_a_hostile_size_takes_no_memory(image_format):
     data = encode_image(np.zeros((16, 24, 3), np.uint8), image_format=image_format)
@@ -217,7 +236,7 @@ def test_a_card_cannot_ask_for_more_memory_than_its_weights_have(tmp_path, chang
     card = json.loads(PACKAGED.with_suffix(".json").read_bytes())
     card["network"] |= {"kind": "parallel"} | change
     (tmp_path / "w.json").write_text(json.dumps(card))
-    os.symlink(PACKAGED, tmp_path / "w.safetensors")
+    (tmp_path / "w.safetensors").symlink_to(PACKAGED)
     with pytest.raises(UsageError, match=f"do not fit w.json: .*{next(iter(change))}"):
         checkpoint.load_network(tmp_path / "w.safetensors")
 

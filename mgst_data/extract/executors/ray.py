@@ -8,7 +8,7 @@ from typing import Any
 
 from mgst_data.core import MgstError
 from mgst_data.extract.executors.accidents import Accidents, Running
-from mgst_data.extract.executors.executor import EXECUTORS, Event, Opening, Work
+from mgst_data.extract.executors.executor import EXECUTORS, Event, Loss, Opening, Work
 from mgst_data.shards import ShardTask, VideoReport
 
 # Number of machines that a task may lose. Machines that are rented for as long as nobody else wants them come and go.
@@ -93,7 +93,7 @@ class RayExecutor:
                 ray.shutdown()
 
 
-def _run(work: Work, task: ShardTask, lost: Mapping[str, str]) -> Iterator[Event]:
+def _run(work: Work, task: ShardTask, lost: Mapping[str, Loss]) -> Iterator[Event]:
     # Not "yield from": Ray sends values into the generator, which iterators within the work cannot receive.
     for event in work(task, lost):  # noqa: UP028
         yield event
