@@ -118,7 +118,6 @@ def main() -> None:
     arguments = parser.parse_args()
     work = arguments.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
-    sys.dont_write_bytecode = True  # a compiled module is no fault
     kinds = arguments.only or list(SHARES)
     log = work / "outcomes.jsonl"
     if set(kinds) & set(SUFFIXES):

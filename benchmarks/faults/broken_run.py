@@ -82,6 +82,7 @@ def _serve(kind: str, numbers: list[int], seed: int, work: Path, sound: Sound, l
     """Checks files until the end, in a process of its own."""
     try:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        sys.dont_write_bytecode = True  # a compiled module is no fault
         watch = Watch()
         own = Path("/proc/self/statm").read_text().split()
         data = (int(own[5]) * resource.getpagesize()) + 3 * MEMORY

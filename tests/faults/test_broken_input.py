@@ -35,7 +35,7 @@ sys.path[:0] = [str(ROOT / "benchmarks" / "faults")]
 
 import broken_media
 from broken_data import Sound, make_config, make_shards
-from broken_run import run_slice
+from broken_run import preload, run_slice
 
 PACKAGED = checkpoint.PACKAGED.with_suffix(".safetensors")
 DEEP = b"[" * 100_000
@@ -43,6 +43,7 @@ DEEP = b"[" * 100_000
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory):
+    preload()  # once, instead of in every forked process
     out = tmp_path_factory.mktemp("sound") / "shards"
     records = [record_of("a"), record_of("b", label=1)]
     with open_folder(out, CONFIG, records, videos_per_shard=1) as folder:
