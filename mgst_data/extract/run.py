@@ -15,7 +15,7 @@ from typing import Any
 from mgst_data.core import OutputError, ShardError, UsageError, VideoRecord
 from mgst_data.core.devices import choose_device
 from mgst_data.datasets import Scan
-from mgst_data.extract.executors import EXECUTORS, Event, Executor
+from mgst_data.extract.executors import EXECUTORS, Event, Executor, Opening
 from mgst_data.extract.extract_config import ExtractConfig
 from mgst_data.extract.extractor import Extractor
 from mgst_data.extract.job import ExtractJob
@@ -158,6 +158,8 @@ def extract(
         job = ExtractJob(config, folder.store, device, debug)
         with _notes_stored(folder, scan), closing(team.map(job, tasks)) as events:
             for event in events:
+                if isinstance(event, Opening):
+                    continue
                 if isinstance(event, VideoReport):
                     if event.key in kept:
                         continue

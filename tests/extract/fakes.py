@@ -112,8 +112,8 @@ class FakeWork:
     """Reports every video and shard; does what a video's key asks for first.
 
     "die" kills the process, "dieonce" does so only where it has not left its mark in ``folder`` yet, "raise" raises an
-    OutputError, "bug" an error of Python's own, "wait" waits for ever, "stuck" computes for ever without returning to
-    Python, "grow" fills the memory.
+    OutputError, "bug" an error of Python's own, "wait" waits for ever, "nap1" to "nap3" take half a second,
+    "stuck" computes for ever without returning to Python, "grow" fills the memory.
     """
 
     folder: Path
@@ -137,6 +137,8 @@ class FakeWork:
                 if kind == "wait":
                     mark.touch()
                     time.sleep(1000)
+                if kind in ("nap1", "nap2", "nap3"):
+                    time.sleep(0.5)
                 if kind == "stuck":
                     re.match("(a+)+$", 64 * "a" + "b")
                 if kind == "grow":

@@ -127,33 +127,29 @@ def test_a_video_that_kills_every_worker_is_skipped_and_named(tmp_path):
     assert "SIGKILL, 2 times" in skipped[0].message
 
 
-LIMITED = {
-    "stuck": ("timeout", "took longer than 0.4 seconds"),
-    "grow": ("out_of_memory", "needed more memory than 700 MB, 2 times"),
-}
-
-
-@pytest.mark.parametrize("executor", [SerialExecutor, ProcessExecutor])
-def test_a_video_beyond_a_limit_is_skipped_and_the_others_are_complete(tmp_path, executor):
-    keys = ["a", "stuck", "b", "grow", "c"] if executor is ProcessExecutor else ["a", "stuck", "b"]
-    limited = executor(workers=1, video_timeout=0.4, worker_memory=7 * 10**8)
-    events = list(limited.map(WrittenWork(tmp_path), [task_of("train-000000", *keys)]))
-    assert [event.key for event in events if isinstance(event, VideoReport)] == keys
-    found = {video.key: (video.reason, video.message) for video in shards(events)["train-000000"].videos}
-    for key in keys:
-        reason, words = LIMITED.get(key, ("", ""))
-        assert found[key][0] == reason
-        assert words in found[key][1]
+@pytest.mark.parametrize(
+    ("executor", "kind", "limit", "reason", "words"),
+    [
+        (SerialExecutor, "stuck", {"video_timeout": 0.4}, "timeout", "took longer than 0.4 seconds"),
+        (ProcessExecutor, "stuck", {"video_timeout": 0.4}, "timeout", "took longer than 0.4 seconds"),
+        (ProcessExecutor, "grow", {"worker_memory": 7 * 10**8}, "out_of_memory", "more memory than 700 MB, 2 times"),
+    ],
+)
+def test_a_video_beyond_a_limit_is_skipped_and_the_others_are_complete(tmp_path, executor, kind, limit, reason, words):
+    tasks = [task_of("train-000000", "a", kind, "b")]
+    events = list(executor(workers=1, **limit).map(WrittenWork(tmp_path), tasks))
+    videos = [event for event in events if isinstance(event, VideoReport)]
+    assert [(video.key, video.reason) for video in videos] == [("a", ""), (kind, reason), ("b", "")]
+    assert words in videos[1].message
+    assert tuple(videos) == shards(events)["train-000000"].videos
     # A limit of time holds at the first time, one of memory at the second.
-    assert (tmp_path / "touched").read_text().split() == [key for key in keys for _ in range(1 + (key == "grow"))]
+    assert (tmp_path / "touched").read_text().split() == ["a", *[kind] * (1 + (kind == "grow")), "b"]
     assert not multiprocessing.active_children()
 
 
 def test_the_time_limit_is_that_of_each_video(tmp_path):
-    keys = [f"brief{i}" for i in range(4)]
-    events = list(
-        ProcessExecutor(workers=1, video_timeout=0.5).map(FakeWork(tmp_path), [task_of("train-000000", *keys)])
-    )
+    tasks = [task_of("train-000000", "nap1", "nap2", "nap3")]
+    events = list(ProcessExecutor(workers=1, video_timeout=1.2).map(FakeWork(tmp_path), tasks))
     assert not [event for event in events if isinstance(event, VideoReport) and event.skipped]
 
 
