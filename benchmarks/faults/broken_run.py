@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import json
 import os
@@ -80,6 +81,7 @@ def run_slice(kind: str, numbers: range, seed: int, work: Path, sound: Sound, lo
 
 def _serve(kind: str, numbers: list[int], seed: int, work: Path, sound: Sound, log: Path) -> None:
     """Checks files until the end, in a process of its own."""
+    gc.freeze()  # otherwise garbage collection visits, and thereby copies, all memory of the parent
     try:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         sys.dont_write_bytecode = True  # a compiled module is no fault
