@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from face_videos import encode, faces
 from mgst_cli.common.tables import read_toml
+from mgst_cli.data import data
 from PIL import Image
 from shards.synthetic_shards import CONFIG, chunk_of, record_of, write_shard
 
@@ -99,13 +101,13 @@ def test_the_same_seed_gives_the_same_broken_files(tmp_path, sound):
     assert made[: len(made) // 2] == made[len(made) // 2 :]
 
 
-def test_neighbours_of_broken_videos_and_pictures_are_complete(mgst_data, tmp_path):
+def test_neighbours_of_broken_videos_and_pictures_are_complete(tmp_path):
     def samples(out):
         found = {}
         for shard in sorted(out.glob("*.tar")):
             report = ShardReport.from_json(shard.with_suffix(".json").read_bytes())
-            data = shard.read_bytes()
-            found |= {one.key: data[one.offset : one.offset + one.size] for one in report.samples}
+            content = shard.read_bytes()
+            found |= {one.key: content[one.offset : one.offset + one.size] for one in report.samples}
         return found
 
     frames = faces(10)
@@ -120,9 +122,8 @@ def test_neighbours_of_broken_videos_and_pictures_are_complete(mgst_data, tmp_pa
             draw = random.Random(i)
             suffix = kinds[i % len(kinds)]
             (folder / f"m{i}.{suffix}").write_bytes(broken_media.make(suffix, content, draw)[1])
-        result = mgst_data(
-            "extract", "--src", tmp_path / name, "--out", tmp_path / f"{name}-out", "--executor", "serial"
-        )
+        arguments = ("--src", tmp_path / name, "--out", tmp_path / f"{name}-out", "--executor", "serial")
+        result = CliRunner().invoke(data, ["extract", *map(str, arguments)])
         assert result.exit_code == 0
         assert "internal_error" not in result.output
     alone, mixed = samples(tmp_path / "sound-out"), samples(tmp_path / "mixed-out")
