@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import io
 import json
 import os
@@ -212,10 +213,16 @@ def _load(arguments: list[str]) -> int:
 _COMMANDS = {"data": _data, "config": _config, "read": _read, "load": _load}
 
 
+# Matplotlib makes its folder at the first import.
+_PRELOADED = (
+    "matplotlib.pyplot", "mgst_cli.data.extract", "mgst_cli.data.inspect", "mgst_cli.data.show", "mgst_cli.data.source",
+    "mgst_cli.data.find_copies", "mgst_cli.train.build", "mgst_model.networks.checkpoint",
+)  # fmt: skip
+
+
 def preload() -> None:
     """Imports everything that the commands need, so that forked processes do not."""
     began = time.monotonic()
-
-    import mgst_model.networks.checkpoint  # noqa: F401
-
+    for name in _PRELOADED:
+        importlib.import_module(name)
     print(f"imported in {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
