@@ -114,7 +114,7 @@ def test_neighbours_of_broken_videos_and_pictures_are_complete(tmp_path):
     content = broken_media.seeds(frames)
     kinds = (*broken_media.FORMATS, "png", "jpg")
     for name, broken in (("sound", 0), ("mixed", 14)):
-        folder = tmp_path / name / "real"
+        folder = tmp_path / name / "set" / "real"  # the name of the data set is in every sample
         folder.mkdir(parents=True)
         for neighbour in ("a", "z"):
             encode(folder / f"{neighbour}.mp4", frames)
@@ -122,7 +122,7 @@ def test_neighbours_of_broken_videos_and_pictures_are_complete(tmp_path):
             draw = random.Random(i)
             suffix = kinds[i % len(kinds)]
             (folder / f"m{i}.{suffix}").write_bytes(broken_media.make(suffix, content, draw)[1])
-        arguments = ("--src", tmp_path / name, "--out", tmp_path / f"{name}-out", "--executor", "serial")
+        arguments = ("--src", tmp_path / name / "set", "--out", tmp_path / f"{name}-out", "--executor", "serial")
         result = CliRunner().invoke(data, ["extract", *map(str, arguments)])
         assert result.exit_code == 0
         assert "internal_error" not in result.output
