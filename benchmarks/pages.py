@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -223,6 +224,40 @@ def _machine(result: dict[str, Any]) -> str:
     return f"Measured on: {cpu}, Python {versions['python']}, torch {versions['torch']}, commit `{result['commit']}`."
 
 
+def broken_table(result: dict[str, Any] | None) -> str:
+    """What became of broken files, by kind of file; says so if they were not counted yet.
+
+    Args:
+        result: The result file; None if there is none.
+    """
+    if result is None:
+        return "Not measured yet."
+    figures = result["figures"]
+    lines = ["| kind of file | files | read without harm | refused in one line | skipped with a reason | faults |",
+             "|---|--:|--:|--:|--:|--:|"]  # fmt: skip
+    for kind, row in figures["kinds"].items():
+        counts = " | ".join(f"{row[name]:,}" for name in ("files", "accepted", "refused", "skipped", "fault"))
+        lines.append(f"| {kind} | {counts} |")
+    reasons: Counter[str] = Counter()
+    for row in figures["kinds"].values():
+        reasons.update(row["reasons"])
+    limits = figures["limits"]
+    named = ", ".join(f"`{reason}` {count:,}" for reason, count in reasons.most_common())
+    where = f"{result['device']['cpu']}, torch {result['versions']['torch']}, commit `{result['commit']}`"
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"{figures['files']:,} files (seed {figures['seed']}); sound neighbours that were not complete, and files"
+            f" written outside: {len(figures['lost'])}. Limits: {limits['video_timeout']:g} seconds for each video,"
+            f" {limits['worker_memory'] / 1e9:g} GB for each worker; {limits['seconds']} seconds and"
+            f" {limits['memory'] / 1e9:g} GB beside the libraries for each other file. Reasons: {named or 'none'}.",
+            "",
+            f"Measured on: {where}. A + marks uncommitted changes.",
+        ]
+    )
+
+
 def generalise_parts(results: Path = RESULTS) -> dict[str, str]:
     """Writes the parts of the page about generalisation."""
     test, val = (loaded(f"generalise_{split}", results) for split in ("test", "val"))
@@ -264,6 +299,7 @@ def pages() -> dict[Path, str]:
             "kills": kills_table(loaded("faults_kills")),
             "systems": systems_table(loaded("faults_systems")),
             "same_bytes": hashes_table(loaded("faults_same_bytes")),
+            "broken": broken_table(loaded("faults_input")),
         },
         MACHINES: {"cluster": cluster_page.tables(loaded("cluster"))},
         GENERALISE: generalise_parts(),

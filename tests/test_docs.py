@@ -26,27 +26,28 @@ DOCS = ROOT / "docs"
 # Words of options that mean what they mean everywhere. All other words of options are terms of the glossary.
 PLAIN = """
     accumulate adapter again allow at batch batches best blocks browser by clip columns config count data debug decay
-    device devices dim drop dry epochs every executor explain focal format from gamma gpus heads host image init input
-    json kind level limit lr memory metrics missing mix mlp model models momentum network no norm of optimizer output p
-    part parts path people per pictures port precision predictions pretrained quality radius range ratio reader report
-    retry robustness rows save scale scoring seed selection server set side single size skipped source src start strict
-    target test threshold to training upsample val validate verify version weight weights worker workers
+    device devices dim drop dry epochs every executor explain focal format from gamma gpus heads host image init
+    input json kind level limit lr memory metrics missing mix mlp model models momentum network no norm of
+    optimizer output p part parts path people per pictures port precision predictions pretrained quality radius
+    range ratio reader report retry robustness rows save scale scoring seed selection server set side single
+    size skipped source src start strict target test threshold timeout to training upsample val validate verify
+    version weight weights worker workers
 """
 
 # The same for headings of the documentation. Pages about other projects and about data sets use the words of those.
 PLAIN_HEADINGS = """
-    a access after an and another app architecture are at bad before benchmarks blended built by bytes calibrate
-    can central check checked chosen coco collection comparison concepts cost dag damage data datasets do does
-    done evaluate evaluation every existing extract extraction faceforensics faq faults faulty fiftyone files
-    folders for form from generalisation get give given glossary gpu has have high holds how hugging i images
-    import imports input install interrupt interruption interruptions is it json know kubernetes left licence
-    linter listing loader look loop losses machines made many means measured memory mgst minutes most much my
-    name names need network never next no not notebook often one options other own parity parts path people
-    photos pictures plain planning plugging prediction prepare privacy program promised promises published
-    python quick ray read repeat report result results resume same sample save sequences sets settings several
-    share should skipped slurm smaller start steps stop streaming systems table take ten that the them there
-    three to tools train training tree tried tutorials two types use was well were what when where which who
-    whole why with words work write wrong you your
+    a access after an and another app architecture are at bad before benchmarks blended broken built by bytes
+    calibrate can central check checked chosen coco collection comparison concepts cost dag damage data datasets
+    do does done evaluate evaluation every existing extract extraction faceforensics faq faults faulty fiftyone
+    files folders for form from generalisation get give given glossary gpu has have high holds how hugging i
+    images import imports input install interrupt interruption interruptions is it json know kubernetes left
+    licence linter listing loader look loop losses machines made many means measured memory mgst minutes most
+    much my name names need network never next no not notebook often one options other own parity parts path
+    people photos pictures plain planning plugging prediction prepare privacy program promised promises
+    published python quick ray read repeat report result results resume same sample save sequences sets settings
+    several share should skipped slurm smaller start steps stop streaming systems table take ten that the them
+    there three to tools train training tree tried tutorials two types use was well were what when where which
+    who whole why with words work write wrong you your
 """
 FOREIGN = ("changelog.md", "contributing.md", "gallery.md", "papers.md", "reproduce.md")
 

@@ -81,6 +81,8 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise UsageError((error.strerror or "cannot be read").lower(), where=path, hint="check the path") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"not valid TOML: {error}", where=path, hint="correct the file") from error
+    except RecursionError as error:
+        raise UsageError("not valid TOML: nested too deeply", where=path, hint="correct the file") from error
 
 
 def read_part(path: Path, names: Collection[str]) -> dict[str, Any]:
@@ -153,7 +155,7 @@ def _convert(value: Any, hint: Any, name: str, where: str) -> Any:
         pair = value.split(",") if isinstance(value, str) else value
         try:
             low, high = map(float, pair)
-        except (TypeError, ValueError) as error:
+        except (OverflowError, TypeError, ValueError) as error:
             raise UsageError(f"{name} must be two numbers such as 0.05,0.2, got {value!r}", where=where) from error
         return low, high
     kind = hint
@@ -162,7 +164,10 @@ def _convert(value: Any, hint: Any, name: str, where: str) -> Any:
             return None
         kind = next(one for one in get_args(hint) if one is not type(None))
     if kind is float and type(value) is int:
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError as error:
+            raise UsageError(f"{name} must be a number below 1e308", where=where) from error
     if type(value) is not kind:
         raise UsageError(f"{name} must be {_WORDS[kind]}, got {value!r}", where=where)
     return value

@@ -154,8 +154,11 @@ with a note; 2 wrong option or input; 130 interrupted.
            help="Extract skipped videos again: all of them, or those skipped for REASON, such as no_face."),
     option("--part", default="", metavar="K/N",
            help="Make only part K of N of the shards, for N runs into one folder on any machines."),
+    option("--video-timeout", type=float, metavar="SECONDS",
+           help="Skip a video that takes longer, with the reason timeout. [default: no limit]"),
     option("--worker-memory", type=SIZE, metavar="SIZE",
-           help="Memory of each worker, such as 4GB. Ray starts a worker only where so much is free. "
+           help="Memory of each worker, such as 4GB. Skip a video that needs more, with the reason out_of_memory. "
+           "Ray instead starts a worker only where so much is free. "
            "[default: no limit]"),
     option("--strict", is_flag=True, help="Exit with code 1 if a video is skipped or kept with a note."),
     option("--dry-run", is_flag=True, help="Show what would be extracted. Write nothing."),
@@ -177,6 +180,7 @@ def extract(
     videos_per_shard: int | None,
     retry: str,
     part: str,
+    video_timeout: float | None,
     worker_memory: int | None,
     strict: bool,
     dry_run: bool,
@@ -202,6 +206,7 @@ def extract(
         videos_per_shard: Videos per new shard; None for the usual number.
         retry: Skipped videos to extract again: "all", a reason, or "" for none.
         part: Part of the shards to make, such as "3/16"; "" for all.
+        video_timeout: Seconds for each video; None for no limit.
         worker_memory: Bytes of memory of each worker; None for no limit.
         strict: Whether skipped videos and notes give exit code 1.
         dry_run: Whether to show what would be extracted and write nothing.
@@ -245,6 +250,7 @@ def extract(
                 videos_per_shard=videos_per_shard,
                 retry=retry,
                 part=portion,
+                video_timeout=video_timeout,
                 worker_memory=worker_memory,
                 debug=bool(ctx.meta.get("debug")),
                 watcher=watcher,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mgst_data.core import FAKE, REAL, LayoutError
+from mgst_data.core.documents import parse_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +65,8 @@ def read_json(path: Path) -> Any:
         LayoutError: if the file cannot be read or is not valid JSON.
     """
     try:
-        return json.loads(read_text(path))
-    except (ValueError, RecursionError) as error:
+        return parse_json(read_text(path))
+    except ValueError as error:
         raise LayoutError(f"not valid JSON: {error}", where=path, hint="download the file again") from error
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from mgst_data.core import FAKE, LayoutError, RecordTable, VideoRecord
+from mgst_data.core.documents import parse_json
 from mgst_data.core.errors import printable
 from mgst_data.core.locations import is_url
 from mgst_data.core.record_table import repeated_hashes
@@ -169,8 +169,8 @@ def _read_jsonl(path: Path, notes: list[Note]) -> Iterator[Row]:
             continue
         where = f"{path}:{number}"
         try:
-            values: Any = json.loads(line)
-        except (ValueError, RecursionError) as error:
+            values: Any = parse_json(line)
+        except ValueError as error:
             raise LayoutError(f"not valid JSON: {error}", where=where, hint="write one JSON object per line") from error
         if not isinstance(values, dict):
             hint = 'expected an object like {"path": "a.mp4", "label": "real"}'

@@ -12,6 +12,7 @@ from typing import Any
 
 from mgst_data import __version__
 from mgst_data.core import ConfigMismatchError, ShardError, UsageError
+from mgst_data.core.documents import parse_json
 from mgst_data.core.errors import check_name
 from mgst_data.core.optional import need
 from mgst_data.export import coco, fiftyone, folders, huggingface
@@ -151,7 +152,7 @@ def _opened(out: Path, state: dict[str, Any]) -> dict[str, Any] | None:
         write_atomic(part / STATE, json.dumps(state, indent=1).encode())
         return None
     try:
-        found = json.loads(there.read_bytes())
+        found = parse_json(there.read_bytes())
         same = {name: found[name] == state[name] for name in ("schema", "options", "shards")}
         changed = [f"{name}: {found['options'].get(name)} -> {value}" for name, value in state["options"].items()
                    if found["options"].get(name) != value]  # fmt: skip

@@ -16,7 +16,8 @@ import torch
 from mgst_data.core import MgstError, OutputError, UsageError, VideoRecord
 from mgst_data.core.devices import choose_device
 from mgst_data.core.errors import printable
-from mgst_data.extract.executors import Event, Opening
+from mgst_data.extract.executors import Event, Loss, Opening
+from mgst_data.extract.executors.accidents import LOSSES
 from mgst_data.extract.extract_config import ExtractConfig
 from mgst_data.extract.extractor import Extraction, Extractor
 from mgst_data.extract.remote import Copies
@@ -26,9 +27,6 @@ from mgst_data.shards.storage import COPIES
 
 # Reason code and message of a skipped video; None for a video without a fault.
 _Fault = tuple[str, str] | None
-
-_LOST = "worker_died"
-_LOST_HINT = "it crashes the decoder or needs too much memory; try --retry-skipped with fewer --workers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +48,12 @@ class ExtractJob:
     device: str = "cpu"
     debug: bool = False
 
-    def __call__(self, task: ShardTask, lost: Mapping[str, str]) -> Iterator[Event]:
+    def __call__(self, task: ShardTask, lost: Mapping[str, Loss]) -> Iterator[Event]:
         """Makes the shard of a task, as :class:`mgst_data.extract.executors.Work` describes.
 
         Args:
             task: Videos of the shard.
-            lost: Videos to skip because they have ended their worker processes: key and reason as text.
+            lost: Videos to skip because they have ended their worker processes, by key.
         """
         with _reproducibly():
             extractor = _load(self.config, self.device)
@@ -71,12 +69,13 @@ class ExtractJob:
                     if is_still(block[0]):
                         yield from self._stills(extractor, block, shard, lost, copies)
                     else:
+                        yield Opening(block[0].key)
                         record, fault = self._fetched(block[0], lost, copies)
                         yield self._finish(shard, record, None if fault else extractor(record), fault)
                     copies.clear()
         yield shard.report
 
-    def _fetched(self, record: VideoRecord, lost: Mapping[str, str], copies: Copies) -> tuple[VideoRecord, _Fault]:
+    def _fetched(self, record: VideoRecord, lost: Mapping[str, Loss], copies: Copies) -> tuple[VideoRecord, _Fault]:
         """Returns a record with local paths, and why its video cannot be used."""
         found = [record]
         fault = _loss(record, lost) or self._guarded(record, lambda: found.append(copies.fetch(record)))
@@ -87,7 +86,7 @@ class ExtractJob:
         extractor: Extractor,
         block: Sequence[VideoRecord],
         shard: ShardWriter,
-        lost: Mapping[str, str],
+        lost: Mapping[str, Loss],
         copies: Copies,
     ) -> Iterator[Event]:
         """Extracts pictures in batches. Finished pictures are read again, so that the batches stay the same."""
@@ -95,8 +94,8 @@ class ExtractJob:
         batch, pending = StillBatch(extractor), list[tuple[VideoRecord, _Fault]]()
         for number, record in enumerate(block, start=1):
             fault = _loss(record, lost)
-            if record.key in kept and kept[record.key].reason == _LOST:
-                fault = (_LOST, kept[record.key].message)
+            if record.key in kept and kept[record.key].reason in LOSSES:
+                fault = (kept[record.key].reason, kept[record.key].message)
             if not fault:
                 yield Opening(record.key)
                 record, fault = self._fetched(record, lost, copies)
@@ -173,9 +172,10 @@ def _blocks(records: Sequence[VideoRecord]) -> Iterator[Sequence[VideoRecord]]:
         yield from (members[start : start + size] for start in range(0, len(members), size))
 
 
-def _loss(record: VideoRecord, lost: Mapping[str, str]) -> _Fault:
+def _loss(record: VideoRecord, lost: Mapping[str, Loss]) -> _Fault:
     """Returns reason and message of a video that ended its worker processes; None for other videos."""
-    return (_LOST, f"{record.video}: {lost[record.key]} ({_LOST_HINT})") if record.key in lost else None
+    loss = lost.get(record.key)
+    return (loss.reason, f"{record.video}: {loss.message}") if loss else None
 
 
 @lru_cache(maxsize=1)

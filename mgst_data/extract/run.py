@@ -15,7 +15,7 @@ from typing import Any
 from mgst_data.core import OutputError, RecordTable, ShardError, UsageError, VideoRecord
 from mgst_data.core.devices import choose_device
 from mgst_data.datasets import Scan
-from mgst_data.extract.executors import EXECUTORS, Event, Executor
+from mgst_data.extract.executors import EXECUTORS, Event, Executor, Opening
 from mgst_data.extract.extract_config import ExtractConfig
 from mgst_data.extract.extractor import Extractor
 from mgst_data.extract.job import ExtractJob
@@ -102,6 +102,7 @@ def extract(
     videos_per_shard: int | None = None,
     retry: str = "",
     part: Part | None = None,
+    video_timeout: float | None = None,
     worker_memory: int | None = None,
     debug: bool = False,
     watcher: Watcher | None = None,
@@ -129,7 +130,10 @@ def extract(
         retry: Reason code of skipped videos to try again, or "all"; "" tries none again.
         part: Part of the shards to make, for several runs into one folder, on any machines; None for all. In the end,
             the folder is that of a single run.
-        worker_memory: Memory of each worker, bytes; None for no limit. Ray starts a worker only where so much is free.
+        video_timeout: Seconds for each video; None for no limit. A video that takes longer is skipped with the reason
+            "timeout".
+        worker_memory: Memory of each worker, bytes; None for no limit. A video that needs more is skipped with the
+            reason "out_of_memory". Ray instead starts a worker only where so much is free.
         debug: Whether unexpected errors are raised. Otherwise the video is skipped.
         watcher: Object that receives the progress; None reports no progress.
 
@@ -142,7 +146,7 @@ def extract(
     """
     watcher = watcher or Watcher()
     device, gpus = _device(executor, device, gpus_per_worker)
-    options = {"worker_memory": worker_memory, "gpus_per_worker": gpus}
+    options = {"video_timeout": video_timeout, "worker_memory": worker_memory, "gpus_per_worker": gpus}
     team = _team(executor, workers, {name: value for name, value in options.items() if value is not None})
     if STATE not in ShardStore.at(out).names():
         Extractor(config)  # raises an error for a missing model before anything is written
@@ -161,6 +165,8 @@ def extract(
         job = ExtractJob(config, folder.store, device, debug)
         with _notes_stored(folder, scan), closing(team.map(job, tasks)) as events:
             for event in events:
+                if isinstance(event, Opening):
+                    continue
                 if isinstance(event, VideoReport):
                     if event.key in kept:
                         continue
@@ -182,7 +188,7 @@ def _team(name: str, workers: int | None, options: dict[str, Any]) -> Executor:
     make = EXECUTORS.get(name)
     for option in options.keys() - inspect.signature(make).parameters.keys():
         what = f"the executor {name!r} has no option {option!r}"
-        raise UsageError(what, where=f"--{option.replace('_', '-')}", hint="omit it, or use --executor ray")
+        raise UsageError(what, where=f"--{option.replace('_', '-')}", hint="omit it, or use another --executor")
     return make(workers=workers, **options)
 
 

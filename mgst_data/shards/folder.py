@@ -14,12 +14,13 @@ from stat import S_ISREG
 from typing import Any
 
 from mgst_data.core import ConfigMismatchError, OutputError, RecordTable, ShardError, UsageError, VideoRecord
+from mgst_data.core.documents import parse_json
 from mgst_data.core.record_table import repeated_texts
 from mgst_data.shards.lock import LOCK, is_held
 from mgst_data.shards.plan import VIDEOS_PER_SHARD, Part, Plan, ShardTask, ShardTasks, deal
 from mgst_data.shards.progress import PROGRESS, part_of, progress_of, read_progress
 from mgst_data.shards.remote_lock import RemoteLock, is_valid, lock_folder, read_lock, remove_if_empty
-from mgst_data.shards.report import ShardReport, Survey, Totals, VideoReport, survey
+from mgst_data.shards.report import ShardReport, Survey, Totals, VideoReport, check_file_name, survey
 from mgst_data.shards.schema import SCHEMA
 from mgst_data.shards.storage import COPIES, PART, output_errors
 from mgst_data.shards.store import ShardStore
@@ -76,14 +77,16 @@ class ShardFolder:
         store = ShardStore.at(location)
         path = store.url(STATE)
         try:
-            raw = json.loads(store.read(STATE).decode(), object_hook=_packed)
+            raw = parse_json(store.read(STATE), object_hook=_packed)
             if raw["schema"] != SCHEMA:
                 hint = "use the version of mgst that wrote it, or extract to a new folder"
                 raise ShardError(f"has schema {raw['schema']}, but this version reads {SCHEMA}", where=path, hint=hint)
             plan = Plan.packed(
                 shard if isinstance(shard, tuple) else (shard["name"], shard["videos"]) for shard in raw["shards"]
             )
-            return ShardFolder(str(location), raw["config"], plan)
+            for name in plan:
+                check_file_name(name)
+            return ShardFolder(str(location), dict(raw["config"]), plan)
         except FileNotFoundError as error:
             hint = f"give a folder that mgst-data extract has written; it contains {STATE}"
             raise UsageError("no shards here", where=location, hint=hint) from error

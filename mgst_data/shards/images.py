@@ -20,6 +20,10 @@ _PARAMETERS = {
     "webp": (cv2.IMWRITE_WEBP_QUALITY, 101),
 }
 FORMATS = ("jpg", *_PARAMETERS)
+# Largest side of a crop, pixels, as in ExtractConfig.
+LARGEST = 4096
+# Markers of the JPEG standard (ITU-T T.81, table B.1) before the size: all coding processes.
+_START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 # Side that faces are scaled to before they are measured, pixels.
 _MEASURED = 160
 
@@ -47,7 +51,7 @@ def encode_image(rgb: UInt8[ndarray, "h w 3"], *, image_format: str = "jpg", qua
 
 
 def decode_image(data: bytes | memoryview) -> UInt8[ndarray, "h w 3"] | None:
-    """Decodes an image to RGB; returns None if it is damaged."""
+    """Decodes an image to RGB; returns None if it is damaged, or larger than any crop."""
     return _decode(data, cv2.IMREAD_COLOR_RGB)
 
 
@@ -57,7 +61,7 @@ def encode_mask(mask: UInt8[ndarray, "h w"]) -> bytes:
 
 
 def decode_mask(data: bytes | memoryview) -> UInt8[ndarray, "h w"] | None:
-    """Decodes a manipulation mask; returns None if it is damaged."""
+    """Decodes a manipulation mask; returns None if it is damaged, or larger than any crop."""
     return _decode(data, cv2.IMREAD_GRAYSCALE)
 
 
@@ -92,9 +96,35 @@ def _encode(image: UInt8[ndarray, "h w *c"], extension: str, parameters: tuple[i
 
 
 def _decode(data: bytes | memoryview, flags: int) -> UInt8[ndarray, "h w *c"] | None:
-    # OpenCV returns None for data that it cannot decode, but raises an error for empty data.
-    image: UInt8[ndarray, "h w *c"] | None = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if len(data) else None
+    # The size is read first: a few bytes can state a size that fills the memory.
+    if max(stated_size(data), default=0) > LARGEST:
+        return None
+    try:
+        # OpenCV returns None for most data that it cannot decode, but raises an error for an impossible size.
+        image: UInt8[ndarray, "h w *c"] | None = (
+            cv2.imdecode(np.frombuffer(data, np.uint8), flags) if len(data) else None
+        )
+    except cv2.error:
+        return None
     return image
+
+
+def stated_size(data: bytes | memoryview) -> tuple[int, ...]:
+    """Returns width and height as the header of a JPEG or PNG states them; nothing if it has none.
+
+    WebP cannot state more than 16,384 pixels per side, and OpenCV refuses WebP whose data does not fit its size.
+
+    Args:
+        data: Encoded image.
+    """
+    if data[:4] == b"\x89PNG":
+        return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
+    at = 2
+    while data[:2] == b"\xff\xd8" and at + 9 <= len(data) and data[at] == 0xFF:
+        if data[at + 1] in _START_OF_FRAME:
+            return int.from_bytes(data[at + 7 : at + 9], "big"), int.from_bytes(data[at + 5 : at + 7], "big")
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return ()
 
 
 def grey_face(crop: UInt8[ndarray, "s s 3"], box: Sequence[float]) -> Float32[ndarray, "160 160"] | None:

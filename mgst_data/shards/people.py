@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mgst_data.core import ShardError
+from mgst_data.core.documents import parse_json
 from mgst_data.core.locations import join
 from mgst_data.core.records import SPLITS
 from mgst_data.shards.report import VideoReport
@@ -39,6 +40,10 @@ class PersonTrack:
     person: str
     tracks: int
     distance: float
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.video, str) and isinstance(self.person, str)):
+            raise TypeError(f"a video or a person is no text: {self.video!r}, {self.person!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +83,7 @@ class PeopleTable:
         path = join(str(location), PEOPLE)
         hint = "delete it and run mgst-data people again"
         try:
-            raw: dict[str, Any] = json.loads(read_bytes(path))
+            raw: dict[str, Any] = parse_json(read_bytes(path))
             if raw.pop("schema") != PEOPLE_SCHEMA:
                 raise ShardError("has another schema version", where=path, hint=hint)
             tracks = tuple(PersonTrack(**row) for row in raw.pop("tracks"))

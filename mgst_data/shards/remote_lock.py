@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from mgst_data.core import OutputError, ShardError
+from mgst_data.core.documents import parse_json
 from mgst_data.shards.lock import LOCK, FolderLock
 from mgst_data.shards.store import ShardStore
 
@@ -140,7 +141,7 @@ def read_lock(store: ShardStore, name: str) -> dict[str, Any] | None:
         ShardError: if the folder cannot be read.
     """
     try:
-        found = json.loads(store.read(name))
+        found = parse_json(store.read(name))
     except (FileNotFoundError, ValueError):  # a damaged lock holds nothing
         return None
     return found if isinstance(found, dict) else None

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import NoneType
 from typing import Any, TypeVar
 
-from mgst_data.core import ShardError, VideoRecord
+from mgst_data.core import FAKE, REAL, ShardError, VideoRecord
+from mgst_data.core.documents import parse_json
 
 DONE, SKIPPED = "done", "skipped"
+# Names of samples, and of files in a folder of shards.
+_SAMPLE, _FILE = re.compile(r"[\w-]+-\d{1,9}-\d{1,9}"), re.compile(r"[\w-][\w.-]*")
 T = TypeVar("T")
 
 
@@ -59,6 +63,8 @@ class VideoReport:
     prepared: int = 0
 
     def __post_init__(self) -> None:
+        if self.label not in (REAL, FAKE):
+            raise ValueError(f"{self.key}: label must be 0 (real) or 1 (fake), got {self.label!r}")
         if self.status not in (DONE, SKIPPED):
             raise ValueError(f"{self.key}: status must be {DONE!r} or {SKIPPED!r}, got {self.status!r}")
         if self.skipped != bool(self.reason):
@@ -97,6 +103,12 @@ class SampleSpan:
     frames: int
     fakes: int | None = None
 
+    def __post_init__(self) -> None:
+        if not _SAMPLE.fullmatch(self.key):
+            raise ValueError(f"the sample name {self.key!r} is not VIDEO-TRACK-CHUNK")
+        if not 0 <= min(self.offset, self.size, self.frames) <= max(self.offset, self.size, self.frames) < 2**63:
+            raise ValueError(f"{self.key}: impossible position {self.offset}, {self.size}, {self.frames}")
+
 
 @dataclass(frozen=True, slots=True)
 class ShardFile:
@@ -105,6 +117,11 @@ class ShardFile:
     name: str
     bytes: int
     sha256: str
+
+    def __post_init__(self) -> None:
+        check_file_name(self.name)
+        if not 0 <= self.bytes < 2**63:
+            raise ValueError(f"{self.name}: impossible size {self.bytes}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +162,12 @@ class ShardReport:
             ShardError: if the report is malformed.
         """
         try:
-            raw = json.loads(data)
+            raw = parse_json(data)
             for video in raw["videos"]:
                 video["notes"] = tuple((str(reason), str(text)) for reason, text in video["notes"])
             for name, kind in (("videos", VideoReport), ("samples", SampleSpan), ("files", ShardFile)):
                 raw[name] = tuple(_build(kind, item) for item in raw[name])
+            check_file_name(raw["name"])
             return _build(ShardReport, raw)
         except KeyError as error:
             what = f"malformed report: {error.args[0]!r} is missing"
@@ -307,7 +325,19 @@ _SCALARS: dict[str, Any] = {
 _CAME_LATER = ("compression", "prepared", "source_key", "target_key", "content", "fakes")
 
 
-def _build(kind: type[T], values: dict[str, Any]) -> T:
+def check_file_name(name: str) -> None:
+    """Checks the name of a shard or of its file, which is joined to the path of the folder.
+
+    Raises:
+        ValueError: if it could name a file elsewhere.
+    """
+    if not _FILE.fullmatch(name):
+        raise ValueError(f"the name {name!r} is not that of a file in the folder")
+
+
+def _build(kind: type[T], values: Any) -> T:
+    if not isinstance(values, dict):
+        raise TypeError(f"{values!r} is no object")
     for name, types, default in _COLUMNS[kind]:
         value = values.setdefault(name, default) if name in _CAME_LATER else values[name]
         if not isinstance(value, types):

@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ from numpy import ndarray
 from torch import Tensor
 
 from mgst_data.core import FAKE, ShardError, VideoRecord
+from mgst_data.core.documents import parse_json
+from mgst_data.core.errors import first_line
 from mgst_data.core.records import NO_FRAME
 from mgst_data.shards.images import FORMATS, QUALITY, decode_image, decode_mask
 
@@ -214,8 +217,8 @@ def decode_chunk(sample: Mapping[str, Data]) -> FaceChunk:
         )
     except KeyError as error:
         raise ShardError(f"{error.args[0]!r} is missing") from error
-    except (TypeError, ValueError) as error:
-        raise ShardError(str(error)) from error
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:  # torch: numbers beyond 64 bits
+        raise ShardError(first_line(error)) from error
 
 
 def verify_sample(sample: Mapping[str, Data]) -> list[str]:
@@ -282,13 +285,16 @@ def _problems(chunk: FaceChunk) -> Iterator[str]:
 
 
 def _decode_info(data: Data) -> dict[str, Any]:
-    info = json.loads(bytes(data))
+    info = parse_json(bytes(data))
     if info["schema"] != SCHEMA:
         raise ShardError(f"has schema {info['schema']}, but this version reads {SCHEMA}", hint="extract again")
     info = {**{name: [] for name in _CAME_LATER}, **info}
     for name, kind in (_RECORD | _PLAIN | _LISTS).items():
         if not isinstance(info[name], kind):
             raise TypeError(f"the JSON has {info[name]!r} as {name!r}")
+    sides = (*info["frame_size"], info["crop_size"])
+    if len(sides) != 3 or not all(isinstance(side, int) and 0 < side < 2**31 for side in sides):
+        raise ValueError(f"the sizes of frame and crop are {sides}")
     return dict(info)
 
 
@@ -334,7 +340,10 @@ def _array_header(header: bytes) -> tuple[tuple[int, ...], np.dtype[Any]]:
     stream = io.BytesIO(header)
     if np.lib.format.read_magic(stream) != (1, 0):
         raise ValueError("not a .npy array of version 1.0")
-    shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
+    try:
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
+    except (SyntaxError, TokenError, RecursionError) as error:  # numpy reads the header as Python values
+        raise ValueError(f"damaged header of an array: {first_line(error)}") from error
     if fortran or dtype.hasobject:
         raise ValueError(f"an array of {dtype} must be in C order and contain no Python objects")
     return shape, dtype

@@ -51,6 +51,8 @@ def unpack(data: memoryview) -> Iterator[tuple[str, memoryview]]:
             raise ShardError("damaged tar header") from error
         if magic != b"ustar":
             raise ShardError("no tar header at the expected position")
+        if length < 0:  # would go back, and never end
+            raise ShardError("damaged tar header")
         at += _BLOCK
         body = data[at : at + length]
         if len(body) < length:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 
 from mgst_data import __version__
 from mgst_data.core import UsageError
+from mgst_data.core.documents import parse_json
 from mgst_data.core.locations import cache_folder
 from mgst_model.export.crops import portraits
 from mgst_model.export.formats import KEY, SUFFIXES, VERSION, export_network
@@ -90,7 +90,7 @@ def load_onnx(path: str | Path, *, threads: int | None = None) -> ExportedNetwor
     path = fetch_file(str(path)) if is_weights_url(path) else Path(path)
     session = open_session(path, threads=threads)
     try:
-        about = json.loads(session.get_modelmeta().custom_metadata_map[KEY])
+        about = parse_json(session.get_modelmeta().custom_metadata_map[KEY])
         version, least, int8 = about["version"], about["input"]["least_frames"], about["int8"]
         fixed, card = about["input"]["frames"], about["card"]
     except (KeyError, TypeError, ValueError) as error:

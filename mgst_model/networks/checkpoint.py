@@ -16,6 +16,7 @@ from torch import nn
 
 from mgst_data.augment.geometric import MARGIN_LIMITS
 from mgst_data.core import UsageError
+from mgst_data.core.documents import parse_json
 from mgst_data.core.errors import first_line
 from mgst_data.core.records import DEMO
 from mgst_data.shards.storage import output_errors, write_atomic
@@ -25,9 +26,12 @@ from mgst_model.networks.hub import MODEL, HubName, fetch, is_hub_name
 from mgst_model.networks.network_config import NetworkConfig
 from mgst_model.networks.remote_weights import fetch_pair, is_weights_url
 from mgst_model.networks.renamed import present_names
+from mgst_model.networks.size import check_size
 from mgst_model.networks.trained_videos import VIDEOS
 
 FORMAT = 1
+# Largest numbers of frames and pixels that a card may ask for.
+_MOST_FRAMES, _LARGEST = 1000, 4096
 # Largest number of characters of a reason in an error message.
 _SHOWN = 200
 _NUMBERS = re.compile(r"\[\s+-?\d[-+.,\s\de]*\]")
@@ -287,12 +291,13 @@ def load_network(path: str | Path, device: torch.device | str = "cpu") -> Loaded
     weights = weights_file(path)
     file = weights.with_suffix(CARD)
     card = _read_card(file)
-    # The initial weights are overwritten below. Drawing them must not advance the generator of the caller.
-    with torch.random.fork_rng(devices=[]):
-        network = build_network(card.config)
     try:
+        check_size(card.config, weights, file)
+        # The initial weights are overwritten below. Drawing them must not advance the generator of the caller.
+        with torch.random.fork_rng(devices=[]):
+            network = build_network(card.config)
         network.load_state_dict(load_file(weights))
-    except SafetensorError as error:
+    except (SafetensorError, OSError) as error:
         raise UsageError(f"damaged: {error}", where=weights, hint="copy the file again, or train again") from error
     except RuntimeError as error:
         # The first line only names the class of the network.
@@ -351,7 +356,7 @@ def card_document(card: NetworkCard) -> dict[str, Any]:
 
 def _read_card(path: Path) -> NetworkCard:
     try:
-        card = json.loads(path.read_bytes())
+        card = parse_json(path.read_bytes())
     except (OSError, ValueError) as error:
         raise UsageError(f"not a network card: {first_line(error)}", where=path, hint="copy the file again") from error
     return parse_card(card, where=path)
@@ -380,14 +385,14 @@ def parse_card(card: Any, *, where: object) -> NetworkCard:
         config = NetworkConfig(**{**options, "pretrained": "random"})
         found = NetworkCard(
             config=config,
-            frames=_whole(card, "frames"),
-            size=_whole(card, "size"),
+            frames=_whole(card, "frames", most=_MOST_FRAMES),
+            size=_whole(card, "size", most=_LARGEST),
             info=card["info"],
             face_margin=_margin(card.get("face_margin")),
         )
         for picture in (False, True):
             found.calibration(picture=picture)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         reason = f"{first_line(error)} is missing" if isinstance(error, KeyError) else first_line(error)
         raise UsageError(f"not a network card: {reason}", where=where, hint="copy the file again") from error
     return found
@@ -399,10 +404,10 @@ def _card_text(card: Mapping[str, Any]) -> str:
     return _NUMBERS.sub(lambda found: " ".join(found[0].split()), text) + "\n"
 
 
-def _whole(card: Mapping[str, Any], name: str) -> int:
+def _whole(card: Mapping[str, Any], name: str, *, most: int) -> int:
     value = card[name]
-    if type(value) is not int or value < 1:
-        raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+    if type(value) is not int or not 1 <= value <= most:
+        raise ValueError(f"{name} must be a whole number from 1 to {most:,}, got {value!r}")
     return value
 
 

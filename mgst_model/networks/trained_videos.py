@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mgst_data.core import UsageError
+from mgst_data.core.documents import parse_json
 from mgst_data.core.errors import first_line
 from mgst_data.shards import VideoReport
 from mgst_data.shards.storage import write_atomic
@@ -114,7 +115,7 @@ class TrainedVideos:
         path = weights.with_suffix(VIDEOS)
         hint = "copy the file again, or delete it to evaluate without a check for leakage"
         try:
-            document = json.loads(path.read_bytes())
+            document = parse_json(path.read_bytes())
             version, train, val = document["format"], _videos(document["train"]), _videos(document["val"])
         except FileNotFoundError:
             return None

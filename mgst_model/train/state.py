@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from mgst_data.core import ConfigMismatchError, UsageError
+from mgst_data.core.documents import parse_json
 from mgst_data.core.errors import first_line
 from mgst_data.shards.lock import LOCK, FolderLock
 from mgst_data.shards.storage import output_errors, write_atomic
@@ -159,7 +160,7 @@ def load_state(folder: str | Path) -> dict[str, Any] | None:
 
 def _read_settings(path: Path) -> dict[str, Any]:
     try:
-        settings = json.loads(path.read_bytes())
+        settings = parse_json(path.read_bytes())
     except ValueError as error:
         raise UsageError(f"not valid JSON: {error}", where=path, hint=_ELSEWHERE) from error
     if not isinstance(settings, dict):

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from mgst_cli.app import app
 from mgst_cli.calibrate import calibrate
 from mgst_cli.common.errors import interrupted_at_once, show_warning
+from mgst_cli.common.options import SIZE
 from mgst_cli.data import data
 from mgst_cli.evaluate import evaluate
 from mgst_cli.export import export
@@ -92,6 +93,20 @@ def test_every_option_has_a_help_text(name):
     for parameter in COMMANDS[name].params:
         if isinstance(parameter, click.Option):
             assert parameter.help, parameter.name
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("500MB", 500_000_000), ("4GB", 4_000_000_000), ("4 GiB", 4 * 2**30), ("1.5k", 1500), ("7", 7), ("2tib", 2**41)],
+)
+def test_a_size_is_a_number_of_bytes(text, size):
+    assert SIZE.convert(text, None, None) == size
+
+
+@pytest.mark.parametrize("text", ["", "GB", "-1GB", "4 XB", "1e3", "4GBB", "nan"])
+def test_another_text_is_no_size(text):
+    with pytest.raises(click.BadParameter, match="is no size"):
+        SIZE.convert(text, None, None)
 
 
 def test_first_ctrl_c_raises_and_second_ends_the_process(capfd):

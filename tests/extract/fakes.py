@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import signal
 import time
 from dataclasses import dataclass
@@ -111,7 +112,8 @@ class FakeWork:
     """Reports every video and shard; does what a video's key asks for first.
 
     "die" kills the process, "dieonce" does so only where it has not left its mark in ``folder`` yet, "raise" raises an
-    OutputError, "bug" an error of Python's own, "wait" waits for ever.
+    OutputError, "bug" an error of Python's own, "wait" waits for ever, "nap1" to "nap3" take half a second,
+    "stuck" computes for ever without returning to Python, "grow" fills the memory.
     """
 
     folder: Path
@@ -122,8 +124,9 @@ class FakeWork:
             kind = record.key.split("_")[0]
             mark = self.folder / record.key
             if record.key in lost:
-                reports.append(report_of(record, "worker_died", lost[record.key]))
+                reports.append(report_of(record, lost[record.key].reason, lost[record.key].message))
             else:
+                yield Opening(record.key)
                 if kind == "die" or (kind == "dieonce" and not mark.exists()):
                     mark.touch()
                     os.kill(os.getpid(), signal.SIGKILL)
@@ -134,6 +137,14 @@ class FakeWork:
                 if kind == "wait":
                     mark.touch()
                     time.sleep(1000)
+                if kind in ("nap1", "nap2", "nap3"):
+                    time.sleep(0.5)
+                if kind == "stuck":
+                    re.match("(a+)+$", 64 * "a" + "b")
+                if kind == "grow":
+                    pages = [b"\1" * 2**23]
+                    while True:
+                        pages.append(pages[-1] + b"\1")
                 reports.append(report_of(record))
             yield reports[-1]
         yield ShardReport(task.name, tuple(reports))
@@ -148,10 +159,10 @@ class BlockWork(FakeWork):
         for record in task.records:
             if record.key not in lost:
                 yield Opening(record.key)
-                opened += [*super().__call__(ShardTask(task.name, (record,)), {})][:1]
+                opened += [*super().__call__(ShardTask(task.name, (record,)), {})][1:2]
         reports = {report.key: report for report in opened}
         for record in task.records:
-            yield reports.get(record.key) or report_of(record, "worker_died", lost[record.key])
+            yield reports.get(record.key) or report_of(record, lost[record.key].reason, lost[record.key].message)
         yield ShardReport(task.name, tuple(reports.values()))
 
 

@@ -32,7 +32,7 @@ class SlowShards:
             for record in task.records[len(shard.kept) :]:
                 yield Opening(record.key)
                 if record.key in lost:
-                    report = report_of(record, "worker_died", lost[record.key])
+                    report = report_of(record, lost[record.key].reason, lost[record.key].message)
                 else:
                     if record.key.startswith("die"):
                         os.kill(os.getpid(), signal.SIGKILL)

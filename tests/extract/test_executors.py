@@ -35,7 +35,7 @@ def test_every_video_is_reported_once_and_before_its_shard(tmp_path, executor):
     assert sorted(videos(events)) == list("abcdef")
     for task in TASKS:
         own = [record.key for record in task.records]
-        at = [events.index(event) for event in events if getattr(event, "key", "") in own]
+        at = [i for i, event in enumerate(events) if isinstance(event, VideoReport) and event.key in own]
         assert [events[i].key for i in at] == own
         assert events.index(shards(events)[task.name]) > max(at)
     assert not multiprocessing.active_children()
@@ -59,9 +59,12 @@ class WrittenWork(FakeWork):
                 if record.key not in lost:
                     with (self.folder / "touched").open("a") as file:
                         file.write(f"{record.key}\n")
-                video, _ = super().__call__(ShardTask(task.name, (record,)), lost)
-                shard.end_video(video)
-                yield video
+                for event in super().__call__(ShardTask(task.name, (record,)), lost):
+                    if isinstance(event, ShardReport):
+                        continue
+                    if isinstance(event, VideoReport):
+                        shard.end_video(event)
+                    yield event
         yield shard.report
 
 
@@ -122,6 +125,38 @@ def test_a_video_that_kills_every_worker_is_skipped_and_named(tmp_path):
     skipped = [video for video in shards(events)["train-000000"].videos if video.skipped]
     assert [(video.key, video.reason) for video in skipped] == [("die", "worker_died")]
     assert "SIGKILL, 2 times" in skipped[0].message
+
+
+@pytest.mark.parametrize(
+    ("executor", "kind", "limit", "reason", "words"),
+    [
+        (SerialExecutor, "stuck", {"video_timeout": 0.4}, "timeout", "took longer than 0.4 seconds"),
+        (ProcessExecutor, "stuck", {"video_timeout": 0.4}, "timeout", "took longer than 0.4 seconds"),
+        (ProcessExecutor, "grow", {"worker_memory": 7 * 10**8}, "out_of_memory", "more memory than 700 MB, 2 times"),
+    ],
+)
+def test_a_video_beyond_a_limit_is_skipped_and_the_others_are_complete(tmp_path, executor, kind, limit, reason, words):
+    tasks = [task_of("train-000000", "a", kind, "b")]
+    events = list(executor(workers=1, **limit).map(WrittenWork(tmp_path), tasks))
+    videos = [event for event in events if isinstance(event, VideoReport)]
+    assert [(video.key, video.reason) for video in videos] == [("a", ""), (kind, reason), ("b", "")]
+    assert words in videos[1].message
+    assert tuple(videos) == shards(events)["train-000000"].videos
+    # A limit of time holds at the first time, one of memory at the second.
+    assert (tmp_path / "touched").read_text().split() == ["a", *[kind] * (1 + (kind == "grow")), "b"]
+    assert not multiprocessing.active_children()
+
+
+def test_the_time_limit_is_that_of_each_video(tmp_path):
+    tasks = [task_of("train-000000", "nap1", "nap2", "nap3")]
+    events = list(ProcessExecutor(workers=1, video_timeout=1.2).map(FakeWork(tmp_path), tasks))
+    assert not [event for event in events if isinstance(event, VideoReport) and event.skipped]
+
+
+@pytest.mark.parametrize("limit", [{"video_timeout": 0.0}, {"video_timeout": float("nan")}, {"worker_memory": 0}])
+def test_a_limit_is_positive(limit):
+    with pytest.raises(UsageError, match=f"{next(iter(limit))} must be a positive number"):
+        SerialExecutor(**limit)
 
 
 def test_of_videos_that_are_opened_together_the_cause_is_skipped(tmp_path):

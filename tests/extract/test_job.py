@@ -7,6 +7,7 @@ from fakes import FakeExtractor, task_of
 
 from mgst_data.core import OutputError
 from mgst_data.extract import ExtractConfig, ExtractJob, job
+from mgst_data.extract.executors import Loss, Opening
 from mgst_data.shards import ShardStore, VideoReport
 
 
@@ -29,8 +30,8 @@ def extracted(monkeypatch):
 
 
 def run(folder, task, *, lost=None, **options):
-    *videos, shard = ExtractJob(ExtractConfig(), ShardStore.at(folder), **options)(task, lost or {})
-    return {video.key: video for video in videos}, shard
+    *events, shard = ExtractJob(ExtractConfig(), ShardStore.at(folder), **options)(task, lost or {})
+    return {video.key: video for video in events if isinstance(video, VideoReport)}, shard
 
 
 def test_bad_videos_are_skipped_with_their_reason_and_the_others_kept(tmp_path):
@@ -54,9 +55,10 @@ def test_a_message_is_one_line_with_the_path_of_the_video_in_the_data_set(tmp_pa
 
 
 def test_a_lost_video_is_not_opened(tmp_path):
-    videos, shard = run(tmp_path, task_of("train-000000", "a", "b"), lost={"a": "its worker was killed"})
-    assert videos["a"].reason == "worker_died"
-    assert videos["a"].message.startswith("videos/a.mp4: its worker was killed (")
+    videos, shard = run(
+        tmp_path, task_of("train-000000", "a", "b"), lost={"a": Loss("timeout", "took longer than 5 seconds (hint)")}
+    )
+    assert (videos["a"].reason, videos["a"].message) == ("timeout", "videos/a.mp4: took longer than 5 seconds (hint)")
     assert {sample.key for sample in shard.samples} == {"b-00-0000", "b-00-0001"}
 
 
@@ -77,7 +79,7 @@ def test_an_error_that_ends_a_job_keeps_the_finished_videos(tmp_path, key, error
     with pytest.raises(error):
         run(tmp_path, task, **options)
     assert {path.suffix for path in tmp_path.iterdir()} == {".part", ".progress"}
-    videos, shard = run(tmp_path, task, lost={key: "its worker was killed"})
+    videos, shard = run(tmp_path, task, lost={key: Loss("worker_died", "its worker was killed")})
     assert extracted == ["a", "noface", key, "b"]
     assert [video.reason for video in shard.videos] == ["", "no_face", "worker_died", ""]
     assert tuple(videos.values()) == shard.videos  # videos that were finished before are reported too
@@ -86,6 +88,7 @@ def test_an_error_that_ends_a_job_keeps_the_finished_videos(tmp_path, key, error
 def test_a_closed_job_keeps_the_finished_videos(tmp_path, extracted):
     task = task_of("train-000000", "a", "b")
     events = ExtractJob(ExtractConfig(), ShardStore.at(tmp_path))(task, {})
+    assert isinstance(next(events), Opening)
     assert isinstance(next(events), VideoReport)
     events.close()
     _, shard = run(tmp_path, task)

@@ -7,6 +7,7 @@ from mgst_data.core import ConfigMismatchError, OutputError, UsageError
 from mgst_data.core.devices import choose_device
 from mgst_data.datasets import Note, Scan
 from mgst_data.extract import ExtractConfig, Watcher, extract, run
+from mgst_data.extract.executors import EXECUTORS, SerialExecutor
 from mgst_data.shards import ShardFolder, ShardReader, ShardReport, VideoReport
 
 pytestmark = pytest.mark.usefixtures("fake_extractor")
@@ -159,6 +160,16 @@ def test_invalid_options_are_an_error_before_any_file_is_written(tmp_path, monke
         with pytest.raises(UsageError, match=message):
             go(scan_of("a"), tmp_path / "out", **options)
     assert not (tmp_path / "out").exists()
+
+
+def test_an_executor_without_a_limit_says_so(tmp_path, monkeypatch):
+    def limitless(*, workers=None):
+        return SerialExecutor(workers=workers)
+
+    monkeypatch.setitem(EXECUTORS._own, "limitless", limitless)
+    with pytest.raises(UsageError, match=r"^--video-timeout: the executor 'limitless' has no limit 'video_timeout' \("):
+        go(scan_of("a"), tmp_path / "out", executor="limitless", video_timeout=5.0)
+    assert go(scan_of("a"), tmp_path / "out", executor="limitless").complete
 
 
 def test_devices(monkeypatch):

@@ -17,6 +17,7 @@ from mgst_data.core import NoFaceError, VideoRecord
 from mgst_data.core.geometry import apply_transform, invert_transform, iou, paired_iou
 from mgst_data.datasets import scan_dataset
 from mgst_data.extract import ExtractConfig, ExtractJob, Extractor, extract, is_still, job, shard_size
+from mgst_data.extract.executors import Loss
 from mgst_data.extract.stills import BLOCK, StillBatch, padded, similar_sizes
 from mgst_data.shards import FaceChunk, ShardStore, ShardTask, encode_chunk
 from mgst_data.shards.schema import verify_sample
@@ -169,7 +170,7 @@ def test_a_picture_that_ended_its_workers_is_not_opened_again(records, tmp_path,
     opened = []
     read = StillBatch.read
     monkeypatch.setattr(StillBatch, "read", lambda self, record: opened.append(record.key) or read(self, record))
-    run(tmp_path, records, stop_after=3, lost={"p1": "the worker process was killed"})
+    run(tmp_path, records, stop_after=3, lost={"p1": Loss("worker_died", "the worker process was killed")})
     videos, _ = run(tmp_path, records)
     assert "p1" not in opened
     assert [video.reason for video in videos][:3] == ["", "worker_died", "not_a_picture"]

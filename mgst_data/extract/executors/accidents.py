@@ -6,11 +6,17 @@ from collections import Counter
 from collections.abc import Sequence
 
 from mgst_data.core import MgstError
-from mgst_data.extract.executors.executor import Event, Opening
+from mgst_data.extract.executors.executor import Event, Loss, Opening
 from mgst_data.shards import ShardTask, VideoReport
 
-# Number of workers that a video may end before it is skipped.
+# Number of workers that a video may end before it is skipped. A time limit holds at the first time.
 PATIENCE = 2
+DIED, TIMEOUT, OUT_OF_MEMORY = LOSSES = ("worker_died", "timeout", "out_of_memory")
+_HINTS = {
+    DIED: "it crashes the decoder or needs too much memory; try --retry-skipped with fewer --workers",
+    TIMEOUT: "check the file, or give --video-timeout more seconds and --retry-skipped timeout",
+    OUT_OF_MEMORY: "check the file, or use a larger --worker-memory with --retry-skipped out_of_memory",
+}
 
 
 class Waiting:
@@ -73,29 +79,32 @@ class Accidents:
     """Counts the workers that each video has ended.
 
     Attributes:
-        lost: The videos to skip: key and reason as text.
+        lost: The videos to skip, by key.
     """
 
     def __init__(self) -> None:
-        self.lost: dict[str, str] = {}
+        self.lost: dict[str, Loss] = {}
         self._count: Counter[str] = Counter()
 
-    def add(self, running: Running, how: str, hint: str) -> None:
+    def add(self, running: Running, how: str, hint: str, *, reason: str = DIED) -> None:
         """Records that a worker has ended during a task.
 
         Args:
             running: The task.
             how: How the worker ended, such as "was killed by SIGKILL".
             hint: What to do if workers end before they begin a video.
+            reason: Reason code of the video, if it is the cause.
 
         Raises:
             MgstError: if workers repeatedly end before they begin a video.
         """
         video = running.video
         self._count[video] += 1
-        if self._count[video] == PATIENCE:
-            self.lost[video] = f"the worker process {how}, {PATIENCE} times"
-        elif self._count[video] > PATIENCE:
+        if video in self.lost:
             # The video was not opened this time, so it is not the cause.
             what = f"a worker process {how} while it started, {self._count[video]} times"
             raise MgstError(what, where=running.task.name, hint=hint)
+        if reason == TIMEOUT:
+            self.lost[video] = Loss(reason, f"{how} ({_HINTS[reason]})")
+        elif self._count[video] == PATIENCE:
+            self.lost[video] = Loss(reason, f"the worker process {how}, {PATIENCE} times ({_HINTS[reason]})")

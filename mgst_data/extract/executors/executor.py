@@ -12,9 +12,22 @@ from mgst_data.shards import ShardReport, ShardTask, VideoReport
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """A video that is opened before the report of an earlier one is sent. If the process ends now, it is the cause."""
+    """A video that is opened. If the process ends before the next event, this video is the cause."""
 
     key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Why a video must not be opened again.
+
+    Attributes:
+        reason: Reason code for the report of the video: "worker_died", "timeout" or "out_of_memory".
+        message: What happened, and what to do next.
+    """
+
+    reason: str
+    message: str
 
 
 # Events of a run: the report of every finished video, and the report of every complete shard.
@@ -25,18 +38,18 @@ Event = VideoReport | ShardReport | Opening
 class Work(Protocol):
     """The function that processes a task. It can be pickled, and does not depend on the executor."""
 
-    def __call__(self, task: ShardTask, lost: Mapping[str, str]) -> Iterator[Event]:
+    def __call__(self, task: ShardTask, lost: Mapping[str, Loss]) -> Iterator[Event]:
         """Yields the reports of the videos of a task, then the report of its shard.
 
-        The videos are opened one after another, each after the report of the one before. A work that opens several
-        videos first yields :class:`Opening` before each of them.
+        The videos are opened one after another, each after the report of the one before. :class:`Opening` is yielded
+        before each of them: a time limit counts from there. A work may also open several videos before the report of
+        the first one.
 
         If an earlier run has begun the task, the reports of its finished videos are yielded again at the start.
 
         Args:
             task: Videos of one shard.
-            lost: Videos that must not be opened, because they have ended their worker processes: key and reason as
-                text.
+            lost: Videos that must not be opened, because they have ended their worker processes, by key.
         """
         ...
 

@@ -9,8 +9,9 @@ from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 
 from mgst_data.core import UsageError
-from mgst_data.extract.executors.accidents import Accidents, Running, Waiting
-from mgst_data.extract.executors.executor import EXECUTORS, Event, Opening, Work
+from mgst_data.extract.executors.accidents import DIED, OUT_OF_MEMORY, TIMEOUT, Accidents, Running, Waiting
+from mgst_data.extract.executors.executor import EXECUTORS, Event, Loss, Opening, Work
+from mgst_data.extract.executors.limits import alarmed, check_limits, resident
 from mgst_data.processes import Failure, available_cores, end_with_parent, failures_sent, start_quietly
 from mgst_data.shards import ShardTask, VideoReport
 
@@ -20,6 +21,8 @@ _CONTEXT = multiprocessing.get_context("forkserver")
 _IMPORTED = "mgst_data.extract"
 # Longest wait, seconds. A signal just before a wait does not end the wait; with this limit it is handled soon after.
 _ALERT = 1.0
+# Seconds between two measurements of the memory of the workers.
+_MEASURE = 0.1
 
 
 @EXECUTORS.register("process")
@@ -31,15 +34,23 @@ class ProcessExecutor:
 
     Args:
         workers: Number of processes; None uses one per core.
+        video_timeout: Seconds for each video; None for no limit. A video that takes longer is skipped with the reason
+            "timeout", and its worker is replaced.
+        worker_memory: Memory of each worker, bytes; None for no limit. A worker that uses more is replaced. A video
+            that needs more in a second worker, too, is skipped with the reason "out_of_memory".
 
     Raises:
-        UsageError: if ``workers`` is less than 1.
+        UsageError: if ``workers`` is less than 1, or a limit is not positive.
     """
 
-    def __init__(self, *, workers: int | None = None) -> None:
+    def __init__(
+        self, *, workers: int | None = None, video_timeout: float | None = None, worker_memory: int | None = None
+    ) -> None:
         if workers is not None and workers < 1:
             raise UsageError(f"workers must be at least 1, got {workers}", hint="use --workers 1 or more")
+        check_limits(video_timeout, worker_memory)
         self.workers = workers or available_cores()
+        self.video_timeout, self.worker_memory = video_timeout, worker_memory
 
     def map(self, work: Work, tasks: Sequence[ShardTask]) -> Generator[Event, None, None]:
         """Runs the tasks, as :class:`mgst_data.extract.executors.Executor` describes.
@@ -59,10 +70,12 @@ class ProcessExecutor:
         try:
             while waiting or crew:
                 while waiting and len(crew) < self.workers:
-                    worker = _Worker(work)
+                    worker = _Worker(work, self.video_timeout, self.worker_memory)
                     crew[worker.pipe] = worker
                     worker.begin(waiting.next(), accidents.lost)
-                ready = wait([*crew], _ALERT)
+                ready = wait([*crew], _MEASURE if self.worker_memory else _ALERT)
+                for worker in crew.values():
+                    worker.check_memory()
                 for worker in [worker for pipe, worker in crew.items() if pipe in ready]:
                     event = worker.receive()
                     if isinstance(event, Opening):
@@ -73,7 +86,8 @@ class ProcessExecutor:
                             yield event
                         continue
                     if event is None:
-                        accidents.add(worker.running, *worker.ending())
+                        how, hint, reason = worker.ending()
+                        accidents.add(worker.running, how, hint, reason=reason)
                         waiting.put_back(worker.running.task)
                     else:
                         yield event
@@ -89,14 +103,15 @@ class ProcessExecutor:
 class _Worker:
     """A child process and its current task."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work, seconds: float | None, memory: int | None) -> None:
         self.pipe, theirs = _CONTEXT.Pipe()
-        self.process = _CONTEXT.Process(target=_serve, args=(theirs, work), daemon=True)
+        self.process = _CONTEXT.Process(target=_serve, args=(theirs, work, seconds), daemon=True)
+        self._seconds, self._memory, self._full = seconds, memory, False
         with start_quietly():
             self.process.start()
         theirs.close()
 
-    def begin(self, task: ShardTask, lost: Mapping[str, str]) -> None:
+    def begin(self, task: ShardTask, lost: Mapping[str, Loss]) -> None:
         """Sends a task to the process."""
         self.running = Running(task)
         with suppress(OSError):  # receive() detects a worker that has already ended
@@ -113,15 +128,28 @@ class _Worker:
         self.running.see(event)
         return event
 
-    def ending(self) -> tuple[str, str]:
-        """Returns how the process has ended, and what to do if it has not even begun."""
+    def check_memory(self) -> None:
+        """Ends the process if it uses more memory than it may."""
+        if self._memory is not None and resident(self.process.pid or 0) > self._memory:
+            self._full = True
+            self.process.kill()
+
+    def ending(self) -> tuple[str, str, str]:
+        """Returns how the process has ended, what to do if it has not even begun, and the reason code of its video."""
         self.process.join()
         code = self.process.exitcode or 0
+        if self._full:
+            hint = "use a larger --worker-memory; finished videos are kept"
+            return f"needed more memory than {(self._memory or 0) / 1e6:,.0f} MB", hint, OUT_OF_MEMORY
+        if code == -signal.SIGALRM and self._seconds is not None:
+            hint = "use a longer --video-timeout; finished videos are kept"
+            return f"took longer than {self._seconds:g} seconds", hint, TIMEOUT
         if code < 0:  # most likely, there was too little memory
             hint = "use fewer --workers if the memory runs out; finished videos are kept"
-            return f"was killed by {signal.Signals(-code).name}", hint
+            return f"was killed by {signal.Signals(-code).name}", hint, DIED
         # A Python error, whose traceback is already printed.
-        return f"ended with exit code {code}", 'in a script, call extract() only below: if __name__ == "__main__":'
+        hint = 'in a script, call extract() only below: if __name__ == "__main__":'
+        return f"ended with exit code {code}", hint, DIED
 
     def stop(self) -> None:
         """Ends the process at once if it still runs."""
@@ -130,11 +158,11 @@ class _Worker:
         self.process.join()
 
 
-def _serve(pipe: Connection, work: Work) -> None:
+def _serve(pipe: Connection, work: Work, seconds: float | None) -> None:
     end_with_parent()
     with suppress(EOFError, OSError):  # the parent process has ended
         while True:
             task, lost = pipe.recv()
             with failures_sent(pipe):
-                for event in work(task, lost):
+                for event in alarmed(work(task, lost), seconds):
                     pipe.send(event)

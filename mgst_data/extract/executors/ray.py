@@ -17,7 +17,7 @@ from typing import Any
 from mgst_data.core import MgstError, UsageError
 from mgst_data.core.errors import MgstWarning, first_line
 from mgst_data.extract.executors.accidents import Accidents, Running, Waiting
-from mgst_data.extract.executors.executor import EXECUTORS, Event, Opening, Work
+from mgst_data.extract.executors.executor import EXECUTORS, Event, Loss, Opening, Work
 from mgst_data.shards import ShardTask, VideoReport
 
 # Number of machines that a task may lose. Machines that are rented for as long as nobody else wants them come and go.
@@ -260,7 +260,7 @@ def _connected(ray: Any, workers: int | None) -> Iterator[bool]:
         ray.shutdown()
 
 
-def _run(asked: str, work: Work, task: ShardTask, lost: Mapping[str, str]) -> Iterator[Event]:
+def _run(asked: str, work: Work, task: ShardTask, lost: Mapping[str, Loss]) -> Iterator[Event]:
     if (there := version("mgst")) != asked:
         what = f"the machine {os.uname().nodename} has version {there} of mgst, and the command has {asked}"
         raise MgstError(what, hint="install the same version on all machines of the cluster")

@@ -6,6 +6,7 @@ from collections.abc import Generator, Sequence
 
 from mgst_data.core import UsageError
 from mgst_data.extract.executors.executor import EXECUTORS, Event, Work
+from mgst_data.extract.executors.process import ProcessExecutor
 from mgst_data.shards import ShardTask
 
 
@@ -13,19 +14,28 @@ from mgst_data.shards import ShardTask
 class SerialExecutor:
     """Runs tasks in the calling process, for debuggers, profilers and machines that allow only one process.
 
+    With a limit, the tasks run in one child process: a decoder cannot be ended within its own process.
+
     Args:
         workers: Number of workers; None or 1.
+        video_timeout: Seconds for each video, as for :class:`ProcessExecutor`.
+        worker_memory: Memory of the child process, bytes, as for :class:`ProcessExecutor`.
 
     Raises:
-        UsageError: if ``workers`` is another number.
+        UsageError: if ``workers`` is another number, or a limit is not positive.
     """
 
-    def __init__(self, *, workers: int | None = None) -> None:
+    def __init__(
+        self, *, workers: int | None = None, video_timeout: float | None = None, worker_memory: int | None = None
+    ) -> None:
         if workers not in (None, 1):
             raise UsageError(
                 f"workers must be 1 for the executor 'serial', got {workers}",
                 hint="omit --workers, or use --executor process",
             )
+        self._child: ProcessExecutor | None = None
+        if video_timeout is not None or worker_memory is not None:
+            self._child = ProcessExecutor(workers=1, video_timeout=video_timeout, worker_memory=worker_memory)
 
     def map(self, work: Work, tasks: Sequence[ShardTask]) -> Generator[Event, None, None]:
         """Runs the tasks, as :class:`mgst_data.extract.executors.Executor` describes.
@@ -34,5 +44,8 @@ class SerialExecutor:
             work: Function that processes one task.
             tasks: Tasks to process.
         """
+        if self._child:
+            yield from self._child.map(work, tasks)
+            return
         for task in tasks:
             yield from work(task, {})
