@@ -15,7 +15,7 @@ from mgst_data.augment.blend.recolour import Recolour, RecolourParams, add_colou
 from mgst_data.augment.blend.source_warp import WarpParams
 from mgst_data.augment.functional.colour import match_colour
 from mgst_data.augment.functional.pyramid import pyramid_blend
-from mgst_data.augment.functional.warp import affine
+from mgst_data.augment.functional.warp import affine_grid, resample
 
 # Bands of a Laplacian pyramid: for 256 pixels the coarsest band has 16.
 _BANDS = 5
@@ -157,7 +157,8 @@ class BlendPixels:
             Frames of the pseudo-fakes.
         """
         (b, t, c, h, w), (y, x) = target.shape, source.shape[3:]
-        source = affine(source.reshape(b * t, c, y, x), matrix.flatten(0, 1), (h, w)).reshape(target.shape)
+        grid = affine_grid(matrix.flatten(0, 1), (h, w), (y, x))
+        source = resample(source.reshape(b * t, c, y, x), grid).reshape(target.shape)
         if self.match_colour:
             source = on_rows(
                 source, params.match_colour, lambda some, rows: match_colour(some, target[rows], mask[rows])

@@ -40,9 +40,9 @@ def hsv_to_rgb(
     *leading, height, width = hue.shape
     rgb = hue.new_empty(*leading, 3, height, width)
     out = _planes(rgb).reshape(-1, 3, height, width)
-    for i, parts in enumerate(zip(_planes(hue), _planes(saturation), _planes(value), strict=True)):
+    for *parts, planes in zip(_planes(hue), _planes(saturation), _planes(value), out, strict=True):
         mixed = cv2.merge(parts)
-        cv2.split(cv2.cvtColor(mixed, cv2.COLOR_HSV2RGB, mixed), list(out[i]))
+        cv2.split(cv2.cvtColor(mixed, cv2.COLOR_HSV2RGB, mixed), list(planes))
     return rgb
 
 
@@ -57,37 +57,31 @@ def enlarge(pictures: Float[Tensor, "*n h w"], factor: int) -> Float[Tensor, "*n
     return large
 
 
-def correlate(pictures: Float[Tensor, "n *c h w"], kernels: Float[Tensor, "n y x"]) -> Float[Tensor, "n *c h w"]:
-    """Correlates each row of a batch with its own kernel. Border pixels are repeated outside the picture."""
-    import cv2
-
-    filtered = pictures.new_empty(pictures.shape)
-    for kernel, *rows in zip(kernels.numpy(), pictures, filtered, strict=True):
-        for one, out in zip(*map(_planes, rows), strict=True):
-            cv2.filter2D(one, -1, kernel, out, borderType=cv2.BORDER_REPLICATE)
-    return filtered
-
-
-def warp(
-    pictures: Float[Tensor, "n c h w"], matrix: Float[Tensor, "n 2 3"], size: tuple[int, int]
-) -> Float[Tensor, "n c y x"]:
-    """Reads pixels with bilinear interpolation; border pixels are repeated outside the picture.
+def correlate(
+    pictures: Float[Tensor, "n *c h w"], kernels: Float[Tensor, "n y x"], *, zeros: bool = False
+) -> Float[Tensor, "n *c h w"]:
+    """Correlates each row of a batch with its own kernel.
 
     Args:
-        pictures: Pictures to read from.
-        matrix: Affine maps from output pixels to input pixels.
-        size: Height and width of the output.
+        pictures: Pictures to filter.
+        kernels: Kernels with odd sides.
+        zeros: Whether pixels outside the picture are 0; otherwise border pixels are repeated.
     """
     import cv2
 
-    moved = pictures.new_empty(*pictures.shape[:2], *size)
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    for one_matrix, *rows in zip(matrix.numpy(), pictures, moved, strict=True):
-        for one, out in zip(*map(_planes, rows), strict=True):
-            cv2.warpAffine(one, one_matrix, size[::-1], out, flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    return moved
+    border = cv2.BORDER_CONSTANT if zeros else cv2.BORDER_REPLICATE
+    filtered = pictures.new_empty(pictures.shape)
+    for kernel, *rows in zip(kernels.numpy(), _rows(pictures), _rows(filtered), strict=True):
+        for one, out in zip(*rows, strict=True):
+            cv2.filter2D(one, -1, kernel, out, borderType=border)
+    return filtered
 
 
 def _planes(pictures: Tensor) -> Any:
     """Returns all pictures of a tensor as one array (n, h, w). It shares the memory of the tensor if possible."""
     return pictures.detach().reshape(-1, *pictures.shape[-2:]).numpy()
+
+
+def _rows(pictures: Tensor) -> Any:
+    """Returns all pictures of a batch as one array (b, n, h, w); see :func:`_planes`."""
+    return _planes(pictures).reshape(len(pictures), -1, *pictures.shape[-2:])

@@ -14,7 +14,6 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from mgst_data.augment.functional import opencv
 from mgst_data.core.labels import PATCH_THRESHOLD, frame_label_of, patches
 from mgst_data.core.segment import Segment
 
@@ -65,21 +64,6 @@ def resample(
         pictures.float(), grid.float(), mode="bilinear", padding_mode=padding, align_corners=False
     )
     return looked_up.to(pictures.dtype)
-
-
-def affine(
-    pictures: Float[Tensor, "n c h w"], matrix: Float[Tensor, "n 2 3"], size: tuple[int, int]
-) -> Float[Tensor, "n c y x"]:
-    """Moves pictures by affine maps with bilinear interpolation. Border pixels are repeated outside the picture.
-
-    Args:
-        pictures: Pictures to read from.
-        matrix: Affine maps from output pixels to input pixels.
-        size: Height and width of the output.
-    """
-    if opencv.usable(pictures, matrix):
-        return opencv.warp(pictures, matrix, size)
-    return resample(pictures, affine_grid(matrix, size, (pictures.shape[2], pictures.shape[3])))
 
 
 def inverse(matrix: Float[Tensor, "*n 2 3"]) -> Float[Tensor, "*n 2 3"]:
