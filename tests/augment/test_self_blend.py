@@ -175,7 +175,7 @@ def test_a_cpu_gives_the_result_of_other_devices(name, dtype, size, make_segment
     params = blend.sample(segment, generator)
     fast = blend.apply(segment, params)
     whole = blend.apply(segment.replace(frames=segment.frames.clone().requires_grad_()), params)
-    tolerance = {"float32": 1e-5, "float16": 2e-3, "bfloat16": 1.6e-2}[dtype]
+    tolerance = {"float32": 1e-4, "float16": 2e-3, "bfloat16": 1.6e-2}[dtype]
     for mine, others in ((fast.real, whole.real), (fast.fake, whole.fake)):
         torch.testing.assert_close(mine.frames, others.frames.detach(), rtol=0, atol=tolerance)
 

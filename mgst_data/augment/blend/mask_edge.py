@@ -156,7 +156,7 @@ def _filtered(
     sums = [_sums(gaussian, *window) for window in windows]
     soft = opencv.correlate(soft, gaussian[:, None], zeros=True).div_(sums[1][:, None])
     soft = opencv.correlate(soft, gaussian[:, :, None], zeros=True).div_(sums[0][:, :, None])
-    return soft.clamp_(max=1).unflatten(0, (b, t))
+    return soft.clamp_(max=1).reshape(mask.shape)
 
 
 def _kernels(profile: Float[Tensor, "b s n"], b: int, t: int) -> Float[Tensor, "{b*t} _"]:
