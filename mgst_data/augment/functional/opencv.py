@@ -47,7 +47,12 @@ def hsv_to_rgb(
 
 
 def enlarge(pictures: Float[Tensor, "*n h w"], factor: int) -> Float[Tensor, "*n h2 w2"]:
-    """Enlarges pictures by bilinear interpolation, as with ``align_corners=False``."""
+    """Enlarges pictures by bilinear interpolation, as with ``align_corners=False``.
+
+    Args:
+        pictures: Pictures of any number of dimensions.
+        factor: Integer factor, at least 1.
+    """
     import cv2
 
     *leading, height, width = pictures.shape
