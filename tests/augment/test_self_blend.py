@@ -165,6 +165,21 @@ def test_tiles_give_the_result_of_the_whole_batch(make_segment, generator):
     torch.testing.assert_close(tiled.real.frames, whole.real.frames.detach(), rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize(("dtype", "size"), [("float32", 193), ("float32", 95), ("float16", 96), ("bfloat16", 192)])
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_cpu_gives_the_result_of_other_devices(name, dtype, size, make_segment, generator):
+    # With gradients, the batch is blended at once and with torch alone, as on other devices.
+    segment = make_segment(4, 2, size).to(dtype=getattr(torch, dtype))
+    segment = Segment.of(segment.frames[..., :-3].contiguous(), segment.landmarks)
+    blend = SelfBlend.preset(name)
+    params = blend.sample(segment, generator)
+    fast = blend.apply(segment, params)
+    whole = blend.apply(segment.replace(frames=segment.frames.clone().requires_grad_()), params)
+    tolerance = {"float32": 1e-4, "float16": 2e-3, "bfloat16": 1.6e-2}[dtype]
+    for mine, others in ((fast.real, whole.real), (fast.fake, whole.fake)):
+        torch.testing.assert_close(mine.frames, others.frames.detach(), rtol=0, atol=tolerance)
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_masks_made_one_by_one_are_those_made_at_once(name, make_segment, generator, monkeypatch):
     # Without values, for example while torch compiles, the masks of a batch are made at once.

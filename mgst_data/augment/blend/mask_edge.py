@@ -13,6 +13,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from mgst_data.augment.functional import opencv
+
 # Size of the field on each side of the centre of the face, relative to the reference picture.
 _REACH = 0.6
 # Square of the distance, in widths, at which a Gaussian bump is cut off.
@@ -116,11 +118,56 @@ def soften(
     h, w = mask.shape[-2:]
     height, width = size or (h, w)
     rows, columns = window or (slice(0, h), slice(0, w))
-    inside = 1 - _box(h, shrink + 0.5) @ _along_rows(1 - mask, _box(w, shrink + 0.5)).clamp_(max=1)
-    inside = _along_rows(inside.clamp_(min=0), _gaussian(width, columns, reach, sigma).mT)
-    soft = (_gaussian(height, rows, reach, sigma) @ inside).clamp_(max=1)
+    if opencv.usable(mask, shrink, reach, sigma):
+        soft = _filtered(mask, shrink, reach, sigma, ((height, rows), (width, columns)))
+    else:
+        inside = 1 - _box(h, shrink + 0.5) @ _along_rows(1 - mask, _box(w, shrink + 0.5)).clamp_(max=1)
+        inside = _along_rows(inside.clamp_(min=0), _gaussian(width, columns, reach, sigma).mT)
+        soft = (_gaussian(height, rows, reach, sigma) @ inside).clamp_(max=1)
     peak = soft.amax(dim=(2, 3), keepdim=True)
     return soft * ((peak > _NOTHING) / peak.clamp_min(_NOTHING))
+
+
+def _filtered(
+    mask: Float[Tensor, "b t h w"],
+    shrink: Float[Tensor, "b s"],
+    reach: Float[Tensor, "b s"],
+    sigma: Float[Tensor, "b s"],
+    windows: tuple[tuple[int, slice], tuple[int, slice]],
+) -> Float[Tensor, "b t h w"]:
+    """Does the same as the products with band matrices, on a CPU and without the zeros of the matrices.
+
+    Args:
+        mask: Window of the mask.
+        shrink: Radius of the erosion, pixels.
+        reach: Half the size of the Gaussian kernel, pixels.
+        sigma: Standard deviation of the Gaussian, pixels.
+        windows: Length of the picture, and the part of it that the mask shows: for rows, then for columns.
+    """
+    (b, t), longest = mask.shape[:2], max(size for size, _ in windows)
+    near = torch.arange(min(math.ceil(float(shrink.max())) + 2, longest), dtype=mask.dtype)
+    box = _kernels((shrink[..., None] + 1 - near).clamp_(0, 1), b, t)
+    outside = 1 - mask.flatten(0, 1)
+    for kernel in (box[:, None], box[:, :, None]):
+        outside = opencv.correlate(outside, kernel, zeros=True).clamp_(max=1)
+    soft = 1 - outside
+    near = torch.arange(min(math.ceil(float(reach.max())) + 1, longest), dtype=mask.dtype)
+    gaussian = _kernels(_profile(near, reach, sigma), b, t)
+    sums = [_sums(gaussian, *window) for window in windows]
+    soft = opencv.correlate(soft, gaussian[:, None], zeros=True).div_(sums[1][:, None])
+    soft = opencv.correlate(soft, gaussian[:, :, None], zeros=True).div_(sums[0][:, :, None])
+    return soft.clamp_(max=1).reshape(mask.shape)
+
+
+def _kernels(profile: Float[Tensor, "b s n"], b: int, t: int) -> Float[Tensor, "{b*t} _"]:
+    """Returns the symmetric kernel of every frame from its half."""
+    return torch.cat((profile.flip(-1), profile[..., 1:]), dim=-1).expand(b, t, -1).flatten(0, 1)
+
+
+def _sums(kernels: Float[Tensor, "n k"], size: int, window: slice) -> Float[Tensor, "n w"]:
+    """Returns the sums of the weights that lie in the picture, for each pixel of a window."""
+    picture = kernels.new_ones(1, 1, size)
+    return functional.conv1d(picture, kernels[:, None], padding=kernels.shape[1] // 2)[0, :, window]
 
 
 def _along_rows(mask: Float[Tensor, "b t h w"], kernel: Float[Tensor, "b s w w"]) -> Float[Tensor, "b t h w"]:
@@ -141,9 +188,16 @@ def _gaussian(
 ) -> Float[Tensor, "b s n n"]:
     """Returns the weights of a truncated Gaussian for a window; each row has the sum 1 over all ``size`` pixels."""
     at = torch.arange(size, dtype=reach.dtype, device=reach.device)
-    profile = torch.exp(-0.5 * (at / sigma[..., None]).square()) * (reach[..., None] + 0.5 - at).clamp(0, 1)
+    profile = _profile(at, reach, sigma)
     # The matrix has one value on each diagonal.
     both = torch.cat((profile.flip(-1), profile[..., 1:]), dim=-1)
     # Row i starts so that the centre, number size - 1, is at column i.
     rows = both.unfold(-1, size, 1)[..., size - window.stop : size - window.start, :].flip(-2)
     return rows[..., window] / rows.sum(dim=-1, keepdim=True)
+
+
+def _profile(
+    at: Float[Tensor, " n"], reach: Float[Tensor, "b s"], sigma: Float[Tensor, "b s"]
+) -> Float[Tensor, "b s n"]:
+    """Returns the weights of a truncated Gaussian at some distances from its centre."""
+    return torch.exp(-0.5 * (at / sigma[..., None]).square()) * (reach[..., None] + 0.5 - at).clamp(0, 1)

@@ -18,10 +18,10 @@ from mgst_data.augment.blend.pixels import BlendPixels, BlendPlan, SelfBlendPara
 from mgst_data.augment.blend.recolour import Recolour
 from mgst_data.augment.blend.regions import reference_side
 from mgst_data.augment.blend.source_warp import SourceWarp
-from mgst_data.augment.blend.tiles import blend_in_tiles, suits_tiles
+from mgst_data.augment.blend.tiles import blend_in_tiles
 from mgst_data.augment.compression import Jpeg
 from mgst_data.augment.containers import Apply, OneOf
-from mgst_data.augment.functional import draw
+from mgst_data.augment.functional import draw, opencv
 from mgst_data.augment.quality import GaussianBlur, GaussianNoise, Rescale, SmoothSkin, UnsharpMask
 from mgst_data.core import labels
 from mgst_data.core.segment import RealFakePair, Segment
@@ -195,7 +195,7 @@ class SelfBlend(Step[SelfBlendParams]):
             landmarks=landmarks,
         )
         pixels = BlendPixels(self.recolour, self.donor, self.match_colour > 0, self.pyramid > 0)
-        work_off = blend_in_tiles if suits_tiles(frames) else blend_at_once
+        work_off = blend_in_tiles if opencv.on_cpu(frames) else blend_at_once
         targets, sources = self._qualities(segment, plan, params)
         target, fake, mask = work_off(pixels, targets, sources, plan, params)
         return _pair(segment, target, fake, mask, wanted)

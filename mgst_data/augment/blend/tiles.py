@@ -23,13 +23,6 @@ _TILE = 2**22
 _MARGIN = 4
 
 
-def suits_tiles(frames: Tensor) -> bool:
-    """Returns whether to blend in tiles: on a CPU, without gradients and outside torch.compile."""
-    if torch.compiler.is_compiling():
-        return False
-    return frames.device.type == "cpu" and not (torch.is_grad_enabled() and frames.requires_grad)
-
-
 def blend_in_tiles(
     pixels: BlendPixels,
     frames: Float[Tensor, "b t 3 h w"],

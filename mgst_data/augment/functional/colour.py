@@ -15,6 +15,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mgst_data.augment.functional import opencv
+
 # Weights of red, green and blue in luminance: ITU-R BT.601.
 LUMINANCE = (0.299, 0.587, 0.114)
 # A chroma below this has no defined hue. The bound keeps grey pixels and their gradients finite.
@@ -96,6 +98,8 @@ def shift_hsv(
     else:
         angle = _stepped(away / 6, torch.remainder(turn, 1) + 1, levels[0]).frac_()
         share, top = (_stepped(*one).clamp_(0, 1) for one in ((share, more, levels[1]), (high, lighter, levels[2])))
+    if opencv.usable(angle, share, top):
+        return opencv.hsv_to_rgb(angle.mul_(360), share, top).to(rgb.dtype)
     span = share.mul_(top)
     # Six times a chroma, as angles are in turns; each channel is a trapezium over the circle.
     six, bottom = span * 6, top - span
@@ -109,7 +113,7 @@ def shift_hsv(
 def _stepped(values: Tensor, shift: Tensor, levels: float) -> Tensor:
     """Rounds values to steps, shifts them, and rounds them down to steps again."""
     # OpenCV rounds halves up. A whole number of steps must not be rounded down by one.
-    return (values * levels).add_(0.5 + _WHOLE).floor_().add_(shift * levels + _WHOLE).floor_().div_(levels)
+    return (values * levels).add_(0.5 + _WHOLE).floor_().add_((shift * levels + _WHOLE).floor()).div_(levels)
 
 
 def rgb_to_lab(rgb: Float[Tensor, "*n 3 h w"]) -> Float[Tensor, "*n 3 h w"]:

@@ -7,6 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from mgst_data.augment.functional import opencv
+
 
 def reduce(pictures: Float[Tensor, "*n h w"], factor: int) -> Float[Tensor, "*n h2 w2"]:
     """Averages blocks of ``factor`` x ``factor`` pixels.
@@ -30,6 +32,8 @@ def enlarge(pictures: Float[Tensor, "*n h w"], factor: int, size: tuple[int, int
         factor: Integer factor, at least 1.
         size: Height and width to crop the result to.
     """
+    if opencv.usable(pictures):
+        return opencv.enlarge(pictures, factor)[..., : size[0], : size[1]]
     *leading, height, width = pictures.shape
     tall = pictures.new_empty(*leading, factor * height, width)
     for i, phase in enumerate(_phases(pictures, factor, -2)):
@@ -99,6 +103,10 @@ def sharpen(
     Returns:
         Frames in [0, 1].
     """
+    if opencv.usable(frames, alpha):
+        kernel = -alpha[:, 0, 0].expand(-1, 3, 3).clone()
+        kernel[:, 1, 1] = (1 + (7 + lightness) * alpha)[:, 0, 0, 0, 0]
+        return opencv.correlate(frames, kernel).clamp_(0, 1)
     mixed = torch.lerp(frames, mean_of_nine(frames), -9 * alpha)
     if isinstance(lightness, Tensor) or lightness != 1:
         mixed = mixed - frames * (alpha * (1 - lightness))
