@@ -50,7 +50,7 @@ def make_sound(work: Path) -> tuple[Sound, dict[str, bytes]]:
     from mgst_data.extract import ExtractConfig, extract
 
     media = work / "sound"
-    if not (media / "bmp").exists():
+    if not (media / "tif").exists():
         media.mkdir(parents=True, exist_ok=True)
         frames = list(Person(0, seed=0, frames=10, fps=25, size=(192, 144)).film())
         for suffix, content in broken_media.seeds(frames).items():

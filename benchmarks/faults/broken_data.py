@@ -56,7 +56,7 @@ TABLES: Mapping[str, tuple[str, Any]] = {
                     "id1,-,-,real,A,RealVideo-RealAudio,x,men,a.mp4,FakeAVCeleb\n"),
     "deeperforensics": ("lists/splits/train.txt", "000_M.mp4\n001_W.mp4\n"),
     "celebdf": ("List_of_testing_videos.txt", "1 Celeb-real/id0_0000.mp4\n0 Celeb-synthesis/id0_id1_0000.mp4\n"),
-    "av-deepfake1m": ("train_metadata.json", [
+    "av_deepfake1m": ("train_metadata.json", [
         {"file": "a.mp4", "n_fakes": 1, "fake_periods": [[0.1, 0.3]], "timestamps": [], "duration": 1.0,
          "original": None, "modify_video": True, "modify_audio": False, "split": "train", "video_frames": 25},
     ]),

@@ -191,7 +191,7 @@ def _config(arguments: list[str]) -> int:
     codes = [
         _expected(lambda: build_config(path, {}, ())),
         _expected(lambda: build_experiment(path, {}, ())),
-        _expected(lambda: build_sources(path, (), ())),
+        _expected(lambda: build_sources(path, ("shards",), ())),
     ]
     return max(codes)
 
