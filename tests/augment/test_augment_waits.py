@@ -58,7 +58,7 @@ def test_a_step_does_not_wait_for_the_device(name):
         plain, done, waits = on_both(step, pair, seed)
         assert waits == ALLOWED.get(name, {})
         for one, other in ((done.real, plain.real), (done.fake, plain.fake)):
-            assert_same(one, other)
+            assert_same(one, other, atol=1e-5)  # OpenCV on a CPU rounds sums in another order
 
 
 @pytest.mark.parametrize("name", PRESETS)
