@@ -131,7 +131,7 @@ def main() -> None:
     done = Counter(one["kind"] for one in known)
     began, count = time.monotonic(), 0
     while time.monotonic() - began < arguments.seconds:
-        open_kinds = [kind for kind in kinds if done[kind] < arguments.files * SHARES[kind]]
+        open_kinds = [kind for kind in kinds if done[kind] < round(arguments.files * SHARES[kind])]
         if not open_kinds and arguments.number is None:
             break
         kind = min(open_kinds or kinds, key=lambda kind: done[kind] / SHARES[kind])

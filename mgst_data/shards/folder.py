@@ -169,11 +169,11 @@ class ShardFolder:
 
     def _complete(self, names: Iterable[str]) -> Iterator[ShardReport]:
         """Yields the reports of those of the named shards that are complete."""
-        store = self.store
+        store, root = self.store, str(self.store.workspace)
         for name, data in store.read_all([f"{name}.json" for name in names]):
             report = ShardReport.from_json(data, where=store.url(name))
             # Behind a URL, a report is written after its shard has arrived completely.
-            if store.remote or all(self._is_whole(file.name, file.bytes) for file in report.files):
+            if store.remote or all(_is_whole(f"{root}/{file.name}", file.bytes) for file in report.files):
                 yield report
 
     def _find(self, table: RecordTable, keys: Callable[[], Iterable[str]]) -> array[int]:
@@ -190,17 +190,18 @@ class ShardFolder:
             raise UsageError(what, where=self.location, hint=hint)
         return positions
 
-    def _is_whole(self, name: str, size: int) -> bool:
-        try:
-            status = os.stat(f"{self.location}/{name}")  # noqa: PTH116 - once for every shard: a Path costs more
-        except OSError:
-            return False
-        return S_ISREG(status.st_mode) and status.st_size == size
-
     def _write(self, **more: Any) -> None:
         for lock in self.locks:
             lock.check()
         self.store.write(STATE, _state(self.config, self.plan, more))
+
+
+def _is_whole(path: str, size: int) -> bool:
+    try:
+        status = os.stat(path)  # noqa: PTH116 - once for every shard: a Path costs more
+    except OSError:
+        return False
+    return S_ISREG(status.st_mode) and status.st_size == size
 
 
 def _packed(value: dict[str, Any]) -> Any:

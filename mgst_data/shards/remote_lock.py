@@ -73,7 +73,8 @@ class RemoteLock:
             if is_valid(there) and not mine:
                 return False
             self._store.remove(self._name)
-        if not self._store.create(self._name, self._content()) and not self._is_mine():
+        self._store.create(self._name, self._content())
+        if not self._is_mine():
             return False
         if there is not None and not mine:
             time.sleep(_SETTLED)
@@ -85,8 +86,8 @@ class RemoteLock:
     def _is_mine(self) -> bool:
         """Returns whether the lock names this run.
 
-        A new lock may be there although the store refuses to create it: the network has lost the answer to a first
-        try, and the second one finds the lock of the first.
+        The answer of the store to its creation does not tell: a lock may be there although the store refuses to create
+        it, because the network has lost the answer to a first try. And not every store lets only one run create it.
         """
         return (read_lock(self._store, self._name) or {}).get("run") == self._run
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from mgst_data.core import FAKE, REAL, ShardError, VideoRecord
 from mgst_data.core.documents import parse_json
+from mgst_data.core.records import SPLITS
 
 DONE, SKIPPED = "done", "skipped"
 # Names of samples, and of files in a folder of shards.
@@ -65,6 +66,8 @@ class VideoReport:
     def __post_init__(self) -> None:
         if self.label not in (REAL, FAKE):
             raise ValueError(f"{self.key}: label must be 0 (real) or 1 (fake), got {self.label!r}")
+        if self.split not in (*SPLITS, ""):
+            raise ValueError(f"{self.key}: split must be one of {SPLITS} or '', got {self.split!r}")
         if self.status not in (DONE, SKIPPED):
             raise ValueError(f"{self.key}: status must be {DONE!r} or {SKIPPED!r}, got {self.status!r}")
         if self.skipped != bool(self.reason):
@@ -167,7 +170,8 @@ class ShardReport:
                 video["notes"] = tuple((str(reason), str(text)) for reason, text in video["notes"])
             for name, kind in (("videos", VideoReport), ("samples", SampleSpan), ("files", ShardFile)):
                 raw[name] = tuple(_build(kind, item) for item in raw[name])
-            check_file_name(raw["name"])
+            if isinstance(raw["name"], str):  # else the next line says so
+                check_file_name(raw["name"])
             return _build(ShardReport, raw)
         except KeyError as error:
             what = f"malformed report: {error.args[0]!r} is missing"

@@ -69,8 +69,9 @@ class NetworkConfig:
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
         for name in ("backbone", "pretrained"):
-            if not getattr(self, name):
-                raise ValueError(f"{name} must not be empty")
+            value: object = getattr(self, name)
+            if not isinstance(value, str) or not value:
+                raise ValueError(f"{name} must be a text that is not empty, got {value!r}")
         for name in ("dim", "heads", "embedding_dim"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")

@@ -153,7 +153,6 @@ def test_invalid_options_are_an_error_before_any_file_is_written(tmp_path, monke
         ({"executor": "proces"}, "did you mean 'process'"),
         ({"workers": 3}, "workers must be 1 for the executor 'serial', got 3"),
         ({"gpus_per_worker": 0.5}, "--gpus-per-worker: the executor 'serial' has no option 'gpus_per_worker'"),
-        ({"worker_memory": 10**9, "executor": "serial"}, "--worker-memory: the executor 'serial' has no option"),
         ({"gpus_per_worker": 0.5, "executor": "ray"}, "--gpus-per-worker: no GPU is used"),
         ({"config": ExtractConfig(landmark_model="typo.dat")}, "typo.dat: no such landmark file"),
     ):
@@ -167,7 +166,9 @@ def test_an_executor_without_a_limit_says_so(tmp_path, monkeypatch):
         return SerialExecutor(workers=workers)
 
     monkeypatch.setitem(EXECUTORS._own, "limitless", limitless)
-    with pytest.raises(UsageError, match=r"^--video-timeout: the executor 'limitless' has no limit 'video_timeout' \("):
+    with pytest.raises(
+        UsageError, match=r"^--video-timeout: the executor 'limitless' has no option 'video_timeout' \("
+    ):
         go(scan_of("a"), tmp_path / "out", executor="limitless", video_timeout=5.0)
     assert go(scan_of("a"), tmp_path / "out", executor="limitless").complete
 

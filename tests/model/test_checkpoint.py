@@ -159,7 +159,7 @@ def test_both_files_are_needed(saved, tmp_path):
     ("changes", "message"),
     [
         ({"format": 2}, "best.json: format version must be 1, got 2"),
-        ({"frames": "3"}, "not a network card: .*frames must be a whole number of at least 1, got '3'"),
+        ({"frames": "3"}, "not a network card: .*frames must be a whole number from 1 to 1,000, got '3'"),
         ({"size": 0}, "not a network card: .*size must be .*, got 0"),
         ({"face_margin": "0.1"}, r"not a network card: .*face_margin must be in \[-0.4, 10.0\] or null, got '0.1'"),
         ({"face_margin": True}, "not a network card: .*face_margin must be .*, got True"),
@@ -167,12 +167,18 @@ def test_both_files_are_needed(saved, tmp_path):
         ({"network": None}, "best.json: describes a custom network, which mgst cannot build"),
         ({"network": {"depth": 3}}, "not a network card: .*depth"),
         ({"network": {"dim": "wide"}}, "not a network card"),
-        ({"network": {**OPTIONS, "backbone": "test_efficientne"}}, "unknown backbone 'test_efficientne'"),
+        (
+            {"network": {**OPTIONS, "embedding_dim": 8, "backbone": "test_efficientne"}},
+            "unknown backbone 'test_efficientne'",
+        ),
         (
             {"network": {**OPTIONS, "embedding_dim": 4}},
             "the weights do not fit best.json: size mismatch for frame_head",
         ),
-        ({"network": {**OPTIONS, "streams": "spatial"}}, "the weights do not fit best.json: Missing key"),
+        (
+            {"network": {**OPTIONS, "embedding_dim": 8, "streams": "spatial"}},
+            "the weights do not fit best.json: Missing key",
+        ),
         ({"network": {**OPTIONS, "embedding_dim": 8, "blocks": 4}}, "the weights do not fit best.json: Missing key"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
@@ -105,7 +106,9 @@ class _Worker:
 
     def __init__(self, work: Work, seconds: float | None, memory: int | None) -> None:
         self.pipe, theirs = _CONTEXT.Pipe()
-        self.process = _CONTEXT.Process(target=_serve, args=(theirs, work, seconds), daemon=True)
+        # The server process has the environment of its own start; credentials may have come later.
+        arguments = theirs, work, seconds, dict(os.environ)
+        self.process = _CONTEXT.Process(target=_serve, args=arguments, daemon=True)
         self._seconds, self._memory, self._full = seconds, memory, False
         with start_quietly():
             self.process.start()
@@ -158,7 +161,8 @@ class _Worker:
         self.process.join()
 
 
-def _serve(pipe: Connection, work: Work, seconds: float | None) -> None:
+def _serve(pipe: Connection, work: Work, seconds: float | None, environment: Mapping[str, str]) -> None:
+    os.environ.update(environment)
     end_with_parent()
     with suppress(EOFError, OSError):  # the parent process has ended
         while True:
