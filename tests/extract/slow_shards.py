@@ -35,6 +35,7 @@ class SlowShards:
                     report = report_of(record, lost[record.key].reason, lost[record.key].message)
                 else:
                     if record.key.startswith("die"):
+                        time.sleep(0.3)  # a decoder works before it crashes; Ray sends the event in the background
                         os.kill(os.getpid(), signal.SIGKILL)
                     time.sleep(self.pause)
                     chunks = [chunk_of(record, number) for number in range(2)]
