@@ -24,7 +24,7 @@ import json
 import multiprocessing
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -58,16 +58,16 @@ def main() -> None:
     options = parser.parse_args()
     numbers = [1_000, 2_000] if options.quick else options.records
     with tempfile.TemporaryDirectory() as temporary:
-        rows = run(numbers, options.stages, options.work or Path(temporary))
-    figures = {"rows": rows, "targets": [figure.as_dict() for figure in targets(rows)]}
-    if not options.quick:
-        plot(rows, options.out / "plan.png")
-        print(write_result("plan", figures, folder=options.out))
+        for rows in run(numbers, options.stages, options.work or Path(temporary)):
+            figures = {"rows": rows, "targets": [figure.as_dict() for figure in targets(rows)]}
+            if not options.quick:
+                plot(rows, options.out / "plan.png")
+                print(write_result("plan", figures, folder=options.out))
 
 
-def run(numbers: Sequence[int], stages: Sequence[str], work: Path) -> list[dict[str, Any]]:
-    """Measures every stage with every number of records, each in a new process."""
-    rows = []
+def run(numbers: Sequence[int], stages: Sequence[str], work: Path) -> Iterator[list[dict[str, Any]]]:
+    """Measures every stage with every number of records, each in a new process. Yields all rows after each number."""
+    rows: list[dict[str, Any]] = []
     for number in numbers:
         folder = work / str(number)
         folder.mkdir(parents=True, exist_ok=True)
@@ -77,7 +77,7 @@ def run(numbers: Sequence[int], stages: Sequence[str], work: Path) -> list[dict[
             _apart(prepare, stage, number, folder)
             rows.append(_apart(measure, stage, number, folder))
             print(rows[-1], flush=True)
-    return rows
+        yield rows
 
 
 def _apart(work: Callable[..., T], *arguments: object) -> T:

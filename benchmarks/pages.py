@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import sys
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import fault_tables
 import meaning_page
 from _common import RESULTS
 from cluster import page as cluster_page
@@ -172,92 +172,6 @@ def stream_table(result: dict[str, Any] | None) -> str:
     return "\n".join([*lines, "", f"{what}, one epoch each.", "", figures_table(("stream",))])
 
 
-def kills_table(result: dict[str, Any] | None) -> str:
-    """Kills and losses by command; says so if they were not counted yet.
-
-    Args:
-        result: The result file; None if there is none.
-    """
-    if result is None:
-        return "Not measured yet."
-    lines = ["| command | kills | kills of one worker | complete folders | different from an undisturbed run |"]
-    lines.append("|---|--:|--:|--:|--:|")
-    for row in [*result["figures"]["rows"], {"command": "all", **result["figures"]["total"]}]:
-        losses = row["losses"] if isinstance(row["losses"], int) else len(row["losses"])
-        lines.append(f"| {row['command']} | {row['kills']} | {row['worker_kills']} | {row['rounds']} | {losses} |")
-    return "\n".join([*lines, "", _machine(result)])
-
-
-def systems_table(result: dict[str, Any] | None) -> str:
-    """Tries and losses by fault of the system; says so if they were not counted yet.
-
-    Args:
-        result: The result file; None if there is none.
-    """
-    if result is None:
-        return "Not measured yet."
-    faults: dict[str, list[int]] = {}
-    for row in result["figures"]["rows"]:
-        sums = faults.setdefault(row["fault"], [0, 0])
-        sums[0] += row["tries"]
-        sums[1] += len(row["losses"])
-    lines = ["| fault | tries | not as documented |", "|---|--:|--:|"]
-    lines += [f"| {fault} | {tries} | {losses} |" for fault, (tries, losses) in faults.items()]
-    return "\n".join([*lines, "", _machine(result)])
-
-
-def hashes_table(result: dict[str, Any] | None) -> str:
-    """Whether all ways to extract give one hash; says so if they were not compared yet.
-
-    Args:
-        result: The result file; None if there is none.
-    """
-    if result is None:
-        return "Not measured yet."
-    lines = ["| way | hash of all files |", "|---|---|"]
-    lines += [f"| {way} | `{digest[:16]}` |" for way, digest in result["figures"]["hashes"].items()]
-    return "\n".join([*lines, "", _machine(result)])
-
-
-def _machine(result: dict[str, Any]) -> str:
-    versions, cpu = result["versions"], result["device"]["cpu"]
-    return f"Measured on: {cpu}, Python {versions['python']}, torch {versions['torch']}, commit `{result['commit']}`."
-
-
-def broken_table(result: dict[str, Any] | None) -> str:
-    """What became of broken files, by kind of file; says so if they were not counted yet.
-
-    Args:
-        result: The result file; None if there is none.
-    """
-    if result is None:
-        return "Not measured yet."
-    figures = result["figures"]
-    lines = ["| kind of file | files | read without harm | refused in one line | skipped with a reason | faults |",
-             "|---|--:|--:|--:|--:|--:|"]  # fmt: skip
-    for kind, row in figures["kinds"].items():
-        counts = " | ".join(f"{row[name]:,}" for name in ("files", "accepted", "refused", "skipped", "fault"))
-        lines.append(f"| {kind} | {counts} |")
-    reasons: Counter[str] = Counter()
-    for row in figures["kinds"].values():
-        reasons.update(row["reasons"])
-    limits = figures["limits"]
-    named = ", ".join(f"`{reason}` {count:,}" for reason, count in reasons.most_common())
-    where = f"{result['device']['cpu']}, torch {result['versions']['torch']}, commit `{result['commit']}`"
-    return "\n".join(
-        [
-            *lines,
-            "",
-            f"{figures['files']:,} files (seed {figures['seed']}); sound neighbours that were not complete, and files"
-            f" written outside: {len(figures['lost'])}. Limits: {limits['video_timeout']:g} seconds for each video,"
-            f" {limits['worker_memory'] / 1e9:g} GB for each worker; {limits['seconds']} seconds and"
-            f" {limits['memory'] / 1e9:g} GB beside the libraries for each other file. Reasons: {named or 'none'}.",
-            "",
-            f"Measured on: {where}. A + marks uncommitted changes.",
-        ]
-    )
-
-
 def generalise_parts(results: Path = RESULTS) -> dict[str, str]:
     """Writes the parts of the page about generalisation."""
     test, val = (loaded(f"generalise_{split}", results) for split in ("test", "val"))
@@ -296,10 +210,7 @@ def pages() -> dict[Path, str]:
             "training": figures_table(("train",)),
             "people": figures_table(("people",)),
             "plan": figures_table(("plan",)),
-            "kills": kills_table(loaded("faults_kills")),
-            "systems": systems_table(loaded("faults_systems")),
-            "same_bytes": hashes_table(loaded("faults_same_bytes")),
-            "broken": broken_table(loaded("faults_input")),
+            **{name: fault_tables.table(name, loaded(f"faults_{name}")) for name in fault_tables.TABLES},
         },
         MACHINES: {"cluster": cluster_page.tables(loaded("cluster"))},
         GENERALISE: generalise_parts(),

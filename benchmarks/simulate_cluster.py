@@ -90,9 +90,9 @@ def main() -> None:
         "best": [best for key in _keys(rows) if (best := best_size(rows, key))],
         "checks": check(options.check, options.seed),
     }
-    out = options.out or (Path("/tmp/quick") if options.quick else RESULTS)
-    print(write_result("cluster", figures, folder=out))
-    plot(figures, out / "cluster.png")
+    if not options.quick:
+        print(write_result("cluster", figures, folder=options.out))
+        plot(figures, options.out / "cluster.png")
     for one in figures["checks"]:
         print(one)
 
@@ -257,10 +257,8 @@ def _options() -> argparse.Namespace:
         metavar=("SHARDS", "RUN", "WORKERS"),
         help="finished run; the first one with one worker",
     )
-    parser.add_argument("--quick", action="store_true", help="smoke test: few videos and workers")
-    parser.add_argument(
-        "--out", type=Path, help="folder for JSON and plot; default: results/, or /tmp/quick with --quick"
-    )
+    parser.add_argument("--quick", action="store_true", help="smoke test: few videos and workers; writes no result")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder for JSON and plot")
     return parser.parse_args()
 
 

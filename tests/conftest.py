@@ -14,6 +14,7 @@ install_import_hook(["mgst_data", "mgst_model"], "typechecks.check")
 
 import pytest
 import torch
+from shards.object_store import s3_server
 
 CLIPS = Path(os.environ.get("MGST_CLIPS") or Path(__file__).parents[2] / "shared" / "data")
 
@@ -43,6 +44,20 @@ def _cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MGST_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[dict[str, str]]:
+    """A server with the bucket "bucket", which fsspec finds; yields the environment variables that lead to it."""
+    fsspec = pytest.importorskip("fsspec")
+    pytest.importorskip("s3fs")
+    pytest.importorskip("moto")
+    with s3_server() as environment, pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        fsspec.filesystem("s3").mkdir("bucket")
+        yield environment
+        fsspec.filesystem("s3").clear_instance_cache()
 
 
 @pytest.fixture

@@ -2,7 +2,8 @@
 
     python benchmarks/faults/bench_broken_input.py --work runs/broken --files 10000
 
-It writes results/faults_input.json. Every file has a number, from which it is made: the same seed gives the same files.
+It writes results/faults_broken.json. Every file has a number, from which it is made: the same seed gives the same
+files.
 What was checked is kept in ``--work``, so that a stopped campaign continues. Videos and pictures are extracted in
 folders, between sound files that must come out complete; all others are read by the commands and functions that read
 such files. Each fault is listed with the number of its file, and ``--only KIND --number N`` repeats it.
@@ -161,7 +162,7 @@ def main() -> None:
 
     known = [json.loads(line) for line in log.read_text().splitlines()]
     figures = summary(known, state["lost"], state["seconds"] + time.monotonic() - began, arguments.seed)
-    write_result("faults_input", figures, folder=arguments.results or RESULTS)
+    write_result("faults_broken", figures, folder=arguments.results or RESULTS)
     print(f"{figures['files']} files, {len(figures['faults'])} faults, {len(figures['lost'])} losses")
 
 

@@ -73,6 +73,7 @@ class StillBatch:
         )
         self._pictures: dict[str, Still] = {}
         self._bytes = 0
+        self._groups: dict[str, tuple[str, ...]] = {}
         self._faces: dict[str, list[FaceTrack]] = {}
 
     @property
@@ -94,7 +95,7 @@ class StillBatch:
         self._bytes += picture.rgb.nbytes
 
     def extraction(self, record: VideoRecord) -> StillExtraction:
-        """Returns the extraction of a picture. The models run when the first one is iterated.
+        """Returns the extraction of a picture. The models run when the first one of similar size is iterated.
 
         Args:
             record: Record of a picture of this batch.
@@ -107,10 +108,14 @@ class StillBatch:
         Args:
             record: Record of a picture of this batch.
         """
-        if not self._faces:
+        if not self._groups:
             keys = list(self._pictures)
-            groups = similar_sizes([self._pictures[key].rgb.shape[:2] for key in keys])
-            self._faces = dict(item for group in groups for item in self._find([keys[i] for i in group]))
+            for group in similar_sizes([self._pictures[key].rgb.shape[:2] for key in keys]):
+                together = tuple(keys[i] for i in group)
+                self._groups |= dict.fromkeys(together, together)
+        # One group after another: if a huge picture ends the process, it is the cause, and not the first picture.
+        if record.key not in self._faces:
+            self._faces |= dict(self._find(self._groups[record.key]))
         return self._faces[record.key]
 
     def _find(self, keys: Sequence[str]) -> Iterator[tuple[str, list[FaceTrack]]]:

@@ -14,7 +14,6 @@ from mgst_cli.evaluate import evaluate
 from mgst_cli.predict.show import folders_of
 from mgst_cli.train import train
 from mgst_cli.train.progress import CourseWatcher
-from shards.object_store import s3_server
 
 from mgst_data.shards.store import ShardStore
 from mgst_model.networks.checkpoint import read_card
@@ -39,19 +38,6 @@ frame_weight = 0
 epochs = 2
 save_every = 1
 """
-
-
-@pytest.fixture(scope="module")
-def s3():
-    """A server with a bucket; yields the variables that lead to it."""
-    pytest.importorskip("s3fs")
-    pytest.importorskip("moto")
-    with s3_server() as environment, pytest.MonkeyPatch.context() as patch:
-        for name, value in environment.items():
-            patch.setenv(name, value)
-        fsspec.filesystem("s3").mkdir("bucket")
-        yield environment
-        fsspec.filesystem("s3").clear_instance_cache()
 
 
 @pytest.fixture(scope="module")

@@ -83,6 +83,19 @@ def test_a_batch_of_mixed_sizes_finds_the_same_faces_as_each_picture_alone(extra
             assert float((a.landmarks - b.landmarks).norm(dim=-1).mean()) < 0.03 * size
 
 
+def test_the_models_see_a_picture_when_it_or_one_of_its_size_is_asked_for(extractor, records, tmp_path, monkeypatch):
+    seen = []
+    find = StillBatch._find
+    monkeypatch.setattr(StillBatch, "_find", lambda self, keys: seen.append({*keys}) or find(self, keys))
+    huge = still(tmp_path / "huge", "huge", portrait(900, 900, 300))
+    batch = batch_of(extractor, [records[0], huge, records[1]])
+    batch.faces(records[0])
+    assert all("huge" not in keys for keys in seen)  # if it ended the process, another picture would be blamed
+    for record in (huge, records[1], records[0]):
+        batch.faces(record)
+    assert sorted(key for keys in seen for key in keys) == sorted(["huge", records[0].key, records[1].key])
+
+
 def test_a_picture_gives_the_faces_of_a_video_of_one_frame(extractor, records):
     video = list(extractor.with_config(ExtractConfig(min_frames=1))(records[0]))
     (ours,) = chunks_of(extractor, records[0])

@@ -6,10 +6,8 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
-import fsspec
 import pytest
 from fakes import record_of, task_of
-from shards.object_store import s3_server
 from slow_shards import SlowShards
 
 from mgst_data.core import OutputError
@@ -21,18 +19,6 @@ from mgst_data.shards.remote_lock import RemoteLock, read_lock
 from mgst_data.shards.store import ShardStore
 
 SCAN = Scan(tuple(map(record_of, [*"abcdefg", "empty", "noface"])), (Note("a note", "here", "there"),))
-
-
-@pytest.fixture(scope="module")
-def s3():
-    pytest.importorskip("s3fs")
-    pytest.importorskip("moto")
-    with s3_server() as environment, pytest.MonkeyPatch.context() as patch:
-        for name, value in environment.items():
-            patch.setenv(name, value)
-        fsspec.filesystem("s3").mkdir("bucket")
-        yield environment
-        fsspec.filesystem("s3").clear_instance_cache()
 
 
 pytestmark = pytest.mark.usefixtures("fake_extractor")

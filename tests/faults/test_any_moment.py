@@ -54,6 +54,8 @@ def interrupted(out, seconds):
     return True
 
 
+# Between opening a file and keeping it, no code can close it: the interpreter does, and warns.
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 @pytest.mark.parametrize("stop", [killed, interrupted])
 def test_a_run_that_ends_at_any_moment_costs_no_file_and_leaves_none(tmp_path, undisturbed, stop):
     files, seconds = undisturbed

@@ -5,7 +5,6 @@ import random
 import fsspec
 import pytest
 from faulty_proxy import FAULTS, faulty_proxy
-from shards.object_store import s3_server
 from writing import contents, write
 
 from mgst_data.core import MgstError
@@ -14,19 +13,15 @@ from mgst_data.shards.store import ShardStore
 
 
 @pytest.fixture(scope="module")
-def proxy():
-    pytest.importorskip("s3fs")
-    pytest.importorskip("moto")
-    with s3_server() as environment, pytest.MonkeyPatch.context() as patch:
-        for name, value in environment.items():
-            patch.setenv(name, value)
-        with faulty_proxy(int(environment["AWS_ENDPOINT_URL"].rpartition(":")[2])) as proxy:
-            patch.setenv("AWS_ENDPOINT_URL", proxy.address)
-            patch.setenv("AWS_MAX_ATTEMPTS", "1")  # the package of the store does not try again, so that mgst must
-            patch.setattr(storage, "_PAUSE", 0.01)
-            fsspec.filesystem("s3").mkdir("bucket")
-            yield proxy
-            fsspec.filesystem("s3").clear_instance_cache()
+def proxy(s3):
+    server = int(s3["AWS_ENDPOINT_URL"].rpartition(":")[2])
+    with faulty_proxy(server) as proxy, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", proxy.address)
+        patch.setenv("AWS_MAX_ATTEMPTS", "1")  # the package of the store does not try again, so that mgst must
+        patch.setattr(storage, "_PAUSE", 0.01)
+        fsspec.filesystem("s3").clear_instance_cache()
+        yield proxy
+        fsspec.filesystem("s3").clear_instance_cache()
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-SECONDS = 240.0
+SECONDS = 60.0
 
 
 @contextmanager
