@@ -2,41 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import option
+from .options import SIZE, option
 
 if TYPE_CHECKING:
     from mgst_data.shards import ShardCache
 
-_UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 DEFAULT = "50GB"
-
-
-def read_size(ctx: click.Context | None, param: click.Parameter | None, text: str | None) -> int | None:
-    """Returns the number of bytes of a text such as "50GB" or "1.5TB"; None for None.
-
-    Args:
-        ctx: Context of the command.
-        param: The option.
-        text: Value of the option.
-
-    Raises:
-        BadParameter: if it is no size above 0.
-    """
-    if text is None:
-        return None
-    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMGT]B|)", text.strip().upper())
-    size = round(float(found[1]) * _UNITS[found[2]]) if found else 0
-    if not size:
-        what = f"{text!r} is not a size; give a number above 0 with kB, MB, GB or TB, such as {DEFAULT}"
-        raise click.BadParameter(what, ctx, param)
-    return size
 
 
 def cache_options() -> tuple[Callable[..., Any], ...]:
@@ -50,7 +27,7 @@ def cache_options() -> tuple[Callable[..., Any], ...]:
         ),
         option(
             "--cache-size",
-            callback=read_size,
+            type=SIZE,
             metavar="SIZE",
             help=f"Largest size of all copies in --cache together, such as 500MB or 1.5TB. [default: {DEFAULT}]",
         ),

@@ -78,9 +78,11 @@ class SizeType(click.ParamType):  # type: ignore[type-arg] # generic only in new
             ctx: Context of the command.
         """
         found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(I?)B?", str(value).strip().upper())
-        if found is None:
-            self.fail(f"{value!r} is no size; write 500MB, 4GB or 4GiB, for example", param, ctx)
-        return int(float(found[1]) * (1024 if found[3] else 1000) ** " KMGT".index(found[2] or " "))
+        size = int(float(found[1]) * (1024 if found[3] else 1000) ** " KMGT".index(found[2] or " ")) if found else 0
+        if not size:
+            what = f"{value!r} is not a size; give a number above 0 with a unit, such as 500MB, 4GB or 4GiB"
+            self.fail(what, param, ctx)
+        return size
 
 
 SIZE = SizeType()

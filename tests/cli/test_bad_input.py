@@ -237,8 +237,11 @@ def test_invalid_output_folder_is_rejected(mgst_data, face_set, tmp_path):
         (("--layout", "foldr"), "unknown layout 'foldr' (did you mean 'folder'?"),
         (("--executor", "proces"), "unknown executor 'proces' (did you mean 'process'?"),
         (("--video-timeout", "0"), "video_timeout must be a positive number of seconds, got 0.0"),
-        (("--worker-memory", "much"), "'much' is no size; write 500MB, 4GB or 4GiB, for example"),
-        (("--worker-memory", "0"), "worker_memory must be a positive number of bytes, got 0"),
+        (
+            ("--worker-memory", "much"),
+            "'much' is not a size; give a number above 0 with a unit, such as 500MB, 4GB or 4GiB",
+        ),
+        (("--worker-memory", "0"), "'0' is not a size; give a number above 0"),
         (("--workers", "0"), "workers must be at least 1, got 0"),
         (("--masks",), "the layout 'folder' has no option 'masks'"),
         (("--splits", "."), "the layout 'folder' has no option 'splits'"),

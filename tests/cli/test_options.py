@@ -105,7 +105,7 @@ def test_a_size_is_a_number_of_bytes(text, size):
 
 @pytest.mark.parametrize("text", ["", "GB", "-1GB", "4 XB", "1e3", "4GBB", "nan"])
 def test_another_text_is_no_size(text):
-    with pytest.raises(click.BadParameter, match="is no size"):
+    with pytest.raises(click.BadParameter, match="is not a size"):
         SIZE.convert(text, None, None)
 
 

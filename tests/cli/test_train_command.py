@@ -173,7 +173,7 @@ def test_a_preset_and_a_file_exclude_each_other(mgst_train, shards, config, tmp_
 def test_a_text_that_is_no_size_is_explained(mgst_train, shards, size):
     result = mgst_train(shards, "--cache", "cache", "--cache-size", size)
     assert result.exit_code == 2
-    assert f"'{size}' is not a size; give a number above 0 with kB, MB, GB or TB, such as 50GB" in result.stderr
+    assert f"'{size}' is not a size; give a number above 0 with a unit, such as 500MB, 4GB or 4GiB" in result.stderr
 
 
 def test_unknown_option_weights_suggests_backbone_weights(mgst_train, shards):
