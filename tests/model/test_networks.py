@@ -357,7 +357,7 @@ def test_presets_have_the_documented_number_of_parameters(options, low, high):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"backbone": ""}, "backbone must not be empty"),
+        ({"backbone": ""}, "backbone must be a text that is not empty"),
         ({"dim": 0}, "dim must be at least 1"),
         ({"dim": 36, "heads": 8}, "multiple of 4 and of heads"),
         ({"blocks": 2}, "at least 3"),
