@@ -130,15 +130,15 @@ _SOUND: dict[str, dict[str, bytes]] = {}
 def _same(kind: str, found: Mapping[str, bytes], wanted: Mapping[str, bytes]) -> bool:
     """Compares two samples. Videos must be identical.
 
-    Faces of pictures are searched in groups of similar sizes. Another picture of the group can move a box by a few
-    pixels: 5 % of its side are allowed.
+    Pictures of one size pass the networks together, whose results for one of them differ in the last digits with the
+    size of the batch. Boxes are stored to a tenth of a pixel: a difference of two tenths is allowed.
     """
     if not wanted or found.keys() != wanted.keys():
         return False
     if kind == "videos":
         return found == wanted
     boxes, expected = (np.load(io.BytesIO(one["0000.boxes.npy"])) for one in (found, wanted))
-    return boxes.shape == expected.shape and bool(np.abs(boxes - expected).max() < 0.05 * np.ptp(expected[0, ::2]))
+    return boxes.shape == expected.shape and bool(np.abs(boxes - expected).max() < 0.21)
 
 
 def _outside(work: Path) -> list[str]:

@@ -45,6 +45,9 @@ OUT = "out"
 # Values of JSON files that are times.
 _TIMES = re.compile(rb'"(seconds|[a-z_]*_seconds|date|time)": "?[^",}\]]*"?')
 
+# Way up from a page to the videos that it links to. It depends on the place of the output folder.
+_UP = re.compile(rb"(?:\.\./)+")
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -172,7 +175,7 @@ def make_input(work: Path) -> None:
 
 
 def contents(out: Path, timed: Sequence[str] = ()) -> dict[str, bytes]:
-    """Returns all files of an output folder by name, without the times that they hold.
+    """Returns all files of an output folder by name, without what depends on the time and the place.
 
     Args:
         out: The folder.
@@ -192,4 +195,6 @@ def _without_times(name: str, data: bytes, out: Path) -> bytes:
         rows = list(csv.DictReader(io.StringIO(data.decode())))
         kept = [{key: value for key, value in row.items() if not key.startswith("seconds")} for row in rows]
         return json.dumps(kept).encode()
+    if name.endswith(".html"):
+        data = _UP.sub(b"../", data)
     return _TIMES.sub(rb'"\1": 0', data) if name.endswith((".json", ".html")) else data

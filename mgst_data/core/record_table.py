@@ -106,11 +106,15 @@ class RecordTable(Sequence[VideoRecord]):
             names: Names of at least two fields of a record, except ``fake_spans``.
         """
         chosen = itemgetter(*map(_FIELDS.index, names))
+        if set(names) <= set(_KIND):
+            kinds = list(map(chosen, self._kinds))
+            return map(kinds.__getitem__, map(self._kind_of.__getitem__, self._positions()))
         return map(chosen, self._rows())
 
     def keys(self) -> Iterator[str]:
         """Yields the key of every record."""
-        return (key for key, _ in self.fields("key", "video"))
+        text, starts, nul = self._text, self._starts, _NUL.encode()
+        return (text[starts[i] : starts[i + 1]].split(nul, 2)[1].decode() for i in self._positions())
 
     def take(self, positions: Iterable[int]) -> RecordTable:
         """Returns the records at some positions, in this order. The texts are shared.
@@ -176,7 +180,7 @@ class RecordTable(Sequence[VideoRecord]):
     def _rows(self) -> Iterator[tuple[Any, ...]]:
         text, starts, kinds, kind_of = self._text, self._starts, self._kinds, self._kind_of
         blank = ("",)
-        for i in range(len(kind_of)) if self._order is None else self._order:
+        for i in self._positions():
             parts = text[starts[i] : starts[i + 1]].decode(_CODEC, _ERRORS).split(_NUL)
             missing = len(_TEXTS) - len(parts)
             kind = kinds[kind_of[i]]
@@ -184,6 +188,9 @@ class RecordTable(Sequence[VideoRecord]):
                 yield (*kind, *parts, *(blank * (missing - 1)), kind[_FOLDER] + parts[0])
             else:
                 yield (*kind, *parts)
+
+    def _positions(self) -> Sequence[int]:
+        return range(len(self._kind_of)) if self._order is None else self._order
 
     def _texts(self) -> Iterator[bytes]:
         return map(self._text_at, range(len(self)))
@@ -194,7 +201,7 @@ class RecordTable(Sequence[VideoRecord]):
         return bytes(self._text[self._starts[i] : self._starts[i + 1]])
 
     def _key_at(self, position: int) -> str:
-        return self._text_at(position).split(b"\0", 2)[1].decode()
+        return self._text_at(position).split(_NUL.encode(), 2)[1].decode()
 
     def _ordered(self, order: array[int]) -> RecordTable:
         table = RecordTable()

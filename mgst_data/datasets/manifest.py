@@ -6,6 +6,7 @@ import os
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -74,15 +75,16 @@ class Manifest:
         codes = array("q")
         records = RecordTable()
         present = Presence()
+        name = printable(root.stem)
         for row in read(root, notes):
-            record = self._record(tree, row, root.stem)
+            record = self._record(tree, row, name)
             codes.append(hash(record.path))
             if present(record.path):
                 records.append(record)
             else:
                 notes.append(Note(record.video, f"listed in {root.name}, but not found", "missing_video"))
         if suspects := repeated_hashes(codes):
-            self._check_once(tree, read(root, []), root.stem, suspects)
+            self._check_once(tree, read(root, []), name, suspects)
         return Scan.of(records, notes)
 
     def _check_once(self, tree: Tree, rows: Iterable[Row], name: str, suspects: set[int]) -> None:
@@ -99,29 +101,40 @@ class Manifest:
                 raise LayoutError(f"{record.video!r} is also in {lines[record.path]}", where=row.where, hint=hint)
 
     def _record(self, tree: Tree, row: Row, name: str) -> VideoRecord:
-        path, mask = row.values.get("path", ""), row.values.get("mask", "")
-        if not (path and all(_is_path(value) for value in (path, mask))):
+        get = row.values.get
+        path, mask = get("path", ""), get("mask", "")
+        if not (path and _is_path(path) and _is_path(mask)):
             hint = f"every line needs {' and '.join(REQUIRED)}"
             raise LayoutError("missing or invalid path", where=row.where, hint=hint)
-        values = {name: printable(value) for name, value in row.values.items() if name not in ("path", "mask")}
-        label, split = parse_label(values.get("label", "")), values.get("split", "")
-        if label is None:
-            what = f"unknown label {values.get('label', '')!r}"
+        about = _about(
+            get("label", ""), get("split", ""), get("method", ""), get("compression", ""), get("dataset") or name
+        )
+        if about["label"] is None:
+            what = f"unknown label {printable(get('label', ''))!r}"
             raise LayoutError(what, where=row.where, hint="known: real, fake, 0 (real), 1 (fake)")
-        if split not in (*SPLITS, ""):
-            raise LayoutError(f"unknown split {split!r}", where=row.where, hint=f"known: {', '.join(SPLITS)}")
-        dataset = values.get("dataset") or printable(name)
+        if about["split"] not in (*SPLITS, ""):
+            what = f"unknown split {about['split']!r}"
+            raise LayoutError(what, where=row.where, hint=f"known: {', '.join(SPLITS)}")
         return tree.record(
             path,
-            dataset=dataset,
-            split=split,
-            label=label,
-            method=(values.get("method") or "fake") if label == FAKE else "real",
-            compression=values.get("compression", ""),
-            source=_identity(values.get("source", ""), dataset),
-            target=_identity(values.get("target", ""), dataset),
+            **about,
+            source=_identity(get("source", ""), about["dataset"]),
+            target=_identity(get("target", ""), about["dataset"]),
             mask=mask if self.masks else "",
         )
+
+
+@lru_cache(maxsize=1024)
+def _about(label: str, split: str, method: str, compression: str, dataset: str) -> dict[str, Any]:
+    """Returns what many lines have in common, as arguments of a record. The label is None if it is unknown."""
+    number = parse_label(printable(label))
+    return {
+        "dataset": printable(dataset),
+        "split": printable(split),
+        "label": number,
+        "method": (printable(method) or "fake") if number == FAKE else "real",
+        "compression": printable(compression),
+    }
 
 
 class Presence:
@@ -145,6 +158,8 @@ class Presence:
 
 def _is_path(value: str) -> bool:
     """Returns whether a path is valid on the file system: it has no NUL and can be encoded to bytes."""
+    if value.isascii():
+        return "\0" not in value
     try:
         return b"\0" not in os.fsencode(value)
     except UnicodeEncodeError:
@@ -152,6 +167,7 @@ def _is_path(value: str) -> bool:
 
 
 def _identity(value: str, dataset: str) -> str:
+    value = printable(value)
     return value if "/" in value or not value else f"{dataset}/{value}"
 
 

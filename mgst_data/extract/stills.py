@@ -1,12 +1,13 @@
 """Extracts the faces of still pictures. Pictures of any size go through the models in batches.
 
-A batch is read in the order of its records, and ends after a fixed number of pictures or bytes. Within it, pictures of
-similar size are padded to one size, so that detector, refiner and landmark model each run once for all of them. Which
-pictures share a batch depends only on the records, and not on the worker or on interruptions.
+A batch is read in the order of its records, and ends after a fixed number of pictures or bytes. Every picture is padded
+to the next one of a few sizes. Within a batch, detector, refiner and landmark model each run once for all pictures of
+one size. The padding of a picture depends on its own size only, so its faces do not depend on the other pictures.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -33,8 +34,8 @@ from mgst_data.video.stills import Still, read_still
 
 # Pictures that share batches: the blocks of a task. A block that was interrupted is read again from its beginning.
 BLOCK = 64
-# Largest number of padded pixels per pixel of the pictures of a group.
-_PADDING = 1.3
+# Sides of padded pictures are powers of two and this number of steps between them, pixels.
+_STEPS = 4
 
 
 def is_still(record: VideoRecord) -> bool:
@@ -95,7 +96,7 @@ class StillBatch:
         self._bytes += picture.rgb.nbytes
 
     def extraction(self, record: VideoRecord) -> StillExtraction:
-        """Returns the extraction of a picture. The models run when the first one of similar size is iterated.
+        """Returns the extraction of a picture. The models run when the first one of its padded size is iterated.
 
         Args:
             record: Record of a picture of this batch.
@@ -109,9 +110,9 @@ class StillBatch:
             record: Record of a picture of this batch.
         """
         if not self._groups:
-            keys = list(self._pictures)
-            for group in similar_sizes([self._pictures[key].rgb.shape[:2] for key in keys]):
-                together = tuple(keys[i] for i in group)
+            sizes = {key: padded_size(picture.rgb.shape[:2]) for key, picture in self._pictures.items()}
+            for size in set(sizes.values()):
+                together = tuple(key for key in sizes if sizes[key] == size)
                 self._groups |= dict.fromkeys(together, together)
         # One group after another: if a huge picture ends the process, it is the cause, and not the first picture.
         if record.key not in self._faces:
@@ -216,36 +217,23 @@ def _finest(name: str) -> FaceDetector:
     return DETECTORS.get(name)(min_face=DETECTED_FACE)
 
 
-def similar_sizes(sizes: Sequence[tuple[int, int]]) -> list[list[int]]:
-    """Groups pictures that waste little space if they are padded to a common size.
+def padded_size(size: tuple[int, int]) -> tuple[int, int]:
+    """Returns the size to which a picture is padded: each side is the next power of two, or a step between two of them.
 
     Args:
-        sizes: Height and width of every picture, pixels.
-
-    Returns:
-        Indices of the pictures of every group.
+        size: Height and width of the picture, pixels.
     """
-    groups: list[list[int]] = []
-    area = 0
-    for i in sorted(range(len(sizes)), key=lambda i: (sizes[i][0] > sizes[i][1], max(sizes[i]), min(sizes[i]))):
-        area += sizes[i][0] * sizes[i][1]
-        if groups:
-            height, width = (max(sides) for sides in zip(*(sizes[j] for j in (*groups[-1], i)), strict=True))
-            if (len(groups[-1]) + 1) * height * width <= _PADDING * area:
-                groups[-1].append(i)
-                continue
-        groups.append([i])
-        area = sizes[i][0] * sizes[i][1]
-    return groups
+    height, width = (math.ceil(2 ** (math.ceil(_STEPS * math.log2(side)) / _STEPS)) for side in size)
+    return height, width
 
 
 def padded(pictures: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> UInt8[Tensor, "n 3 h w"]:
-    """Stacks pictures, with black on the right and below the smaller ones. Coordinates stay the same.
+    """Stacks pictures of one padded size, with black on the right and below. Coordinates stay the same.
 
     Args:
         pictures: RGB pictures, [0, 255].
     """
-    height, width = (max(picture.shape[axis] for picture in pictures) for axis in (0, 1))
+    height, width = padded_size(pictures[0].shape[:2])
     frames = np.zeros((len(pictures), height, width, 3), np.uint8)
     for frame, picture in zip(frames, pictures, strict=True):
         frame[: picture.shape[0], : picture.shape[1]] = picture
