@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import re
@@ -11,6 +12,9 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import torch
 
 VIDEOS, FRAMES, SIZE = 6, 9, (160, 128)
 # Options of extractions of few and short videos.
@@ -195,6 +199,19 @@ def _without_times(name: str, data: bytes, out: Path) -> bytes:
         rows = list(csv.DictReader(io.StringIO(data.decode())))
         kept = [{key: value for key, value in row.items() if not key.startswith("seconds")} for row in rows]
         return json.dumps(kept).encode()
+    if name.endswith(".pt"):
+        return _values(torch.load(io.BytesIO(data), weights_only=True)).encode()
     if name.endswith(".html"):
         data = _UP.sub(b"../", data)
     return _TIMES.sub(rb'"\1": 0', data) if name.endswith((".json", ".html")) else data
+
+
+def _values(state: Any) -> str:
+    """Returns the values of a saved state as text: equal states can differ in how often they store an equal value."""
+    if isinstance(state, torch.Tensor):
+        return f"{state.dtype} {tuple(state.shape)} {hashlib.sha256(state.numpy().tobytes()).hexdigest()}"
+    if isinstance(state, dict):
+        return "".join(f"{key}: {_values(value)}\n" for key, value in state.items())
+    if isinstance(state, (list, tuple)):
+        return f"[{', '.join(map(_values, state))}]"
+    return repr(state)

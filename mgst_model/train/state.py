@@ -75,14 +75,20 @@ class TrainFolder:
         torch.save(dict(state), buffer)
         write_atomic(self.path / STATE, buffer.getvalue())
 
-    def rewind(self, step: int) -> None:
-        """Removes the rows of the tables after a step, because the training will write them again."""
-        for name in (STEPS, VALIDATIONS):
+    def rewind(self, step: int, validated: int) -> None:
+        """Removes the rows of the tables that the training will write again.
+
+        Args:
+            step: Last step that stays.
+            validated: Step of the last validation that stays. A state that was saved at the end of an epoch can be
+                older than the validation of this epoch.
+        """
+        for name, last in ((STEPS, step), (VALIDATIONS, validated)):
             path = self.path / name
             if path.exists():
                 with path.open(newline="") as file:
                     reader = csv.DictReader(file)
-                    kept = [row for row in reader if int(row["step"]) <= step]
+                    kept = [row for row in reader if int(row["step"]) <= last]
                 write_table(path, kept, list(reader.fieldnames or ()))
 
     def log(self, name: str, row: Mapping[str, Any]) -> None:

@@ -108,6 +108,8 @@ class Trainer:
         self.reached = [(-math.inf, -math.inf)] * config.best_of
         # The epoch that is trained but whose validation was interrupted.
         self.unvalidated: int | None = None
+        # Step of the last validation; 0 if there was none.
+        self.validated = 0
         self.folder: TrainFolder | None = None
         self.curves: SummaryWriter | None = None
 
@@ -299,7 +301,7 @@ class Trainer:
         )
         if better:
             self.best, self.reached = report, sorted([*self.reached, (reached, -loss)])[1:]
-        self.unvalidated = None
+        self.unvalidated, self.validated = None, self.step
         if self.folder is not None and self.curves is not None:
             row = {"step": self.step, "epoch": epoch, "auc": report.auc, "loss": report.loss, "best": int(better)}
             for name, *values in report.parts:
@@ -384,6 +386,7 @@ class Trainer:
                 {
                     "step": self.step,
                     "unvalidated": self.unvalidated,
+                    "validated": self.validated,
                     "processes": self.fabric.world_size,
                     "best": list(astuple(self.best)),
                     "reached": self.reached,
@@ -413,7 +416,8 @@ class Trainer:
             hint = "steps and learning rates depend on it: use the same number, or choose another output folder (--out)"
             raise ConfigMismatchError(what, where=self.out, hint=hint)
         self.step, self.best, self.unvalidated = state["step"], Validation(*state["best"]), state.get("unvalidated")
-        # States of earlier versions have the best validation only.
+        # States of earlier versions have no step of the last validation, and the best validation only.
+        self.validated = state.get("validated", self.step)
         self.reached = state.get("reached", [(self.best.auc, -self.best.loss)])
         try:
             self.plain.load_state_dict(state["network"])
@@ -429,7 +433,7 @@ class Trainer:
             self.fabric.strategy.precision.load_state_dict(state["precision"])
         self.loader.load_state_dict(state["loader"])
         if self.folder is not None:
-            self.folder.rewind(self.step)
+            self.folder.rewind(self.step, self.validated)
         self.fabric.barrier()
 
     def _average(self, value: Tensor) -> Tensor:

@@ -186,13 +186,16 @@ def test_rewinding_removes_later_rows(folder):
     for step in range(1, 6):
         folder.log(STEPS, {"step": step, "total": step / 10})
     folder.log(VALIDATIONS, {"step": 5, "auc": 0.5})
-    folder.rewind(3)
+    folder.rewind(3, 0)
     assert (folder.path / STEPS).read_text().splitlines() == ["step,total", "1,0.1", "2,0.2", "3,0.3"]
     assert (folder.path / VALIDATIONS).read_text().splitlines() == ["step,auc"]
     folder.log(STEPS, {"step": 4, "total": 9})
     folder.log(VALIDATIONS, {"step": 4, "auc": 0.75})
     assert (folder.path / STEPS).read_text().splitlines()[-1] == "4,9"
     assert (folder.path / VALIDATIONS).read_text().splitlines() == ["step,auc", "4,0.75"]
-    folder.rewind(4)
+    folder.rewind(4, 4)
     assert len((folder.path / STEPS).read_text().splitlines()) == 5
+    assert len((folder.path / VALIDATIONS).read_text().splitlines()) == 2
+    folder.rewind(4, 3)
+    assert len((folder.path / VALIDATIONS).read_text().splitlines()) == 1
     assert not list(folder.path.glob("*.part"))

@@ -186,6 +186,22 @@ def test_a_killed_training_continues_from_the_saved_state(through, real_shards, 
     assert_same_training(tmp_path, whole)
 
 
+def test_a_training_that_is_killed_after_a_validation_has_it_once(through, real_shards, fabric, tmp_path):
+    class Killed(Log):
+        def see(self, report):
+            super().see(report)
+            if isinstance(report, Validation):
+                raise KeyboardInterrupt
+
+    experiment, whole, _, _ = through
+    with pytest.raises(KeyboardInterrupt):
+        train(experiment, real_shards, tmp_path, fabric=fabric, watcher=Killed())
+    assert state_of(tmp_path)["step"] == 4  # that of the validation, but saved before it
+    assert len(rows(tmp_path, "validation.csv")) == 1
+    train(experiment, real_shards, tmp_path, fabric=fabric)
+    assert_same_training(tmp_path, whole)
+
+
 def test_a_killed_reading_process_is_one_clear_error_and_the_training_continues(through, real_shards, tmp_path):
     class ReaderKilled(Log):
         def see(self, report):
