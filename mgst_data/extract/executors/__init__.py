@@ -1,5 +1,6 @@
 """Executors of an extraction: this process, several processes, or a Ray cluster."""
 
+from mgst_data.extract.executors.choose import choose_executor
 from mgst_data.extract.executors.executor import (
     EXECUTORS,
     Ending,
@@ -28,4 +29,5 @@ __all__ = [
     "SerialExecutor",
     "Task",
     "Work",
+    "choose_executor",
 ]
