@@ -195,8 +195,14 @@ class ScoreWork:
             MgstError: if this machine does not have the network or the folder of the results.
         """
         self._enter(task)
+        before = torch.get_num_threads()
         torch.set_num_threads(self.threads)
-        detector = _loaded(self.network)
+        try:
+            yield from self._score(_loaded(self.network), task, lost)
+        finally:
+            torch.set_num_threads(before)
+
+    def _score(self, detector: Detector, task: ScoreTask, lost: Mapping[str, Loss]) -> Iterator[Event]:
         for job in task.records:
             if job.key in lost:
                 yield Outcome(job.key, self._lost(job, lost[job.key]))

@@ -128,3 +128,5 @@ def worker_folder(out: str | Path, name: str, *, mark: str = "", shared: str = "
             yield _WorkerFolder(store, path, mark, shared)
     finally:
         shutil.rmtree(path, ignore_errors=True)
+        remove_if_empty(path.parent)
+        remove_if_empty(store.workspace)
