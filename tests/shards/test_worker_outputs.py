@@ -54,9 +54,10 @@ def test_workers_upload_their_folders_with_the_mark_last_and_shared_files_once(m
 def test_a_mark_is_deleted_before_the_other_files_change(memory, monkeypatch):
     memory.pipe("/worker-outputs/scores/v/done.txt", b"old")
     monkeypatch.setattr(type(memory), "put", lambda *_, **__: 1 / 0)
-    with pytest.raises(ZeroDivisionError), worker_folder(URL, "0", mark="done.txt") as own:
+    with worker_folder(URL, "0", mark="done.txt") as own:
         write(own.path / "v", done="new", plot="2")
-        own.upload(own.path / "v")
+        with pytest.raises(ZeroDivisionError):
+            own.upload(own.path / "v")
     assert not memory.exists("/worker-outputs/scores/v/done.txt")
 
 
