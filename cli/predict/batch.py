@@ -28,10 +28,11 @@ from mgst_model.predict.runtime import Precision, Runtime, load_exported, local_
 from ..common.inputs import find_inputs
 from ..common.progress import Work, display
 from ..common.show import count, line
+from ..common.spread import Spread
 from .one import Job, attempt, fitting, network_threads, reserved_core, threshold_of
 from .show import Result, folders_of, print_result, shared_assets
 from .threshold import Wanted
-from .workers import Network, ScoreWork, Spread, score_on_workers
+from .workers import Network, ScoreTask, ScoreWork, score_on_workers
 
 # Exit codes of an input. That of the command is the last one in this order that an input has.
 DONE, NO_FACE, FAILED = CODES = (0, 3, 1)
@@ -200,7 +201,9 @@ def _on_workers(
         folder=Path.cwd(),
         wait=spread.wait,
     )
-    yield from score_on_workers(executor, work, spread.tasks(jobs, device), place)
+    size = spread.size(len(jobs), device)
+    tasks = [ScoreTask(jobs[i].key, tuple(jobs[i : i + size])) for i in range(0, len(jobs), size)]
+    yield from score_on_workers(executor, work, tasks, place)
 
 
 def _tally(results: Sequence[Result]) -> str:

@@ -12,7 +12,15 @@ from mgst_data.processes import heavy_imports
 from mgst_model.predict.process import RunProcess
 
 from ..common.errors import LoneCommand, debug_option, interrupted_at_once, run_script
-from ..common.options import LOCATION, SIZE, device_option, json_option, option, options, weights_option
+from ..common.options import (
+    LOCATION,
+    device_option,
+    json_option,
+    option,
+    options,
+    weights_option,
+    worker_options,
+)
 from .threshold import Wanted, read_threshold
 
 if TYPE_CHECKING:
@@ -105,37 +113,12 @@ Exit codes: 0 complete, 1 an input cannot be read, 2 wrong option or input,
 )
 @options(
     "Workers",
-    option(
-        "--executor",
-        default="serial",
-        metavar="NAME",
-        help="How videos are distributed: serial, process or ray. [default: serial]",
-    ),
-    option(
-        "--workers",
-        type=int,
-        metavar="N",
-        help="Number of videos that are scored at the same time. [default: one per core; with ray, as many as the "
-        "cluster has room for]",
-    ),
-    option(
-        "--gpus-per-worker",
-        type=float,
-        metavar="SHARE",
-        help="Share of a GPU that Ray reserves for a worker, such as 0.25. [default: 1 with --device cuda]",
-    ),
+    *worker_options("videos"),
     option(
         "--video-timeout",
         type=float,
         metavar="SECONDS",
         help="Report a video that takes longer, with the reason timeout. [default: no limit]",
-    ),
-    option(
-        "--worker-memory",
-        type=SIZE,
-        metavar="SIZE",
-        help="Memory of each worker, such as 4GB. Report a video that needs more, with the reason out_of_memory. Ray "
-        "instead starts a worker only where so much is free. [default: no limit]",
     ),
 )
 @json_option
@@ -195,15 +178,15 @@ def predict(
         worker_memory: Bytes of memory of each worker; None for no limit.
         as_json: Whether to print one JSON object.
     """  # noqa: D301 - click shows only the text above the form feed
-    asked = (workers, gpus_per_worker, video_timeout, worker_memory)
+    asked = (workers, gpus_per_worker, worker_memory, video_timeout)
     here = executor == "serial" and asked == (None, None, None, None)
     with ExitStack() as stack:
         extraction = stack.enter_context(RunProcess()) if here and device != "cuda" else None
         stack.enter_context(interrupted_at_once(extraction.kill if extraction else lambda: None))
         # Imported here because torch takes seconds to import: --help and the process above must not wait for it.
         with heavy_imports():
+            from ..common.spread import Spread
             from .batch import predict_all
-            from .workers import Spread
 
         code = predict_all(
             videos,

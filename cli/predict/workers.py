@@ -11,14 +11,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
-import torch
-
 from mgst_data.core import MgstError, OutputError, VideoError
 from mgst_data.core.locations import is_url
-from mgst_data.extract.executors import Ending, Event, Executor, Loss, Opening, Outcome, choose_executor
+from mgst_data.extract.executors import Ending, Event, Executor, Loss, Opening, Outcome
 from mgst_data.extract.executors.accidents import DIED, OUT_OF_MEMORY, TIMEOUT
 from mgst_data.html.page import ASSETS
-from mgst_data.processes import available_cores
 from mgst_data.shards.outputs import OutputFolder
 from mgst_data.shards.worker_outputs import worker_folder
 from mgst_model.predict.detector import Detector, load_detector
@@ -26,6 +23,7 @@ from mgst_model.predict.prediction import SCORES
 from mgst_model.predict.runtime import Precision, Runtime, local_weights
 
 from ..common.progress import Work, display
+from ..common.spread import torch_threads
 from .one import Job, attempt, reserved_core
 from .show import Result
 
@@ -35,77 +33,8 @@ _HINTS = {
     TIMEOUT: "check the file, or give --video-timeout more seconds",
     OUT_OF_MEMORY: "check the file, or use a larger --worker-memory",
 }
-# Executors on this machine. Elsewhere a worker has one core.
-_HERE = ("serial", "process")
-# A worker that starts for each task loads the network for each task. So its tasks are larger, if there are many inputs:
-# largest number of inputs, and smallest number of tasks.
-_INPUTS, _TASKS = 16, 32
-# Seconds to wait for the folder of a worker whose machine is lost, and for files that another machine has written.
+# Seconds to wait for files that another machine has written.
 _WAIT = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """How inputs are distributed to workers, as the user asks for it.
-
-    Attributes:
-        executor: Name of a registered executor.
-        workers: Number of workers; None for the default of the executor.
-        gpus_per_worker: Share of a GPU of a worker on Ray; None for the default.
-        video_timeout: Seconds for each input; None for no limit.
-        worker_memory: Bytes of memory of each worker; None for no limit.
-    """
-
-    executor: str = "serial"
-    workers: int | None = None
-    gpus_per_worker: float | None = None
-    video_timeout: float | None = None
-    worker_memory: int | None = None
-
-    @property
-    def threads(self) -> int:
-        """Number of threads of the network of a worker."""
-        if self.executor not in _HERE:
-            return 1
-        cores = available_cores()
-        count = self.workers or (cores if self.executor == "process" else 1)
-        return min(torch.get_num_threads(), max(1, cores // count))
-
-    @property
-    def wait(self) -> float:
-        """Seconds to wait for the folder of a worker on a machine that is lost."""
-        return 0.0 if self.executor in _HERE else _WAIT
-
-    def begin(self, device: str) -> tuple[Executor, str]:
-        """Makes the executor. Returns it, and the device of its workers.
-
-        Args:
-            device: "cpu", "cuda" or "auto".
-
-        Raises:
-            UsageError: if there is no such executor or device, or an option is not valid.
-            ImportError: if the executor is not installed.
-        """
-        return choose_executor(
-            self.executor,
-            device=device,
-            workers=self.workers,
-            gpus_per_worker=self.gpus_per_worker,
-            video_timeout=self.video_timeout,
-            worker_memory=self.worker_memory,
-        )
-
-    def tasks(self, jobs: Sequence[Job], device: str) -> list[ScoreTask]:
-        """Divides the inputs into tasks.
-
-        Args:
-            jobs: The inputs.
-            device: Device of the workers.
-        """
-        # Ray starts a process for each task that has a GPU, and a child process for each task with a limit of time.
-        restarted = self.executor not in _HERE and (device != "cpu" or self.video_timeout is not None)
-        size = max(1, min(_INPUTS, len(jobs) // _TASKS)) if restarted else 1
-        return [ScoreTask(jobs[i].key, tuple(jobs[i : i + size])) for i in range(0, len(jobs), size)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,12 +124,8 @@ class ScoreWork:
             MgstError: if this machine does not have the network or the folder of the results.
         """
         self._enter(task)
-        before = torch.get_num_threads()
-        torch.set_num_threads(self.threads)
-        try:
+        with torch_threads(self.threads):
             yield from self._score(_loaded(self.network), task, lost)
-        finally:
-            torch.set_num_threads(before)
 
     def _score(self, detector: Detector, task: ScoreTask, lost: Mapping[str, Loss]) -> Iterator[Event]:
         for job in task.records:

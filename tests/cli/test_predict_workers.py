@@ -4,41 +4,27 @@ import json
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import MappingProxyType
 
 import pytest
 import test_predict
 from face_videos import empty_rooms, encode, faces
 from mgst_cli.common.inputs import Input
+from mgst_cli.common.spread import Spread
 from mgst_cli.predict import workers
 from mgst_cli.predict.one import Job
-from mgst_cli.predict.workers import Network, ScoreTask, ScoreWork, Spread
+from mgst_cli.predict.workers import Network, ScoreTask, ScoreWork
 
 from mgst_data.core import NoFaceError
-from mgst_data.extract.executors import EXECUTORS, Loss, Outcome, ProcessExecutor
+from mgst_data.extract.executors import Loss, Outcome, ProcessExecutor
 
 mgst_predict = test_predict.mgst_predict
 _models_are_loaded_once = test_predict._models_are_loaded_once
 
 
-class Backwards:
-    """Runs the last task first, and treats some inputs as if they had ended two workers."""
-
-    lost = MappingProxyType({})
-
-    def __init__(self, *, workers=None):
-        pass
-
-    def map(self, work, tasks):
-        for task in reversed(tasks):
-            yield from work(task, self.lost)
-
-
-@pytest.fixture
-def backwards(monkeypatch):
-    monkeypatch.setitem(EXECUTORS._own, "backwards", Backwards)
+@pytest.fixture(autouse=True)
+def _no_network_of_another_test():
     workers._loaded.cache_clear()
-    yield Backwards
+    yield
     workers._loaded.cache_clear()
 
 
@@ -74,7 +60,7 @@ def test_workers_print_and_write_what_a_serial_run_does_in_any_order(mgst_predic
 def test_an_input_that_ends_its_workers_is_reported_and_the_others_are_complete(
     mgst_predict, backwards, clips, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(Backwards, "lost", {"000001": Loss("worker_died", "the worker process died, 2 times")})
+    monkeypatch.setattr(backwards, "lost", {"000001": Loss("worker_died", "the worker process died, 2 times")})
     result = mgst_predict(clips / "a.mp4", clips / "d.mp4", "--executor", "backwards", "--json", "--out", tmp_path)
     assert result.exit_code == 1
     assert result.stderr.startswith(f"error: {clips}/d.mp4: the worker process died, 2 times (it crashes the decoder")
@@ -140,13 +126,10 @@ def test_results_on_the_disk_of_another_machine_are_an_error(mgst_predict, backw
 
 
 def test_a_worker_that_starts_for_each_task_gets_several_inputs():
-    jobs = [Job(f"{i}", Input(f"{i}.mp4"), Path(), 0.5) for i in range(200)]
-    assert {len(task.records) for task in Spread("process").tasks(jobs, "cuda")} == {1}
-    assert {len(task.records) for task in Spread("ray").tasks(jobs, "cpu")} == {1}
-    for spread, device in ((Spread("ray"), "cuda"), (Spread("ray", video_timeout=60.0), "cpu")):
-        tasks = spread.tasks(jobs, device)
-        assert [job for task in tasks for job in task.records] == jobs
-        assert 32 <= len(tasks) < 64
+    assert Spread("process").size(200, "cuda") == Spread("ray").size(200, "cpu") == 1
+    assert Spread("ray").size(200, "cuda") == Spread("ray", video_timeout=60.0).size(200, "cpu") == 6
+    assert Spread("ray").size(3, "cuda") == 1
+    assert Spread("ray").size(10**6, "cuda") == 16
 
 
 @pytest.mark.parametrize(
