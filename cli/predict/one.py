@@ -14,6 +14,7 @@ from mgst_data.core import NoFaceError, OutputError, VideoError
 from mgst_data.processes import available_cores
 from mgst_data.shards.lock import FolderLock
 from mgst_data.shards.outputs import OutputFolder
+from mgst_data.shards.storage import PART, output_errors
 from mgst_model.networks.checkpoint import NetworkCard
 from mgst_model.predict.detector import Detector, check_length
 from mgst_model.predict.faces import is_picture
@@ -164,6 +165,29 @@ def attempt(
     place.upload(*(() if folder == place.path else filter(None, (folder, assets))))
     place.drop(folder)
     return Result.of(found, job.threshold, [place.name(path) for path in made])
+
+
+def discard(folder: Path) -> None:
+    """Deletes what a worker that was ended has left in the folder of an input: unfinished files, and its lock.
+
+    Args:
+        folder: The folder. It is deleted if it is empty then. If another run writes into it, nothing is done.
+
+    Raises:
+        OutputError: if the folder cannot be written.
+    """
+    if not folder.is_dir():
+        return
+    try:
+        with FolderLock(folder), output_errors(folder):
+            for path in folder.glob(f"*{PART}"):
+                path.unlink()
+    except OutputError as error:
+        if error.reason != "locked":
+            raise
+        return
+    if not any(folder.iterdir()):
+        folder.rmdir()
 
 
 @contextmanager

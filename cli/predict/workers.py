@@ -24,7 +24,7 @@ from mgst_model.predict.runtime import Precision, Runtime, local_weights
 
 from ..common.progress import Work, display
 from ..common.spread import torch_threads
-from .one import Job, attempt, reserved_core
+from .one import Job, attempt, discard, reserved_core
 from .show import Result
 
 # What to do about an input that has ended its workers, by reason code.
@@ -154,6 +154,8 @@ class ScoreWork:
             raise MgstError(what, hint=hint) from error
 
     def _lost(self, job: Job, loss: Loss) -> Result:
+        with worker_folder(self.out, job.key) as place:
+            discard(place.path / job.folder)
         error = VideoError(loss.message, where=job.item.path, hint=_HINTS[loss.reason], reason=loss.reason)
         if self.written["debug"]:
             raise error

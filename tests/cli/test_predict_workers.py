@@ -107,6 +107,7 @@ def test_an_input_beyond_the_time_limit_is_reported_and_the_others_are_scored(tm
         "stuck.mp4: took longer than 1 seconds (check the file, or give --video-timeout" in outcomes["stuck"]["error"]
     )
     assert len([event for event in events if isinstance(event, Outcome)]) == 3
+    assert not list(tmp_path.iterdir()), "an ended worker leaves no lock and no unfinished file"
 
 
 def test_a_machine_without_the_folder_of_the_command_says_so(tmp_path):
