@@ -44,7 +44,7 @@ def files(folder):
     return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-@pytest.mark.parametrize("more", [(), ("--json", "--no-report", "--no-video")], ids=["tables", "json"])
+@pytest.mark.parametrize("more", [("--no-video",), ("--json", "--no-report", "--no-video")], ids=["tables", "json"])
 def test_workers_print_and_write_what_a_serial_run_does_in_any_order(mgst_predict, backwards, clips, tmp_path, more):
     out = tmp_path / "out"
     arguments = (clips, tmp_path / "gone.mp4", "--out", out, *more)

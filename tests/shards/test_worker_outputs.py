@@ -12,8 +12,9 @@ URL = "memory://worker-outputs/scores"
 @pytest.fixture
 def memory():
     files = fsspec.filesystem("memory")
-    yield files
-    files.rm("/worker-outputs", recursive=True)
+    files.store.clear()
+    files.pseudo_dirs[:] = [""]
+    return files
 
 
 @pytest.fixture(autouse=True)
@@ -61,10 +62,10 @@ def test_a_mark_is_deleted_before_the_other_files_change(memory, monkeypatch):
     assert not memory.exists("/worker-outputs/scores/v/done.txt")
 
 
-def test_of_two_commands_one_is_refused(memory):
+@pytest.mark.usefixtures("memory")
+def test_of_two_commands_one_is_refused():
     with reserved_folder(URL), pytest.raises(OutputError, match="in use by another run"), reserved_folder(URL):
         pass
-    memory.touch("/worker-outputs/x")
 
 
 def test_in_a_local_folder_workers_write_at_once(tmp_path):
