@@ -139,8 +139,8 @@ def worker_options(what: str) -> tuple[Callable[..., Any], ...]:
             "--worker-memory",
             type=SIZE,
             metavar="SIZE",
-            help="Memory of each worker, such as 4GB. What needs more is an error with the reason out_of_memory. Ray "
-            "instead starts a worker only where so much is free. [default: no limit]",
+            help=f"Memory of each worker, such as 4GB. {what.capitalize()} that need more fail, with the reason "
+            "out_of_memory. Ray instead starts a worker only where so much is free. [default: no limit]",
         ),
     )
 
