@@ -65,6 +65,8 @@ class RayExecutor:
         gpus_per_worker: float = 0.0,
         video_timeout: float | None = None,
     ) -> None:
+        # Ray writes messages about lost machines and workers to stdout, where commands print their results.
+        os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "(?s).*")
         try:
             import ray
         except ImportError as error:
