@@ -24,6 +24,7 @@ __all__ = [
     "option",
     "options",
     "weights_option",
+    "worker_options",
 ]
 
 # Files in configs/papers. Each has the options of extraction, training and evaluation of a paper.
@@ -106,6 +107,42 @@ def weights_option() -> Callable[..., Any]:
         "come with mgst]"
     )
     return option("--weights", type=LOCATION, metavar="PATH|URL|hf://USER/NAME", help=text)
+
+
+def worker_options(what: str) -> tuple[Callable[..., Any], ...]:
+    """Declares the options of a command that distributes its work to workers.
+
+    Args:
+        what: What is distributed, in the plural, such as "videos".
+    """
+    return (
+        option(
+            "--executor",
+            default="serial",
+            metavar="NAME",
+            help=f"How {what} are distributed: serial, process or ray. [default: serial]",
+        ),
+        option(
+            "--workers",
+            type=int,
+            metavar="N",
+            help=f"Number of {what} at the same time. [default: with process, one per core; with ray, "
+            "as many as the cluster has room for]",
+        ),
+        option(
+            "--gpus-per-worker",
+            type=float,
+            metavar="SHARE",
+            help="Share of a GPU that Ray reserves for a worker, such as 0.25. [default: 1 with --device cuda]",
+        ),
+        option(
+            "--worker-memory",
+            type=SIZE,
+            metavar="SIZE",
+            help=f"Memory of each worker, such as 4GB. {what.capitalize()} that need more fail, with the reason "
+            "out_of_memory. Ray instead starts a worker only where so much is free. [default: no limit]",
+        ),
+    )
 
 
 def option(*names: str, **settings: Any) -> Callable[..., Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from click.core import ParameterSource
 
 from ..common.cache import cache_options, open_cache
 from ..common.errors import LoneCommand, debug_option, run_script
-from ..common.options import LOCATION, PAPERS, device_option, json_option, option, options
+from ..common.options import LOCATION, PAPERS, device_option, json_option, option, options, worker_options
 
 EPILOG = """\b
 Examples:
@@ -20,6 +21,7 @@ Examples:
   mgst-eval ffpp --weights runs/base --robustness --kind h264 --severity 1 --severity 5 --out results
   mgst-eval --predictions results --protocol my.toml --out tables
   mgst-eval ffpp --weights runs/base --detector my_detector.py:make --out results
+  mgst-eval ffpp --weights runs/base --robustness --executor ray --out results
   mgst-eval ffpp --predictions scores.csv --out results
 
 Scores in --out are reused if weights, shards and options are the same. To continue an interrupted run, run the same
@@ -31,7 +33,7 @@ Exit codes: 0 complete, 1 failed, 2 wrong option or input, 130 interrupted.
 PROTOCOLS = ("in_domain", "cross_dataset", "six_data_sets", "per_method", "per_compression", *PAPERS)
 KINDS = ("saturation", "contrast", "block_wise", "gaussian_noise", "gaussian_blur", "pixelation", "h264")
 # Options that have no effect on saved scores.
-SCORING = ("segments", "tracks", "device", "batch", "cache", "again")
+SCORING = ("segments", "tracks", "device", "batch", "cache", "executor", "workers", "again")
 
 
 @click.command("mgst-eval", cls=LoneCommand, epilog=EPILOG)
@@ -128,6 +130,7 @@ SCORING = ("segments", "tracks", "device", "batch", "cache", "again")
         "--batch", type=click.IntRange(1, 1024), default=8, show_default=True, metavar="N", help="Segments per batch."
     ),
     *cache_options(),
+    *worker_options("sets of scores"),
     option("--again", is_flag=True, default=False, help="Score again even if --out has scores of the same options."),
 )
 @options(
@@ -213,6 +216,10 @@ def evaluate(
     batch: int,
     cache: Path | None,
     cache_size: int | None,
+    executor: str,
+    workers: int | None,
+    gpus_per_worker: float | None,
+    worker_memory: int | None,
     again: bool,
     level: str,
     missing: str,
@@ -251,6 +258,10 @@ def evaluate(
         batch: Segments per batch.
         cache: Folder for copies of shards that are behind URLs; None for no copies.
         cache_size: Largest size of all copies, bytes; None for the default.
+        executor: Name of the executor that distributes the sets of scores.
+        workers: Number of workers; None for the default of the executor.
+        gpus_per_worker: Share of a GPU of a worker; None for the default.
+        worker_memory: Bytes of memory of each worker; None for no limit.
         again: Whether to ignore scores of an earlier run.
         level: "video", "segment" or "frame".
         missing: "leave_out" or "half".
@@ -269,6 +280,7 @@ def evaluate(
     from mgst_model.evaluate.leakage import find_leakage
     from mgst_model.evaluate.report import REPORT
 
+    from ..common.spread import Spread
     from .measure import (
         Measuring,
         check,
@@ -282,6 +294,7 @@ def evaluate(
         score,
     )  # fmt: skip
     from .show import show_results
+    from .workers import Given, make_parts_on_workers
 
     wanted_kinds = kinds or KINDS if robustness else ()
     wanted_severities = tuple(sorted(set(severities))) or (1, 2, 3, 4, 5)
@@ -324,10 +337,14 @@ def evaluate(
         leakage[detector.name] = found
         for note in found.notes:
             click.echo(f"note: {detector.name}: {note}", err=True)
+    spread = Spread(executor, workers=workers, gpus_per_worker=gpus_per_worker, worker_memory=worker_memory)
+    more: dict[str, Any] = {"leakage": leakage, "elsewhere": elsewhere}
+    if spread != Spread():
+        given = [*map(Given, weights), *(Given(place, plugged=True) for place in plugged)]
+        by_name = {detector.name: place for detector, place in zip(detectors, given, strict=True)}
+        more["make"] = partial(make_parts_on_workers, spread, by_name)
     with opened as folder, FolderLock(folder.path):
-        scored = score(
-            detectors, sets, folder, scoring, disturbances, again=again, leakage=leakage, elsewhere=elsewhere
-        )
+        scored = score(detectors, sets, folder, scoring, disturbances, again=again, **more)
         results, files = measure(scored, chosen, measuring, folder.path, **written)
     show_results(results, list(map(folder.name, files)), as_json=as_json)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -192,6 +192,7 @@ def score(
     again: bool,
     leakage: Mapping[str, Leakage],
     elsewhere: Sequence[Predictions] = (),
+    make: Callable[..., None] = make_parts,
 ) -> list[Scored]:
     """Scores shards with every network, and saves the scores of the unperturbed videos.
 
@@ -204,6 +205,7 @@ def score(
         again: Whether to ignore scores of an earlier run.
         leakage: What each network knows of the test videos, by name of the network.
         elsewhere: Scores of other detectors on the same videos.
+        make: Makes the parts: :func:`make_parts`, or the same on workers.
 
     Returns:
         The scores of each network, in the same order, then those from elsewhere.
@@ -215,7 +217,7 @@ def score(
     parts = parts_of(detectors, sets, disturbances, scoring, out.path, codec=encode_h264)
     try:
         with score_watcher(out) as watcher:
-            make_parts(parts, scoring, watcher, again=again)
+            make(parts, scoring, watcher, again=again)
     except KeyboardInterrupt:
         there = sum(part.exists for part in parts)
         done = f"{there:,} of {len(parts):,} sets of scores are complete"

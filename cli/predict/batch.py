@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 import torch
 
-from mgst_data.core import MgstError, NoFaceError, OutputError, VideoError
+from mgst_data.core import NoFaceError
 from mgst_data.core.devices import choose_device
 from mgst_data.core.errors import printable
 from mgst_data.shards.outputs import OutputFolder, output_folder
+from mgst_data.shards.worker_outputs import reserved_folder
 from mgst_model.evaluate.crops import InputSpec
 from mgst_model.networks.checkpoint import PACKAGED, NetworkCard, read_card
 from mgst_model.predict.detector import Detector, load_detector
@@ -22,14 +25,17 @@ from mgst_model.predict.prediction import SCORES
 from mgst_model.predict.process import RunProcess
 from mgst_model.predict.runtime import Precision, Runtime, load_exported, local_weights, runtime_of
 
-from ..common.inputs import Input, find_inputs
+from ..common.inputs import find_inputs
 from ..common.progress import Work, display
 from ..common.show import count, line
-from .one import fitting, network_threads, reserved_core, score_one, threshold_of
-from .show import folders_of, print_tracks, shared_assets, summary
+from ..common.spread import Spread
+from .one import Job, attempt, fitting, network_threads, reserved_core, threshold_of
+from .show import Result, folders_of, print_result, shared_assets
 from .threshold import Wanted
+from .workers import Network, ScoreTask, ScoreWork, score_on_workers
 
-FAILED, NO_FACE = 1, 3
+# Exit codes of an input. That of the command is the last one in this order that an input has.
+DONE, NO_FACE, FAILED = CODES = (0, 3, 1)
 
 
 def predict_all(
@@ -37,6 +43,7 @@ def predict_all(
     weights: str | Path | None,
     *,
     extraction: RunProcess | None,
+    spread: Spread | None,
     runtime: Runtime | None,
     device: str,
     precision: Precision,
@@ -57,6 +64,7 @@ def predict_all(
         weights: File or folder of the weights, by path or URL, or ``hf://user/name``; None for those that come with
             mgst.
         extraction: Process that finds faces if the network runs on a CPU; None to find them in a thread.
+        spread: How inputs are distributed to workers; None to score them in this process.
         runtime: "torch" or "onnx"; None for the one that suits the weights.
         device: "cpu", "cuda", or "auto" for CUDA if it is available.
         precision: "fp32", "bf16", or "auto" for the faster one on the device.
@@ -80,7 +88,7 @@ def predict_all(
         KeyboardInterrupt: After a line with the number of finished inputs.
     """
     name = "mgst" if weights is None else printable(weights)
-    weights = weights or PACKAGED
+    given, weights = weights, weights or PACKAGED
     runtime = runtime_of(weights, runtime)
     weights = local_weights(weights)  # downloaded once
     card = read_card(weights) if runtime == "torch" else _exported(weights, device, precision)
@@ -88,20 +96,37 @@ def predict_all(
     thresholds = [threshold_of(card, item, wanted) for item in inputs]
     if card.caution:
         line(f"note: {card.caution}", err=True)
-    results: list[dict[str, Any]] = []
+    results: list[Result] = []
+    open_folder = partial(output_folder, wanted=lambda _: False, mark=SCORES) if spread is None else reserved_folder
     try:
-        with output_folder(out or "", wanted=lambda _: False, mark=SCORES) as place:
+        with open_folder(out or "") as place:
             base = None if out is None else place.path
-            jobs = list(zip(inputs, folders_of(inputs, base, video=video), thresholds, strict=True))
-            # The page of a video is for another machine if it is uploaded: it does not play the original from here.
-            written = {"video": video, "report": report, "linked": not place.remote}
-            device = choose_device(device) if runtime == "torch" else "cpu"
-            faces = _start(extraction, card, [item.path for item in inputs if item.problem is None], device)
-            options: dict[str, Any] = {"stride": stride, "batch": batch, "faces": faces, "explain": explain}
-            with reserved_core(device):
-                detector = load_detector(weights, device=device, precision=precision, runtime=runtime, **options)
+            folders = folders_of(inputs, base, video=video)
+            numbered = enumerate(zip(inputs, folders, thresholds, strict=True))
+            jobs = [Job(f"{i:06d}", item, _within(place, folder), score) for i, (item, folder, score) in numbered]
             assets = shared_assets(inputs, base)
-            code = _each(detector, jobs, place, assets, results, written, tables=not as_json, debug=debug)
+            written: dict[str, Any] = {
+                "assets": None if assets is None else _within(place, assets),
+                "video": video,
+                "report": report,
+                # The page of a video is for another machine if it is uploaded: it does not play the original from here.
+                "linked": not place.remote,
+                "debug": debug,
+            }
+            options: dict[str, Any] = {"stride": stride, "batch": batch, "precision": precision, "explain": explain}
+            options["runtime"] = runtime
+            if spread is None:
+                device = choose_device(device) if runtime == "torch" else "cpu"
+                faces = _start(extraction, card, [item.path for item in inputs if item.problem is None], device)
+                with reserved_core(device):
+                    detector = load_detector(weights, device=device, faces=faces, **options)
+                scored = _one_after_another(detector, jobs, place, written)
+            else:
+                scored = _on_workers(spread, jobs, device, options, given, place, written)
+            with closing(scored):
+                for result in scored:
+                    print_result(result, first=not results, faces=not as_json)
+                    results.append(result)
     except KeyboardInterrupt:
         done = f"{len(results):,} of {count(len(inputs), 'input')} done"
         line(f"{done}; their files are complete", err=True)
@@ -112,10 +137,10 @@ def predict_all(
             "threshold": card.threshold if wanted is None else str(wanted) if wanted.is_rate else wanted.value,
             "caution": card.caution,
         }
-        click.echo(json.dumps({**about, "videos": results}, indent=1))
+        click.echo(json.dumps({**about, "videos": [result.about for result in results]}, indent=1))
     elif len(inputs) > 1:
         line(f"\n{_tally(results)}")
-    return code
+    return max((_code(result) for result in results), key=CODES.index, default=DONE)
 
 
 def _exported(weights: str | Path, device: str, precision: Precision) -> NetworkCard:
@@ -134,56 +159,56 @@ def _exported(weights: str | Path, device: str, precision: Precision) -> Network
     return load_exported(weights, device=device, precision=precision)
 
 
-def _each(
-    detector: Detector,
-    jobs: Sequence[tuple[Input, Path, float]],
-    place: OutputFolder,
-    assets: Path | None,
-    results: list[dict[str, Any]],
-    written: Mapping[str, Any],
-    *,
-    tables: bool,
-    debug: bool,
-) -> int:
-    """Scores each input and appends its result to ``results``. Returns the exit code.
+def _within(place: OutputFolder, path: Path) -> Path:
+    """Returns a path relative to the folder of all results, if it is in it."""
+    return path.relative_to(place.path) if path.is_relative_to(place.path) else path
 
-    A job is an input, the folder of its results, and its threshold. ``written`` has the options of
-    :meth:`VideoPrediction.save` that all inputs share.
+
+def _one_after_another(
+    detector: Detector, jobs: Sequence[Job], place: OutputFolder, written: Mapping[str, Any]
+) -> Generator[Result]:
+    """Scores the inputs in this process."""
+    for number, job in enumerate(jobs, start=1):
+        name = (f"{number:,}/{len(jobs):,} " if len(jobs) > 1 else "") + printable(Path(job.item.path).name)
+        work = Work(f"{name}: searching for a face", unit="frames")
+        with display(work, interval=None):
+            result = attempt(detector, job, place, work, name=name, **written)
+        yield result
+
+
+def _on_workers(
+    spread: Spread,
+    jobs: Sequence[Job],
+    device: str,
+    network: Mapping[str, Any],
+    weights: str | Path | None,
+    place: OutputFolder,
+    written: Mapping[str, Any],
+) -> Generator[Result]:
+    """Scores the inputs on workers. ``network`` has further options of :class:`Network`.
 
     Raises:
-        NoFaceError: if ``debug`` is set and a video has no face.
-        VideoError: if ``debug`` is set and a video cannot be read.
-        OutputError: if a folder cannot be written.
+        UsageError: if an option of the executor is not valid.
+        ImportError: if the executor is not installed.
+        MgstError: if the workers cannot score.
     """
-    code = 0
-    for number, (item, folder, threshold) in enumerate(jobs):
-        name = (f"{number + 1:,}/{len(jobs):,} " if len(jobs) > 1 else "") + printable(Path(item.path).name)
-        work = Work(f"{name}: searching for a face", unit="frames")
-        try:
-            with display(work, interval=None):
-                found, made = score_one(detector, item, folder, threshold, work, name=name, assets=assets, **written)
-        except (NoFaceError, VideoError, OutputError) as error:
-            if debug or (isinstance(error, OutputError) and error.reason != "locked"):
-                raise
-            click.echo(f"error: {error}", err=True)
-            results.append({"video": printable(item.path), "error": str(error), "reason": error.reason})
-            code = FAILED if FAILED in (code, failure := _code(error)) else failure
-            continue
-        place.upload(*(() if folder == place.path else filter(None, (folder, assets))))
-        place.drop(folder)
-        files = list(map(place.name, made))
-        results.append(summary(found, threshold, files))
-        for note in found.notes:
-            line(f"note: {printable(note)}", err=True)
-        if tables:
-            line("") if number else None
-            print_tracks(found, threshold, files)
-    return code
+    executor, device = spread.begin(device if network["runtime"] == "torch" else "cpu")
+    work = ScoreWork(
+        network=Network(weights=weights, device=device, **network),
+        threads=spread.threads,
+        out=place.location,
+        written=written,
+        folder=Path.cwd(),
+        wait=spread.wait,
+    )
+    size = spread.size(len(jobs), device)
+    tasks = [ScoreTask(jobs[i].key, tuple(jobs[i : i + size])) for i in range(0, len(jobs), size)]
+    yield from score_on_workers(executor, work, tasks, place)
 
 
-def _tally(results: Sequence[dict[str, Any]]) -> str:
+def _tally(results: Sequence[Result]) -> str:
     """Counts the inputs by verdict or error."""
-    counts = Counter(result.get("verdict") or result["reason"] for result in results)
+    counts = Counter(result.about.get("verdict") or result.about["reason"] for result in results)
     return f"{count(len(results), 'input')}: " + ", ".join(f"{count:,} {what}" for what, count in counts.items())
 
 
@@ -198,5 +223,8 @@ def _start(extraction: RunProcess | None, card: NetworkCard, paths: Sequence[str
     return extraction
 
 
-def _code(error: MgstError) -> int:
-    return NO_FACE if isinstance(error, NoFaceError) else FAILED
+def _code(result: Result) -> int:
+    """Returns the exit code of an input."""
+    if result.error is None:
+        return DONE
+    return NO_FACE if isinstance(result.error, NoFaceError) else FAILED

@@ -12,7 +12,15 @@ from mgst_data.processes import heavy_imports
 from mgst_model.predict.process import RunProcess
 
 from ..common.errors import LoneCommand, debug_option, interrupted_at_once, run_script
-from ..common.options import LOCATION, device_option, json_option, option, options, weights_option
+from ..common.options import (
+    LOCATION,
+    device_option,
+    json_option,
+    option,
+    options,
+    weights_option,
+    worker_options,
+)
 from .threshold import Wanted, read_threshold
 
 if TYPE_CHECKING:
@@ -26,6 +34,7 @@ Examples:
   mgst-predict talk.mp4 --weights hf://user/name@v1.0
   mgst-predict talk.mp4 --runtime onnx
   mgst-predict s3://bucket/clips --out s3://bucket/scores
+  mgst-predict s3://bucket/clips --out s3://bucket/scores --executor ray
   mgst-predict talk.mp4 --threshold 5% --explain
 
 The score of a video is the score of its main face: the mean over all windows.
@@ -102,6 +111,16 @@ Exit codes: 0 complete, 1 an input cannot be read, 2 wrong option or input,
     option("--no-video", is_flag=True, help="Do not write the video with the drawn scores."),
     option("--no-report", is_flag=True, help="Do not write the page report.html."),
 )
+@options(
+    "Workers",
+    *worker_options("videos"),
+    option(
+        "--video-timeout",
+        type=float,
+        metavar="SECONDS",
+        help="Report a video that takes longer, with the reason timeout. [default: no limit]",
+    ),
+)
 @json_option
 @click.version_option(package_name="mgst")
 @debug_option
@@ -121,6 +140,11 @@ def predict(
     explain: bool,
     no_video: bool,
     no_report: bool,
+    executor: str,
+    workers: int | None,
+    gpus_per_worker: float | None,
+    video_timeout: float | None,
+    worker_memory: int | None,
     as_json: bool,
 ) -> None:
     """Scores the faces in videos: higher means more likely fake.
@@ -147,19 +171,28 @@ def predict(
         explain: Whether to compute maps of the face.
         no_video: Whether to write no video.
         no_report: Whether to write no page.
+        executor: Name of the executor that distributes the videos.
+        workers: Number of workers; None for the default of the executor.
+        gpus_per_worker: Share of a GPU of a worker; None for the default.
+        video_timeout: Seconds for each video; None for no limit.
+        worker_memory: Bytes of memory of each worker; None for no limit.
         as_json: Whether to print one JSON object.
     """  # noqa: D301 - click shows only the text above the form feed
+    asked = (workers, gpus_per_worker, worker_memory, video_timeout)
+    here = executor == "serial" and asked == (None, None, None, None)
     with ExitStack() as stack:
-        extraction = stack.enter_context(RunProcess()) if device != "cuda" else None
+        extraction = stack.enter_context(RunProcess()) if here and device != "cuda" else None
         stack.enter_context(interrupted_at_once(extraction.kill if extraction else lambda: None))
         # Imported here because torch takes seconds to import: --help and the process above must not wait for it.
         with heavy_imports():
+            from ..common.spread import Spread
             from .batch import predict_all
 
         code = predict_all(
             videos,
             weights,
             extraction=extraction,
+            spread=None if here else Spread(executor, *asked),
             runtime=cast("Runtime | None", runtime),
             device=device,
             precision=cast("Precision", precision),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.text import Text
 
-from mgst_data.core import UsageError
+from mgst_data.core import MgstError, UsageError
 from mgst_data.core.errors import printable
 from mgst_data.core.locations import is_url
 from mgst_data.html.page import ASSETS
@@ -100,30 +101,84 @@ def summary(found: VideoPrediction, threshold: float, files: Sequence[str]) -> d
     }
 
 
-def print_tracks(found: VideoPrediction, threshold: float, files: Sequence[str]) -> None:
-    """Prints a table of the tracked faces, and the paths of the files.
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What the command shows of one input. It is small, so that another process can send it.
+
+    Attributes:
+        about: The object that ``--json`` prints.
+        error: Why the input has no scores; None if it has.
+        headline: Line above the table of faces.
+        rows: Rows of the table of faces: face, time, frames, score, verdict.
+        sentences: Lines below the table.
+        notes: Defects of the video.
+    """
+
+    about: dict[str, Any]
+    error: MgstError | None = None
+    headline: str = ""
+    rows: tuple[tuple[str, ...], ...] = ()
+    sentences: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @staticmethod
+    def of(found: VideoPrediction, threshold: float, files: Sequence[str]) -> Result:
+        """Returns the result of an input that was scored.
+
+        Args:
+            found: Scores of the input.
+            threshold: A score above it is called fake.
+            files: Paths or URLs of the files that were written.
+        """
+        rows = []
+        for number, track in enumerate(found.tracks):
+            mark = " (main)" if number == found.main and len(found.tracks) > 1 else ""
+            time = f"{clock(float(track.time[0]))} to {clock(float(track.time[-1]))}" if found.seconds else ""
+            said = found.meaning(number, threshold=threshold).verdict
+            rows.append((f"{track.id}{mark}", time, f"{len(track):,}", f"{track.overall:.3f}", said))
+        highest = found.tracks[found.highest]
+        more = f"; highest score: face {highest.id}, {highest.overall:.3f}" if found.highest != found.main else ""
+        meaning = found.meaning(threshold=threshold)
+        return Result(
+            about=summary(found, threshold, files),
+            headline=f"{printable(found.video)}: {meaning.verdict}, score {found.score:.3f}{more}",
+            rows=tuple(rows),
+            sentences=meaning.sentences[1:],
+            notes=tuple(map(printable, found.notes)),
+        )
+
+    @staticmethod
+    def failed(path: str, error: MgstError) -> Result:
+        """Returns the result of an input that cannot be scored.
+
+        Args:
+            path: The input.
+            error: Why it cannot.
+        """
+        return Result({"video": printable(path), "error": str(error), "reason": error.reason}, error)
+
+
+def print_result(result: Result, *, first: bool, faces: bool) -> None:
+    """Prints the notes or the error of an input to stderr, and its faces and files to stdout.
 
     Args:
-        found: Scores of the video.
-        threshold: A score above it is called fake.
-        files: Paths or URLs of the files that were written.
+        result: The result.
+        first: Whether it is the first one of the run.
+        faces: Whether to print faces and files.
     """
+    if result.error is not None:
+        line(f"error: {result.error}", err=True)
+        return
+    for note in result.notes:
+        line(f"note: {note}", err=True)
+    if not faces:
+        return
+    if not first:
+        line("")
     made = table("face", "time", "frames", "score", "verdict")
-    for number, track in enumerate(found.tracks):
-        said = found.meaning(number, threshold=threshold).verdict
-        made.add_row(
-            f"{track.id} (main)" if number == found.main and len(found.tracks) > 1 else str(track.id),
-            f"{clock(float(track.time[0]))} to {clock(float(track.time[-1]))}" if found.seconds else "",
-            f"{len(track):,}",
-            f"{track.overall:.3f}",
-            Text(said, style=_STYLES[said]),
-        )
-    highest = found.tracks[found.highest]
-    more = f"; highest score: face {highest.id}, {highest.overall:.3f}" if found.highest != found.main else ""
-    meaning = found.meaning(threshold=threshold)
-    line(f"{printable(found.video)}: {meaning.verdict}, score {found.score:.3f}{more}")
+    for *cells, said in result.rows:
+        made.add_row(*cells, Text(said, style=_STYLES[said]))
+    line(result.headline)
     show_table(made)
-    for sentence in meaning.sentences[1:]:
-        line(sentence)
-    for path in files:
-        line(printable(path))
+    for text in (*result.sentences, *result.about["files"]):
+        line(text)

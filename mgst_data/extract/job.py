@@ -17,7 +17,7 @@ from mgst_data.core import MgstError, OutputError, UsageError, VideoRecord
 from mgst_data.core.devices import choose_device
 from mgst_data.core.errors import printable
 from mgst_data.extract.executors import Event, Loss, Opening
-from mgst_data.extract.executors.accidents import LOSSES
+from mgst_data.extract.executors.accidents import DIED, LOSSES, OUT_OF_MEMORY, TIMEOUT
 from mgst_data.extract.extract_config import ExtractConfig
 from mgst_data.extract.extractor import Extraction, Extractor
 from mgst_data.extract.remote import Copies
@@ -27,6 +27,12 @@ from mgst_data.shards.storage import COPIES
 
 # Reason code and message of a skipped video; None for a video without a fault.
 _Fault = tuple[str, str] | None
+# What to do about a video that has ended its worker processes, by reason code.
+_HINTS = {
+    DIED: "it crashes the decoder or needs too much memory; try --retry-skipped with fewer --workers",
+    TIMEOUT: "check the file, or give --video-timeout more seconds and --retry-skipped timeout",
+    OUT_OF_MEMORY: "check the file, or use a larger --worker-memory with --retry-skipped out_of_memory",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +181,7 @@ def _blocks(records: Sequence[VideoRecord]) -> Iterator[Sequence[VideoRecord]]:
 def _loss(record: VideoRecord, lost: Mapping[str, Loss]) -> _Fault:
     """Returns reason and message of a video that ended its worker processes; None for other videos."""
     loss = lost.get(record.key)
-    return (loss.reason, f"{record.video}: {loss.message}") if loss else None
+    return (loss.reason, f"{record.video}: {loss.message} ({_HINTS[loss.reason]})") if loss else None
 
 
 @lru_cache(maxsize=1)

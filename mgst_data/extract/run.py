@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import time
 from collections import Counter
@@ -13,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from mgst_data.core import OutputError, RecordTable, ShardError, UsageError, VideoRecord
-from mgst_data.core.devices import choose_device
 from mgst_data.datasets import Scan
-from mgst_data.extract.executors import EXECUTORS, Event, Executor, Opening
+from mgst_data.extract.executors import Event, Opening, choose_executor
 from mgst_data.extract.extract_config import ExtractConfig
 from mgst_data.extract.extractor import Extractor
 from mgst_data.extract.job import ExtractJob
@@ -145,9 +143,14 @@ def extract(
         OutputError: if the folder cannot be written.
     """
     watcher = watcher or Watcher()
-    device, gpus = _device(executor, device, gpus_per_worker)
-    options = {"video_timeout": video_timeout, "worker_memory": worker_memory, "gpus_per_worker": gpus}
-    team = _team(executor, workers, {name: value for name, value in options.items() if value is not None})
+    team, device = choose_executor(
+        executor,
+        device=device,
+        workers=workers,
+        gpus_per_worker=gpus_per_worker,
+        video_timeout=video_timeout,
+        worker_memory=worker_memory,
+    )
     if STATE not in ShardStore.at(out).names():
         Extractor(config)  # raises an error for a missing model before anything is written
     settings = {"extract": config.as_dict()}
@@ -177,35 +180,6 @@ def extract(
             after = folder.sum_up()
             _write_notes(folder, scan, after)
         return _summary(folder, after, seconds, done)
-
-
-def _team(name: str, workers: int | None, options: dict[str, Any]) -> Executor:
-    """Makes an executor. Executors of other packages need not have the options.
-
-    Raises:
-        UsageError: if the executor does not have an option.
-    """
-    make = EXECUTORS.get(name)
-    for option in options.keys() - inspect.signature(make).parameters.keys():
-        what = f"the executor {name!r} has no option {option!r}"
-        raise UsageError(what, where=f"--{option.replace('_', '-')}", hint="omit it, or use another --executor")
-    return make(workers=workers, **options)
-
-
-def _device(executor: str, name: str, gpus: float | None) -> tuple[str, float | None]:
-    """Chooses the device, and the share of a GPU of a worker; None for executors that do not reserve GPUs.
-
-    Raises:
-        UsageError: if there is no such device, or a share of a GPU for the device "cpu".
-    """
-    if "gpus_per_worker" not in inspect.signature(EXECUTORS.get(executor)).parameters:
-        return choose_device(name), gpus
-    if name == "cpu" and gpus:
-        raise UsageError("no GPU is used", where="--gpus-per-worker", hint="omit it, or use --device cuda")
-    # The workers run on other machines, whose devices are unknown here.
-    if gpus is None:
-        gpus = 1.0 if name == "cuda" else 0.0
-    return "cuda" if gpus else "cpu", gpus
 
 
 def shard_size(records: Sequence[VideoRecord]) -> int:

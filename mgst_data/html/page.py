@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mgst_data.core.errors import printable
 from mgst_data.html.links import link
+from mgst_data.shards.lock import FolderLock
 from mgst_data.shards.storage import output_errors, write_atomic
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 # Folder of scripts and styles, beside the page.
 ASSETS = "assets"
+# Seconds to wait for another process that writes the same scripts.
+_WAIT = 60.0
 # Packaged scripts of libraries, by the name of the file beside the page. A page names those that it needs.
 PLOTLY, TABLES = "plotly.min.js", "datatables.js"
 _BASE = "mgst_data.html"
@@ -132,9 +135,11 @@ def write_page(
     for folder in (path.parent,) if inline else (path.parent, assets):
         with output_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
-    for name, data in {} if inline else _parts(**look).items():
-        if not _same(assets / name, data):
-            write_atomic(assets / name, data)
+    missing = {} if inline else {name: data for name, data in _parts(**look).items() if not _same(assets / name, data)}
+    if missing:
+        with FolderLock(assets, wait=_WAIT):  # several processes may write pages with the same scripts
+            for name, data in missing.items():
+                write_atomic(assets / name, data)
     # File names need not be valid UTF-8.
     write_atomic(path, text.encode("utf-8", "replace"))
 

@@ -71,18 +71,50 @@ class OutputFolder:
         return str(path)
 
 
-class _UploadedFolder(OutputFolder):
-    """A local folder whose files are uploaded to a folder behind a URL."""
+class UploadedFolder(OutputFolder):
+    """A local folder whose files are uploaded to a folder behind a URL.
+
+    Args:
+        location: URL of the folder.
+        path: Local folder to write to.
+    """
 
     @property
     def remote(self) -> bool:
+        """Whether the folder is behind a URL: yes."""
         return True
 
     def name(self, path: Path) -> str:
+        """Returns the URL of a file of the folder."""
         return join(self.location, path.relative_to(self.path).as_posix())
 
+    def put(self, names: Iterable[str]) -> None:
+        """Uploads files.
 
-class _RemoteFolder(_UploadedFolder):
+        Args:
+            names: Paths of the files in the folder.
+
+        Raises:
+            OutputError: if a file cannot be written.
+        """
+        remaining = iter(names)
+        while some := list(islice(remaining, _AT_ONCE)):
+            self._put(some)
+
+    def _put(self, names: list[str]) -> None:
+        sources = [str(self.path / name) for name in names]
+
+        def put(files: Any, path: str) -> None:
+            files.put(sources, [join(path, name) for name in names])
+
+        try:
+            at_url(self.location, put, fault=OutputError)
+        except FileNotFoundError as error:
+            what = "cannot be uploaded: the bucket or a local file is gone"
+            raise OutputError(what, where=self.location, hint="run the same command again") from error
+
+
+class _RemoteFolder(UploadedFolder):
     """An output folder behind a URL.
 
     The journal says for each file which version the store had when the run began, and which local file was sent. So the
@@ -110,7 +142,7 @@ class _RemoteFolder(_UploadedFolder):
         Raises:
             OutputError: if the folder cannot be read, or the workspace cannot be written.
         """
-        there = {name: file for name, file in list_files(self.location, fault=OutputError).items() if _counts(name)}
+        there = {name: file for name, file in list_files(self.location, fault=OutputError).items() if counts(name)}
         if self.path.is_dir() and self._journal.is_file():
             if self._matches(there):
                 return
@@ -139,9 +171,8 @@ class _RemoteFolder(_UploadedFolder):
         for name in (*withdrawn, *gone):
             self._store.remove(name)
             self._sent.pop(name, None)
-        for names in (others, marks):
-            for some in _chunks(names):
-                self._put(some)
+        self.put(others)
+        self.put(marks)
         self._sent |= stamps
 
     def drop(self, folder: Path) -> None:
@@ -173,23 +204,11 @@ class _RemoteFolder(_UploadedFolder):
         for root in [self.path / place for place in inside] or [self.path]:
             for path in sorted(root.rglob("*")):
                 name = path.relative_to(self.path).as_posix()
-                if path.is_file() and _counts(name):
+                if path.is_file() and counts(name):
                     here[name] = _stamp(path)
         changed = [name for name, stamp in here.items() if self._sent.get(name) != stamp]
         gone = [name for name in self._sent if name not in here and name not in self._dropped and _inside(name, inside)]
         return changed, gone
-
-    def _put(self, names: list[str]) -> None:
-        sources = [str(self.path / name) for name in names]
-
-        def put(files: Any, path: str) -> None:
-            files.put(sources, [join(path, name) for name in names])
-
-        try:
-            at_url(self.location, put, fault=OutputError)
-        except FileNotFoundError as error:
-            what = "cannot be uploaded: the bucket or a local file is gone"
-            raise OutputError(what, where=self.location, hint="run the same command again") from error
 
     def _note(self, rows: Iterable[dict[str, Any]]) -> None:
         with output_errors(self._journal), self._journal.open("a", encoding="utf-8") as file:
@@ -286,7 +305,7 @@ def output_file(out: str | Path) -> Iterator[OutputFolder]:
         return
     url, _, name = store.location.rpartition("/")
     with tempfile.TemporaryDirectory(prefix="mgst-") as temporary:
-        folder = _UploadedFolder(url, Path(temporary))
+        folder = UploadedFolder(url, Path(temporary))
         with errors_at(folder.path, folder.location):
             yield folder
         made = sorted(Path(temporary).iterdir(), key=lambda path: (path.name == name, path.name))
@@ -303,8 +322,12 @@ def workspace_of(store: ShardStore) -> Path:
     return store.workspace / "files" / store.location.rpartition("/")[2]
 
 
-def _counts(name: str) -> bool:
-    """Whether a file belongs to the output: not if it is a lock, or if it or its folder is unfinished."""
+def counts(name: str) -> bool:
+    """Returns whether a file belongs to an output: not if it is a lock, or if it or its folder is unfinished.
+
+    Args:
+        name: Path of the file in the folder.
+    """
     return not any(part.endswith((PART, LOCK)) for part in PurePosixPath(name).parts)
 
 
@@ -315,9 +338,3 @@ def _inside(name: str, folders: list[str]) -> bool:
 def _stamp(path: Path) -> Stamp:
     status = path.stat()
     return status.st_size, status.st_mtime_ns, status.st_ino
-
-
-def _chunks(names: list[str]) -> Iterator[list[str]]:
-    remaining = iter(names)
-    while some := list(islice(remaining, _AT_ONCE)):
-        yield some

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -223,6 +223,56 @@ def parts_of(
     ]
 
 
+def missing_parts(parts: Sequence[Part], *, again: bool) -> list[Part]:
+    """Returns the parts that are to be scored.
+
+    Args:
+        parts: All parts.
+        again: Score parts that exist already, too.
+    """
+    return [part for part in parts if again or not (part.exists and part.detector.digest)]
+
+
+def score_part(
+    detector: NamedNetwork,
+    location: str,
+    disturbance: Disturbance | None,
+    scoring: Scoring,
+    device: str,
+    *,
+    saw: Callable[[int, int], None] = lambda done, of: None,  # noqa: ARG005
+) -> Predictions:
+    """Scores one detector on one test set, clean or perturbed.
+
+    Args:
+        detector: The network.
+        location: Folder of shards, by path or URL.
+        disturbance: The perturbation; None for clean videos.
+        scoring: Options of scoring.
+        device: Device of the network. It is on the CPU before and afterwards.
+        saw: Called with the number of finished videos and the number of all videos.
+
+    Raises:
+        ShardError: if a shard is damaged.
+    """
+    detector.loaded.network.to(device)
+    scored = score_shards(
+        detector.loaded,
+        location,
+        model=detector.name,
+        split=scoring.split,
+        segments=scoring.segments,
+        tracks=scoring.tracks,
+        disturbance=disturbance,
+        batch=scoring.batch,
+        device=device,
+        cache=scoring.cache,
+        saw=saw,
+    )
+    detector.loaded.network.to("cpu")  # only one network at a time uses the memory of the device
+    return scored
+
+
 def make_parts(parts: Sequence[Part], scoring: Scoring, watcher: ScoreWatcher, *, again: bool) -> None:
     """Scores the parts that do not exist yet, or all parts again.
 
@@ -237,29 +287,14 @@ def make_parts(parts: Sequence[Part], scoring: Scoring, watcher: ScoreWatcher, *
         ShardError: if a shard is damaged.
         OutputError: if scores cannot be written.
     """
-    todo = [part for part in parts if again or not (part.exists and part.detector.digest)]
+    todo = missing_parts(parts, again=again)
     watcher.begin(len(todo), len(parts) - len(todo))
     device = choose_device(scoring.device) if todo else "cpu"
     for part in todo:
-        network = part.detector.loaded.network
-        network.to(device)
         watcher.turn(part.label)
-        scored = score_shards(
-            part.detector.loaded,
-            part.tested.location,
-            model=part.detector.name,
-            split=scoring.split,
-            segments=scoring.segments,
-            tracks=scoring.tracks,
-            disturbance=part.disturbance,
-            batch=scoring.batch,
-            device=device,
-            cache=scoring.cache,
-            saw=watcher.saw,
-        )
+        scored = score_part(part.detector, part.tested.location, part.disturbance, scoring, device, saw=watcher.saw)
         scored.save(part.folder)
         watcher.saved()
-        network.to("cpu")  # only one network at a time uses the memory of the device
 
 
 def gather(parts: Sequence[Part], scoring: Scoring) -> Predictions:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 from click.testing import CliRunner, Result
 from face_videos import encode, faces
 from mgst_cli.data import data
+
+from mgst_data.extract.executors import EXECUTORS
 
 Run = Callable[..., Result]
 
@@ -35,3 +38,23 @@ def face_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         encode(path, faces(12, (15 + 3 * number, 20)))
     return root
+
+
+class Backwards:
+    """Runs the last task first in this process, and treats some records as if they had ended two workers."""
+
+    lost = MappingProxyType({})
+
+    def __init__(self, *, workers=None):
+        pass
+
+    def map(self, work, tasks):
+        for task in reversed(tasks):
+            yield from work(task, self.lost)
+
+
+@pytest.fixture
+def backwards(monkeypatch: pytest.MonkeyPatch) -> type[Backwards]:
+    """The class of an executor with the name ``backwards``."""
+    monkeypatch.setitem(EXECUTORS._own, "backwards", Backwards)
+    return Backwards

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 from dataclasses import dataclass
@@ -16,7 +17,10 @@ from mgst_data.shards import ShardStore, ShardWriter, VideoReport
 
 @dataclass(frozen=True)
 class SlowShards:
-    """Writes the shard of a task. A video whose key begins with "die" kills the process.
+    """Writes the shard of a task.
+
+    A video whose key begins with "die" kills the process; one whose key is "stuck10" computes for ever without
+    returning to Python.
 
     Attributes:
         folder: Folder of shards.
@@ -37,6 +41,8 @@ class SlowShards:
                     if record.key.startswith("die"):
                         time.sleep(0.3)  # a decoder works before it crashes; Ray sends the event in the background
                         os.kill(os.getpid(), signal.SIGKILL)
+                    if record.key == "stuck10":
+                        re.match("(a+)+$", 64 * "a" + "b")
                     time.sleep(self.pause)
                     chunks = [chunk_of(record, number) for number in range(2)]
                     for chunk in chunks:

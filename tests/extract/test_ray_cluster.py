@@ -20,14 +20,16 @@ from slow_shards import SlowShards
 from mgst_data.extract.executors import EXECUTORS
 from mgst_data.shards import VideoReport
 
-out, lose = Path(sys.argv[1]), sys.argv[2] == "lose"
+out, kind = Path(sys.argv[1]), sys.argv[2]
+lose = kind == "lose"
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
 second = cluster.add_node(num_cpus=1)
 ray.init(address=cluster.address, logging_level="error", log_to_driver=False)
-names = ["a", "b", "c", "d"] if lose else ["a", "die"]
+names = ["a", "b", "c", "d"] if lose else ["a", kind]
+limit = {"video_timeout": 3.0} if kind == "stuck" else {}
 tasks = [task_of(f"train-{i:06d}", *(f"{name}{i}{j}" for j in range(3))) for i, name in enumerate(names)]
 seen = []
-for event in EXECUTORS.get("ray")(workers=2).map(SlowShards(out, 0.5), tasks):
+for event in EXECUTORS.get("ray")(workers=2, **limit).map(SlowShards(out, 0.5), tasks):
     if isinstance(event, VideoReport):
         seen.append((event.key, event.reason))
         if lose and second is not None and len(seen) == 3:
@@ -154,3 +156,10 @@ def test_a_video_that_kills_two_workers_is_skipped(tmp_path):
     reasons = dict(run(tmp_path / "ray", "die"))
     assert {key: reason for key, reason in reasons.items() if reason} == {f"die1{j}": "worker_died" for j in range(3)}
     assert sorted(reasons) == ["a00", "a01", "a02", "die10", "die11", "die12"]
+
+
+@pytest.mark.slow
+def test_a_video_beyond_the_time_limit_is_skipped(tmp_path):
+    reasons = dict(run(tmp_path / "ray", "stuck"))
+    assert {key: reason for key, reason in reasons.items() if reason} == {"stuck10": "timeout"}
+    assert sorted(reasons) == ["a00", "a01", "a02", "stuck10", "stuck11", "stuck12"]

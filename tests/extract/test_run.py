@@ -6,8 +6,8 @@ from fakes import FakeExtractor, record_of
 from mgst_data.core import ConfigMismatchError, OutputError, UsageError
 from mgst_data.core.devices import choose_device
 from mgst_data.datasets import Note, Scan
-from mgst_data.extract import ExtractConfig, Watcher, extract, run
-from mgst_data.extract.executors import EXECUTORS, SerialExecutor
+from mgst_data.extract import ExtractConfig, Watcher, extract
+from mgst_data.extract.executors import EXECUTORS, SerialExecutor, choose
 from mgst_data.shards import ShardFolder, ShardReader, ShardReport, VideoReport
 
 pytestmark = pytest.mark.usefixtures("fake_extractor")
@@ -194,4 +194,4 @@ def test_devices(monkeypatch):
 def test_on_other_machines_the_device_does_not_depend_on_this_one(monkeypatch, asked, chosen):
     for here in (False, True):
         monkeypatch.setattr("torch.cuda.is_available", lambda there=here: there)
-        assert run._device("ray", *asked) == chosen
+        assert choose._device(*asked, reserved=True) == chosen

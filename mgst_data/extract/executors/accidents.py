@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, cast
 
 from mgst_data.core import MgstError
-from mgst_data.extract.executors.executor import Event, Loss, Opening
-from mgst_data.shards import ShardTask, VideoReport
+from mgst_data.extract.executors.executor import Event, Loss, Opening, Outcome, Task
+from mgst_data.shards import VideoReport
 
 # Number of workers that a video may end before it is skipped. A time limit holds at the first time.
 PATIENCE = 2
 DIED, TIMEOUT, OUT_OF_MEMORY = LOSSES = ("worker_died", "timeout", "out_of_memory")
-_HINTS = {
-    DIED: "it crashes the decoder or needs too much memory; try --retry-skipped with fewer --workers",
-    TIMEOUT: "check the file, or give --video-timeout more seconds and --retry-skipped timeout",
-    OUT_OF_MEMORY: "check the file, or use a larger --worker-memory with --retry-skipped out_of_memory",
-}
 
 
 class Waiting:
@@ -26,18 +23,18 @@ class Waiting:
         tasks: All tasks.
     """
 
-    def __init__(self, tasks: Sequence[ShardTask]) -> None:
+    def __init__(self, tasks: Sequence[Task]) -> None:
         self._tasks, self._begun = tasks, 0
-        self._back: list[ShardTask] = []
+        self._back: list[Task] = []
 
-    def next(self) -> ShardTask:
+    def next(self) -> Task:
         """Returns the next task."""
         if self._back:
             return self._back.pop()
         self._begun += 1
         return self._tasks[self._begun - 1]
 
-    def put_back(self, task: ShardTask) -> None:
+    def put_back(self, task: Task) -> None:
         """Puts a task back whose worker has ended. It is the next one.
 
         Args:
@@ -56,7 +53,7 @@ class Running:
         task: The task.
     """
 
-    def __init__(self, task: ShardTask) -> None:
+    def __init__(self, task: Task) -> None:
         self.task, self._done, self._opening = task, 0, ""
 
     def see(self, event: Event) -> None:
@@ -67,12 +64,15 @@ class Running:
         """
         self._done += isinstance(event, VideoReport)
         self._opening = event.key if isinstance(event, Opening) else ""
+        if isinstance(event, Outcome):
+            left = tuple(record for record in self.task.records if record.key != event.key)
+            self.task = replace(cast("Any", self.task), records=left)
 
     @property
     def video(self) -> str:
-        """Key of the current video."""
-        records = self.task.records
-        return self._opening or records[min(self._done, len(records) - 1)].key
+        """Key of the current video; the name of the task if it has no video left."""
+        records = self.task.records[self._done :] or self.task.records[-1:]
+        return self._opening or (records[0].key if records else self.task.name)
 
 
 class Accidents:
@@ -105,6 +105,6 @@ class Accidents:
             what = f"a worker process {how} while it started, {self._count[video]} times"
             raise MgstError(what, where=running.task.name, hint=hint)
         if reason == TIMEOUT:
-            self.lost[video] = Loss(reason, f"{how} ({_HINTS[reason]})")
+            self.lost[video] = Loss(reason, how)
         elif self._count[video] == PATIENCE:
-            self.lost[video] = Loss(reason, f"the worker process {how}, {PATIENCE} times ({_HINTS[reason]})")
+            self.lost[video] = Loss(reason, f"the worker process {how}, {PATIENCE} times")

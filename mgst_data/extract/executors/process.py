@@ -8,13 +8,14 @@ import signal
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
+from typing import Any
 
 from mgst_data.core import UsageError
 from mgst_data.extract.executors.accidents import DIED, OUT_OF_MEMORY, TIMEOUT, Accidents, Running, Waiting
-from mgst_data.extract.executors.executor import EXECUTORS, Event, Loss, Opening, Work
+from mgst_data.extract.executors.executor import EXECUTORS, Event, Loss, Opening, Outcome, T, Task, Work
 from mgst_data.extract.executors.limits import alarmed, check_limits, resident
 from mgst_data.processes import Failure, available_cores, end_with_parent, failures_sent, start_quietly
-from mgst_data.shards import ShardTask, VideoReport
+from mgst_data.shards import VideoReport
 
 # Workers are forked from a server process that has only imported the package. So they start fast, share the memory of
 # the libraries, and inherit no CUDA context and no lock that a thread of this process holds.
@@ -53,7 +54,7 @@ class ProcessExecutor:
         self.workers = workers or available_cores()
         self.video_timeout, self.worker_memory = video_timeout, worker_memory
 
-    def map(self, work: Work, tasks: Sequence[ShardTask]) -> Generator[Event, None, None]:
+    def map(self, work: Work[T], tasks: Sequence[T]) -> Generator[Event, None, None]:
         """Runs the tasks, as :class:`mgst_data.extract.executors.Executor` describes.
 
         Args:
@@ -81,7 +82,7 @@ class ProcessExecutor:
                     event = worker.receive()
                     if isinstance(event, Opening):
                         continue
-                    if isinstance(event, VideoReport):
+                    if isinstance(event, VideoReport | Outcome):
                         if event.key not in reported:
                             reported.add(event.key)
                             yield event
@@ -104,7 +105,7 @@ class ProcessExecutor:
 class _Worker:
     """A child process and its current task."""
 
-    def __init__(self, work: Work, seconds: float | None, memory: int | None) -> None:
+    def __init__(self, work: Work[Any], seconds: float | None, memory: int | None) -> None:
         self.pipe, theirs = _CONTEXT.Pipe()
         # The server process has the environment of its own start; credentials may have come later.
         arguments = theirs, work, seconds, dict(os.environ)
@@ -114,7 +115,7 @@ class _Worker:
             self.process.start()
         theirs.close()
 
-    def begin(self, task: ShardTask, lost: Mapping[str, Loss]) -> None:
+    def begin(self, task: Task, lost: Mapping[str, Loss]) -> None:
         """Sends a task to the process."""
         self.running = Running(task)
         with suppress(OSError):  # receive() detects a worker that has already ended
@@ -161,7 +162,7 @@ class _Worker:
         self.process.join()
 
 
-def _serve(pipe: Connection, work: Work, seconds: float | None, environment: Mapping[str, str]) -> None:
+def _serve(pipe: Connection, work: Work[Any], seconds: float | None, environment: Mapping[str, str]) -> None:
     os.environ.update(environment)
     end_with_parent()
     with suppress(EOFError, OSError):  # the parent process has ended

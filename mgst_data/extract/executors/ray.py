@@ -11,14 +11,17 @@ import warnings
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Generic, NamedTuple
 
 from mgst_data.core import MgstError, UsageError
 from mgst_data.core.errors import MgstWarning, first_line
 from mgst_data.extract.executors.accidents import Accidents, Running, Waiting
-from mgst_data.extract.executors.executor import EXECUTORS, Event, Loss, Opening, Work
-from mgst_data.shards import ShardTask, VideoReport
+from mgst_data.extract.executors.executor import EXECUTORS, Event, Loss, Opening, Outcome, T, Task, Work
+from mgst_data.extract.executors.limits import check_limits
+from mgst_data.extract.executors.process import ProcessExecutor
+from mgst_data.shards import VideoReport
 
 # Number of machines that a task may lose. Machines that are rented for as long as nobody else wants them come and go.
 _MACHINES = 20
@@ -46,6 +49,8 @@ class RayExecutor:
         worker_memory: Memory of a task, bytes; None places tasks without regard to memory. Ray does not limit the
             memory of a task: when the memory of a machine is exhausted, it ends tasks there.
         gpus_per_worker: Share of a GPU of a task, (0, 1]; 0 for none.
+        video_timeout: Seconds for each video, as for :class:`ProcessExecutor`; None for no limit. With a limit, the
+            videos of a task are processed in a child process of the worker.
 
     Raises:
         ImportError: if Ray is not installed.
@@ -53,8 +58,15 @@ class RayExecutor:
     """
 
     def __init__(
-        self, *, workers: int | None = None, worker_memory: int | None = None, gpus_per_worker: float = 0.0
+        self,
+        *,
+        workers: int | None = None,
+        worker_memory: int | None = None,
+        gpus_per_worker: float = 0.0,
+        video_timeout: float | None = None,
     ) -> None:
+        # Ray writes messages about lost machines and workers to stdout, where commands print their results.
+        os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "(?s).*")
         try:
             import ray
         except ImportError as error:
@@ -64,15 +76,16 @@ class RayExecutor:
         if not 0 <= gpus_per_worker <= 1:
             what = f"gpus_per_worker must be in [0, 1], got {gpus_per_worker:g}"
             raise UsageError(what, hint="a task uses one GPU; with 0.25, four tasks share it")
+        check_limits(video_timeout, worker_memory)
         self.ray: Any = ray
-        self.workers = workers
+        self.workers, self.video_timeout = workers, video_timeout
         self.needs: dict[str, float] = {"CPU": 1}
         if gpus_per_worker:
             self.needs["GPU"] = gpus_per_worker
         if worker_memory:
             self.needs["memory"] = worker_memory
 
-    def map(self, work: Work, tasks: Sequence[ShardTask]) -> Generator[Event, None, None]:
+    def map(self, work: Work[T], tasks: Sequence[T]) -> Generator[Event, None, None]:
         """Runs the tasks, as :class:`mgst_data.extract.executors.Executor` describes.
 
         Args:
@@ -85,7 +98,7 @@ class RayExecutor:
             UsageError: if no machine can run a task.
         """
         with _connected(self.ray, self.workers) as alone:
-            flight = _Flight(self.ray, work, self.needs)
+            flight = _Flight(self.ray, work, self.needs, self.video_timeout)
             room = _Room(self.ray, self.needs, alone=alone)
             waiting, reported = Waiting(tasks), set[str]()
             try:
@@ -95,18 +108,24 @@ class RayExecutor:
                         flight.begin(waiting.next())
                     for stream in flight.ready():
                         event = flight.next(stream)
-                        if isinstance(event, ShardTask):
-                            waiting.put_back(event)
+                        if isinstance(event, _Again):
+                            waiting.put_back(event.task)
                             continue
                         if event is None or isinstance(event, Opening):
                             continue
-                        if isinstance(event, VideoReport):
+                        if isinstance(event, VideoReport | Outcome):
                             if event.key in reported:
                                 continue
                             reported.add(event.key)
                         yield event
             finally:
                 flight.cancel()
+
+
+class _Again(NamedTuple):
+    """A task whose worker has ended."""
+
+    task: Task
 
 
 class _Flight:
@@ -116,10 +135,11 @@ class _Flight:
         ray: The library.
         work: Function that processes one task.
         needs: What a task needs, by resource.
+        seconds: Limit for each video; None for no limit.
     """
 
-    def __init__(self, ray: Any, work: Work, needs: Mapping[str, float]) -> None:
-        self._ray, self._job = ray, ray.put(work)
+    def __init__(self, ray: Any, work: Work[Any], needs: Mapping[str, float], seconds: float | None) -> None:
+        self._ray, self._job, self._seconds = ray, ray.put(work), seconds
         options: dict[str, Any] = {"num_cpus": needs["CPU"], "num_gpus": needs.get("GPU", 0)}
         if "memory" in needs:
             options["memory"] = needs["memory"]
@@ -127,9 +147,9 @@ class _Flight:
         self._accidents, self._losses = Accidents(), Counter[str]()
         self.running: dict[Any, Running] = {}
 
-    def begin(self, task: ShardTask) -> None:
+    def begin(self, task: Task) -> None:
         """Gives a task to Ray."""
-        stream = self._run.remote(version("mgst"), self._job, task, self._accidents.lost)
+        stream = self._run.remote(version("mgst"), self._job, task, self._accidents.lost, self._seconds)
         self.running[stream] = Running(task)
 
     def ready(self) -> list[Any]:
@@ -141,8 +161,8 @@ class _Flight:
         found, _ = self._ray.wait(streams, num_returns=len(streams), timeout=0, fetch_local=False)
         return list(found or first)
 
-    def next(self, stream: Any) -> Event | ShardTask | None:
-        """Returns the next event of a task; the task if it must be begun again; None if it has ended.
+    def next(self, stream: Any) -> Event | _Again | None:
+        """Returns the next event of a task; or that it must be begun again; None if it has ended.
 
         An exception of the work is raised again.
 
@@ -166,7 +186,7 @@ class _Flight:
             else:
                 self._losses[ended.task.name] += 1
                 _check_losses(ended.task, self._losses, error)
-            return ended.task
+            return _Again(ended.task)
         self.running[stream].see(event)
         return event
 
@@ -260,13 +280,33 @@ def _connected(ray: Any, workers: int | None) -> Iterator[bool]:
         ray.shutdown()
 
 
-def _run(asked: str, work: Work, task: ShardTask, lost: Mapping[str, Loss]) -> Iterator[Event]:
+def _run(asked: str, work: Work[T], task: T, lost: Mapping[str, Loss], seconds: float | None) -> Iterator[Event]:
     if (there := version("mgst")) != asked:
         what = f"the machine {os.uname().nodename} has version {there} of mgst, and the command has {asked}"
         raise MgstError(what, hint="install the same version on all machines of the cluster")
+    if seconds is None:
+        events = work(task, lost)
+    else:  # Ray does not tell how a worker has ended, so the limit holds for a child process of it
+        events = ProcessExecutor(workers=1, video_timeout=seconds).map(_Told(work, lost), [task])
     # Not "yield from": Ray sends values into the generator, which iterators within the work cannot receive.
-    for event in work(task, lost):  # noqa: UP028
+    for event in events:  # noqa: UP028
         yield event
+
+
+@dataclass(frozen=True)
+class _Told(Generic[T]):
+    """A work that knows which videos have ended workers of Ray before.
+
+    Attributes:
+        work: Function that processes one task.
+        lost: These videos.
+    """
+
+    work: Work[T]
+    lost: Mapping[str, Loss]
+
+    def __call__(self, task: T, lost: Mapping[str, Loss]) -> Iterator[Event]:
+        return self.work(task, {**self.lost, **lost})
 
 
 def _cause(error: Any) -> Exception:
@@ -287,7 +327,7 @@ def _ending(ray: Any, error: Exception) -> tuple[str, str]:
     return "died", "see the logs of Ray for the reason; finished videos are kept"
 
 
-def _check_losses(task: ShardTask, losses: Mapping[str, int], error: Exception) -> None:
+def _check_losses(task: Task, losses: Mapping[str, int], error: Exception) -> None:
     """Ends the run if the machines of a task are lost again and again.
 
     Raises:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 
 from mgst_data.core import UsageError
-from mgst_data.extract.executors.executor import EXECUTORS, Event, Work
+from mgst_data.extract.executors.executor import EXECUTORS, Event, T, Work
 from mgst_data.extract.executors.process import ProcessExecutor
-from mgst_data.shards import ShardTask
 
 
 @EXECUTORS.register("serial")
@@ -37,7 +36,7 @@ class SerialExecutor:
         if video_timeout is not None or worker_memory is not None:
             self._child = ProcessExecutor(workers=1, video_timeout=video_timeout, worker_memory=worker_memory)
 
-    def map(self, work: Work, tasks: Sequence[ShardTask]) -> Generator[Event, None, None]:
+    def map(self, work: Work[T], tasks: Sequence[T]) -> Generator[Event, None, None]:
         """Runs the tasks, as :class:`mgst_data.extract.executors.Executor` describes.
 
         Args:
