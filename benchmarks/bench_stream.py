@@ -44,8 +44,8 @@ WORKERS = (0, 2)
 DELAY_MS = 30
 
 
-def repeat(source: Path, out: Path, copies: int) -> ShardReader:
-    """Writes the videos of a folder of shards several times under other keys, one shard for each video."""
+def repeat(source: Path, out: Path, copies: int, videos_per_shard: int) -> ShardReader:
+    """Writes the videos of a folder of shards several times under other keys."""
     reader = ShardReader.open(source)
     by_video: dict[str, list[Any]] = {}
     for number in range(copies):
@@ -53,7 +53,7 @@ def repeat(source: Path, out: Path, copies: int) -> ShardReader:
             record = replace(chunk.record, key=f"{chunk.record.key}_{number}", split="train")
             by_video.setdefault(record.key, []).append(replace(chunk, record=record))
     records = [chunks[0].record for chunks in by_video.values()]
-    with open_folder(out, {}, records, videos_per_shard=1) as folder:
+    with open_folder(out, {}, records, videos_per_shard=videos_per_shard) as folder:
         for task in folder.missing(records):
             with ShardWriter(out, task.name) as shard:
                 for record in task.records:
@@ -186,7 +186,8 @@ def targets(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shards", type=Path, required=True, help="folder of shards, such as those of the demo")
-    parser.add_argument("--copies", type=int, default=2, help="how often the videos are repeated")
+    parser.add_argument("--copies", type=int, default=4, help="how often the videos are repeated")
+    parser.add_argument("--videos-per-shard", type=int, default=4, help="number of videos in a shard")
     parser.add_argument("--repeats", type=int, default=3, help="rounds; each has all systems")
     parser.add_argument("--workers", type=int, nargs="+", default=WORKERS, help="numbers of workers of the loaders")
     parser.add_argument("--modes", nargs="+", default=MODES, choices=MODES, help="kinds of batches")
@@ -201,7 +202,7 @@ def main() -> None:
     names = [name for name in installed() if options.systems is None or name in options.systems]
     with tempfile.TemporaryDirectory() as folder, delayed_store(DELAY_MS) as (direct, delayed):
         stored = Path(folder, "stored")
-        reader = repeat(options.shards, stored / "ours", options.copies)
+        reader = repeat(options.shards, stored / "ours", options.copies, options.videos_per_shard)
         checksum = sum(checksums([members_of(data) for data in reader.read_bytes(range(len(reader)))]))
         write_all(stored / "ours", stored)
         os.environ.update(direct)

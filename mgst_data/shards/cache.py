@@ -9,17 +9,19 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NoReturn
 
-from mgst_data.core import MgstError
+from mgst_data.core import MgstError, ShardError
 from mgst_data.core.errors import MgstWarning
+from mgst_data.core.locations import is_url
 from mgst_data.processes import start_quietly
 from mgst_data.shards.cache_folder import CHANGED, CacheFolder
 from mgst_data.shards.report import ShardFile
+from mgst_data.shards.storage import read_spans
 
 CACHE_SIZE = 50 * 10**9
 # Shards that are fetched at the same time. A store gives one reader a part of its speed only.
@@ -27,6 +29,8 @@ _PARALLEL = 8
 # Seconds between two looks at whether the parent process is still there, and until shards that could not be fetched are
 # tried again; then the shards in use are also marked as used.
 _ALERT, _TURN = 1.0, 60.0
+# Seconds that a read from a store takes, before it is measured, and between two looks for a copy.
+_PACE, _GLANCE = 0.1, 0.005
 # Forked, as the workers of a DataLoader are: the process starts at once, and does not import the script of the user.
 _CONTEXT = multiprocessing.get_context("fork")
 
@@ -54,6 +58,7 @@ class ShardCache:
         self._known: dict[str, ShardFile] = {}
         self._asked: set[str] = set()
         self._filler: _Filler | None = None
+        self._pace = _PACE
 
     @property
     def folder(self) -> Path:
@@ -99,6 +104,45 @@ class ShardCache:
             return path if os.stat(path).st_size == file.bytes else url  # noqa: PTH116
         except OSError:
             return url
+
+    def read(self, spans: Sequence[tuple[str, int, int]]) -> list[memoryview | ShardError]:
+        """Reads parts of shards from their local copies; those of shards without a copy from the store.
+
+        For a shard that is being fetched, it waits as long as a read from the store takes.
+
+        Args:
+            spans: Path or URL of a shard, first byte and number of bytes of each part.
+
+        Returns:
+            The bytes of each part, or why they cannot be read.
+        """
+        end = time.monotonic() + self._pace
+        coming = [number for number, (shard, _, _) in enumerate(spans) if self._is_coming(shard)]
+        if not coming:
+            return self._read(spans)
+        others = [number for number in range(len(spans)) if number not in coming]
+        found = dict(zip(others, self._read([spans[number] for number in others]), strict=True))
+        while any(self._is_coming(spans[number][0]) for number in coming) and time.monotonic() < end:
+            time.sleep(_GLANCE)
+        found |= zip(coming, self._read([spans[number] for number in coming]), strict=True)
+        return [found[number] for number in range(len(spans))]
+
+    def _read(self, spans: Sequence[tuple[str, int, int]]) -> list[memoryview | ShardError]:
+        began = time.monotonic()
+        places = [(self.find(shard), offset, size) for shard, offset, size in spans]
+        data = read_spans(places)
+        if any(is_url(place) for place, _, _ in places):
+            self._pace = time.monotonic() - began
+        for number, (shard, offset, size) in enumerate(spans):
+            # A copy that was removed in this moment, or is on a failing disk, is replaced by the original.
+            if isinstance(data[number], ShardError) and places[number][0] != shard:
+                (data[number],) = read_spans([(shard, offset, size)])
+        return data
+
+    def _is_coming(self, shard: str) -> bool:
+        """Whether a process is fetching the shard."""
+        file = self._known.get(shard)
+        return file is not None and self.find(shard) == shard and os.path.exists(self._folder.part(file))  # noqa: PTH110
 
     def fetch(self, urls: Iterable[str]) -> None:
         """Fetches shards in the background, in this order, until the process ends or :meth:`close` is called.

@@ -253,15 +253,8 @@ class ShardReader:
         Returns:
             The bytes of each chunk, or why they cannot be read.
         """
-        shards = [self.shards[self.shard[index]] for index in indices]
-        places = shards if self.cache is None else [self.cache.find(shard) for shard in shards]
-        spans = [(place, int(self.offset[i]), int(self.size[i])) for place, i in zip(places, indices, strict=True)]
-        data = read_spans(spans)
-        for number, shard in enumerate(shards):
-            # A copy that was removed in this moment, or is on a failing disk, is replaced by the original.
-            if isinstance(data[number], ShardError) and places[number] != shard:
-                (data[number],) = read_spans([(shard, *spans[number][1:])])
-        return data
+        spans = [(self.shards[self.shard[i]], int(self.offset[i]), int(self.size[i])) for i in indices]
+        return read_spans(spans) if self.cache is None else self.cache.read(spans)
 
     def _decoded(self, index: int, shard: str, data: memoryview | ShardError) -> FaceChunk | ShardError:
         if isinstance(data, ShardError):
