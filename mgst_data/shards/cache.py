@@ -29,8 +29,13 @@ _PARALLEL = 8
 # Seconds between two looks at whether the parent process is still there, and until shards that could not be fetched are
 # tried again; then the shards in use are also marked as used.
 _ALERT, _TURN = 1.0, 60.0
-# Seconds that a read from a store takes, before it is measured, and between two looks for a copy.
-_PACE, _GLANCE = 0.1, 0.005
+# Seconds that a read from a store takes, before it is measured; the longest time that counts as one, because the store
+# may have failed for a moment; and the time between two looks for a copy.
+_PACE, _SLOWEST, _GLANCE = 0.1, 1.0, 0.005
+# A copy is waited for no longer than this number of reads from the store takes.
+_MOST = 8
+# Unit of st_blocks, bytes.
+_BLOCK = 512
 # Forked, as the workers of a DataLoader are: the process starts at once, and does not import the script of the user.
 _CONTEXT = multiprocessing.get_context("fork")
 
@@ -108,7 +113,7 @@ class ShardCache:
     def read(self, spans: Sequence[tuple[str, int, int]]) -> list[memoryview | ShardError]:
         """Reads parts of shards from their local copies; those of shards without a copy from the store.
 
-        For a shard that is being fetched, it waits as long as a read from the store takes.
+        If a shard is being fetched, and its copy is expected before an answer of the store, it waits for the copy.
 
         Args:
             spans: Path or URL of a shard, first byte and number of bytes of each part.
@@ -116,33 +121,55 @@ class ShardCache:
         Returns:
             The bytes of each part, or why they cannot be read.
         """
-        end = time.monotonic() + self._pace
-        coming = [number for number, (shard, _, _) in enumerate(spans) if self._is_coming(shard)]
+        began = time.monotonic()
+        written = [self._written(shard) for shard, _, _ in spans]
+        coming = {n: bytes_ for n, bytes_ in enumerate(written) if bytes_ is not None}
         if not coming:
             return self._read(spans)
-        others = [number for number in range(len(spans)) if number not in coming]
-        found = dict(zip(others, self._read([spans[number] for number in others]), strict=True))
-        while any(self._is_coming(spans[number][0]) for number in coming) and time.monotonic() < end:
+        others = [n for n in range(len(spans)) if n not in coming]
+        found = dict(zip(others, self._read([spans[n] for n in others]), strict=True))
+        while any(self._is_worth_waiting(spans[n][0], coming[n], time.monotonic() - began) for n in coming):
             time.sleep(_GLANCE)
-        found |= zip(coming, self._read([spans[number] for number in coming]), strict=True)
-        return [found[number] for number in range(len(spans))]
+        found |= zip(coming, self._read([spans[n] for n in coming]), strict=True)
+        return [found[n] for n in range(len(spans))]
+
+    def _written(self, shard: str) -> int | None:
+        """Returns how many bytes of a shard are fetched so far; None if no process is fetching it."""
+        file = self._known.get(shard)
+        if file is None or self.find(shard) != shard:
+            return None
+        try:
+            # The size would count gaps, where parts of a large file are fetched at the same time.
+            return os.stat(self._folder.part(file)).st_blocks * _BLOCK  # noqa: PTH116
+        except OSError:
+            return None
+
+    def _is_worth_waiting(self, shard: str, before: int, seconds: float) -> bool:
+        """Whether a shard will probably be there before an answer of the store would be.
+
+        Args:
+            shard: URL of the shard.
+            before: Bytes that were fetched when the waiting began.
+            seconds: Time since then.
+        """
+        written = self._written(shard)
+        if written is None:
+            return False
+        left = max(self._known[shard].bytes - written, 1)
+        grows = left * seconds <= self._pace * (written - before)
+        return seconds < self._pace or (grows and seconds < _MOST * self._pace)
 
     def _read(self, spans: Sequence[tuple[str, int, int]]) -> list[memoryview | ShardError]:
         began = time.monotonic()
         places = [(self.find(shard), offset, size) for shard, offset, size in spans]
         data = read_spans(places)
         if any(is_url(place) for place, _, _ in places):
-            self._pace = time.monotonic() - began
+            self._pace = min(time.monotonic() - began, _SLOWEST)
         for number, (shard, offset, size) in enumerate(spans):
             # A copy that was removed in this moment, or is on a failing disk, is replaced by the original.
             if isinstance(data[number], ShardError) and places[number][0] != shard:
                 (data[number],) = read_spans([(shard, offset, size)])
         return data
-
-    def _is_coming(self, shard: str) -> bool:
-        """Whether a process is fetching the shard."""
-        file = self._known.get(shard)
-        return file is not None and self.find(shard) == shard and os.path.exists(self._folder.part(file))  # noqa: PTH110
 
     def fetch(self, urls: Iterable[str]) -> None:
         """Fetches shards in the background, in this order, until the process ends or :meth:`close` is called.
