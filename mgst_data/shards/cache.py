@@ -44,9 +44,9 @@ class ShardCache:
     """A folder with local copies of shards that are behind URLs. Several processes may share it.
 
     A process in the background fetches whole shards. Until a shard is there, its samples are read from the store, so a
-    training starts at once. The least recently used shards are removed when a new one needs their room, but never one
-    that a running process uses. A shard that finds no room is read from the store, sample by sample. The samples are
-    the same in all cases.
+    training starts at once; only a copy that is expected before an answer of the store is waited for. The least
+    recently used shards are removed when a new one needs their room, but never one that a running process uses. A shard
+    that finds no room is read from the store, sample by sample. The samples are the same in all cases.
 
     A shard is compared with the digest in its report before it is used. Its file appears complete or not at all.
 
