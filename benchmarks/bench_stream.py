@@ -176,8 +176,10 @@ def targets(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if mine is None or not others:
             continue
         best = max(others, key=lambda row: row["samples_per_s"])
-        ratio = statistics.median(a / b for a, b in zip(mine["rates"], best["rates"], strict=True))
-        name = f"{mode}, {workers} workers, {phase} cache: ours / {best['system']}"
+        ratios = [a / b for a, b in zip(mine["rates"], best["rates"], strict=True)]
+        ratio = statistics.median(ratios)
+        spread = f"rounds: {min(ratios):.2f} to {max(ratios):.2f}"
+        name = f"{mode}, {workers} workers, {phase} cache: ours / {best['system']} ({spread})"
         found.append({"name": name, "value": round(ratio, 3), "unit": "x", "target": "≥ 1", "reached": ratio >= 1})
     return found
 
