@@ -161,15 +161,21 @@ def stream_table(result: dict[str, Any] | None) -> str:
     if result is None:
         return "Not measured yet."
     figures = result["figures"]
-    rows = {(row["system"], row["workers"], row["phase"]): row for row in figures["rows"]}
-    workers = sorted({row["workers"] for row in figures["rows"]})
-    heads = [f"{phase} cache, {count} workers" for phase in ("empty", "full") for count in workers]
-    lines = [f"| samples per second | {' | '.join(heads)} |", f"|---|{'--:|' * len(heads)}"]
-    for system in dict.fromkeys(row["system"] for row in figures["rows"]):
-        cells = [rows[system, count, phase]["samples_per_s"] for phase in ("cold", "warm") for count in workers]
-        lines.append(f"| {system} | {' | '.join(f'{cell:.1f}' for cell in cells)} |")
+    rows = {(row["mode"], row["cache"], row["workers"], row["system"]): row for row in figures["rows"]}
+    cases = sorted(dict.fromkeys(key[:3] for key in rows))
+    systems = list(dict.fromkeys(key[3] for key in rows))
+    lines = []
+    for title, figure in (("samples per second", "samples_per_s"), ("processor time of a sample, ms", "processor_ms")):
+        lines += [f"| {title} | {' | '.join(systems)} |", f"|---|{'--:|' * len(systems)}"]
+        for mode, cache, workers in cases:
+            cells = [rows[mode, cache, workers, system][figure] for system in systems]
+            lines.append(
+                f"| {mode}, {cache} cache, {workers} workers | {' | '.join(f'{cell:.1f}' for cell in cells)} |"
+            )
+        lines.append("")
     what = f"{figures['samples']:,} samples, {figures['bytes'] / 1e6:,.0f} MB in {figures['shards']} shards"
-    return "\n".join([*lines, "", f"{what}, one epoch each.", "", figures_table(("stream",))])
+    rounds = f"medians of {len(figures['rows'][0]['rates'])} rounds"
+    return "\n".join([*lines, f"{what}; {rounds}, one epoch each.", "", figures_table(("stream",))])
 
 
 def generalise_parts(results: Path = RESULTS) -> dict[str, str]:

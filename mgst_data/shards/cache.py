@@ -9,17 +9,19 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NoReturn
 
-from mgst_data.core import MgstError
+from mgst_data.core import MgstError, ShardError
 from mgst_data.core.errors import MgstWarning
+from mgst_data.core.locations import is_url
 from mgst_data.processes import start_quietly
 from mgst_data.shards.cache_folder import CHANGED, CacheFolder
 from mgst_data.shards.report import ShardFile
+from mgst_data.shards.storage import read_spans
 
 CACHE_SIZE = 50 * 10**9
 # Shards that are fetched at the same time. A store gives one reader a part of its speed only.
@@ -27,6 +29,13 @@ _PARALLEL = 8
 # Seconds between two looks at whether the parent process is still there, and until shards that could not be fetched are
 # tried again; then the shards in use are also marked as used.
 _ALERT, _TURN = 1.0, 60.0
+# Seconds that a read from a store takes, before it is measured; the longest time that counts as one, because the store
+# may have failed for a moment; and the time between two looks for a copy.
+_PACE, _SLOWEST, _GLANCE = 0.1, 1.0, 0.005
+# A copy is waited for no longer than this number of reads from the store takes.
+_MOST = 8
+# Unit of st_blocks, bytes.
+_BLOCK = 512
 # Forked, as the workers of a DataLoader are: the process starts at once, and does not import the script of the user.
 _CONTEXT = multiprocessing.get_context("fork")
 
@@ -35,9 +44,9 @@ class ShardCache:
     """A folder with local copies of shards that are behind URLs. Several processes may share it.
 
     A process in the background fetches whole shards. Until a shard is there, its samples are read from the store, so a
-    training starts at once. The least recently used shards are removed when a new one needs their room, but never one
-    that a running process uses. A shard that finds no room is read from the store, sample by sample. The samples are
-    the same in all cases.
+    training starts at once; only a copy that is expected before an answer of the store is waited for. The least
+    recently used shards are removed when a new one needs their room, but never one that a running process uses. A shard
+    that finds no room is read from the store, sample by sample. The samples are the same in all cases.
 
     A shard is compared with the digest in its report before it is used. Its file appears complete or not at all.
 
@@ -54,6 +63,7 @@ class ShardCache:
         self._known: dict[str, ShardFile] = {}
         self._asked: set[str] = set()
         self._filler: _Filler | None = None
+        self._pace = _PACE
 
     @property
     def folder(self) -> Path:
@@ -99,6 +109,67 @@ class ShardCache:
             return path if os.stat(path).st_size == file.bytes else url  # noqa: PTH116
         except OSError:
             return url
+
+    def read(self, spans: Sequence[tuple[str, int, int]]) -> list[memoryview | ShardError]:
+        """Reads parts of shards from their local copies; those of shards without a copy from the store.
+
+        If a shard is being fetched, and its copy is expected before an answer of the store, it waits for the copy.
+
+        Args:
+            spans: Path or URL of a shard, first byte and number of bytes of each part.
+
+        Returns:
+            The bytes of each part, or why they cannot be read.
+        """
+        began = time.monotonic()
+        written = [self._written(shard) for shard, _, _ in spans]
+        coming = {n: bytes_ for n, bytes_ in enumerate(written) if bytes_ is not None}
+        if not coming:
+            return self._read(spans)
+        others = [n for n in range(len(spans)) if n not in coming]
+        found = dict(zip(others, self._read([spans[n] for n in others]), strict=True))
+        while any(self._is_worth_waiting(spans[n][0], coming[n], time.monotonic() - began) for n in coming):
+            time.sleep(_GLANCE)
+        found |= zip(coming, self._read([spans[n] for n in coming]), strict=True)
+        return [found[n] for n in range(len(spans))]
+
+    def _written(self, shard: str) -> int | None:
+        """Returns how many bytes of a shard are fetched so far; None if no process is fetching it."""
+        file = self._known.get(shard)
+        if file is None or self.find(shard) != shard:
+            return None
+        try:
+            # The size would count gaps, where parts of a large file are fetched at the same time.
+            return os.stat(self._folder.part(file)).st_blocks * _BLOCK  # noqa: PTH116
+        except OSError:
+            return None
+
+    def _is_worth_waiting(self, shard: str, before: int, seconds: float) -> bool:
+        """Whether a shard will probably be there before an answer of the store would be.
+
+        Args:
+            shard: URL of the shard.
+            before: Bytes that were fetched when the waiting began.
+            seconds: Time since then.
+        """
+        written = self._written(shard)
+        if written is None:
+            return False
+        left = max(self._known[shard].bytes - written, 1)
+        grows = left * seconds <= self._pace * (written - before)
+        return seconds < self._pace or (grows and seconds < _MOST * self._pace)
+
+    def _read(self, spans: Sequence[tuple[str, int, int]]) -> list[memoryview | ShardError]:
+        began = time.monotonic()
+        places = [(self.find(shard), offset, size) for shard, offset, size in spans]
+        data = read_spans(places)
+        if any(is_url(place) for place, _, _ in places):
+            self._pace = min(time.monotonic() - began, _SLOWEST)
+        for number, (shard, offset, size) in enumerate(spans):
+            # A copy that was removed in this moment, or is on a failing disk, is replaced by the original.
+            if isinstance(data[number], ShardError) and places[number][0] != shard:
+                (data[number],) = read_spans([(shard, offset, size)])
+        return data
 
     def fetch(self, urls: Iterable[str]) -> None:
         """Fetches shards in the background, in this order, until the process ends or :meth:`close` is called.

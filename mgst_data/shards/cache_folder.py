@@ -64,6 +64,10 @@ class CacheFolder:
         """Returns the path of a shard in the cache. It may not exist."""
         return self.folder / f"{file.sha256}{_TAR}"
 
+    def part(self, file: ShardFile) -> Path:
+        """Returns the path of a shard while it is being fetched. It may not exist."""
+        return self.folder / f"{file.sha256}.{file.bytes}{PART}"
+
     def check_size(self, url: str, file: ShardFile) -> None:
         """Checks that a shard fits into the cache.
 
@@ -108,7 +112,7 @@ class CacheFolder:
         with lock:
             if self._is_there(path, file):  # another process has finished it before this one got the lock
                 return True
-            part = path.with_name(f"{file.sha256}.{file.bytes}{PART}")
+            part = self.part(file)
             part.unlink(missing_ok=True)  # left by a process that was killed
             if not self.make_room(file.bytes, part):
                 self._release(file.sha256)

@@ -242,14 +242,19 @@ class ShardReader:
             Each chunk, as ``reader[index]`` returns it, or why it cannot be read.
         """
         shards = [self.shards[self.shard[index]] for index in indices]
-        places = shards if self.cache is None else [self.cache.find(shard) for shard in shards]
-        spans = [(place, int(self.offset[i]), int(self.size[i])) for place, i in zip(places, indices, strict=True)]
-        data = read_spans(spans)
-        for number, shard in enumerate(shards):
-            # A copy that was removed in this moment, or is on a failing disk, is replaced by the original.
-            if isinstance(data[number], ShardError) and places[number] != shard:
-                (data[number],) = read_spans([(shard, *spans[number][1:])])
-        return [self._decoded(*one) for one in zip(indices, shards, data, strict=True)]
+        return [self._decoded(*one) for one in zip(indices, shards, self.read_bytes(indices), strict=True)]
+
+    def read_bytes(self, indices: Sequence[int]) -> list[memoryview | ShardError]:
+        """Reads the stored bytes of several chunks: for each, the members of its sample as they are in the shard.
+
+        Args:
+            indices: Numbers of the chunks.
+
+        Returns:
+            The bytes of each chunk, or why they cannot be read.
+        """
+        spans = [(self.shards[self.shard[i]], int(self.offset[i]), int(self.size[i])) for i in indices]
+        return read_spans(spans) if self.cache is None else self.cache.read(spans)
 
     def _decoded(self, index: int, shard: str, data: memoryview | ShardError) -> FaceChunk | ShardError:
         if isinstance(data, ShardError):

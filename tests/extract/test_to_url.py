@@ -6,6 +6,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
+import fsspec
 import pytest
 from fakes import record_of, task_of
 from slow_shards import SlowShards
@@ -42,6 +43,22 @@ def test_a_bucket_gets_the_files_of_a_local_run_whole_or_in_parts(s3, tmp_path):
     assert [go("s3://bucket/parts", f"{number}/2").complete for number in (2, 1)] == [False, True]
     assert files("s3://bucket/parts") == files(tmp_path / "local")
     assert go("s3://bucket/parts", retry="no_face").videos == 1
+
+
+def test_many_files_of_a_bucket_are_read_with_one_request_each(s3, monkeypatch):
+    bucket = fsspec.filesystem("s3")
+    contents = {"a.json": b"one", "b.json": b"", "c.json": b"three"}
+    for name, data in contents.items():
+        bucket.pipe_file(f"bucket/many/{name}", data)
+    asked, call = [], type(bucket)._call_s3
+
+    def counted(self, method, *arguments, **options):
+        asked.append((options["Key"], method))
+        return call(self, method, *arguments, **options)
+
+    monkeypatch.setattr(type(bucket), "_call_s3", counted)
+    assert dict(ShardStore.at("s3://bucket/many").read_all([*contents, "d.json"])) == contents
+    assert sorted(key for key, _ in asked if key != "many/b.json") == ["many/a.json", "many/c.json", "many/d.json"]
 
 
 def test_a_bucket_that_does_not_exist_is_one_clear_line(s3):

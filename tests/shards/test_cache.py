@@ -113,6 +113,57 @@ def test_batches_are_those_of_the_store_while_the_cache_is_filled_and_after(url,
     cache.close()
 
 
+@pytest.fixture
+def coming(url, tmp_path):
+    """A reader of which one shard is being fetched, and the path of what was written of that shard."""
+    reader = ShardReader.open(url, cache=ShardCache(tmp_path / "cache"))
+    part = reader.cache._folder.part(files_of(reader)[0])
+    part.touch()
+    return reader, part
+
+
+def asked(monkeypatch):
+    """Records the shards that are read from the store."""
+    found, read = [], cache_module.read_spans
+
+    def recorded(spans):
+        found.extend(place for place, _, _ in spans if place.startswith("file://"))
+        return read(spans)
+
+    monkeypatch.setattr(cache_module, "read_spans", recorded)
+    return found
+
+
+def test_a_shard_that_grows_is_waited_for_and_not_read_from_the_store(coming, tmp_path, monkeypatch):
+    reader, part = coming
+    shard, file = used_shards(reader)[0], files_of(reader)[0]
+    data = (tmp_path / "shards" / shard.rpartition("/")[2]).read_bytes()
+    glances, begin = [], time.monotonic()
+
+    def sleep(seconds):
+        glances.append(seconds)
+        with part.open("ab") as stream:
+            stream.write(data[stream.tell() :][: len(data) // 4 + 1])
+        if part.stat().st_size == len(data):
+            part.rename(reader.cache._folder.path(file))
+
+    clock = [begin]
+    monkeypatch.setattr(cache_module.time, "sleep", sleep)
+    monkeypatch.setattr(cache_module.time, "monotonic", lambda: clock.append(clock[-1] + 0.02) or clock[-1])
+    found = asked(monkeypatch)
+    assert reader[0].key == ShardReader.open(f"file://{tmp_path / 'shards'}")[0].key
+    assert (len(glances), found) == (4, [])
+
+
+def test_a_shard_that_does_not_grow_is_read_from_the_store(coming, monkeypatch):
+    reader, part = coming
+    part.write_bytes(bytes(files_of(reader)[0].bytes))
+    found, began = asked(monkeypatch), time.monotonic()
+    reader[0]
+    assert found == used_shards(reader)[:1]
+    assert time.monotonic() - began < SECONDS
+
+
 def test_the_least_recently_used_shards_make_room(url, tmp_path):
     known = ShardReader.open(url, cache=ShardCache(tmp_path / "cache"))
     first, second, third = files_of(known)[:3]
