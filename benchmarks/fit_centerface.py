@@ -38,7 +38,9 @@ LOWEST = 0.1
 EDGES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 1.0)
 
 
-def detections(path: Path, models: tuple[CenterFaceDetector, MTCNNDetector, BoxRefiner]) -> Iterator[tuple[Tensor, Tensor]]:
+def detections(
+    path: Path, models: tuple[CenterFaceDetector, MTCNNDetector, BoxRefiner]
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Yields the heat of the detections in some frames, and whether they are faces."""
     detector, reference, refiner = models
     for number, batch in enumerate(PyAVReader().chunks(str(path), STEP)):

@@ -22,7 +22,7 @@ from mgst_data.faces.track import reduce_frames
 
 NAMES = ("mtcnn", "centerface")
 # Frames of a clip: for what is found, and for the time of the pipeline.
-FRAMES, TIMED = 96, 150
+FRAMES, TIMED = 64, 96
 # Frames of a clip on which the detectors are timed alone, one in EVERY.
 ALONE, EVERY = 5, 16
 REPEATS = 3
