@@ -3,15 +3,16 @@
     python benchmarks/fit_centerface.py            # prints SLOPE and BIAS, writes results/centerface_score.json
     python benchmarks/fit_centerface.py --every 3  # faster, with a third of the clips
 
-The detector sees frames of the real clips as the tracker gives them: reduced until a face of 40 pixels has 20 pixels. A
-detection counts as a face if MTCNN finds it at full resolution with a score above 0.9, or if O-Net confirms it with 0.9.
-There are no annotations, so a face that only CenterFace finds counts as an error. The fit is a logistic regression of
-these labels on the logit of the heat map (Platt scaling). It is cross-validated by clip.
+The detector sees frames of the real clips as the tracker gives them: reduced until a face of 40 pixels has 20. A
+detection counts as a face if MTCNN finds it at full resolution with a score above 0.9, or if O-Net confirms it with
+0.9. There are no annotations, so a face that only CenterFace finds counts as an error. The fit is a logistic regression
+of these labels on the logit of the heat map (Platt scaling). It is cross-validated by clip.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -97,7 +98,7 @@ def main() -> None:
         left_out += [(torch.sigmoid(a * h.logit() + b), f) for i, (h, f) in enumerate(clips) if i % FOLDS == fold]
     guess, truth = (torch.cat(column) for column in zip(*left_out, strict=True))
     table = []
-    for low, high in zip(EDGES, EDGES[1:], strict=False):
+    for low, high in itertools.pairwise(EDGES):
         here = (heat >= low) & (heat < high)
         table.append({"heat": [low, high], "detections": int(here.sum()), "faces": int((here & face).sum())})
         print(table[-1])

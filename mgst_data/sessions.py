@@ -1,4 +1,4 @@
-"""Sessions of ONNX Runtime, which is imported here only."""
+"""Sessions of ONNX Runtime."""
 
 from __future__ import annotations
 

@@ -103,9 +103,9 @@ class DeepfakeBench:
     """The preprocessing of DeepfakeBench, written from its description, on every frame.
 
     dlib's detector for frontal faces looks at the frame, enlarged to twice its size. The largest face gets landmarks.
-    A similarity transform maps eyes, nose and corners of the mouth to fixed places in a crop of 256 x 256 pixels, with a
-    margin of 1.3. Detector and landmark model then run on the crop, too. The crop is stored as PNG. DeepfakeBench has a
-    model with 81 points; here it is the model with 68 points, of the same kind, which a package has.
+    A similarity transform maps eyes, nose and corners of the mouth to fixed places in a crop of 256 x 256 pixels, with
+    a margin of 1.3. Detector and landmark model then run on the crop, too. The crop is stored as PNG. DeepfakeBench has
+    a model with 81 points. Here it is a model with 68 points, of the same kind, which a package has.
 
     Raises:
         ImportError: if the landmark file is not installed.

