@@ -23,7 +23,7 @@ from mgst_data.faces.track import reduce_frames
 
 NAMES = ("mtcnn", "centerface")
 # Frames of a clip: for what is found, and for the time of the pipeline.
-FRAMES, TIMED = 64, 96
+FRAMES, TIMED = 64, 64
 # Frames of a clip on which the detectors are timed alone, one in EVERY.
 ALONE, EVERY = 5, 16
 REPEATS = 3
@@ -70,8 +70,9 @@ def measure(path: Path) -> dict[str, Any]:
     centerface = look_with_centerface(extractors["centerface"], path)
     row: dict[str, Any] = {"clip": f"{path.parent.name}/{path.name}"}
     for name, extractor in extractors.items():
-        mine = quality.compare(extractor, views, path)
-        partner, _ = quality.match(centerface, quality.follow(extractor, path))
+        tracked = quality.follow(extractor, path)
+        mine = quality.compare(extractor, views, tracked, path)
+        partner, _ = quality.match(centerface, tracked)
         row[name] = {key: mine[key] for key in ("frames", "faces", "in_track", "in_chunk", "extra", "switches")}
         row[name] |= {key: mine[key] for key in ("iou_good", "landmarks_raw_median", "missed")}
         row[name] |= {"faces_of_centerface": len(centerface), "centerface_in_track": int((partner >= 0).sum())}

@@ -92,7 +92,7 @@ def run(clips: Clips, *, quick: bool) -> Section:
 def measure(path: Path) -> dict[str, Any]:
     """Measures one clip: counts, and the landmark difference of every face, in % of its eye distance."""
     extractor = Extractor(ExtractConfig())
-    row = compare(extractor, look(extractor, path), path)
+    row = compare(extractor, look(extractor, path), follow(extractor, path), path)
     print(
         f"{row['clip']:52} {row['in_track']}/{row['faces']} in a track, IoU > {GOOD} {row['iou_good']:.1%}, "
         f"{row['switches']} switches, landmarks {row['landmarks_raw_median']:.2f} %",
@@ -101,9 +101,9 @@ def measure(path: Path) -> dict[str, Any]:
     return row
 
 
-def compare(extractor: Extractor, views: Views, path: Path) -> dict[str, Any]:
+def compare(extractor: Extractor, views: Views, tracked: Faces, path: Path) -> dict[str, Any]:
     """Compares the tracks and chunks of a clip with detection on every frame."""
-    reference, tracked = views.reference, follow(extractor, path)
+    reference = views.reference
     raw, smooth, frames = extract(extractor, path)
     runs = [run for run in link(reference, views.cuts) if len(run) >= MIN_RUN]
     wanted = torch.tensor([face for run in runs for face in run], dtype=torch.long)
