@@ -82,7 +82,7 @@ class CenterFaceDetector:
         self.threshold = threshold
         self.scale = min(1.0, NETWORK_FACE / min_face)
         path = packaged_weights() if weights is None else Path(weights)
-        self.name = f"centerface ({path.name})" if weights else f"centerface of {_PACKAGE} {version(_PACKAGE)}"
+        self.name = f"centerface of {_PACKAGE} {version(_PACKAGE)}" if weights is None else f"centerface ({path.name})"
         network, self._input = _any_size(path)
         self._session = open_session(network, where=path, extra=_EXTRA, hint=_HINT)
 
