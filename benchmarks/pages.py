@@ -206,6 +206,8 @@ def pages() -> dict[Path, str]:
             "extraction": figures_table(
                 ("extract_speed", "extract_quality", "extract_stability", "extract_decode", "extract_memory")
             ),
+            "detectors": figures_table(("extract_detectors",)) if loaded("extract_detectors") else "Not measured yet.",
+            "peers": figures_table(("extract_peers",)),
             "collection": figures_table(("collection",)),
             "stills": figures_table(("stills",)),
             "loader": figures_table(("loader",)),

@@ -43,7 +43,7 @@ PLAIN_HEADINGS = """
     images import imports input install interrupt interruption interruptions is it json know kubernetes left
     licence linter listing loader look loop losses machines made many means measured memory mgst minutes most
     much my name names need network never next no not notebook often one options other own parity parts path
-    people photos pictures plain planning plugging prediction prepare privacy program promised promises
+    people photos pictures pipelines plain planning plugging prediction prepare privacy program promised promises
     published python quick ray read repeat report result results resume same sample save sequences sets settings
     several share should skipped slurm smaller start steps stop streaming systems table take ten that the them
     there three to tools train training tree tried tutorials two types use was well were what when where which

@@ -31,10 +31,14 @@ STEADY = (
 
 @dataclass(frozen=True, slots=True)
 class Clips:
-    """A folder with ``real/`` and ``fake/``, and a folder for shortened copies."""
+    """A folder with ``real/`` and ``fake/``, and a folder for shortened copies.
+
+    ``everything`` takes one clip in ``every``.
+    """
 
     folder: Path
     scratch: Path
+    every: int = 1
 
     def real(self, name: str) -> Path:
         """Returns the path of a real clip.
@@ -48,8 +52,9 @@ class Clips:
         return path
 
     def everything(self) -> list[Path]:
-        """Returns the paths of all real and fake clips, sorted."""
-        return sorted(path for kind in ("real", "fake") for path in (self.folder / kind).iterdir() if path.is_file())
+        """Returns the paths of the real and fake clips, sorted."""
+        paths = (path for kind in ("real", "fake") for path in (self.folder / kind).iterdir() if path.is_file())
+        return sorted(paths)[:: self.every]
 
     def trimmed(self, path: Path, frames: int) -> Path:
         """Cuts a clip to its first frames. Packets are copied, not encoded again."""

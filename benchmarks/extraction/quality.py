@@ -19,7 +19,7 @@ from mgst_data.core import Detections, NoFaceError
 from mgst_data.core.geometry import apply_transform, box_size, eye_distance, invert_transform, iou
 from mgst_data.extract import ExtractConfig, Extractor
 from mgst_data.faces.cuts import CutFinder
-from mgst_data.faces.detect import MTCNNDetector
+from mgst_data.faces.detect import FaceDetector, MTCNNDetector
 from mgst_data.faces.track import Tracker
 
 FRAMES = 150
@@ -51,14 +51,13 @@ class Faces:
 
 @dataclass(frozen=True, slots=True)
 class Views:
-    """The faces of one clip: of the reference, of the second detection, and of the tracker.
+    """The faces of one clip: of the reference, and of the second detection.
 
     ``cuts`` are the frames that begin a scene.
     """
 
     reference: Faces
     again: Faces
-    tracked: Faces
     cuts: set[int]
 
 
@@ -93,8 +92,18 @@ def run(clips: Clips, *, quick: bool) -> Section:
 def measure(path: Path) -> dict[str, Any]:
     """Measures one clip: counts, and the landmark difference of every face, in % of its eye distance."""
     extractor = Extractor(ExtractConfig())
-    views = follow(extractor, path)
-    reference, tracked = views.reference, views.tracked
+    row = compare(extractor, look(extractor, path), follow(extractor, path), path)
+    print(
+        f"{row['clip']:52} {row['in_track']}/{row['faces']} in a track, IoU > {GOOD} {row['iou_good']:.1%}, "
+        f"{row['switches']} switches, landmarks {row['landmarks_raw_median']:.2f} %",
+        flush=True,
+    )
+    return row
+
+
+def compare(extractor: Extractor, views: Views, tracked: Faces, path: Path) -> dict[str, Any]:
+    """Compares the tracks and chunks of a clip with detection on every frame."""
+    reference = views.reference
     raw, smooth, frames = extract(extractor, path)
     runs = [run for run in link(reference, views.cuts) if len(run) >= MIN_RUN]
     wanted = torch.tensor([face for run in runs for face in run], dtype=torch.long)
@@ -111,6 +120,7 @@ def measure(path: Path) -> dict[str, Any]:
         "in_track": len(seen),
         "in_chunk": len(kept),
         "seen_again": len(twice),
+        "extra": int((match(raw, reference)[0] < 0).sum()),
         "iou_good": share_good(overlap[seen]),
         "iou_good_itself": share_good(agreement[twice]),
         "iou_median": quantile(overlap[seen], 0.5),
@@ -121,21 +131,14 @@ def measure(path: Path) -> dict[str, Any]:
     }
     for name in ("landmarks_raw", "landmarks_smooth"):
         row[f"{name}_median"], row[f"{name}_p95"] = (quantile(row[name], q) for q in (0.5, 0.95))
-    print(
-        f"{row['clip']:52} {row['in_track']}/{row['faces']} in a track, IoU > {GOOD} {row['iou_good']:.1%}, "
-        f"{row['switches']} switches, landmarks {row['landmarks_raw_median']:.2f} %",
-        flush=True,
-    )
     return row
 
 
-def follow(extractor: Extractor, path: Path) -> Views:
-    """Runs the detector on every frame, and the tracker."""
-    config = extractor.config
+def look(extractor: Extractor, path: Path) -> Views:
+    """Runs the detector of the reference on every frame. The extractor reads the video and finds the landmarks."""
     detector, other = MTCNNDetector(min_face=MIN_FACE), MTCNNDetector(min_face=OTHER_MIN_FACE)
-    tracker = Tracker(extractor.detector, extractor.refiner, scale=extractor.scale, min_face=float(config.min_face))
     finder = CutFinder()
-    reference, again, tracked = [], [], []
+    reference, again = [], []
     cuts: set[int] = set()
     for batch in extractor.reader.chunks(str(path), 32):
         cuts.update(batch.index[finder(batch.frames)].tolist())
@@ -145,14 +148,23 @@ def follow(extractor: Extractor, path: Path) -> Views:
         found = detect_all(other, batch.frames[::AGAIN])
         index = batch.index[::AGAIN][found.frame]
         again.append(Faces(index, torch.full((len(found),), -1), found.boxes, found.points))
-        tracked += [
+    return Views(join(reference), join(again), cuts - {0})
+
+
+def follow(extractor: Extractor, path: Path) -> Faces:
+    """Runs the tracker."""
+    config = extractor.config
+    tracker = Tracker(extractor.detector, extractor.refiner, scale=extractor.scale, min_face=float(config.min_face))
+    return join(
+        [
             Faces(track.frame, torch.full((len(track),), track.id), track.boxes, track.landmarks)
+            for batch in extractor.reader.chunks(str(path), 32)
             for track in tracker(batch)
         ]
-    return Views(join(reference), join(again), join(tracked), cuts - {0})
+    )
 
 
-def detect_all(detector: MTCNNDetector, frames: UInt8[Tensor, "n 3 h w"]) -> Detections:
+def detect_all(detector: FaceDetector, frames: UInt8[Tensor, "n 3 h w"]) -> Detections:
     """Returns the faces of every frame with a high score and at least the minimum size."""
     step = max(1, PIXELS // frames[0, 0].numel())
     parts = []

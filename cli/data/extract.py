@@ -124,7 +124,7 @@ with a note; 2 wrong option or input; 130 interrupted.
 @options(
     "Models",
     option("--reader", metavar="NAME", help="Video reader: pyav or torchcodec. [default: pyav]"),
-    option("--detector", metavar="NAME", help="Face detector. [default: mtcnn]"),
+    option("--detector", metavar="NAME", help="Face detector: mtcnn or centerface. [default: mtcnn]"),
     option("--landmarks", metavar="NAME", help="Landmark model. [default: dlib]"),
     option(
         "--landmark-model",

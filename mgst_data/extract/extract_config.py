@@ -30,7 +30,7 @@ class ExtractConfig:
         quality: JPEG quality, 1 to 100.
         masks: Whether to store the manipulation masks of data sets that have them.
         reader: Name of a registered video reader.
-        detector: Name of a registered face detector.
+        detector: Name of a registered face detector: "mtcnn", "centerface", or that of another package.
         landmarks: Name of a registered landmark model.
         landmark_model: File of the landmark model; "" uses the file that is installed with this package.
 

@@ -52,8 +52,9 @@ class Extractor:
         self.detector = DETECTORS.get(config.detector)(min_face=config.min_face * self.scale, device=device)
         self.refiner = BoxRefiner(device=device)
         self.landmarks = LANDMARK_MODELS.get(config.landmarks)(path=config.landmark_model or None)
+        name = getattr(self.detector, "name", config.detector)
         self.models = {
-            "detector": f"{config.detector} (facenet-pytorch {version('facenet-pytorch')})",
+            "detector": f"{name} (facenet-pytorch {version('facenet-pytorch')})",
             "landmarks": self.landmarks.name,
         }
 

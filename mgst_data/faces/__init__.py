@@ -1,5 +1,6 @@
 """Face detection, tracking, landmarks and crops."""
 
+from mgst_data.faces.centerface import CenterFaceDetector
 from mgst_data.faces.crop import Square, stable_square
 from mgst_data.faces.detect import DETECTORS, FaceDetector, MTCNNDetector
 from mgst_data.faces.landmarks import LANDMARK_MODELS, DlibLandmarks, LandmarkModel, check_landmarks
@@ -11,6 +12,7 @@ __all__ = [
     "DETECTORS",
     "LANDMARK_MODELS",
     "BoxRefiner",
+    "CenterFaceDetector",
     "DlibLandmarks",
     "FaceDetector",
     "LandmarkModel",

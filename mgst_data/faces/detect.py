@@ -34,7 +34,10 @@ _CPU_PIXELS, _GPU_PIXELS = 80_000, 2**24
 
 @runtime_checkable
 class FaceDetector(Protocol):
-    """Interface of a detector: it finds faces in a batch of frames of one size."""
+    """Interface of a detector: it finds faces in a batch of frames of one size.
+
+    Samples name the detector by its attribute ``name``, or, without one, by the name that it is registered under.
+    """
 
     def __call__(self, frames: UInt8[Tensor, "f 3 h w"]) -> Detections:
         """Returns all faces, sorted by frame and then by descending score; boxes are in pixels of the frames."""

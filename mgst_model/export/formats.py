@@ -19,7 +19,7 @@ from mgst_data.core import MgstError, UsageError
 from mgst_data.core.optional import need
 from mgst_data.shards.storage import output_errors, write_atomic
 from mgst_model.export.graph import INPUT, OUTPUTS, ScoringGraph, as_input, trace
-from mgst_model.export.session import open_session
+from mgst_model.export.session import session_of
 from mgst_model.networks.checkpoint import LoadedNetwork, card_document
 
 # Largest accepted difference of a score between the original and the exported network.
@@ -192,7 +192,7 @@ def _write_onnx(program: Any, names: tuple[str, ...], about: Mapping[str, Any], 
 
 
 def _run_onnx(path: Path, names: tuple[str, ...]) -> Runner:
-    session = open_session(path)
+    session = session_of(path)
 
     def run(frames: Tensor) -> Outputs:
         return dict(zip(names, map(torch.from_numpy, session.run(None, {INPUT: frames.numpy()})), strict=True))

@@ -19,7 +19,7 @@ from mgst_data.core.locations import cache_folder
 from mgst_model.export.crops import portraits
 from mgst_model.export.formats import KEY, SUFFIXES, VERSION, export_network
 from mgst_model.export.graph import INPUT
-from mgst_model.export.session import AGAIN, open_session
+from mgst_model.export.session import AGAIN, session_of
 from mgst_model.networks.checkpoint import CARD, LoadedNetwork, load_network, parse_card, weights_file
 from mgst_model.networks.folding import fold_batch_norms
 from mgst_model.networks.output import SegmentOutput
@@ -88,7 +88,7 @@ def load_onnx(path: str | Path, *, threads: int | None = None) -> ExportedNetwor
         ImportError: if ONNX Runtime is not installed.
     """
     path = fetch_file(str(path)) if is_weights_url(path) else Path(path)
-    session = open_session(path, threads=threads)
+    session = session_of(path, threads=threads)
     try:
         about = parse_json(session.get_modelmeta().custom_metadata_map[KEY])
         version, least, int8 = about["version"], about["input"]["least_frames"], about["int8"]
