@@ -409,6 +409,8 @@ class Trainer:
             hint = "the folder must be on a file system that all machines share"
             raise UsageError("the processes see different states of the training", where=self.out, hint=hint)
         if state is None:
+            if self.folder is not None:
+                self.folder.rewind(0, 0)  # killed before the first save
             return
         processes = state.get("processes", self.fabric.world_size)
         if processes != self.fabric.world_size:

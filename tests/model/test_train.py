@@ -186,6 +186,19 @@ def test_a_killed_training_continues_from_the_saved_state(through, real_shards, 
     assert_same_training(tmp_path, whole)
 
 
+def test_a_training_that_is_killed_before_its_first_state_starts_over(through, real_shards, fabric, tmp_path):
+    class Killed(Log):
+        def see(self, report):
+            raise KeyboardInterrupt
+
+    experiment, whole, _, _ = through
+    with pytest.raises(KeyboardInterrupt):
+        train(experiment, real_shards, tmp_path, fabric=fabric, watcher=Killed())
+    assert (len(rows(tmp_path)), (tmp_path / "state.pt").exists()) == (1, False)
+    train(experiment, real_shards, tmp_path, fabric=fabric)
+    assert_same_training(tmp_path, whole)
+
+
 def test_a_training_that_is_killed_after_a_validation_has_it_once(through, real_shards, fabric, tmp_path):
     class Killed(Log):
         def see(self, report):
