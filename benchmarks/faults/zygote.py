@@ -24,6 +24,8 @@ _CONTEXT = multiprocessing.get_context("forkserver")
 # Longest time for processes to end after their command was killed, seconds. A process of torch that reads shards looks
 # for its parent every five seconds; more, because the machine may be busy.
 PATIENCE = 30.0
+# State of a process that does not exist: that of one that has ended.
+_GONE = ("Z", 0, 0)
 ENTRIES = {
     "mgst-data": "mgst_cli.data",
     "mgst-train": "mgst_cli.train",
@@ -52,6 +54,8 @@ class Zygote:
 
     def _serve(self) -> None:
         """Starts the fork server, also again: it ends when a command is killed in the middle of a request to it."""
+        while self._server and not self.serves() and _processes().get(self._server, _GONE)[0] != "Z":
+            time.sleep(0.05)  # it no longer listens, but torch takes its time to end
         forkserver.ensure_running()
         server = int(forkserver._forkserver._forkserver_pid)  # type: ignore[attr-defined]
         if server != self._server:
@@ -83,8 +87,9 @@ class Zygote:
             os._exit(code)
 
     def serves(self) -> bool:
-        """Returns whether the fork server still lives. A command without it cannot start workers."""
-        return _processes().get(self._server, ("Z", 0, 0))[0] != "Z"
+        """Returns whether the fork server still listens. A command without it cannot start workers."""
+        address = str(forkserver._forkserver._forkserver_address)  # type: ignore[attr-defined]
+        return address.lstrip("\0") in Path("/proc/net/unix").read_text()
 
     def others(self, leader: int) -> list[int]:
         """Returns the living processes of a command beside its leader.
