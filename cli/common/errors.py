@@ -9,7 +9,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any, NoReturn, TextIO
 
 import click
@@ -17,6 +17,8 @@ import click
 from .options import Command
 
 INTERRUPTED = 130
+# Seconds until an interruption during an import is repeated, if it has had no effect.
+_AGAIN = 0.5
 _python_shows = warnings.showwarning
 
 
@@ -37,6 +39,7 @@ class _OneLine(click.Command):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
+            signal.setitimer(signal.ITIMER_REAL, 0)
             click.echo("interrupted; run the same command again", err=True)
             ctx.exit(INTERRUPTED)
         except _expected() as error:
@@ -58,7 +61,9 @@ def run_script(command: click.Command) -> None:
     """Runs a command as a console script. SIGTERM has the same effect as Ctrl-C."""
     sys.excepthook = show_unexpected
     warnings.showwarning = show_warning
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, _interrupt)  # schedulers send it before they kill a process
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else the caller wants it to be ignored
+        signal.signal(signal.SIGINT, _interrupt)
     command(prog_name=command.name)
 
 
@@ -85,11 +90,11 @@ def interrupted_at_once(release: Callable[[], None]) -> Iterator[None]:
         yield
         return
 
-    def stop(*_: object) -> NoReturn:
+    def stop(number: int, frame: FrameType | None) -> NoReturn:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         answer_at_once("stopping; press Ctrl-C again to quit immediately")
         release()
-        raise KeyboardInterrupt
+        _interrupt(number, frame)
 
     before = signal.signal(signal.SIGINT, stop)
     try:
@@ -98,8 +103,18 @@ def interrupted_at_once(release: Callable[[], None]) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _interrupt(*_: object) -> NoReturn:
-    # Schedulers send SIGTERM before they kill a process.
+def _interrupt(_: int, frame: FrameType | None) -> NoReturn:
+    """Interrupts the command. Some libraries suppress an interruption while they are imported; then it is repeated.
+
+    Raises:
+        KeyboardInterrupt: always.
+    """
+    while frame is not None:
+        if "importlib._bootstrap" in frame.f_code.co_filename:
+            signal.signal(signal.SIGALRM, _interrupt)
+            signal.setitimer(signal.ITIMER_REAL, _AGAIN)
+            break
+        frame = frame.f_back
     raise KeyboardInterrupt
 
 

@@ -111,3 +111,39 @@ def test_a_run_can_be_terminated_while_its_workers_start(source, tmp_path):
     assert "Traceback" not in messages
     assert not list(out.glob("*.part"))
     assert wait_for(lambda: not session(run.pid), seconds=10)
+
+
+IMPORTED = """
+import os, signal, time
+try:
+    os.kill(os.getpid(), signal.{name})
+    time.sleep(5)
+except BaseException:
+    pass  # as libraries do that try optional imports
+for _ in range(500):
+    time.sleep(0.01)
+"""
+COMMAND = """
+import click
+from mgst_cli.common.errors import LoneCommand, run_script
+
+@click.command("try", cls=LoneCommand)
+def command():
+    import suppressing
+    print("went on")
+
+run_script(command)
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_an_interruption_holds_even_if_an_imported_library_suppresses_it(name, tmp_path):
+    (tmp_path / "suppressing.py").write_text(IMPORTED.format(name=name))
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *filter(None, sys.path)])}
+    began = time.monotonic()
+    ended = subprocess.run(
+        [sys.executable, "-c", COMMAND], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (130, "")
+    assert ended.stderr == "interrupted; run the same command again\n"
+    assert time.monotonic() - began < 5
