@@ -125,7 +125,10 @@ def read_only(systems: Systems, job: Job, draw: random.Random) -> str:
 
 
 def two_at_once(systems: Systems, job: Job, draw: random.Random) -> str:
-    """Two runs of the same command: the second one is refused while the first one writes."""
+    """Two runs of the same command: one is refused while the other one writes.
+
+    A prediction locks one video after another, so each run can be refused for a part; together they are complete.
+    """
     out, log = _fresh(systems)
     other = systems.work / "other.txt"
     other.unlink(missing_ok=True)
@@ -134,8 +137,8 @@ def two_at_once(systems: Systems, job: Job, draw: random.Random) -> str:
     second = systems.zygote.start(job.command(out), other)
     codes = [wait_for(process, LIMIT) for process in (first, second)]
     wrong = [_told(code, where, "in use by another run") for code, where in zip(codes, (log, other), strict=True)]
-    if all(codes):
-        wrong.append("both were refused")
+    if all(codes) and differences(contents(out, job.timed), systems.wanted[job.name]):
+        wrong.append("both were refused, and files are missing")
     return "; ".join(filter(None, wrong)) or systems.finish(job, out)
 
 
