@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def run(numbers: Sequence[int], stages: Sequence[str], work: Path) -> Iterator[list[dict[str, Any]]]:
-    """Measures every stage with every number of records, each in a new process. Yields all rows after each number."""
+    """Measures every stage with every number of records, each in a new process. Yields all rows after each stage."""
     rows: list[dict[str, Any]] = []
     for number in numbers:
         folder = work / str(number)
@@ -77,7 +77,7 @@ def run(numbers: Sequence[int], stages: Sequence[str], work: Path) -> Iterator[l
             _apart(prepare, stage, number, folder)
             rows.append(_apart(measure, stage, number, folder))
             print(rows[-1], flush=True)
-        yield rows
+            yield rows
 
 
 def _apart(work: Callable[..., T], *arguments: object) -> T:
