@@ -42,10 +42,17 @@ def killed(out, seconds):
 
 def interrupted(out, seconds):
     """Writes the folder, and raises KeyboardInterrupt at any line, as Ctrl-C does. Returns whether it was complete."""
-    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    writing = True
+
+    def interrupt(*_):
+        if writing:  # else it comes too late, and would end the test
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
     try:
         signal.setitimer(signal.ITIMER_REAL, max(seconds, 1e-6))
         write(out)
+        writing = False
     except KeyboardInterrupt:
         return False
     finally:
