@@ -97,7 +97,8 @@ class ShardStore:
                 by_name = dict(zip(some, found, strict=True))
                 for name, data in by_name.items():
                     if isinstance(data, Exception) and not isinstance(data, FileNotFoundError):
-                        by_name[name] = files.cat_file(join(path, name))  # an empty file has no first byte
+                        with suppress(FileNotFoundError):
+                            by_name[name] = files.cat_file(join(path, name))  # an empty file has no first byte
                 return {name: data for name, data in by_name.items() if isinstance(data, bytes)}
 
             yield from at_url(self.location, read, fault=ShardError).items()

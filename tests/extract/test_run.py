@@ -6,7 +6,7 @@ from fakes import FakeExtractor, record_of
 from mgst_data.core import ConfigMismatchError, OutputError, UsageError
 from mgst_data.core.devices import choose_device
 from mgst_data.datasets import Note, Scan
-from mgst_data.extract import ExtractConfig, Watcher, extract
+from mgst_data.extract import ExtractConfig, Watcher, extract, run
 from mgst_data.extract.executors import EXECUTORS, SerialExecutor, choose
 from mgst_data.shards import ShardFolder, ShardReader, ShardReport, VideoReport
 
