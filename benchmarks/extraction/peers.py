@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import statistics
-import time
-from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from extraction.clips import GROUPS, Clips
-from extraction.pipelines import CenterFace640, DeepfakeBench, Ours, Peer
+from extraction.pipelines import CenterFace640, DeepfakeBench, Ours, Peer, in_turn
 from extraction.report import Figure, Section, alone
 
 # The peers do the same work on every frame, so few frames are enough.
@@ -64,17 +62,9 @@ def one_core(clips: list[tuple[str, str, Path, Path]], warm_up: Path) -> list[di
         work(warm_up)
     rows = []
     for size, name, long, short in clips:
-        rates: dict[str, list[float]] = defaultdict(list)
-        counts = {}
-        for pipeline in TURN:
-            start = time.process_time()
-            counts[pipeline] = frames, _ = works[pipeline](short if pipeline in PEERS else long)
-            rates[pipeline].append(frames / (time.process_time() - start))
-        row: dict[str, Any] = {"clip": name, "size": size}
-        for pipeline, mine in rates.items():
-            frames, crops = counts[pipeline]
-            row[pipeline] = {"fps": statistics.median(mine), "low": min(mine), "high": max(mine), "runs": len(mine)}
-            row[pipeline] |= {"frames": frames, "crops": crops}
+        paths = {pipeline: short if pipeline in PEERS else long for pipeline in works}
+        timed = in_turn(works, paths, TURN)
+        row: dict[str, Any] = {"clip": name, "size": size, **timed}
         rows.append(row)
-        print(f"{size:>6} {name:40}", *(f"{p} {row[p]['fps']:.2f}/s" for p in rates), sep="  ", flush=True)
+        print(f"{size:>6} {name:40}", *(f"{p} {one['fps']:.2f}/s" for p, one in timed.items()), sep="  ", flush=True)
     return rows

@@ -5,14 +5,13 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
-from collections import defaultdict
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from extraction.clips import GROUPS, Clips, pixels, record
-from extraction.pipelines import Ours, Peer
+from extraction.pipelines import Ours, Peer, in_turn
 from extraction.report import SPAWN, Figure, Section, alone, cores, one_thread
 from mgst_data.extract import ExtractConfig, ExtractJob
 from mgst_data.extract.executors import ProcessExecutor
@@ -66,17 +65,9 @@ def one_core(clips: list[Clip], warm_up: Path) -> list[dict[str, Any]]:
         work(warm_up)
     rows = []
     for group, name, long, short in clips:
-        rates: dict[str, list[float]] = defaultdict(list)
-        counts = {}
-        for pipeline in TURN * (2 if group in TWICE else 1):
-            start = time.process_time()
-            counts[pipeline] = frames, _ = works[pipeline](long if pipeline == "ours" else short)
-            rates[pipeline].append(frames / (time.process_time() - start))
-        row: dict[str, Any] = {"clip": name, "group": group}
-        for pipeline, mine in rates.items():
-            frames, crops = counts[pipeline]
-            row[pipeline] = {"fps": statistics.median(mine), "low": min(mine), "high": max(mine), "runs": len(mine)}
-            row[pipeline] |= {"frames": frames, "crops": crops}
+        paths = {pipeline: long if pipeline == "ours" else short for pipeline in works}
+        timed = in_turn(works, paths, TURN * (2 if group in TWICE else 1))
+        row: dict[str, Any] = {"clip": name, "group": group, **timed}
         row["ratio"] = row["ours"]["fps"] / row["peer"]["fps"]
         row["ratio_min_face_40"] = row["ours"]["fps"] / row["peer_min_face_40"]["fps"]
         rows.append(row)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import importlib.util
 import io
 import json
 import re
@@ -79,7 +80,9 @@ class Job:
 
 
 def jobs(work: Path) -> list[Job]:
-    """Returns the commands. The input of some is the output of others, so they are run in this order first.
+    """Returns the commands; with Ray only where it is installed.
+
+    The input of some is the output of others, so they are run in this order first.
 
     Args:
         work: Folder of the campaign.
@@ -111,7 +114,12 @@ def jobs(work: Path) -> list[Job]:
         Job("train, a process reads", training(1), patience=20, timed=("report.html",)),
         Job("mgst-predict", prediction, patience=4),
         Job("mgst-eval", evaluation, patience=4),
+        *([Job("extract, Ray", extraction("--executor", "ray", "--workers", "2"), patience=4)] if _has_ray() else []),
     ]
+
+
+def _has_ray() -> bool:
+    return importlib.util.find_spec("ray") is not None
 
 
 def more_jobs(work: Path) -> list[Job]:

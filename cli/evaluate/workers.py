@@ -101,7 +101,7 @@ class PartWork:
     def __call__(self, task: PartTask, lost: Mapping[str, Loss]) -> Iterator[Event]:
         """Makes the scores of a task, as :class:`mgst_data.extract.executors.Work` describes.
 
-        The outcome is :class:`Predictions`, or the :class:`Loss` of a set that has ended its workers.
+        The outcome is :class:`Predictions`, or the :class:`Loss` of a set that has crashed its workers.
 
         Args:
             task: The set of scores.
@@ -164,7 +164,7 @@ def make_parts_on_workers(
         UsageError: if an option is not valid, or a machine has other weights.
         ShardError: if a shard is damaged.
         OutputError: if scores cannot be written.
-        MgstError: if a part ends its workers, or they cannot score.
+        MgstError: if two workers have crashed at the same part, or no worker can score.
     """
     todo = missing_parts(parts, again=again)
     watcher.begin(len(todo), len(parts) - len(todo))

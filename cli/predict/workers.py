@@ -27,7 +27,7 @@ from ..common.spread import torch_threads
 from .one import Job, attempt, discard, reserved_core
 from .show import Result
 
-# What to do about an input that has ended its workers, by reason code.
+# What to do about an input that has crashed its workers, by reason code.
 _HINTS = {
     DIED: "it crashes the decoder or needs too much memory; score it alone, or with fewer --workers",
     TIMEOUT: "check the file, or give --video-timeout more seconds",

@@ -38,7 +38,7 @@ class RayExecutor:
     """Runs tasks with Ray: on the cluster that the environment variable RAY_ADDRESS names, else on this machine.
 
     mgst must be installed on every machine, in the same version. The videos and the output folder must have the same
-    paths there, or be URLs. A task whose machine is lost goes on elsewhere. If a video ends a second worker, it is
+    paths there, or be URLs. A task whose machine is lost goes on elsewhere. If a video crashes a second worker, it is
     skipped.
 
     A task needs one CPU. Ray places it on a machine where that, its memory and its share of a GPU are free.
