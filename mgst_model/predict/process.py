@@ -35,7 +35,8 @@ class RunProcess:
         with start_quietly():
             self._process.start()
         theirs.close()
-        # Number of videos that were requested, and number of videos whose runs are complete.
+        self._paths: tuple[str, ...] = ()
+        # Position after the last video that was requested, and number of videos whose runs are complete.
         self._asked = self._ended = 0
 
     def begin(self, spec: InputSpec, paths: Sequence[str], *, threads: int) -> None:
@@ -43,11 +44,12 @@ class RunProcess:
 
         Args:
             spec: Input that the network needs.
-            paths: Paths of all videos, in the order in which they will be requested.
+            paths: Paths of all videos, in the order in which they will be requested; some may be left out.
             threads: Number of threads that face models may use.
         """
+        self._paths = tuple(paths)
         with suppress(OSError):  # a process that has ended is reported when runs are requested
-            self._mine.send((spec, tuple(paths), threads))
+            self._mine.send((spec, self._paths, threads))
 
     def __enter__(self) -> RunProcess:
         return self
@@ -66,15 +68,17 @@ class RunProcess:
         self._process.join()
 
     def __call__(self, source: Source) -> Generator[FaceRun | VideoSummary]:
-        """Yields the runs of the next video, and skips the remaining runs of the previous one.
+        """Yields the runs of a video, and skips what is left of those before it.
 
         Raises:
             VideoError: if the video cannot be read; or, with the reason "worker_died", if the process has ended.
             NoFaceError: if no face was found.
+            ValueError: if :meth:`begin` did not name the video, or named it before one that was requested already.
         """
         from mgst_model.predict.faces import VideoSummary, name_of
 
-        mine, self._asked = self._asked, self._asked + 1
+        mine = self._paths.index(name_of(source), self._asked)
+        self._asked = mine + 1
         while self._ended <= mine:
             wanted = self._ended == mine
             item = self._receive(name_of(source))

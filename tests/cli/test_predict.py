@@ -272,13 +272,14 @@ def test_results_of_a_folder_are_next_to_it_and_are_not_inputs(mgst_predict, tmp
 
 
 def test_two_runs_cannot_write_one_folder(mgst_predict, tmp_path):
-    nod, other = (encode(tmp_path / f"{name}.mp4", faces(9)) for name in ("nod", "other"))
+    nod, other = encode(tmp_path / "nod.mp4", faces(9)), encode(tmp_path / "other.mp4", faces(20))
     with FolderLock(tmp_path / "nod-scores"):
         result = mgst_predict(nod, other, "--no-video")
     assert result.exit_code == 1
     assert "nod-scores: in use by another run (process " in result.stderr
     assert not (tmp_path / "nod-scores" / "scores.json").exists()
-    assert (tmp_path / "other-scores" / "scores.json").exists()
+    found = json.loads((tmp_path / "other-scores" / "scores.json").read_text())
+    assert len(found["tracks"][0]["frame_score"]) == 20  # those of this video, and not of the locked one
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,8 @@ def test_runs_and_errors_equal_those_without_a_second_process(videos):
 
 def test_a_waiting_caller_gets_an_error_when_a_signal_handler_kills_the_process(videos):
     with RunProcess() as beside, ThreadPoolExecutor(1) as thread:
-        waiting = thread.submit(lambda: list(beside(videos[0])))  # begin() was not called, so it would wait forever
+        beside.begin(SPEC, videos, threads=1)  # its imports take longer than the next two lines
+        waiting = thread.submit(lambda: list(beside(videos[0])))
         beside.kill()
         with pytest.raises(VideoError) as caught:
             waiting.result(timeout=30)
@@ -92,6 +93,17 @@ def test_remaining_runs_of_a_video_are_not_mixed_with_the_next_video(videos):
         *runs, rest = beside(two)
     assert rest.frames == 12
     assert [len(run.frame) for run in runs] == [12]
+
+
+def test_a_video_that_is_never_requested_does_not_lend_its_faces_to_the_next_one(videos):
+    one, two = videos[0], videos[-1]
+    with RunProcess() as beside:
+        beside.begin(SPEC, [one, two, one], threads=1)
+        *runs, rest = beside(two)
+        assert (rest.frames, [len(run.frame) for run in runs]) == (12, [12])
+        with pytest.raises(ValueError, match="not in tuple"):
+            next(beside(two))
+        assert list(beside(one))[-1].frames == 40
 
 
 def test_a_run_without_pixels_holds_no_memory_of_them(videos):
