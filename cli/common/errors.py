@@ -39,7 +39,6 @@ class _OneLine(click.Command):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            signal.setitimer(signal.ITIMER_REAL, 0)
             click.echo("interrupted; run the same command again", err=True)
             ctx.exit(INTERRUPTED)
         except _expected() as error:
@@ -64,7 +63,10 @@ def run_script(command: click.Command) -> None:
     signal.signal(signal.SIGTERM, _interrupt)  # schedulers send it before they kill a process
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else the caller wants it to be ignored
         signal.signal(signal.SIGINT, _interrupt)
-    command(prog_name=command.name)
+    try:
+        command(prog_name=command.name)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def answer_at_once(line: str) -> None:
@@ -111,11 +113,26 @@ def _interrupt(_: int, frame: FrameType | None) -> NoReturn:
     """
     while frame is not None:
         if "importlib._bootstrap" in frame.f_code.co_filename:
-            signal.signal(signal.SIGALRM, _interrupt)
+            signal.signal(signal.SIGALRM, _repeat)
             signal.setitimer(signal.ITIMER_REAL, _AGAIN)
             break
         frame = frame.f_back
     raise KeyboardInterrupt
+
+
+def _repeat(number: int, frame: FrameType | None) -> None:
+    """Interrupts the command again, unless it is just ending because of the first interruption.
+
+    Raises:
+        KeyboardInterrupt: if the first interruption was suppressed.
+    """
+    error = sys.exception()
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            signal.setitimer(signal.ITIMER_REAL, _AGAIN)
+            return
+        error = error.__context__
+    _interrupt(number, frame)
 
 
 def _expected() -> tuple[type[Exception], ...]:

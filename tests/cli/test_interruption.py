@@ -147,3 +147,36 @@ def test_an_interruption_holds_even_if_an_imported_library_suppresses_it(name, t
     assert (ended.returncode, ended.stdout) == (130, "")
     assert ended.stderr == "interrupted; run the same command again\n"
     assert time.monotonic() - began < 5
+
+
+SLOW_TO_END = """
+import click
+from mgst_cli.common.errors import LoneCommand, run_script
+
+@click.command("try", cls=LoneCommand)
+@click.pass_context
+def command(ctx):
+    try:
+        import interrupted
+    except KeyboardInterrupt:
+        import time
+        time.sleep(1.5)
+        print("cleaned up", flush=True)
+        ctx.exit(130)
+
+import atexit, time
+atexit.register(time.sleep, 1)
+run_script(command)
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_an_interruption_during_an_import_is_not_repeated_while_the_command_ends(name, tmp_path):
+    (tmp_path / "interrupted.py").write_text(
+        f"import os, signal, time\nos.kill(os.getpid(), signal.{name})\ntime.sleep(5)"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *filter(None, sys.path)])}
+    ended = subprocess.run(
+        [sys.executable, "-c", SLOW_TO_END], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "cleaned up\n", "")
