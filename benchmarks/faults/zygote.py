@@ -20,6 +20,8 @@ from collections.abc import Callable, Sequence
 from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 
+import torch
+
 _CONTEXT = multiprocessing.get_context("forkserver")
 # Longest time for processes to end after their command was killed, seconds. A process of torch that reads shards looks
 # for its parent every five seconds; more, because the machine may be busy.
@@ -155,6 +157,8 @@ def _become(command: Sequence[str], log: Path) -> int:
     os.dup2(out, 1)
     os.dup2(out, 2)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # After a fork, torch makes its threads anew. It fails if several threads are the first to need them.
+    torch.set_num_threads(torch.get_num_threads())
     sys.argv = [*command]
     main: Callable[[], None] = importlib.import_module(ENTRIES[command[0]]).main
     try:
