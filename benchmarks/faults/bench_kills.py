@@ -140,7 +140,7 @@ class Campaign:
             os.waitpid(process, 0)
         if code and not self.zygote.serves():
             code = None  # a kill has ended the fork server that only this campaign shares among commands
-        if left := self.zygote.left_behind(process):
+        if left := self.zygote.left_behind(process, job.lingers):
             self.orphans = f"processes stay: {len(left)}"
             kill(left)
         return code

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from zygote import PATIENCE
 
 VIDEOS, FRAMES, SIZE = 6, 9, (160, 128)
 # Options of extractions of few and short videos.
@@ -65,6 +66,7 @@ class Job:
             would never end otherwise.
         workers: Whether it has worker processes that are killed too, while the command goes on.
         timed: Files that show times. Their content is not compared.
+        lingers: Seconds that its processes may take to end after it was killed.
     """
 
     name: str
@@ -72,6 +74,7 @@ class Job:
     patience: int
     workers: bool = False
     timed: tuple[str, ...] = ()
+    lingers: float = PATIENCE
 
     @property
     def folder(self) -> str:
@@ -114,8 +117,13 @@ def jobs(work: Path) -> list[Job]:
         Job("train, a process reads", training(1), patience=20, timed=("report.html",)),
         Job("mgst-predict", prediction, patience=4),
         Job("mgst-eval", evaluation, patience=4),
-        *([Job("extract, Ray", extraction("--executor", "ray", "--workers", "2"), patience=4)] if _has_ray() else []),
+        *([_on_ray(extraction("--executor", "ray", "--workers", "2"))] if _has_ray() else []),
     ]
+
+
+def _on_ray(command: Callable[[Path], Sequence[str]]) -> Job:
+    # The agents of a Ray node notice the end of the node by themselves, within about a minute.
+    return Job("extract, Ray", command, patience=4, lingers=120.0)
 
 
 def _has_ray() -> bool:

@@ -106,13 +106,14 @@ class Zygote:
                 found.append(process)
         return found
 
-    def left_behind(self, leader: int) -> list[int]:
+    def left_behind(self, leader: int, seconds: float = PATIENCE) -> list[int]:
         """Returns the processes that still live after their command has ended and some time has passed.
 
         Args:
             leader: The process of the command, which has ended.
+            seconds: Longest time that they may take to end.
         """
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + seconds
         while (there := self.others(leader)) and time.monotonic() < end:
             time.sleep(0.05)
         return there
