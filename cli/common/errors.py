@@ -10,14 +10,14 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
-from typing import Any, NoReturn, TextIO
+from typing import Any, TextIO
 
 import click
 
 from .options import Command
 
 INTERRUPTED = 130
-# Seconds until an interruption during an import is repeated, if it has had no effect.
+# Seconds until an interruption is repeated that has had no effect.
 _AGAIN = 0.5
 _python_shows = warnings.showwarning
 
@@ -92,7 +92,7 @@ def interrupted_at_once(release: Callable[[], None]) -> Iterator[None]:
         yield
         return
 
-    def stop(number: int, frame: FrameType | None) -> NoReturn:
+    def stop(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         answer_at_once("stopping; press Ctrl-C again to quit immediately")
         release()
@@ -105,19 +105,28 @@ def interrupted_at_once(release: Callable[[], None]) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _interrupt(_: int, frame: FrameType | None) -> NoReturn:
-    """Interrupts the command. Some libraries suppress an interruption while they are imported; then it is repeated.
+def _interrupt(_: int, frame: FrameType | None) -> None:
+    """Interrupts the command; later or again where an exception has no effect.
+
+    Some libraries suppress an interruption while they are imported. Python suppresses it in a method ``__del__``.
 
     Raises:
-        KeyboardInterrupt: always.
+        KeyboardInterrupt: unless a ``__del__`` is running.
     """
     while frame is not None:
+        if frame.f_code.co_name == "__del__":
+            _interrupt_later()
+            return
         if "importlib._bootstrap" in frame.f_code.co_filename:
-            signal.signal(signal.SIGALRM, _repeat)
-            signal.setitimer(signal.ITIMER_REAL, _AGAIN)
+            _interrupt_later()
             break
         frame = frame.f_back
     raise KeyboardInterrupt
+
+
+def _interrupt_later() -> None:
+    signal.signal(signal.SIGALRM, _repeat)
+    signal.setitimer(signal.ITIMER_REAL, _AGAIN)
 
 
 def _repeat(number: int, frame: FrameType | None) -> None:
@@ -129,7 +138,7 @@ def _repeat(number: int, frame: FrameType | None) -> None:
     error = sys.exception()
     while error is not None:
         if isinstance(error, KeyboardInterrupt):
-            signal.setitimer(signal.ITIMER_REAL, _AGAIN)
+            _interrupt_later()
             return
         error = error.__context__
     _interrupt(number, frame)

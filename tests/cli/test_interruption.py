@@ -149,6 +149,37 @@ def test_an_interruption_holds_even_if_an_imported_library_suppresses_it(name, t
     assert time.monotonic() - began < 5
 
 
+DELETED = """
+import os, signal, time
+import click
+from mgst_cli.common.errors import LoneCommand, run_script
+
+class Open:
+    def __del__(self):
+        os.kill(os.getpid(), signal.{name})
+        time.sleep(0.1)
+        print("closed", flush=True)
+
+@click.command("try", cls=LoneCommand)
+def command():
+    Open()
+    for _ in range(500):
+        time.sleep(0.01)
+    print("went on")
+
+run_script(command)
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_an_interruption_holds_even_while_an_object_is_deleted(name):
+    ended = subprocess.run(
+        [sys.executable, "-c", DELETED.format(name=name)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (130, "closed\n")
+    assert ended.stderr == "interrupted; run the same command again\n"
+
+
 SLOW_TO_END = """
 import click
 from mgst_cli.common.errors import LoneCommand, run_script
