@@ -154,7 +154,9 @@ class Campaign:
 
     def _stray(self) -> str:
         """Returns what commands have left in the folder for temporary files; it is then deleted."""
-        there = sorted(path.name for path in self.temporary.iterdir() if not path.name.startswith("pymp-"))
+        # Python's sockets, and the logs of Ray, which it always keeps.
+        known = ("pymp-", "ray")
+        there = sorted(path.name for path in self.temporary.iterdir() if not path.name.startswith(known))
         for name in there:
             path = self.temporary / name
             shutil.rmtree(path) if path.is_dir() else path.unlink()
