@@ -22,13 +22,13 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
-from torchvision.ops import nms
 
 from mgst_data.core.checks import check_frames
 from mgst_data.core.errors import UsageError
 from mgst_data.core.optional import need
 from mgst_data.core.records import Detections
 from mgst_data.faces.detect import DETECTORS
+from mgst_data.faces.suppress import suppress
 from mgst_data.faces.track import reduce_frames
 from mgst_data.sessions import open_session
 
@@ -110,8 +110,9 @@ class CenterFaceDetector:
         to_frame = torch.tensor((width / columns, height / rows))
         boxes, points = boxes * to_frame.repeat(2), points * to_frame
         inside = (boxes[:, 2:] > 0).all(dim=1) & (boxes[:, :2] < torch.tensor((width, height))).all(dim=1)
-        kept = nms(boxes[inside], scores[inside], _OVERLAP)  # in descending order of the scores
-        boxes, scores, points = boxes[inside][kept], scores[inside][kept], points[inside][kept]
+        boxes, scores, points = boxes[inside], scores[inside], points[inside]
+        kept = suppress(boxes, scores, torch.full((len(boxes),), frame), _OVERLAP)
+        boxes, scores, points = boxes[kept], scores[kept], points[kept]
         # Here pixels begin at whole numbers; points of faces have their centres there.
         return Detections(torch.full((len(boxes),), frame), boxes, scores, points - 0.5)
 

@@ -1,6 +1,6 @@
 """Face detection with MTCNN on whole batches of frames.
 
-Networks and weights are those of facenet-pytorch. The cascade follows Zhang et al., "Joint face detection and alignment
+The weights are those of facenet-pytorch. The cascade follows Zhang et al., "Joint face detection and alignment
 using multi-task cascaded convolutional networks" (2016), as implemented in facenet-pytorch, and finds the same faces.
 The implementation is our own, because here every stage runs on all frames and candidates at once. Crops of any size are
 computed from an integral image with four look-ups per pixel.
@@ -9,7 +9,6 @@ computed from an integral image with four look-ups per pixel.
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import cv2
@@ -17,13 +16,14 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
-from torchvision.ops import batched_nms
 
 from mgst_data.core.checks import check_frames
 from mgst_data.core.devices import constant
 from mgst_data.core.geometry import square
 from mgst_data.core.records import Detections
 from mgst_data.core.registry import Registry
+from mgst_data.faces.cascade import load_network
+from mgst_data.faces.suppress import suppress
 
 # Receptive field of P-Net and step between two of its outputs, pixels.
 _CELL, _STRIDE = 12, 2
@@ -102,14 +102,14 @@ class MTCNNDetector:
             corner = torch.stack((column, row), dim=1) * _STRIDE
             boxes = torch.cat(((corner + 1) / scale, (corner + _CELL) / scale), dim=1).floor()
             scores = probability[frame, 1, row, column]
-            keep = batched_nms(boxes, scores, frame, 0.5)
+            keep = suppress(boxes, scores, frame, 0.5)
             shifts = shift.permute(0, 2, 3, 1)[frame, row, column]
             columns.append((frame[keep], boxes[keep], scores[keep], shifts[keep]))
             scale *= self.factor
         if not columns:
             return torch.zeros(0, dtype=torch.long, device=self.device), torch.zeros(0, 4, device=self.device)
         frame, boxes, scores, shifts = (torch.cat(column) for column in zip(*columns, strict=True))
-        keep = batched_nms(boxes, scores, frame, 0.7)
+        keep = suppress(boxes, scores, frame, 0.7)
         frame, boxes, shifts = frame[keep], boxes[keep], shifts[keep]
         extent = boxes[:, 2:] - boxes[:, :2]
         return frame, square(boxes + shifts * extent.repeat(1, 2))
@@ -121,7 +121,7 @@ class MTCNNDetector:
         shift, probability = in_batches(self.rnet, crops)
         passed = probability[:, 1] > self.thresholds[1]
         frame, boxes, shift, scores = frame[passed], boxes[passed], shift[passed], probability[passed, 1]
-        keep = batched_nms(boxes, scores, frame, 0.7)
+        keep = suppress(boxes, scores, frame, 0.7)
         return frame[keep], square(regress(boxes[keep], shift[keep]))
 
     def _refine(self, integral: Tensor, frame: Tensor, boxes: Tensor) -> Detections:
@@ -226,28 +226,6 @@ def crop_area(
     sums = corner(bottom, right) - corner(top, right) - corner(bottom, left) + corner(top, left)
     area = (bottom - top)[:, :, None] * (right - left)[:, None, :]
     return normalise((sums / area[..., None]).float().permute(0, 3, 1, 2))
-
-
-def load_network(name: str, device: torch.device) -> nn.Module:
-    """Loads a network of facenet-pytorch with its packaged weights, frozen.
-
-    Args:
-        name: "PNet", "RNet" or "ONet".
-        device: Device of the network.
-
-    Raises:
-        ImportError: if facenet-pytorch is not installed.
-    """
-    try:
-        import facenet_pytorch
-    except ImportError as error:
-        raise ImportError("face detection needs facenet-pytorch: pip install facenet-pytorch") from error
-    # Created on the meta device, because the constructor would draw random weights from the global generator.
-    with torch.device("meta"):
-        network: nn.Module = getattr(facenet_pytorch, name)(pretrained=False)
-    weights = Path(facenet_pytorch.__file__).parent / "data" / f"{name.lower()}.pt"
-    network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True), assign=True)
-    return network.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
 
 
 def in_batches(network: nn.Module, pictures: Float[Tensor, "n 3 h w"]) -> tuple[Tensor, ...]:

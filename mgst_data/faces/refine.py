@@ -11,8 +11,9 @@ from torch import Tensor
 from mgst_data.core.checks import check_frames
 from mgst_data.core.geometry import square
 from mgst_data.core.records import Detections
+from mgst_data.faces.cascade import load_network
 from mgst_data.faces.crop import resize
-from mgst_data.faces.detect import apply_onet, load_network, normalise, place_points, regress
+from mgst_data.faces.detect import apply_onet, normalise, place_points, regress
 
 _SIDE = 48
 
