@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import click
 import cloup
@@ -19,6 +19,7 @@ __all__ = [
     "PAPERS",
     "SIZE",
     "Command",
+    "InputType",
     "device_option",
     "json_option",
     "option",
@@ -63,6 +64,42 @@ class LocationType(click.Path):
 
 
 LOCATION, LOCAL = LocationType(), LocationType(urls=False)
+
+
+class MissingInput(click.ClickException):
+    """An input that is not there. It is reported before large libraries are imported."""
+
+    exit_code = 2
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Prints the error as one line.
+
+        Args:
+            file: Where to print it; None for stderr.
+        """
+        click.echo(f"error: {self.format_message()}: no such file or directory (check the path)", file, err=True)
+
+
+class InputType(click.ParamType):  # type: ignore[type-arg] # generic only in new versions of click
+    """A file or folder that exists, or a URL."""
+
+    name = "path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ARG002
+        """Converts the text of an option.
+
+        Args:
+            value: Text of the option.
+            param: The option.
+            ctx: Context of the command.
+
+        Raises:
+            MissingInput: if it is a local path, and nothing is there.
+        """
+        place = os.fsdecode(value)
+        if "://" not in place and not Path(place).exists():
+            raise MissingInput(place if place.isprintable() else repr(place))
+        return place
 
 
 class SizeType(click.ParamType):  # type: ignore[type-arg] # generic only in new versions of click

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ..common.errors import INTERRUPTED, debug_option
-from ..common.options import LOCAL, PAPERS, SIZE, Command, device_option, json_option, option, options
+from ..common.options import LOCAL, PAPERS, SIZE, Command, InputType, device_option, json_option, option, options
 
 EPILOG = """\b
 Examples:
@@ -33,7 +33,8 @@ with a note; 2 wrong option or input; 130 interrupted.
     "Data set",
     option(
         "--src",
-        type=click.Path(),
+        type=InputType(),
+        metavar="PATH",
         required=True,
         help="Folder of the data set or of pictures, or a manifest (.csv or .jsonl); also by URL.",
     ),

@@ -20,7 +20,6 @@ from mgst_data.core.documents import parse_json
 from mgst_data.core.errors import first_line
 from mgst_data.core.records import DEMO
 from mgst_data.shards.storage import output_errors, write_atomic
-from mgst_model.networks.build import build_network
 from mgst_model.networks.calibration import Calibration
 from mgst_model.networks.hub import MODEL, HubName, fetch, is_hub_name
 from mgst_model.networks.network_config import NetworkConfig
@@ -288,6 +287,8 @@ def load_network(path: str | Path, device: torch.device | str = "cpu") -> Loaded
     Raises:
         UsageError: if a file is missing, damaged or of another kind, or the weights do not fit the card.
     """
+    from mgst_model.networks.build import build_network  # reading a card must not import timm
+
     weights = weights_file(path)
     file = weights.with_suffix(CARD)
     card = _read_card(file)

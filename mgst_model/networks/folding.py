@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from timm.models import EfficientNet
-from timm.models.efficientnet import EfficientNetFeatures
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -28,6 +26,9 @@ def fold_batch_norms(network: nn.Module) -> nn.Module:
     """
     if network.training:
         raise ValueError("the network is in training mode; call network.eval() before folding batch norms")
+    from timm.models import EfficientNet
+    from timm.models.efficientnet import EfficientNetFeatures
+
     for model in [module for module in network.modules() if isinstance(module, EfficientNet | EfficientNetFeatures)]:
         for parent in model.modules():
             for (name, conv), (following, norm) in pairwise(list(parent.named_children())):

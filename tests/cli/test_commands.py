@@ -322,3 +322,11 @@ def test_demo_says_what_to_do_next(mgst_data, tmp_path, monkeypatch):
         f"{tmp_path}/my demo: 3 videos in the directory layout of FaceForensics++",
         f"next: mgst-data extract --src '{tmp_path}/my demo' --out shards",
     ]
+
+
+def test_a_missing_input_is_reported_before_torch_is_imported(tmp_path):
+    code = "import sys, atexit; from mgst_cli.data import main; atexit.register(lambda: print('torch' in sys.modules));"
+    code += f"sys.argv = ['mgst-data', 'extract', '--src', '{tmp_path}/none', '--out', '{tmp_path}/out']; main()"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout) == (2, "False\n")
+    assert ran.stderr == f"error: {tmp_path}/none: no such file or directory (check the path)\n"
