@@ -17,6 +17,7 @@ import click
 from .options import Command
 
 INTERRUPTED = 130
+_INTERRUPTION = "interrupted; run the same command again"
 # Seconds until an interruption is repeated that has had no effect.
 _AGAIN = 0.5
 _python_shows = warnings.showwarning
@@ -39,7 +40,7 @@ class _OneLine(click.Command):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            click.echo("interrupted; run the same command again", err=True)
+            click.echo(_INTERRUPTION, err=True)
             ctx.exit(INTERRUPTED)
         except _expected() as error:
             if ctx.meta.get("debug"):
@@ -64,9 +65,17 @@ def run_script(command: click.Command) -> None:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else the caller wants it to be ignored
         signal.signal(signal.SIGINT, _interrupt)
     try:
-        command(prog_name=command.name)
+        # Not in the standalone mode of click, whose answer to an interruption before or after a command is "Aborted!".
+        code = command.main(prog_name=command.name, standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo(_INTERRUPTION, err=True)
+        code = INTERRUPTED
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+    sys.exit(code if isinstance(code, int) else 0)
 
 
 def answer_at_once(line: str) -> None:
@@ -77,32 +86,36 @@ def answer_at_once(line: str) -> None:
 
 @contextmanager
 def interrupted_at_once(release: Callable[[], None]) -> Iterator[None]:
-    """Handles Ctrl-C inside the block: the first one raises KeyboardInterrupt, a second one ends the process.
+    """Handles Ctrl-C and SIGTERM inside the block: the first one raises KeyboardInterrupt.
 
-    The first Ctrl-C also prints a line immediately.
+    The first Ctrl-C also prints a line immediately, and a second one ends the process.
 
     Args:
         release: Called in the signal handler before the exception is raised. Frees whatever would delay the exit, such
             as a child process.
 
     Raises:
-        KeyboardInterrupt: At the first Ctrl-C.
+        KeyboardInterrupt: At the first Ctrl-C or SIGTERM.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def stop(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        answer_at_once("stopping; press Ctrl-C again to quit immediately")
+        if number == signal.SIGINT:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            answer_at_once("stopping; press Ctrl-C again to quit immediately")
         release()
         _interrupt(number, frame)
 
-    before = signal.signal(signal.SIGINT, stop)
+    # A program that calls this as a function may handle SIGTERM itself.
+    numbers = [signal.SIGINT, *([signal.SIGTERM] if signal.getsignal(signal.SIGTERM) is _interrupt else [])]
+    before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _interrupt(_: int, frame: FrameType | None) -> None:
@@ -199,7 +212,7 @@ def show_unexpected(kind: type[BaseException], error: BaseException, trace: Trac
         trace: Its traceback; shown only with ``--debug``.
     """
     if issubclass(kind, KeyboardInterrupt):
-        click.echo("interrupted; run the same command again", err=True)
+        click.echo(_INTERRUPTION, err=True)
         return
     hint = "unexpected error; run the command again with --debug and report the traceback"
     click.echo(f"error: {kind.__name__}: {error} ({hint})", err=True)

@@ -180,6 +180,64 @@ def test_an_interruption_holds_even_while_an_object_is_deleted(name):
     assert ended.stderr == "interrupted; run the same command again\n"
 
 
+PARSED = """
+import os, signal
+import click
+from mgst_cli.common.errors import LoneCommand, run_script
+
+def interrupt(ctx, param, value):
+    os.kill(os.getpid(), signal.{name})
+
+@click.command("try", cls=LoneCommand)
+@click.option("--now", is_flag=True, callback=interrupt)
+def command(now):
+    print("went on")
+
+run_script(command)
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_an_interruption_before_the_command_begins_has_its_exit_code(name):
+    ended = subprocess.run(
+        [sys.executable, "-c", PARSED.format(name=name)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (130, "")
+    assert ended.stderr.strip() == "interrupted; run the same command again"
+
+
+HELD = """
+import os, signal, threading, time
+import click
+from mgst_cli.common.errors import LoneCommand, interrupted_at_once, run_script
+
+@click.command("try", cls=LoneCommand)
+def command():
+    released = threading.Event()
+    reader = threading.Thread(target=released.wait, args=(30,))
+    reader.start()
+    with interrupted_at_once(released.set):
+        try:
+            os.kill(os.getpid(), signal.{name})
+            time.sleep(5)
+        finally:
+            reader.join()
+
+run_script(command)
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_an_interruption_frees_what_the_command_waits_for(name):
+    began = time.monotonic()
+    ended = subprocess.run(
+        [sys.executable, "-c", HELD.format(name=name)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.returncode == 130
+    assert ended.stderr.endswith("interrupted; run the same command again\n")
+    assert time.monotonic() - began < 5
+
+
 SLOW_TO_END = """
 import click
 from mgst_cli.common.errors import LoneCommand, run_script
