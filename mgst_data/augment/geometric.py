@@ -165,24 +165,13 @@ class FaceCrop(Augmentation[FaceCropParams]):
             segment: Segments to crop.
             params: Parameters that :meth:`sample` drew for this batch.
         """
-        points, (h, w) = segment.landmarks, segment.frames.shape[-2:]
-        whole = constant((-0.5, -0.5, w - 0.5, h - 0.5), points)
-        if points.shape[2] == 0:
-            return whole.expand(len(segment), 4)
-        seen = segment.valid & points.isfinite().flatten(2).all(dim=2)
-        box = face_box(points, seen)
-        outwards = params.margin * torch.tensor((-1.0, -1.0, 1.0, 1.0))
-        edges = box + outwards.to(box.device, non_blocking=True) * (box[:, 2:] - box[:, :2]).repeat(1, 2)
-        return torch.where(seen.any(dim=1, keepdim=True), edges, whole)
+        return crop_edges(segment.landmarks, segment.valid, params.margin, segment.frames.shape[-2:])
 
     def apply(self, segment: Segment, params: FaceCropParams) -> Segment:
         """Crops and scales."""
         h, w = segment.frames.shape[-2:]
         height, width = (h, w) if self.size is None else (self.size, self.size)
-        edges = self.edges(segment, params)
-        low, high = edges[:, :2], edges[:, 2:]
-        step = torch.stack(((high - low)[:, 0] / width, (high - low)[:, 1] / height), dim=1)
-        matrix = torch.cat((torch.diag_embed(step), (low + step / 2)[:, :, None]), dim=2)
+        matrix = crop_matrix(self.edges(segment, params), (height, width))
         return warp_segment(segment, matrix, (height, width))
 
     def shape_after(self, segment: Segment) -> Segment:
@@ -194,6 +183,40 @@ class FaceCrop(Augmentation[FaceCropParams]):
             frames=segment.frames.new_zeros(b, t, 3, self.size, self.size),
             mask=segment.mask.new_zeros(b, t, 1, self.size, self.size),
         )
+
+
+def crop_edges(
+    points: Float[Tensor, "b t k 2"], valid: Bool[Tensor, "b t"], margin: Float[Tensor, "b 4"], size: tuple[int, ...]
+) -> Float[Tensor, "b 4"]:
+    """Returns the edges of crops around the faces of segments, see :meth:`FaceCrop.edges`.
+
+    Args:
+        points: Landmarks in pixels. Without landmarks, the crop is the whole picture.
+        valid: Frames with a usable face.
+        margin: Margin on each side, relative to the size of the face box.
+        size: Height and width of the pictures.
+    """
+    h, w = size
+    whole = constant((-0.5, -0.5, w - 0.5, h - 0.5), points)
+    if points.shape[2] == 0:
+        return whole.expand(len(points), 4)
+    seen = valid & points.isfinite().flatten(2).all(dim=2)
+    box = face_box(points, seen)
+    outwards = margin * torch.tensor((-1.0, -1.0, 1.0, 1.0))
+    edges = box + outwards.to(box.device, non_blocking=True) * (box[:, 2:] - box[:, :2]).repeat(1, 2)
+    return torch.where(seen.any(dim=1, keepdim=True), edges, whole)
+
+
+def crop_matrix(edges: Float[Tensor, "b 4"], size: tuple[int, int]) -> Float[Tensor, "b 2 3"]:
+    """Returns the affine maps from pixels of scaled crops to pixels of the pictures.
+
+    Args:
+        edges: Edges of the crops, see :meth:`FaceCrop.edges`.
+        size: Height and width of the scaled crops.
+    """
+    low, high = edges[:, :2], edges[:, 2:]
+    step = torch.stack(((high - low)[:, 0] / size[1], (high - low)[:, 1] / size[0]), dim=1)
+    return torch.cat((torch.diag_embed(step), (low + step / 2)[:, :, None]), dim=2)
 
 
 @dataclass(frozen=True)

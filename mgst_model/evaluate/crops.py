@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from numpy import ndarray
 from torch import Tensor
 
-from mgst_data.augment import FaceCrop
-from mgst_data.core import Segment
+from mgst_data.augment.geometric import crop_edges, crop_matrix
 from mgst_data.shards import FaceChunk, scale_image
 from mgst_data.shards.loader import VALID_SHARE
 from mgst_model.networks.scorer import TakesCrops
+
+# The matrices map pixels of the result to pixels of the crop.
+_FLAGS = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +51,8 @@ def network_input(
     """Scales crops to the input of a network; crops to the face first if the network needs that.
 
     A network for single frames gets the box of each frame. All other networks get one box for all frames, as in their
-    training.
+    training. OpenCV cuts the crops, which takes a tenth of the time of :class:`mgst_data.augment.FaceCrop`; values
+    differ by rounding only.
 
     Args:
         chunk: Chunk that the crops come from, for the landmarks.
@@ -64,16 +68,14 @@ def network_input(
         frames = torch.from_numpy(np.stack([scale_image(crop, spec.size) for crop in crops])).permute(0, 3, 1, 2)
         whole = torch.tensor((-0.5, -0.5, chunk.crop_size - 0.5, chunk.crop_size - 0.5))
         return frames, whole.expand(len(crops), 4)
-    frames = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2)
     rows = list(positions)
-    valid = chunk.valid[rows].float().mean(dim=1) >= VALID_SHARE
     lead = (len(rows), 1) if spec.min_frames == 1 else (1, len(rows))
-    segment = Segment.of(
-        frames.reshape(*lead, *frames.shape[1:]),
-        chunk.landmarks[rows].reshape(*lead, -1, 2),
-        valid=valid.reshape(lead),
-    )
-    crop = FaceCrop(size=spec.size, margin_range=(spec.face_margin, spec.face_margin))
-    params = crop.sample(segment, torch.Generator())
-    shown = crop.apply(segment, params).frames.flatten(0, 1).mul(255).round_().to(torch.uint8)
-    return shown, crop.edges(segment, params).expand(len(rows), 4)
+    valid = (chunk.valid[rows].float().mean(dim=1) >= VALID_SHARE).reshape(lead)
+    points = chunk.landmarks[rows].float().reshape(*lead, -1, 2)
+    margin = torch.full((len(points), 4), spec.face_margin)
+    edges = crop_edges(points, valid, margin, crops[0].shape[:2]).expand(len(rows), 4)
+    shown = np.stack([
+        cv2.warpAffine(crop, matrix, (spec.size, spec.size), flags=_FLAGS, borderMode=cv2.BORDER_REPLICATE)
+        for crop, matrix in zip(crops, crop_matrix(edges, (spec.size, spec.size)).double().numpy(), strict=True)
+    ])  # fmt: skip
+    return torch.from_numpy(shown).permute(0, 3, 1, 2), edges
