@@ -65,16 +65,17 @@ def run_script(command: click.Command) -> None:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else the caller wants it to be ignored
         signal.signal(signal.SIGINT, _interrupt)
     try:
-        # Not in the standalone mode of click, whose answer to an interruption before or after a command is "Aborted!".
-        code = command.main(prog_name=command.name, standalone_mode=False)
+        try:
+            # Not in the standalone mode of click, which answers "Aborted!" to an interruption before or after a command.
+            code = command.main(prog_name=command.name, standalone_mode=False)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
     except click.ClickException as error:
         error.show()
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo(_INTERRUPTION, err=True)
         code = INTERRUPTED
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
     sys.exit(code if isinstance(code, int) else 0)
 
 

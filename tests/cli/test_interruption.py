@@ -249,7 +249,7 @@ def command(ctx):
         import interrupted
     except KeyboardInterrupt:
         import time
-        time.sleep(1.5)
+        time.sleep(1.2)
         print("cleaned up", flush=True)
         ctx.exit(130)
 

@@ -79,7 +79,7 @@ def test_required_parameters_of_each_command():
 
 @pytest.mark.parametrize(
     ("arguments", "named"),
-    [(["extract", "--src", "x"], "--out"), (["shards"], "--weights"), (["--weights", "w"], "SHARDS")],
+    [(["extract", "--src", "."], "--out"), (["shards"], "--weights"), (["--weights", "w"], "SHARDS")],
 )
 def test_missing_parameter_of_a_combination_is_named(arguments, named):
     command = data if arguments[0] == "extract" else evaluate
