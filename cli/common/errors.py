@@ -66,7 +66,7 @@ def run_script(command: click.Command) -> None:
         signal.signal(signal.SIGINT, _interrupt)
     try:
         try:
-            # Not in the standalone mode of click, which answers "Aborted!" to an interruption before or after a command.
+            # In its standalone mode, click answers "Aborted!" to an interruption before or after a command.
             code = command.main(prog_name=command.name, standalone_mode=False)
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
