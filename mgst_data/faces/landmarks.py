@@ -57,6 +57,8 @@ _EYES_AND_MOUTH = [0, 1, 3, 4]
 # Side of the box in a patch, and margin around it, pixels. dlib returns whole pixels; with 256 pixels the rounding
 # error is 0.3 % of the eye distance.
 _SIDE, _MARGIN = 256, 48
+# Width and height of a patch, pixels.
+_PATCH = (_SIDE + 2 * _MARGIN, _SIDE + 2 * _MARGIN)
 # Angle between the first and the last view of a face, radians.
 _TURN = 0.2
 
@@ -143,8 +145,12 @@ class DlibLandmarks:
         n, v = len(known), len(self._targets)
         to_frame = similarity_transform(self._targets.expand(n, v, 4, 2), known[:, None].expand(n, v, 4, 2))
         in_patch = np.empty((n, v, self.count, 2), dtype=np.float32)
+        parts, matrices = _parts(to_frame, *pixels.shape[1:3])
         for i, frame in enumerate(found.frame.tolist()):
-            for j, patch in enumerate(_patches(pixels[frame], to_frame[i])):
+            x0, y0, x1, y1 = parts[i]
+            grey = cv2.cvtColor(pixels[frame, y0:y1, x0:x1], cv2.COLOR_RGB2GRAY)
+            for j, matrix in enumerate(matrices[i]):
+                patch = cv2.warpAffine(grey, matrix, _PATCH, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
                 in_patch[i, j] = self._points(patch)
         return apply_transform(to_frame, torch.from_numpy(in_patch)).mean(dim=1)
 
@@ -239,18 +245,23 @@ def _turned_faces(views: int) -> Float[Tensor, "v 4 2"]:
     return (torch.tensor(FACE_IN_BOX) - 0.5) @ turn.mT * _SIDE + (_MARGIN + _SIDE / 2)
 
 
-def _patches(picture: UInt8[np.ndarray, "h w 3"], to_frame: Float[Tensor, "v 2 3"]) -> list[UInt8[np.ndarray, "s s"]]:
-    """Resamples the patches of one face; pixels outside the picture are black, as in dlib."""
-    height, width = picture.shape[:2]
-    size = _SIDE + 2 * _MARGIN
-    corners = torch.tensor([[0.0, 0.0], [size, 0.0], [0.0, size], [size, size]])
-    outline = apply_transform(to_frame, corners.expand(len(to_frame), 4, 2)).reshape(-1, 2)
-    # Only the part that the patches show is converted to greyscale. A face outside the picture still needs one pixel.
+def _parts(
+    to_frame: Float[Tensor, "n v 2 3"], height: int, width: int
+) -> tuple[list[list[int]], Float[np.ndarray, "n v 2 3"]]:
+    """Returns the part of the frame that the patches of each face show, and the maps from patches to these parts.
+
+    Only these parts are converted to greyscale. Pixels of patches outside the frame are black, as in dlib. A face
+    outside the frame still needs one pixel.
+
+    Returns:
+        Parts as left, top, right and bottom edge in pixels, right and bottom exclusive; and affine maps.
+    """
+    n, v = to_frame.shape[:2]
+    corners = torch.tensor([[0.0, 0.0], [_PATCH[0], 0.0], [0.0, _PATCH[1]], [*_PATCH]])
+    outline = apply_transform(to_frame, corners.expand(n, v, 4, 2)).reshape(n, -1, 2)
     last = torch.tensor([width - 1.0, height - 1.0])
-    x0, y0 = outline.amin(dim=0).clamp_min(0).minimum(last).floor().int().tolist()
-    x1, y1 = outline.amax(dim=0).clamp_min(0).minimum(last).ceil().int().tolist()
-    grey = cv2.cvtColor(picture[y0 : y1 + 1, x0 : x1 + 1], cv2.COLOR_RGB2GRAY)
-    from_patch = to_frame.double().numpy()
-    from_patch[:, :, 2] -= (x0, y0)
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return [cv2.warpAffine(grey, matrix, (size, size), flags=flags) for matrix in from_patch]
+    low = outline.amin(dim=1).clamp_min(0).minimum(last).floor()
+    high = outline.amax(dim=1).clamp_min(0).minimum(last).ceil() + 1
+    to_part = to_frame.double()
+    to_part[..., 2] -= low[:, None]
+    return torch.cat((low, high), dim=1).int().tolist(), to_part.numpy()
