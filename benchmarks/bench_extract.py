@@ -23,13 +23,13 @@ import time
 from pathlib import Path
 
 from _common import RESULTS, write_result
-from extraction import decode, detectors, memory, peers, quality, speed, stability
+from extraction import decode, detectors, memory, peers, quality, speed, stability, stages
 from extraction.clips import Clips, parse_with_clips
 from extraction.report import show
 
 SECTIONS = {
     module.__name__.rpartition(".")[2]: module
-    for module in (speed, peers, quality, detectors, decode, memory, stability)
+    for module in (speed, stages, peers, quality, detectors, decode, memory, stability)
 }
 
 
@@ -55,6 +55,8 @@ def main() -> None:
             seconds = round(time.perf_counter() - began, 1)
             result = {"quick": options.quick, "every": options.every, "seconds": seconds, **sections[name].as_dict()}
             print(f"{write_result(f'extract_{name}', result, folder=out)} after {seconds:.0f} s", flush=True)
+            if name == "stages":
+                stages.draw(sections[name], out / "extract_stages.png")
     show("Extraction", sections)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import sys
 import tempfile
@@ -11,35 +12,29 @@ from pathlib import Path
 from typing import Any
 
 import av
-import torch
-from mgst_cli.common.tables import preset_file
-from mgst_cli.train.build import build_experiment
 
-from mgst_model.networks import build_network
-from mgst_model.networks.checkpoint import save_network
+SCORES_ONLY = ("--no-video", "--no-report")
 
 
-def measure_prediction(video: Path, preset: str, *, annotated: bool) -> dict[str, Any]:
-    """Runs ``mgst-predict`` in a separate process, as a user does, with the network of a preset.
+def measure_prediction(video: Path, *, runtime: str, annotated: bool, repeats: int) -> dict[str, Any]:
+    """Runs ``mgst-predict`` with the weights that come with it in a separate process, as a user does.
 
     Args:
         video: Video file.
-        preset: Name of a file of configs/train; the network has the initial weights of a training.
-        annotated: Whether the annotated video is written.
+        runtime: "torch" or "onnx".
+        annotated: Whether the annotated video and the page are written.
+        repeats: Number of runs; the result is their median.
     """
-    experiment = build_experiment(preset_file(preset), {}, [])
-    with tempfile.TemporaryDirectory() as scratch, torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        network = build_network(experiment.network)
-        data = experiment.data
-        weights = save_network(
-            Path(scratch, "network"), network, experiment.network, frames=data.scored_frames, size=data.size
-        )
-        command = [sys.executable, "-m", "mgst_cli.predict", str(video), "--weights", str(weights), "--json"]
-        command += ["--out", str(Path(scratch, "out")), "--device", "cpu"] + ([] if annotated else ["--no-video"])
-        began = time.perf_counter()
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        seconds = time.perf_counter() - began
+    with tempfile.TemporaryDirectory() as scratch:
+        command = [sys.executable, "-m", "mgst_cli.predict", str(video), "--runtime", runtime, "--json"]
+        command += ["--out", str(Path(scratch, "out")), "--device", "cpu", *(() if annotated else SCORES_ONLY)]
+        runs = []
+        for _ in range(repeats):
+            before = _processor_seconds()
+            began = time.perf_counter()
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            runs.append((time.perf_counter() - began, _processor_seconds() - before))
+    seconds, processor = sorted(runs)[len(runs) // 2]
     with av.open(str(video)) as file:
         stream = file.streams.video[0]
         rate = float(stream.average_rate or 25)
@@ -47,11 +42,34 @@ def measure_prediction(video: Path, preset: str, *, annotated: bool) -> dict[str
     scored = json.loads(done.stdout)["videos"][0]
     return {
         "video": video.name,
+        "runtime": runtime,
         "frames": frames,
         "video_seconds": round(frames / rate, 2),
         "tracks": len(scored["tracks"]),
         "seconds": round(seconds, 2),
-        "frames_per_second": round(frames / seconds, 2),
+        "processor_seconds": round(processor, 2),
+        "runs": repeats,
         "real_time": round(frames / rate / seconds, 3),
         "annotated": annotated,
     }
+
+
+def measure_help(command: str, repeats: int) -> float:
+    """Returns the processor time of ``command --help``, seconds: the median of several runs.
+
+    Args:
+        command: Module of the command.
+        repeats: Number of runs.
+    """
+    times = []
+    for _ in range(repeats):
+        before = _processor_seconds()
+        subprocess.run([sys.executable, "-m", command, "--help"], capture_output=True, check=True)
+        times.append(_processor_seconds() - before)
+    return sorted(times)[repeats // 2]
+
+
+def _processor_seconds() -> float:
+    """Returns the processor time of all child processes that have ended, also that of their own children."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
