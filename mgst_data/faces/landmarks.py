@@ -258,7 +258,7 @@ def _parts(
     """
     n, v = to_frame.shape[:2]
     corners = torch.tensor([[0.0, 0.0], [_PATCH[0], 0.0], [0.0, _PATCH[1]], [*_PATCH]])
-    outline = apply_transform(to_frame, corners.expand(n, v, 4, 2)).reshape(n, -1, 2)
+    outline = apply_transform(to_frame, corners.expand(n, v, 4, 2)).reshape(n, 4 * v, 2)
     last = torch.tensor([width - 1.0, height - 1.0])
     low = outline.amin(dim=1).clamp_min(0).minimum(last).floor()
     high = outline.amax(dim=1).clamp_min(0).minimum(last).ceil() + 1
