@@ -63,6 +63,8 @@ def interrupted(out, seconds):
 
 # Between opening a file and keeping it, no code can close it: the interpreter does, and warns.
 @pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
+# Python ignores an interruption while it deletes an object, and warns; commands then interrupt themselves again.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("stop", [killed, interrupted])
 def test_a_run_that_ends_at_any_moment_costs_no_file_and_leaves_none(tmp_path, undisturbed, stop):
     files, seconds = undisturbed
