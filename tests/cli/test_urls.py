@@ -179,7 +179,7 @@ def test_persons_and_copies_are_kept_beside_shards_behind_a_url(shards):
             "cannot link to videos on this",
         ),
         ((train, "SHARDS", "--config", "s3://bucket/a.toml"), 2, "must be on this machine"),
-        ((data, "extract", "--src", "x", "--reals", "s3://bucket/r", "--dry-run"), 2, "must be on this machine"),
+        ((data, "extract", "--src", ".", "--reals", "s3://bucket/r", "--dry-run"), 2, "must be on this machine"),
         ((data, "sheet", "SHARDS", "--out", "s3://"), 2, "no bucket and no name"),
     ],
 )

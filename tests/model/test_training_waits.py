@@ -42,6 +42,7 @@ DETECTION = {
     "mgst_data/faces/detect.py:MTCNNDetector._refine",
     "mgst_data/faces/detect.py:_nms_by_smaller",
     "mgst_data/faces/detect.py:_on_frame",
+    "mgst_data/faces/suppress.py:suppress",
     "mgst_data/core/records.py:Detections.__getitem__",
 }
 
