@@ -262,6 +262,6 @@ def _parts(
     last = torch.tensor([width - 1.0, height - 1.0])
     low = outline.amin(dim=1).clamp_min(0).minimum(last).floor()
     high = outline.amax(dim=1).clamp_min(0).minimum(last).ceil() + 1
-    to_part = to_frame.double()
+    to_part = to_frame.to(torch.float64, copy=True)
     to_part[..., 2] -= low[:, None]
     return torch.cat((low, high), dim=1).int().tolist(), to_part.numpy()
