@@ -28,7 +28,7 @@ from mgst_model.train.data import Loader
 from mgst_model.train.experiment import TrainConfig
 from mgst_model.train.launch import lost_processes_named, make_fabric
 from mgst_model.train.optim import climbed, learning_rate, make_optimizer, set_learning_rate
-from mgst_model.train.signals import dead_readers_told, stop_requests, workers_deaf_to_stopping
+from mgst_model.train.signals import lost_readers_named, stop_requests, workers_deaf_to_stopping
 from mgst_model.train.state import STEPS, VALIDATIONS, TrainFolder, load_state
 from mgst_model.train.task import Task, TaskExamples
 from mgst_model.train.watcher import StepReport, Stopped, TrainWatcher, Validation
@@ -145,7 +145,7 @@ class Trainer:
             self.curves = SummaryWriter(str(self.out / CURVES), purge_step=self.step + 1) if self.folder else None
             self.watcher.begin(steps=self.steps, done=self.step, epochs=self.config.epochs, parameters=parameters)
             with (
-                dead_readers_told(),
+                lost_readers_named(),
                 stop_requests(self.watcher.stopping) as asked,
                 torch.random.fork_rng(devices=cuda),
                 lost_processes_named(self.out),
