@@ -10,14 +10,16 @@ import threading
 import pytest
 import torch
 from torch.utils.data import DataLoader
+from torch.utils.data._utils import signal_handling
 
 from mgst_data.core import MgstError
 from mgst_model.train.signals import lost_readers_named, workers_deaf_to_stopping
 
 
 @pytest.fixture(autouse=True)
-def same_handler_afterwards():
-    before = signal.getsignal(signal.SIGCHLD)
+def handler_of_a_new_process(monkeypatch):
+    monkeypatch.setattr(signal_handling, "_SIGCHLD_handler_set", False)  # torch sets its handler once per process
+    before = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGCHLD, before)
 
@@ -53,8 +55,7 @@ def test_no_line_after_a_loss_is_interrupted(handled):
     """torch would raise an error within any line; for example while the folder of a training is closed."""
     if handled:
         next(iter(Numbers()))
-    else:
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        assert callable(signal.getsignal(signal.SIGCHLD))
     others = set(multiprocessing.active_children())
     counts = []
 
