@@ -30,8 +30,8 @@ STAGES = {
         "mgst_data.faces.detect.MTCNNDetector._refine",
     ),
     "between key frames: O-Net": ("mgst_data.faces.refine.BoxRefiner.__call__",),
-    "landmarks: patches": ("mgst_data.faces.landmarks.DlibLandmarks.__call__",),
-    "landmarks: regression trees": ("mgst_data.faces.landmarks.DlibLandmarks._points",),
+    "landmarks: greyscale": ("mgst_data.faces.landmarks.DlibLandmarks.__call__",),
+    "landmarks: regression trees": ("mgst_data.faces.trees.RegressionTrees.__call__",),
     "crops": ("mgst_data.extract.cutter.TrackCutter.add", "mgst_data.extract.cutter.TrackCutter.finish"),
     "JPEG": ("mgst_data.extract.cutter.encode_image",),
 }

@@ -192,8 +192,8 @@ def resize_area(integral: Int[Tensor, "f h1 w1 3"], size: tuple[int, int]) -> Fl
     """
     top, bottom = _windows(constant([integral.shape[1] - 1], integral, torch.long), size[0])
     left, right = _windows(constant([integral.shape[2] - 1], integral, torch.long), size[1])
-    rows = integral.index_select(1, bottom[0]) - integral.index_select(1, top[0])
-    sums = rows.index_select(2, right[0]) - rows.index_select(2, left[0])
+    rows = _taken(integral, bottom[0], 1).sub_(_taken(integral, top[0], 1))
+    sums = _taken(rows, right[0], 2).sub_(_taken(rows, left[0], 2))
     area = (bottom[0] - top[0])[:, None] * (right[0] - left[0])[None, :]
     return (sums / area[..., None]).float().permute(0, 3, 1, 2)
 
@@ -218,14 +218,24 @@ def crop_area(
     x0, y0, x1, y1 = _cut_to_frame(boxes, integral).unbind(dim=1)
     top, bottom = (edge + y0[:, None] for edge in _windows(y1 - y0, size))
     left, right = (edge + x0[:, None] for edge in _windows(x1 - x0, size))
-    n = frame[:, None, None]
+    height, width = integral.shape[1:3]
+    corners = integral.flatten(0, 2)
 
     def corner(y: Tensor, x: Tensor) -> Tensor:
-        return integral[n, y[:, :, None], x[:, None, :]]
+        return _taken(corners, ((frame[:, None] * height + y) * width)[:, :, None] + x[:, None, :], 0)
 
-    sums = corner(bottom, right) - corner(top, right) - corner(bottom, left) + corner(top, left)
+    sums = corner(bottom, right).sub_(corner(top, right)).sub_(corner(bottom, left)).add_(corner(top, left))
     area = (bottom - top)[:, :, None] * (right - left)[:, None, :]
     return normalise((sums / area[..., None]).float().permute(0, 3, 1, 2))
+
+
+def _taken(values: Tensor, index: Int[Tensor, "*i"], axis: int) -> Tensor:
+    """Returns values at the indices along an axis; on a CPU by NumPy, which takes a third of the time of torch."""
+    if values.device.type == "cpu":
+        taken: Tensor = torch.from_numpy(values.numpy().take(index.numpy(), axis))
+        return taken
+    shape = (*values.shape[:axis], *index.shape, *values.shape[axis + 1 :])
+    return values.index_select(axis, index.flatten()).reshape(shape)
 
 
 def in_batches(network: nn.Module, pictures: Float[Tensor, "n 3 h w"]) -> tuple[Tensor, ...]:

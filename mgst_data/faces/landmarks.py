@@ -1,4 +1,4 @@
-"""Facial landmarks: dlib's regression trees on normalised face patches, and a check of the landmarks.
+"""Facial landmarks: regression trees of dlib on normalised face patches, and a check of the landmarks.
 
 The method of Kazemi and Sullivan, "One millisecond face alignment with an ensemble of regression trees" (2014), starts
 from the mean face, placed in the square box of a face detector. The files of dlib were trained with the boxes of the
@@ -21,9 +21,9 @@ Measured by benchmarks/fit_landmark_box.py, in % of the eye distance:
     this module, two views                        0.7                 9     0.72
 
 An alternative to a second view is a second pass with the box around the landmarks of the first pass. It has the same
-cost and accuracy, but it needs the mean face of every model, so this module uses views. Most of the time is spent on
-loading 4 MB of tree leaves per view from memory: 1 ms on an idle core, more on a busy machine. dlib holds the global
-interpreter lock during this time, so that more processes increase the speed, and more threads do not.
+cost and accuracy, so this module uses views, which need nothing but the file.
+
+The trees run for all faces of a batch at once, without dlib (:mod:`mgst_data.faces.trees`).
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ import importlib.util
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Float32, UInt8
 from torch import Tensor
 
 from mgst_data.core.checks import check_frames
@@ -45,6 +45,7 @@ from mgst_data.core.errors import UsageError
 from mgst_data.core.geometry import apply_transform, similarity_transform
 from mgst_data.core.records import Detections
 from mgst_data.core.registry import Registry
+from mgst_data.faces.trees import RegressionTrees
 
 # Positions (x, y) of the MTCNN points left eye, right eye, left and right corner of the mouth in the box of the HOG
 # detector of dlib, relative to its side, from its upper left corner. Fitted by benchmarks/fit_landmark_box.py: medians
@@ -54,11 +55,9 @@ from mgst_data.core.registry import Registry
 FACE_IN_BOX = ((0.2881, 0.2907), (0.7119, 0.2907), (0.3303, 0.7498), (0.6697, 0.7498))
 _EYES_AND_MOUTH = [0, 1, 3, 4]
 
-# Side of the box in a patch, and margin around it, pixels. dlib returns whole pixels; with 256 pixels the rounding
-# error is 0.3 % of the eye distance.
+# Side of the box in a patch, and margin around it, pixels.
 _SIDE, _MARGIN = 256, 48
-# Width and height of a patch, pixels.
-_PATCH = (_SIDE + 2 * _MARGIN, _SIDE + 2 * _MARGIN)
+_PATCH = _SIDE + 2 * _MARGIN
 # Angle between the first and the last view of a face, radians.
 _TURN = 0.2
 
@@ -100,7 +99,9 @@ LANDMARK_MODELS: Registry[Callable[..., LandmarkModel]] = Registry("mgst_data.la
 
 @LANDMARK_MODELS.register("dlib")
 class DlibLandmarks:
-    """Finds landmarks with the shape predictor of dlib.
+    """Finds landmarks with a shape predictor of dlib, for all faces at once.
+
+    dlib itself is not used: its trees are read from the file. dlib would round landmarks to whole pixels of the patch.
 
     Args:
         path: A ``.dat`` file with any number of landmarks, trained with the boxes of the detector of dlib, such as the
@@ -109,11 +110,11 @@ class DlibLandmarks:
             are averaged. The cost is proportional to this number.
 
     Attributes:
-        name: Version of dlib, number of landmarks and name of the file.
+        name: Kind of the model, number of landmarks and name of the file; it is stored in shards.
         count: Number of landmarks, K, given by the file.
 
     Raises:
-        ImportError: if dlib or the package of the default file is not installed.
+        ImportError: if the package of the default file is not installed.
         UsageError: if the file is missing or is not a shape predictor.
         ValueError: if ``views`` is below 1.
     """
@@ -121,13 +122,17 @@ class DlibLandmarks:
     def __init__(self, path: str | Path | None = None, *, views: int = 1) -> None:
         if views < 1:
             raise ValueError(f"views must be at least 1, got {views}")
-        self._dlib = _import_dlib()
         path = packaged_model() if path is None else Path(path)
-        self._predictor = _load(self._dlib, path)
-        self._box = self._dlib.rectangle(_MARGIN, _MARGIN, _MARGIN + _SIDE, _MARGIN + _SIDE)
+        if not path.is_file():
+            raise UsageError("no such landmark file", where=path, hint="give the path of a dlib .dat file")
+        try:
+            self._trees = RegressionTrees(path, side=_SIDE, corner=_MARGIN)
+        except ValueError as error:
+            hint = "check that the file is complete, unpacked and a landmark model"
+            raise UsageError("not a shape predictor of dlib", where=path, hint=hint) from error
         self._targets = _turned_faces(views)
-        self.count = len(self._points(np.zeros((_SIDE, _SIDE), dtype=np.uint8)))
-        self.name = f"dlib {self._dlib.__version__}, {self.count} points ({path.name})"
+        self.count = self._trees.count
+        self.name = f"regression trees of dlib, {self.count} points ({path.name})"
 
     def __call__(self, frames: UInt8[Tensor, "f 3 h w"], found: Detections) -> Float[Tensor, "n k 2"]:
         """Finds the landmarks of all faces. Frames in channels-last memory format are not copied.
@@ -144,18 +149,31 @@ class DlibLandmarks:
         known = found.points[:, _EYES_AND_MOUTH].float().cpu()
         n, v = len(known), len(self._targets)
         to_frame = similarity_transform(self._targets.expand(n, v, 4, 2), known[:, None].expand(n, v, 4, 2))
-        in_patch = np.empty((n, v, self.count, 2), dtype=np.float32)
-        parts, matrices = _parts(to_frame, *pixels.shape[1:3])
-        for i, frame in enumerate(found.frame.tolist()):
-            x0, y0, x1, y1 = parts[i]
-            grey = cv2.cvtColor(pixels[frame, y0:y1, x0:x1], cv2.COLOR_RGB2GRAY)
-            for j, matrix in enumerate(matrices[i]):
-                patch = cv2.warpAffine(grey, matrix, _PATCH, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
-                in_patch[i, j] = self._points(patch)
-        return apply_transform(to_frame, torch.from_numpy(in_patch)).mean(dim=1)
+        parts, to_part = _parts(to_frame, *pixels.shape[1:3])
+        greys = [
+            cv2.cvtColor(pixels[frame, y0:y1, x0:x1], cv2.COLOR_RGB2GRAY)
+            for frame, (x0, y0, x1, y1) in zip(found.frame.tolist(), parts, strict=True)
+        ]
+        in_patch = self._in_patches([grey for grey in greys for _ in range(v)], to_part.flatten(0, 1))
+        return apply_transform(to_frame, in_patch.view(n, v, self.count, 2)).mean(dim=1)
 
-    def _points(self, patch: UInt8[np.ndarray, "s s"]) -> list[tuple[int, int]]:
-        return [(point.x, point.y) for point in self._predictor(patch, self._box).parts()]
+    def _in_patches(self, greys: list[np.ndarray], to_grey: Float[Tensor, "n 2 3"]) -> Float[Tensor, "n k 2"]:
+        """Finds the landmarks of each picture in pixels of its patch. Patches are not made, only single pixels of them.
+
+        Args:
+            greys: Pictures in which the faces are, (h, w), [0, 255].
+            to_grey: Maps from the patch of a face to its picture.
+        """
+        affine = to_grey.float().numpy()[..., None]
+
+        def sample(at: Float32[np.ndarray, "n p 2"]) -> UInt8[np.ndarray, "n p"]:
+            x, y = (affine[:, i, 0] * at[..., 0] + affine[:, i, 1] * at[..., 1] + affine[:, i, 2] for i in (0, 1))
+            values = np.empty(x.shape, np.uint8)
+            for i, grey in enumerate(greys):
+                cv2.remap(grey, x[i : i + 1], y[i : i + 1], cv2.INTER_LINEAR, dst=values[i : i + 1])
+            return values
+
+        return self._trees(sample, len(greys))
 
 
 def check_landmarks(points: Float[Tensor, "t k 2"], height: int, width: int) -> Bool[Tensor, "t k"]:
@@ -219,24 +237,6 @@ def packaged_model() -> Path:
     return Path(spec.submodule_search_locations[0]) / _FILE
 
 
-def _import_dlib() -> Any:
-    try:
-        import dlib
-    except ImportError as error:
-        raise ImportError("dlib is not installed; run: pip install dlib-bin") from error
-    return dlib
-
-
-def _load(dlib: Any, path: Path) -> Any:
-    if not path.is_file():
-        raise UsageError("no such landmark file", where=path, hint="give the path of a dlib .dat file")
-    try:
-        return dlib.shape_predictor(str(path))
-    except RuntimeError as error:
-        hint = "check that the file is complete, unpacked and a landmark model"
-        raise UsageError("not a shape predictor of dlib", where=path, hint=hint) from error
-
-
 def _turned_faces(views: int) -> Float[Tensor, "v 4 2"]:
     """Returns eyes and corners of the mouth in the patch of every view; views are rotated evenly to both sides."""
     angles = _TURN * (torch.linspace(-0.5, 0.5, views) if views > 1 else torch.zeros(1))
@@ -247,7 +247,7 @@ def _turned_faces(views: int) -> Float[Tensor, "v 4 2"]:
 
 def _parts(
     to_frame: Float[Tensor, "n v 2 3"], height: int, width: int
-) -> tuple[list[list[int]], Float[np.ndarray, "n v 2 3"]]:
+) -> tuple[list[list[int]], Float[Tensor, "n v 2 3"]]:
     """Returns the part of the frame that the patches of each face show, and the maps from patches to these parts.
 
     Only these parts are converted to greyscale. Pixels of patches outside the frame are black, as in dlib. A face
@@ -257,11 +257,11 @@ def _parts(
         Parts as left, top, right and bottom edge in pixels, right and bottom exclusive; and affine maps.
     """
     n, v = to_frame.shape[:2]
-    corners = torch.tensor([[0.0, 0.0], [_PATCH[0], 0.0], [0.0, _PATCH[1]], [*_PATCH]])
+    corners = torch.tensor([[0.0, 0.0], [_PATCH, 0.0], [0.0, _PATCH], [_PATCH, _PATCH]])
     outline = apply_transform(to_frame, corners.expand(n, v, 4, 2)).reshape(n, 4 * v, 2)
     last = torch.tensor([width - 1.0, height - 1.0])
     low = outline.amin(dim=1).clamp_min(0).minimum(last).floor()
     high = outline.amax(dim=1).clamp_min(0).minimum(last).ceil() + 1
     to_part = to_frame.to(torch.float64, copy=True)
     to_part[..., 2] -= low[:, None]
-    return torch.cat((low, high), dim=1).int().tolist(), to_part.numpy()
+    return torch.cat((low, high), dim=1).int().tolist(), to_part

