@@ -21,7 +21,7 @@ def run(clips: Clips, *, quick: bool) -> Section:
     paths = [clips.trimmed(clips.real(name), 24 if quick else FRAMES) for name in names]
     rows = alone(compare, paths, 1 if quick else REPEATS)
     share = statistics.median(row["share"] for row in rows)
-    figure = Figure("1080p: end to end / decoding alone, one core", share, "x", at_least=0.4)
+    figure = Figure("1080p: end to end / decoding alone, one core", share, "x", at_least=0.5)
     return Section((figure,), {"clips": rows})
 
 
