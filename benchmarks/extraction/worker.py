@@ -14,6 +14,7 @@ from extraction.clips import record
 from extraction.report import one_thread, resident_bytes
 from mgst_data.extract import ExtractConfig, ExtractJob
 from mgst_data.shards import ShardTask, VideoReport
+from mgst_data.shards.store import ShardStore
 
 GB = 1e9
 
@@ -26,7 +27,7 @@ def work(paths: list[Path], videos: int) -> None:
     """
     records = tuple(record(paths[i % len(paths)], f"video{i}") for i in range(videos))
     with tempfile.TemporaryDirectory() as folder:
-        for event in ExtractJob(ExtractConfig(), Path(folder))(ShardTask("all-000000", records), {}):
+        for event in ExtractJob(ExtractConfig(), ShardStore.at(folder))(ShardTask("all-000000", records), {}):
             if isinstance(event, VideoReport) and event.skipped:
                 raise RuntimeError(event.message)
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torchvision.ops import batched_nms
 
+from mgst_data.faces import cascade, detect
 from mgst_data.faces.cascade import load_network
 from mgst_data.faces.suppress import suppress
 
@@ -43,3 +44,18 @@ def test_an_extraction_imports_neither_torchvision_nor_the_compiler_of_torch():
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("size", [(324, 576), (651, 410), (24, 12_000), (2_000, 90)])
+def test_strips_of_a_picture_give_what_the_whole_gives(size, device, generator):
+    pnet = load_network("PNet", torch.device(device))
+    picture = torch.rand(1, 3, *size, generator=generator).to(device) * 2 - 1
+    with torch.inference_mode():
+        for whole, parts in zip(pnet(picture), detect._in_strips(pnet, picture), strict=True):
+            torch.testing.assert_close(parts, whole, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (7, 6), (46, 47)])
+def test_blocks_are_pooled_as_torch_pools_them(size, generator):
+    maps = torch.randn(2, 10, *size, generator=generator)
+    assert torch.equal(cascade._Pool()(maps), torch.nn.MaxPool2d(2, 2, ceil_mode=True)(maps))
