@@ -23,13 +23,13 @@ import time
 from pathlib import Path
 
 from _common import RESULTS, write_result
-from extraction import decode, detectors, memory, peers, quality, speed, stability, stages
+from extraction import decode, detectors, memory, peers, quality, scaling, speed, stability, stages
 from extraction.clips import Clips, parse_with_clips
 from extraction.report import show
 
 SECTIONS = {
     module.__name__.rpartition(".")[2]: module
-    for module in (speed, stages, peers, quality, detectors, decode, memory, stability)
+    for module in (speed, scaling, stages, peers, quality, detectors, decode, memory, stability)
 }
 
 

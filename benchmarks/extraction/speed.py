@@ -48,15 +48,13 @@ def run(clips: Clips, *, quick: bool) -> Section:
     warm_up = clips.trimmed(clips.real(GROUPS["256"][0]), WARM_UP)
     rows = alone(one_core, chosen, warm_up)
     together = all_cores([short for *_, short in chosen], warm_up)
-    processes = by_workers([long for _, _, long, _ in chosen], warm_up)
-    figures, medians = _figures(rows, together, processes["efficiency"])
+    figures, medians = _figures(rows, together)
     details = {
         "frames_per_clip": {"ours": ours, "peer": peers, "all cores, both": peers},
         "turn": TURN,
         "clips": rows,
         "median_by_group": medians,
         "all_cores": together,
-        "by_workers": processes,
     }
     return Section(tuple(figures), details)
 
@@ -90,27 +88,15 @@ def all_cores(paths: list[Path], warm_up: Path) -> dict[str, Any]:
     """Measures all clips with one process per core: wall-clock time after the models are loaded."""
     # The longest work first; otherwise one core would work alone at the end.
     paths = sorted(paths, key=pixels, reverse=True)
-    ours = _our_fps(paths, warm_up, cores(), REPEATS)
+    ours = our_fps(paths, warm_up, workers=cores(), repeats=REPEATS)
     frames, seconds = _peer_processes(paths, warm_up)
     peer = {"fps": frames / seconds, "runs": 1}
     print(f"all {cores()} cores: ours {ours['fps']:.1f}/s, peer {peer['fps']:.1f}/s", flush=True)
     return {"cores": cores(), "ours": ours, "peer": peer, "ratio": ours["fps"] / peer["fps"]}
 
 
-def by_workers(paths: list[Path], warm_up: Path) -> dict[str, Any]:
-    """Measures ours with one process, two, four, and so on to one process per core."""
-    paths = sorted(paths, key=pixels, reverse=True)
-    counts = sorted({1, cores(), *(2**i for i in range(1, 10) if 2**i < cores())})
-    rows = {count: _our_fps(paths, warm_up, count, 1) for count in counts}
-    for count, row in rows.items():
-        print(f"{count} processes: {row['fps']:.1f}/s", flush=True)
-    return {
-        "fps": {str(count): row["fps"] for count, row in rows.items()},
-        "efficiency": rows[cores()]["fps"] / (cores() * rows[1]["fps"]),
-    }
-
-
-def _our_fps(paths: list[Path], warm_up: Path, workers: int, repeats: int) -> dict[str, Any]:
+def our_fps(paths: list[Path], warm_up: Path, *, workers: int, repeats: int) -> dict[str, Any]:
+    """Measures real runs that write shards: frames per second, of the median, slowest and fastest run."""
     frames, seconds = zip(*(_our_processes(paths, warm_up, workers) for _ in range(repeats)), strict=True)
     low, middle, high = (frames[0] / choose(seconds) for choose in (max, statistics.median, min))
     return {"fps": middle, "low": low, "high": high, "runs": repeats}
@@ -167,9 +153,7 @@ def _peer() -> Peer:
     return Peer()
 
 
-def _figures(
-    rows: list[dict[str, Any]], together: dict[str, Any], efficiency: float
-) -> tuple[list[Figure], dict[str, Any]]:
+def _figures(rows: list[dict[str, Any]], together: dict[str, Any]) -> tuple[list[Figure], dict[str, Any]]:
     medians: dict[str, dict[str, float]] = {}
     figures = []
     for group in dict.fromkeys(row["group"] for row in rows):
@@ -180,8 +164,5 @@ def _figures(
             Figure(f"{group}: ours / peer, one core", medians[group]["ratio"], "x", at_least=TARGETS.get(group)),
             Figure(f"{group}: ours / peer with min_face_size=40, one core", medians[group]["ratio_min_face_40"], "x"),
         ]
-    count = together["cores"]
-    figures.append(Figure(f"all clips: ours / peer, all {count} cores", together["ratio"], "x"))
-    name = f"all clips: ours, {count} cores / {count} times one core"
-    figures.append(Figure(name, efficiency, "x", at_least=0.95))
+    figures.append(Figure(f"all clips: ours / peer, all {together['cores']} cores", together["ratio"], "x"))
     return figures, medians
