@@ -204,7 +204,14 @@ def pages() -> dict[Path, str]:
         README: {"headlines": headlines(), "weights": page.summary(loaded("weights"))},
         BENCHMARKS: {
             "extraction": figures_table(
-                ("extract_speed", "extract_quality", "extract_stability", "extract_decode", "extract_memory")
+                (
+                    "extract_speed",
+                    "extract_scaling",
+                    "extract_quality",
+                    "extract_stability",
+                    "extract_decode",
+                    "extract_memory",
+                )
             ),
             "detectors": figures_table(("extract_detectors",)) if loaded("extract_detectors") else "Not measured yet.",
             "peers": figures_table(("extract_peers",)),
