@@ -60,8 +60,9 @@ def stable_square(boxes: Float[np.ndarray, "t 4"], margin: float) -> Square:
     middle, side = _squares(boxes)
     least = side * (0.5 + margin / 2)
     low, high = (middle - least[:, None]).min(axis=0), (middle + least[:, None]).max(axis=0)
-    width = max(float(_median(side)) * (1 + 2 * margin), *(high - low))
-    corner = np.clip(_median(middle) - width / 2, high - width, low)
+    *centre, usual = _medians(np.column_stack((middle, side)))
+    width = max(float(usual) * (1 + 2 * margin), *(high - low))
+    corner = np.clip(np.array(centre) - width / 2, high - width, low)
     x0, y0 = np.floor(corner + 0.5).astype(int).tolist()
     return Square(x0, y0, int(np.ceil(width)))
 
@@ -185,11 +186,11 @@ def crop_from_frame(square: Square, factor: int, size: int) -> Float[Tensor, "2 
     return torch.tensor(rows, dtype=torch.float64)
 
 
-def _median(values: Float[np.ndarray, "t *c"]) -> Float[np.ndarray, "*c"]:
-    """Returns the median over the first axis; np.median takes several times as long for some tens of values."""
+def _medians(values: Float[np.ndarray, "t c"]) -> Float[np.ndarray, " c"]:
+    """Returns the median of each column; np.median takes several times as long for some tens of values."""
     ordered, middle = np.sort(values, axis=0), (len(values) - 1) / 2
-    median: np.ndarray = (ordered[int(middle)] + ordered[math.ceil(middle)]) / 2
-    return median
+    medians: np.ndarray = (ordered[int(middle)] + ordered[math.ceil(middle)]) / 2
+    return medians
 
 
 def _squares(boxes: Float[np.ndarray, "t 4"]) -> tuple[Float[np.ndarray, "t 2"], Float[np.ndarray, " t"]]:

@@ -118,9 +118,8 @@ def _leaves_reached(stage: Stage, pixels: UInt8[ndarray, "n p"]) -> Int64[ndarra
     while level > 1:
         level //= 2
         one, other = reached[0::2], reached[1::2]
-        reached = other + step[level - 1 : 2 * level - 1] * (
-            one - other
-        )  # differences may wrap around, the sum does not
+        # A difference may wrap around; the sum does not.
+        reached = other + step[level - 1 : 2 * level - 1] * (one - other)
     rows: ndarray = np.ascontiguousarray(reached[0].T) + (np.arange(trees) * (splits + 1) - splits)
     return rows
 
